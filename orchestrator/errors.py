@@ -1,0 +1,54 @@
+"""Errors a user can meet: one sentence, what to do next, and the exit code.
+
+Every expected failure is an :class:`OrchestrateError`; anything else that reaches the
+command line is a bug and is reported as one.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+EXIT_INTERRUPTED = 130
+
+
+class OrchestrateError(Exception):
+    """An expected failure.
+
+    Args:
+        message: One sentence that says what happened and where.
+        hint: What the user can do about it; empty when there is nothing to add.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class StepError(OrchestrateError):
+    """A step did not do its work, or its result is not what it must be."""
+
+
+class UsageError(OrchestrateError):
+    """A recipe, an option or a file named by the user is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class EnvironmentProblem(OrchestrateError):
+    """The machine lacks something: a compiler, disk, memory, the network."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+
+class Interrupted(OrchestrateError):
+    """The user pressed Ctrl-C, or the process was asked to end."""
+
+    exit_code = EXIT_INTERRUPTED

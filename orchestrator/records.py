@@ -1,0 +1,123 @@
+"""The frozen values that pass between modules; none of them does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+JSON = Any  # what json.loads can return; a recursive alias buys no checking here
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a step needs while it runs; zero bytes means "not known, assumed small"."""
+
+    cpu: bool = False
+    net: bool = False
+    fetch_bytes: int = 0
+    disk_bytes: int = 0
+    scratch_bytes: int = 0
+    memory_bytes: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work: a kind, its parameters and the keys of what it reads.
+
+    ``params`` holds JSON values only, so that a step can be keyed, pickled and shown.
+    ``inputs`` maps the name a step's code uses to the key of the step that makes it.
+    ``after`` lists keys that must be done first without being read (a probe that must
+    pass before weights are fetched); it is no part of the key.
+    ``version`` is the version of the kind's code; a change of what it writes raises it.
+    """
+
+    kind: str
+    label: str
+    key: str
+    params: Mapping[str, JSON]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    requested: bool = False
+    keep: str = "all"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a step is: ``done`` of ``total`` in ``unit`` (0 total: not known)."""
+
+    done: float
+    total: float
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a step's ``run`` may touch.
+
+    Attributes:
+        step: The step itself.
+        inputs: Folder of each input artifact by the step's own name for it; read only.
+        workdir: An empty staging folder; what is left in it becomes the artifact.
+        log: A file outside ``workdir`` that receives every argv and all tool output.
+        threads: How many threads a native tool may use.
+        scratch: A folder beside ``workdir`` for what is not part of the artifact; it is
+            removed with the step.
+        report: Called with the progress of the step; must be cheap and never raise.
+    """
+
+    step: Step
+    inputs: Mapping[str, Path]
+    workdir: Path
+    scratch: Path
+    log: Path
+    threads: int
+    offline: bool = False
+    report: Callable[[Progress], None] = lambda _progress: None
+
+
+class Status(Enum):
+    """The state of one check; ordered from good to bad."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verified property of one file: its name, verdict, a sentence and its numbers."""
+
+    name: str
+    status: Status
+    message: str
+    numbers: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class Outcome(Enum):
+    """What happened to a step of a run."""
+
+    HIT = "hit"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The record of one step of a run, for the console, the log, the report."""
+
+    step: Step
+    outcome: Outcome
+    seconds: float = 0.0
+    peak_memory: int = 0
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    path: Path | None = None
+    log: Path | None = None
+    error: str = ""
