@@ -1,0 +1,209 @@
+"""Recipes: YAML in, validated frozen values out, or every problem with its place.
+
+::
+
+    recipe = load(Path("recipes/llama-7b.yaml"), lambda chain: toolchain.load(chain).types)
+
+The caller says what a tool chain allows, so that no list of quantization types stands in
+Python; errors look like ``recipes/x.yaml:12:5: quantize[1].type: 'Q4_KM' is not ...``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.digest import key
+from orchestrator.errors import OrchestrateError
+from orchestrator.recipe_checks import findings
+from orchestrator.recipe_models import Document, Recipe
+from orchestrator.recipe_tree import Tree, read_tree
+from orchestrator.recipe_types import Vocabulary
+from orchestrator.recipe_yaml import Loc, Mark, Problem, RecipeError, near
+
+__all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
+
+AllowedTypes = Callable[[str], Vocabulary | Collection[str]]
+
+_SENTENCES = {
+    "string_type": "must be text; put it in quotes if it is",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "mapping_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "is_instance_of": "must be a path",
+    "path_type": "must be a path",
+    "string_too_short": "must not be empty",
+    "finite_number": "must be a finite number",
+}
+
+
+def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -> Recipe:
+    """Read and validate one recipe.
+
+    Args:
+        path: The recipe; files that it names are relative to it.
+        allowed_types: What the tool chain of this name allows: a :class:`Vocabulary`, or
+            only the names of its quantization types. It raises an OrchestrateError for a
+            tool chain that it does not know.
+        check_files: Whether files and folders that the recipe names must exist.
+
+    Raises:
+        RecipeError: With every problem of the recipe.
+    """
+    tree = read_tree(path)
+    problems: list[Problem] = []
+    vocabulary = _vocabulary(tree, allowed_types, problems)
+    context = {"vocabulary": vocabulary, "check_files": check_files}
+    document = None
+    try:
+        document = Document.model_validate(tree.data, context=context)
+    except ValidationError as error:
+        problems += [_problem(tree, details) for details in error.errors(include_url=False)]
+    problems += [Problem(tree.mark(loc), loc, text) for loc, text in findings(tree.data)]
+    if problems or document is None:
+        raise RecipeError(sorted(problems, key=_place))
+    return _recipe(document, path)
+
+
+def load_many(
+    paths: Iterable[Path], allowed_types: AllowedTypes, *, check_files: bool = True
+) -> tuple[Recipe, ...]:
+    """Read and validate recipes that are used together; their names must differ.
+
+    Raises:
+        RecipeError: With every problem of every recipe.
+    """
+    recipes: dict[str, Recipe] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            recipe = load(path, allowed_types, check_files=check_files)
+        except RecipeError as error:
+            problems += error.problems
+            continue
+        other = recipes.setdefault(recipe.name.casefold(), recipe)
+        if other is not recipe and not _same_file(other.file, path):
+            problems.append(Problem(Mark(path), ("name",), f"{other.file} has this name too"))
+    if problems:
+        raise RecipeError(problems)
+    return tuple(recipes.values())
+
+
+def schema_text() -> str:
+    """The JSON Schema of recipes, for editors and the reference page; ends with a newline."""
+    schema = Document.model_json_schema()
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**head, **schema, "title": "Recipe"}, indent=2) + "\n"
+
+
+def _vocabulary(tree: Tree, allowed_types: AllowedTypes, problems: list[Problem]) -> Vocabulary:
+    chosen = tree.data.get("toolchain")
+    name = chosen.get("name") if isinstance(chosen, Mapping) else None
+    if not isinstance(name, str):
+        return Vocabulary()
+    try:
+        allowed = allowed_types(name)
+    except OrchestrateError as error:
+        text = " ".join(part.rstrip(".") for part in (error.message + ".", error.hint) if part)
+        problems.append(Problem(tree.mark(("toolchain", "name")), ("toolchain", "name"), text))
+        return Vocabulary()
+    if isinstance(allowed, Vocabulary):
+        return allowed
+    return Vocabulary(types={spelling: spelling for spelling in allowed})
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return str(problem.mark.file), problem.mark.line, problem.mark.column
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _recipe(document: Document, path: Path) -> Recipe:
+    own = {name: getattr(document, name) for name in Document.model_fields}
+    own["verify"] = document.verify.model_copy(update={"sha256": _spelled(document)})
+    final = Document.model_construct(**own)
+    content = _portable(final.model_dump(exclude={"extends"}), path.parent)
+    return Recipe.model_construct(**own, file=path, digest=key(content))
+
+
+def _spelled(document: Document) -> dict[str, str]:
+    """The checksums under the files' own names, whatever case the recipe writes them in."""
+    names = [document.convert.outtype.upper(), *(quant.name for quant in document.quantize)]
+    spelled = {name.casefold(): name for name in names}
+    return {spelled[name.casefold()]: value for name, value in document.verify.sha256.items()}
+
+
+def _portable(value: Any, folder: Path) -> Any:
+    """JSON with paths relative to the recipe: the same digest wherever it is checked out."""
+    if isinstance(value, Path):
+        return Path(os.path.relpath(value, folder)).as_posix()
+    if isinstance(value, Mapping):
+        return {name: _portable(item, folder) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_portable(item, folder) for item in value]
+    return value
+
+
+def _problem(tree: Tree, details: ErrorDetails) -> Problem:
+    # A key of a mapping is reported by pydantic as (..., key, "[key]").
+    loc: Loc = tuple(part for part in details["loc"] if part != "[key]")
+    unknown = details["type"] == "extra_forbidden"
+    return Problem(tree.mark(loc, key=unknown), loc, _sentence(loc, details))
+
+
+def _sentence(loc: Loc, details: ErrorDetails) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key {loc[-1]!r}{near(str(loc[-1]), _fields_at(loc[:-1]))}"
+    if kind == "missing":
+        return "is required"
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", str(context["expected"]))
+        given = details["input"]
+        return f"{given!r} is not one of {', '.join(known)}{near(str(given), known)}"
+    if kind == "value_error":
+        return str(context["error"])
+    message = details["msg"]
+    return _SENTENCES.get(kind, message.replace("Input should", "must"))
+
+
+def _fields_at(loc: Loc) -> Iterable[str]:
+    """The keys that a recipe may have at a place."""
+    annotation: Any = Document
+    for part in loc:
+        annotation = _inside(annotation, part)
+    return annotation.model_fields if _is_model(annotation) else ()
+
+
+def _inside(annotation: Any, part: str | int) -> Any:
+    if _is_model(annotation):
+        field = annotation.model_fields.get(part)
+        return _unwrapped(field.annotation) if field else None
+    arguments = get_args(annotation)
+    return _unwrapped(arguments[0 if isinstance(part, int) else -1]) if arguments else None
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """The annotation without Annotated and Optional."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = get_args(annotation)[0]
+    return annotation

@@ -1,0 +1,263 @@
+"""The fields of a recipe, as frozen pydantic models; the reference page is made from them.
+
+The models are filled by :mod:`orchestrator.recipe`, from YAML whose rules across fields
+(:mod:`orchestrator.recipe_checks`) were checked too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from orchestrator.recipe_sources import Frozen, Model, Source
+from orchestrator.recipe_types import (
+    Also,
+    MetadataKey,
+    Name,
+    Number,
+    OutType,
+    Override,
+    Percentage,
+    Positive,
+    QuantType,
+    Regex,
+    Revision,
+    Sha256,
+    Size,
+    TensorPattern,
+    TensorType,
+    Url,
+)
+
+Family = Literal["llama", "chimera", "bloomz", "phoenix", "falcon", "chatglm"]
+
+
+class ToolChainChoice(Frozen):
+    """Which pinned upstream does the work, and how it is built."""
+
+    name: Name = Field(description="A folder of vendor/, such as llama.cpp.")
+    commit: Revision | None = Field(
+        default=None,
+        description="Another commit or branch than the pinned one; a branch is resolved first.",
+    )
+    backend: Literal["cpu", "cuda", "metal", "vulkan"] = Field(
+        default="cpu", description="Which processor the tools are built for."
+    )
+    profile: Literal["portable", "native"] = Field(
+        default="portable",
+        description="portable: the same bytes on every machine; native: this machine's best.",
+    )
+
+
+class Convert(Frozen):
+    """How the model becomes the file that is quantized."""
+
+    outtype: OutType = Field(default="f16", description="Type of the converted file's weights.")
+    tokenizer_pre: Name | None = Field(
+        default=None,
+        description="Pre-tokenizer to assume where the converter does not know the tokenizer.",
+    )
+    model_name: Name | None = Field(
+        default=None, description="Name written into the file; without it, the recipe's."
+    )
+
+
+class Imatrix(Frozen):
+    """Importance matrix: which weights matter most on a calibration text."""
+
+    corpus: Annotated[Source, Also()] = Field(description="Calibration text: a path or a source.")
+    chunks: Positive | None = Field(default=100, description="How many pieces of it are used.")
+    context: Positive = Field(default=512, description="Tokens in each piece.")
+
+
+class Limits(Frozen):
+    """What a quantized file must keep; a limit that is not kept fails the run."""
+
+    max_ppl: Number | None = Field(default=None, description="Highest perplexity.")
+    max_ppl_increase: Percentage | None = Field(
+        default=None, description="Highest increase of the perplexity over the F16's, such as 8%."
+    )
+    max_mean_kld: Number | None = Field(
+        default=None, description="Highest mean Kullback-Leibler divergence from the F16."
+    )
+    min_same_top: Percentage | None = Field(
+        default=None, description="Lowest share of tokens whose most likely guess is the F16's."
+    )
+    max_size: Size | None = Field(default=None, description="Largest file, such as 4 GB.")
+    max_bits_per_weight: Number | None = Field(
+        default=None, description="Most bits per weight, over the whole file."
+    )
+
+
+class Quant(Frozen):
+    """One quantized file."""
+
+    type: QuantType = Field(description="A type that the tool chain's quantizer knows.")
+    name: Name | Literal[""] = Field(
+        default="",
+        validate_default=True,
+        description="Name of this file among the recipe's files; without it, the type.",
+    )
+    imatrix: bool = Field(default=False, description="Use the importance matrix.")
+    pure: bool = Field(default=False, description="One type for all tensors, no mixture.")
+    leave_output_tensor: bool = Field(
+        default=False, description="Keep the output tensor as it is in the input."
+    )
+    output_tensor_type: TensorType | None = Field(
+        default=None, description="Tensor type of the output tensor."
+    )
+    token_embedding_type: TensorType | None = Field(
+        default=None, description="Tensor type of the token embeddings."
+    )
+    tensor_types: Mapping[TensorPattern, TensorType] = Field(
+        default={}, description="Tensor types by pattern of the tensor's name."
+    )
+    override_kv: Mapping[MetadataKey, Override] = Field(
+        default={}, description="Metadata to write, as type:value, such as str:bloom or int:7."
+    )
+    allow_requantize: bool = Field(
+        default=False, description="Accept an input that is already quantized."
+    )
+    allow_fallback: bool = Field(
+        default=False,
+        description="Accept that tensors whose rows do not fit the type get another one.",
+    )
+    limits: Limits = Field(default=Limits(), description="Limits that win over verify.limits.")
+
+    @field_validator("name")
+    @classmethod
+    def _named_by_type(cls, value: str, info: ValidationInfo) -> str:
+        return value or info.data.get("type", "")
+
+
+class Smoke(Frozen):
+    """One prompt whose continuation is known."""
+
+    prompt: str = Field(min_length=1, description="Text to continue, at temperature 0.")
+    expect: Regex = Field(description="Regular expression to find in the continuation.")
+    tokens: Positive = Field(default=32, description="How many tokens to generate.")
+
+
+class Perplexity(Frozen):
+    """Perplexity on a text."""
+
+    corpus: Annotated[Source, Also()] = Field(description="The text: a path or a source.")
+    context: Positive = Field(default=512, description="Tokens in each piece.")
+    chunks: Positive | None = Field(
+        default=None, description="How many pieces of the text are used; without it, all."
+    )
+
+
+class Speed(Frozen):
+    """Speed of reading a prompt and of writing."""
+
+    prompt: Positive = Field(default=512, description="Tokens of the prompt.")
+    generate: Positive = Field(default=128, description="Tokens to generate.")
+    repetitions: Positive = Field(default=3, description="How often it is measured.")
+
+
+class Reference(Frozen):
+    """Published numbers, shown beside the measured ones; keys are types or file names."""
+
+    source: Url = Field(description="Where they were published.")
+    context: Positive | None = Field(default=None, description="Context of the perplexities.")
+    chunks: Positive | None = Field(
+        default=None, description="Pieces of the text that the perplexities were measured on."
+    )
+    perplexity: Mapping[str, Number] = Field(default={}, description="Perplexity by type.")
+    size: Mapping[str, Size] = Field(default={}, description="File size by type.")
+    bits_per_weight: Mapping[str, Number] = Field(
+        default={}, description="Bits per weight by type."
+    )
+
+
+def _off(value: Any) -> Any:
+    return None if value is False else value
+
+
+class Verify(Frozen):
+    """What is checked of every file, beyond structure, size and census of tensor types."""
+
+    smoke: Smoke | None = Field(default=None, description="A prompt and what must follow it.")
+    perplexity: Perplexity | None = Field(default=None, description="Perplexity on a text.")
+    kld: bool = Field(
+        default=False, description="Kullback-Leibler divergence from the F16, on that text."
+    )
+    speed: Annotated[Speed | None, BeforeValidator(_off), Also('{"const": false}')] = Field(
+        default=Speed(), description="Speed of prompt and generation; false: not measured."
+    )
+    limits: Limits = Field(default=Limits(), description="Limits for every file.")
+    sha256: Mapping[str, Sha256] = Field(
+        default={}, description="SHA-256 that the files must have, by file name or type."
+    )
+    reference: Reference | None = Field(default=None, description="Published numbers.")
+
+
+class Runtime(Frozen):
+    """What old GGML files do not hold and the tools of their time must be told."""
+
+    norm_eps: Number | None = Field(default=None, description="Epsilon of the RMS norm.")
+    gqa: Positive | None = Field(
+        default=None, description="Query heads per key-value head, where there are several."
+    )
+
+
+class Publish(BaseModel):
+    """What publishing needs to know."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    license: str | None = Field(default=None, description="License of the model.")
+    redistribute: bool | None = Field(
+        default=None, description="Whether the license lets quantized files be passed on."
+    )
+
+
+class Document(Frozen):
+    """A recipe: which model, which pinned tool chain, which files, and how they are checked."""
+
+    extends: str | None = Field(
+        default=None,
+        description="Another recipe, relative to this one; mappings merge, all else replaces.",
+    )
+    name: Name = Field(description="Name of the recipe and of its files' folder; not inherited.")
+    family: Family = Field(description="Family of the model.")
+    description: str = Field(default="", description="One sentence for lists and reports.")
+    toolchain: Annotated[ToolChainChoice, Also()] = Field(
+        description="The pinned upstream, by name or with options."
+    )
+    model: Model = Field(description="Where the model comes from.")
+    convert: Convert = Field(default=Convert(), description="How the model is converted.")
+    imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
+    quantize: tuple[Annotated[Quant, Also()], ...] = Field(
+        description="The quantized files: types, or mappings with options."
+    )
+    runtime: Runtime = Field(default=Runtime(), description="What old tools must be told.")
+    verify: Verify = Field(default=Verify(), description="What is checked.")
+    publish: Publish = Field(default=Publish(), description="What publishing needs.")
+    alarms: Mapping[str, Any] = Field(
+        default={}, description="When a watched model's numbers call for attention."
+    )
+    published: tuple[Mapping[str, Any], ...] = Field(
+        default=(), description="Files of this model that others published."
+    )
+
+
+class Recipe(Document):
+    """A validated recipe and where it came from; ``digest`` is that of its content."""
+
+    file: Path
+    digest: str
+
+    @property
+    def converted_name(self) -> str:
+        """Name of the converted file among the recipe's files, such as ``F16``."""
+        return self.convert.outtype.upper()
+
+    def limits_for(self, quant: Quant) -> Limits:
+        """The limits of one file: its own, and the recipe's where it has none."""
+        own = quant.limits.model_dump(exclude_none=True)
+        return self.verify.limits.model_copy(update=own)
