@@ -2,13 +2,15 @@
 
 Run as a script by orchestrator/_tree.py, one per tool, in a session of its own:
 
-    python -I -S _guard.py CONTROL_FD REPORT_FD GRACE_SECONDS PROGRAM [ARGUMENT...]
+    python -I -S _guard.py CONTROL_FD REPORT_FD GRACE_SECONDS LC_CTYPE PROGRAM [ARGUMENT...]
 
 CONTROL is a pipe whose writing end only the orchestrator holds. Each byte asks for the next
 of SIGINT, SIGTERM, SIGKILL (and so does the passing of GRACE seconds); end of file means the
 orchestrator is gone, even by kill -9, and everything is killed at once. REPORT receives one
 JSON object a line: {"pid"}, then {"errno"} if the program cannot be started, or {"status",
 "peak"}: the wait status and the largest resident set in bytes of any process of the tree.
+LC_CTYPE is "=" and that variable's value for the tool, or "" when the tool must not have it:
+Python changes it in its own environment when it starts in the C locale (PEP 538).
 
 Only cheap modules are imported, since this start-up time is added to every tool's.
 """
@@ -145,6 +147,14 @@ def watch(tree: Tree, control: int, grace: float) -> bool:
     return True
 
 
+def restore_locale(given: str) -> None:
+    """Undo what Python did to LC_CTYPE in the environment that the tool inherits."""
+    if given:
+        os.environ["LC_CTYPE"] = given[1:]
+    else:
+        os.environ.pop("LC_CTYPE", None)
+
+
 def main(arguments: list[str]) -> None:
     """Run one tool as the module says."""
     control, report = int(arguments[0]), int(arguments[1])
@@ -157,7 +167,8 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    tree = Tree(start(arguments[3:], report), wake)
+    restore_locale(arguments[3])
+    tree = Tree(start(arguments[4:], report), wake)
     os.write(report, b'{"pid": %d}\n' % tree.child)
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 1)  # only the tree may hold its output open

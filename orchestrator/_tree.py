@@ -122,7 +122,8 @@ else:
             handles: tuple[int, int],
             grace: float,
         ) -> subprocess.Popen[bytes]:
-            guard = [sys.executable, "-I", "-S", GUARD, *map(str, handles), str(grace)]
+            locale = f"={env['LC_CTYPE']}" if "LC_CTYPE" in env else ""
+            guard = [sys.executable, "-I", "-S", GUARD, *map(str, handles), str(grace), locale]
             return subprocess.Popen(
                 [*guard, *argv],
                 cwd=cwd,
