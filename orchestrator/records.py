@@ -28,7 +28,10 @@ class Resources:
 class Step:
     """One unit of work: a kind, its parameters and the keys of what it reads.
 
-    ``params`` holds JSON values only, so that a step can be keyed, pickled and shown.
+    ``params`` holds JSON values only, so that a step can be keyed, pickled and shown:
+    everything that can change the bytes of the result is in it. ``context`` holds the JSON
+    values that a step needs but that leave the result alone (where a file lies, how a
+    tool's progress reads); it is no part of the key.
     ``inputs`` maps the name a step's code uses to the key of the step that makes it.
     ``after`` lists keys that must be done first without being read (a probe that must
     pass before weights are fetched); it is no part of the key.
@@ -41,6 +44,7 @@ class Step:
     params: Mapping[str, JSON]
     inputs: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    context: Mapping[str, JSON] = field(default_factory=dict)
     resources: Resources = Resources()
     requested: bool = False
     keep: str = "all"

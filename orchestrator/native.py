@@ -1,0 +1,197 @@
+"""Call one verb of a tool chain, and believe its result only when the data says how.
+
+Steps use this module alone to run upstream's tools. A verb arrives as the JSON of its
+data (a step's context), so that a step needs nothing but its task.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import process
+from orchestrator.errors import StepError
+from orchestrator.records import JSON, Progress, Task
+from orchestrator.toolchain import Verb
+
+_PROGRESS_WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb's output says: its stdout, the named values and the named lists.
+
+    ``values`` are strings of the last match of each pattern; ``lists`` hold every match,
+    a dictionary of named groups each. ``parsed`` is the JSON of a verb that prints JSON.
+    """
+
+    stdout: str
+    values: Mapping[str, str]
+    lists: Mapping[str, list[dict[str, str]]]
+    parsed: JSON
+    seconds: float
+    peak_memory: int
+
+
+def places(task: Task) -> dict[str, str]:
+    """The values that every argv may use: where the tool chain and its parts lie."""
+    exe = ".exe" if sys.platform == "win32" else ""
+    found = {"exe": exe, "threads": str(task.threads), "scratch": str(task.scratch)}
+    if "toolchain" in task.inputs:
+        root = task.inputs["toolchain"]
+        found |= {"bin": str(root / "bin"), "src": str(root / "src")}
+    if "environment" in task.inputs:
+        found["python"] = str(environment_python(task.inputs["environment"]))
+    if "data" in task.step.context:
+        found["data"] = str(task.step.context["data"])
+    return found
+
+
+def environment_python(environment: Path) -> Path:
+    """The interpreter of a tool chain's environment."""
+    if sys.platform == "win32":
+        return environment / "venv" / "Scripts" / "python.exe"
+    return environment / "venv" / "bin" / "python"
+
+
+def call(
+    task: Task,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    cwd: Path | None = None,
+    counts: Mapping[str, int] | None = None,
+    needed_bytes: int = 0,
+    what: str = "",
+    report: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Run a verb of the step's tool chain and read its output.
+
+    Args:
+        task: The task; its step's context holds the verb's data under ``verbs``.
+        name: The verb.
+        values: What the argv template needs beside :func:`places`.
+        cwd: Where the tool runs; the staging folder when not given.
+        counts: Values that the data's ``expect.count`` refers to.
+        needed_bytes: How much the tool writes, for the sentence about a full disk.
+        what: What a person calls this; the step's label when not given.
+        report: Where progress goes; the task's when not given.
+
+    Raises:
+        StepError: The tool failed, or its output is not that of a success.
+        EnvironmentProblem: The disk is full.
+    """
+    verb = Verb.model_validate(task.step.context["verbs"][name])
+    filled = {**places(task), **values}
+    what = what or task.step.label
+    done = _run(task, verb, filled, cwd or task.workdir, needed_bytes, what, report or task.report)
+    _check(verb, done, counts or {}, what)
+    return _result(verb, done, what)
+
+
+def _run(
+    task: Task,
+    verb: Verb,
+    values: Mapping[str, Any],
+    cwd: Path,
+    needed_bytes: int,
+    what: str,
+    report: Callable[[Progress], None],
+) -> process.Completed:
+    env = {key: text.format_map(values) for key, text in verb.env.items()}
+    try:
+        return process.run(
+            verb.expand(values),
+            cwd=cwd,
+            log=task.log,
+            env=process.clean_env(env),
+            timeout=verb.timeout,
+            on_text=_progress_reader(verb, report),
+            needed_bytes=needed_bytes,
+            what=what,
+        )
+    except process.ToolError as error:
+        raise _explained(verb, error) from error
+
+
+def _progress_reader(
+    verb: Verb, report: Callable[[Progress], None]
+) -> Callable[[str], None] | None:
+    if not verb.progress:
+        return None
+    pattern = re.compile(verb.progress)
+    seen = ""
+
+    def read(text: str) -> None:
+        nonlocal seen
+        seen = (seen + text)[-_PROGRESS_WINDOW:]
+        matches = list(pattern.finditer(seen))
+        if matches:
+            groups = matches[-1].groupdict()
+            total = float(groups.get("total") or verb.progress_total)
+            report(Progress(float(groups["done"]), total, verb.unit))
+
+    return read
+
+
+def _explained(verb: Verb, error: process.ToolError) -> StepError:
+    """The failure as the tool chain's data explains it, else as it came."""
+    for known in verb.errors:
+        found = re.search(known.match, error.tail)
+        if found:
+            groups = found.groupdict()
+            return StepError(known.say.format_map(groups), known.hint.format_map(groups))
+    return error
+
+
+def _check(
+    verb: Verb, done: process.Completed, counts: Mapping[str, int], what: str
+) -> None:
+    """Distrust an exit code of 0: hold the output against what success looks like."""
+    text = done.text
+    for known in verb.errors:
+        found = re.search(known.match, text)
+        if found:
+            groups = found.groupdict()
+            raise StepError(known.say.format_map(groups), known.hint.format_map(groups))
+    for pattern in verb.expect.never:
+        found = re.search(pattern, text)
+        if found:
+            raise StepError(f"{what}: the tool exited 0 but said {found.group(0).strip()!r}")
+    for pattern in verb.expect.match:
+        if not re.search(pattern, text):
+            raise StepError(
+                f"{what}: the tool exited 0 but did not print what a success prints "
+                f"(no line matches {pattern!r})"
+            )
+    for pattern, name in verb.expect.count.items():
+        matches = len(re.findall(pattern, text))
+        if name in counts and matches != counts[name]:
+            raise StepError(
+                f"{what}: the tool exited 0 but its output speaks of {matches} {name}, "
+                f"not of {counts[name]}"
+            )
+
+
+def _result(verb: Verb, done: process.Completed, what: str) -> Result:
+    values: dict[str, str] = {}
+    for name, pattern in verb.values.items():
+        found = re.findall(pattern, done.text)
+        if found:
+            values[name] = found[-1] if isinstance(found[-1], str) else found[-1][0]
+    lists = {
+        name: [match.groupdict() for match in re.finditer(pattern, done.text)]
+        for name, pattern in verb.lists.items()
+    }
+    parsed: JSON = None
+    if verb.output == "json":
+        try:
+            parsed = json.loads(done.stdout)
+        except json.JSONDecodeError as error:
+            raise StepError(f"{what}: the tool printed no valid JSON ({error})") from error
+    return Result(done.stdout, values, lists, parsed, done.seconds, done.peak_memory)

@@ -1,0 +1,1 @@
+"""Where things come from: git, package indexes, the Hugging Face Hub, local files."""

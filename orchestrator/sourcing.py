@@ -1,0 +1,161 @@
+"""Recipe sources made definite: moving references become commits, local files digests.
+
+A :class:`Resolved` source says exactly which bytes are meant, so that planning on it is
+pure. This is the one place before a run that may ask the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.recipe_models import Source, Weights
+from orchestrator.records import JSON
+from orchestrator.sources.selection import HubFile, select, select_files
+
+PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model", "added_tokens.json")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One definite source.
+
+    Attributes:
+        identity: What decides about the bytes; part of the key of the step that fetches.
+        context: Where they are to be had; not part of the key.
+        format: ``hf``, ``gguf``, ``ggml``, ``pth`` or ``file``.
+        unpinned: The moving reference that was resolved, or an empty string.
+    """
+
+    identity: Mapping[str, JSON]
+    context: Mapping[str, JSON] = field(default_factory=dict)
+    format: str = "file"
+    unpinned: str = ""
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Resolves sources with the digests that the store remembers.
+
+    ``digest`` gives a local file's SHA-256; ``offline`` forbids every request.
+    """
+
+    digest: Callable[[Path], str]
+    offline: bool = False
+
+    def resolve(self, source: Source) -> Resolved:
+        """Make one source definite.
+
+        Raises:
+            EnvironmentProblem: A moving reference cannot be resolved without the network.
+            UsageError: A local folder holds no weights, or checksums do not fit.
+        """
+        table = {
+            "hub": self._hub,
+            "pypi": self._pypi,
+            "path": self._path,
+            "url": self._url,
+        }
+        return table[source.kind](source)
+
+    def _hub(self, source: Source) -> Resolved:
+        from orchestrator.sources import hub  # noqa: PLC0415 - its library is heavy
+
+        assert source.hub is not None
+        revision = source.revision or "main"
+        commit = hub.resolve(
+            source.hub, revision, repo_type=source.repo_type, offline=self.offline
+        )
+        identity = {
+            "kind": "hub",
+            "repo": source.hub,
+            "repo_type": source.repo_type,
+            "commit": commit,
+            **_selection(source),
+        }
+        return Resolved(identity, {}, _format(source), "" if commit == revision else revision)
+
+    def _pypi(self, source: Source) -> Resolved:
+        assert source.pypi is not None
+        identity = {
+            "kind": "pypi",
+            "package": source.pypi.package,
+            "version": source.pypi.version,
+            "file": source.pypi.file,
+            "sha256": source.sha256 or "",
+            "files": dict(source.files),
+        }
+        return Resolved(identity, {}, _format(source), "" if source.sha256 else "no sha256")
+
+    def _url(self, source: Source) -> Resolved:
+        assert source.url is not None
+        name = source.url.rstrip("/").rpartition("/")[2] or "file"
+        identity = {
+            "kind": "url",
+            "sha256": source.sha256 or "",
+            "name": name,
+            "member": source.member or "",
+        }
+        return Resolved(identity, {"url": source.url}, _format(source))
+
+    def _path(self, source: Source) -> Resolved:
+        assert source.path is not None
+        root = source.path
+        if root.is_dir():
+            files = {name: self.digest(root / name) for name in _wanted(root, source)}
+        else:
+            files = {root.name: self.digest(root)}
+            root = root.parent
+        _hold(files, source)
+        identity = {"kind": "path", "files": files, "member": source.member or ""}
+        return Resolved(identity, {"path": str(root)}, _format(source))
+
+
+def _format(source: Source) -> str:
+    return source.format if isinstance(source, Weights) else "file"
+
+
+def _selection(source: Source) -> dict[str, JSON]:
+    code = isinstance(source, Weights) and source.trust_remote_code
+    return {
+        "format": _format(source),
+        "trust_remote_code": code,
+        "file": source.file or "",
+        "member": source.member or "",
+        "sha256": source.sha256 or "",
+        "files": dict(source.files),
+    }
+
+
+def _wanted(root: Path, source: Source) -> list[str]:
+    """The files of a local folder that a repository of the same kind would give."""
+    files = tuple(
+        HubFile(path.relative_to(root).as_posix(), path.stat().st_size, None, None)
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    )
+    if source.file:
+        return [file.path for file in select_files(files, [source.file])]
+    if _format(source) == "pth":
+        return [file.path for file in select_files(files, PTH_PATTERNS)]
+    chosen = select(
+        files,
+        trust_remote_code=bool(_selection(source)["trust_remote_code"]),
+        read_index=lambda name: (root / name).read_bytes(),
+    )
+    return list(chosen.paths)
+
+
+def _hold(files: Mapping[str, str], source: Source) -> None:
+    """Compare local files with the checksums that the recipe states."""
+    stated = {name: digest.lower() for name, digest in source.files.items()}
+    wrong = [name for name, digest in stated.items() if files.get(name) != digest]
+    if wrong:
+        found = files.get(wrong[0], "missing")
+        raise UsageError(
+            f"{source.path}: {wrong[0]} is not the file the recipe means "
+            f"(SHA-256 {found}, expected {stated[wrong[0]]})",
+            "Use the original file, or correct the recipe's checksum.",
+        )

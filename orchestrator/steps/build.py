@@ -1,0 +1,160 @@
+"""Build a tool chain's native tools, test them, and keep what is needed of them.
+
+The result has ``bin/`` (tools and libraries that find each other by their own place, so
+that the folder can be moved) and ``src/`` (the converters and what they import).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator import native, process
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.records import JSON, Progress, Task
+from orchestrator.sources import git
+from orchestrator.toolchain import expand
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Get the pinned source, build, install, self-test.
+
+    Raises:
+        EnvironmentProblem: No compiler, or the source cannot be reached.
+        StepError: The build failed, or the tools do not work on this processor.
+    """
+    params, context = task.step.params, task.step.context
+    source = task.scratch / "source"
+    origin = git.checkout(context["source"], params["commit"], source, task)
+    if params["build"]["cmakelists"]:
+        data = Path(context["data"])
+        shutil.copyfile(data / params["build"]["cmakelists"], source / "CMakeLists.txt")
+    output = task.scratch / "build"
+    if params["build"]["system"] == "cmake":
+        _cmake(task, source, output)
+    else:
+        _make(task, source)
+        output = source
+    _install(params["build"], source, output, task.workdir)
+    _self_test(task)
+    return {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
+
+
+def _env() -> dict[str, str]:
+    """Builds must not record the commit of a repository that happens to surround them."""
+    tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
+    return process.clean_env({"GIT_CEILING_DIRECTORIES": "/", "PATH": os.pathsep.join(tools)})
+
+
+def _tool(name: str) -> Path:
+    """cmake or ninja from its Python package."""
+    import cmake  # noqa: PLC0415 - only a build needs them
+    import ninja  # noqa: PLC0415
+
+    folder = {"cmake": cmake.CMAKE_BIN_DIR, "ninja": ninja.BIN_DIR}[name]
+    return Path(folder) / (f"{name}.exe" if sys.platform == "win32" else name)
+
+
+def _cmake(task: Task, source: Path, output: Path) -> None:
+    cmake, params = str(_tool("cmake")), task.step.params
+    configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *params["options"]]
+    _compile(task, configure, "configure")
+    jobs = str(task.threads)
+    build = [cmake, "--build", str(output), "--config", "Release", "--parallel", jobs, "--target"]
+    _compile(task, [*build, *params["build"]["targets"]], "compile")
+
+
+def _make(task: Task, source: Path) -> None:
+    make = shutil.which("make")
+    if make is None:
+        raise EnvironmentProblem(
+            "this tool chain is built with make, which is not installed",
+            "Install make (Debian: apt install make), or build it with cmake.",
+        )
+    params = task.step.params
+    argv = [make, "-C", str(source), f"-j{task.threads}", *params["options"]]
+    _compile(task, [*argv, *params["build"]["targets"]], "compile")
+
+
+def _compile(task: Task, argv: Sequence[str], what: str) -> None:
+    try:
+        process.run(
+            argv,
+            cwd=task.scratch,
+            log=task.log,
+            env=_env(),
+            on_text=_ninja_progress(task),
+            what=f"{task.step.label}: {what}",
+        )
+    except process.ToolError as error:
+        if "No CMAKE_C" in error.tail or "No CMAKE_CXX" in error.tail:
+            raise EnvironmentProblem(
+                "no C++ compiler was found",
+                "Install one (Debian: apt install g++; macOS: xcode-select --install).",
+            ) from error
+        raise
+
+
+def _ninja_progress(task: Task) -> Any:
+    """Ninja prints ``[done/total]`` before each command."""
+    pattern = re.compile(r"\[(\d+)/(\d+)\]")
+
+    def read(text: str) -> None:
+        found = pattern.findall(text)
+        if found:
+            task.report(Progress(float(found[-1][0]), float(found[-1][1]), "files"))
+
+    return read
+
+
+def _install(build: Mapping[str, JSON], source: Path, output: Path, workdir: Path) -> None:
+    """Copy products and sources; links stay links."""
+    folders = [output / name for name in build["binaries"] if (output / name).is_dir()]
+    products = [path for folder in folders for path in _matching(folder, build["products"])]
+    missing = [name for name in build["targets"] if not _made(name, products)]
+    if missing:
+        raise StepError(f"the build succeeded but did not make {', '.join(missing)}")
+    (workdir / "bin").mkdir()
+    for path in products:
+        shutil.copy2(path, workdir / "bin" / path.name, follow_symlinks=False)
+    for path in _matching(source, build["sources"]):
+        target = workdir / "src" / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _made(target: str, products: Sequence[Path]) -> bool:
+    return any(path.stem == target or path.name == target for path in products)
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    found = {path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()}
+    return sorted(found)
+
+
+def _self_test(task: Task) -> None:
+    """Run the data's commands on the tools where they now lie."""
+    values = {
+        **native.places(task),
+        "bin": str(task.workdir / "bin"),
+        "src": str(task.workdir / "src"),
+    }
+    for command in task.step.params["build"]["self_test"]:
+        done = process.run(
+            expand(command["argv"], values),
+            cwd=task.scratch,
+            log=task.log,
+            env=process.clean_env({}),
+            timeout=300,
+            what=f"{task.step.label}: self-test",
+        )
+        if command["expect"] and not re.search(command["expect"], done.text):
+            raise StepError(
+                f"{task.step.label}: the self-test ran but did not print {command['expect']!r}",
+                f"See {task.log}.",
+            )

@@ -1,0 +1,71 @@
+"""Convert a model folder with upstream's converter, offline and under a stable name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator import native
+from orchestrator.errors import StepError
+from orchestrator.records import JSON, Task
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Write the converted file under its bare name.
+
+    The converter sees the model in a folder called like the model, since it writes parts
+    of the folder's name into the file.
+
+    Returns:
+        Facts: ``size`` in bytes.
+
+    Raises:
+        StepError: The converter failed or wrote nothing.
+    """
+    params = task.step.params
+    model = task.scratch / params["model_name"]
+    model.symlink_to(task.inputs["model"], target_is_directory=True)
+    output = task.workdir / params["file"]
+    values = {
+        **params.get("runtime", {}),
+        "input": str(_input(model, params["verb"])),
+        "output": str(output),
+        "output_dir": str(task.workdir),
+        "outtype": params["outtype"],
+        "model_name": params["model_name"],
+        "tokenizer_pre": params["tokenizer_pre"],
+        "single_safetensors": _single(model),
+    }
+    native.call(
+        task,
+        params["verb"],
+        values,
+        cwd=task.scratch,
+        needed_bytes=task.step.resources.disk_bytes,
+    )
+    _settle(task, output)
+    return {"size": output.stat().st_size}
+
+
+def _input(model: Path, verb: str) -> Path:
+    """The folder, or for an import its one file."""
+    if verb == "convert":
+        return model
+    [only] = [path for path in model.iterdir() if path.is_file()]
+    return only
+
+
+def _single(model: Path) -> str:
+    """The one safetensors file of a model that has just one, for converters that want it."""
+    found = sorted(model.glob("*.safetensors"))
+    return str(found[0]) if len(found) == 1 else ""
+
+
+def _settle(task: Task, output: Path) -> None:
+    """Converters that choose their own file name have their file renamed."""
+    if not output.exists():
+        made = [path for path in task.workdir.iterdir() if path.is_file()]
+        if len(made) != 1:
+            raise StepError(f"{task.step.label}: the converter exited 0 but wrote no file")
+        made[0].rename(output)
+    if output.stat().st_size == 0:
+        raise StepError(f"{task.step.label}: the converter exited 0 but its file is empty")

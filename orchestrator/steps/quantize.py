@@ -1,0 +1,84 @@
+"""Quantize one file, and refuse what the quantizer does silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator import native
+from orchestrator.errors import StepError
+from orchestrator.formats import ggml, gguf
+from orchestrator.quantizing import IMATRIX_FILE, refuse_fallbacks
+from orchestrator.records import JSON, Task
+
+_OPTIONS = (
+    "pure",
+    "leave_output_tensor",
+    "output_tensor_type",
+    "token_embedding_type",
+    "tensor_types",
+    "override_kv",
+    "allow_requantize",
+)
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Write the quantized file.
+
+    The tool runs in the staging folder on bare file names, since it writes the path of the
+    importance matrix into the file.
+
+    Returns:
+        Facts: ``size``, ``fallbacks`` (tensors that got another type than the type's own)
+        and the quantizer's own ``bits_per_weight``.
+
+    Raises:
+        StepError: Tensors fell back to other types and the recipe does not accept that,
+            or the tool failed, or its file is not what its output says.
+    """
+    params, context = task.step.params, task.step.context
+    source = next(path for path in sorted(task.inputs["model"].iterdir()) if path.is_file())
+    (task.scratch / "input").symlink_to(source)
+    counts = {"tensors": _count(source, context)}
+    values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
+    values |= {"input": "input", "output": params["file"], "type": params["type"]}
+    if "imatrix" in task.inputs:
+        (task.scratch / IMATRIX_FILE).symlink_to(task.inputs["imatrix"] / IMATRIX_FILE)
+        values["imatrix"] = IMATRIX_FILE
+    done = native.call(
+        task,
+        "quantize",
+        values,
+        cwd=task.scratch,
+        counts=counts,
+        needed_bytes=task.step.resources.disk_bytes,
+    )
+    output = task.scratch / params["file"]
+    if not output.is_file():
+        raise StepError(f"{task.step.label}: the quantizer exited 0 but wrote no file")
+    fallbacks = [*done.lists.get("fallbacks", []), *_outside_mix(output, context)]
+    refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
+    output.rename(task.workdir / params["file"])
+    facts: dict[str, JSON] = {"size": (task.workdir / params["file"]).stat().st_size}
+    if "bits_per_weight" in done.values:
+        facts["bits_per_weight"] = float(done.values["bits_per_weight"])
+    return {**facts, "fallbacks": fallbacks}
+
+
+def _count(source: Path, context: Mapping[str, JSON]) -> int:
+    if context.get("format") == "ggml":
+        return len(ggml.read(source, layout=context["layout"]).tensors)
+    return len(gguf.read(source).tensors)
+
+
+def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, str]]:
+    """Fallbacks of tools that do not speak of them: tensors of a foreign quantized type."""
+    mix = set(context.get("mix") or ())
+    if not mix or context.get("format") != "ggml":
+        return []
+    return [
+        {"tensor": one.name, "columns": str(one.shape[0]), "got": one.type, "wanted": "/".join(mix)}
+        for one in ggml.read(output, layout=context["layout"]).tensors
+        if one.type not in mix and one.type not in ("F32", "F16") and len(one.shape) > 1
+    ]
