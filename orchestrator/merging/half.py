@@ -1,0 +1,123 @@
+"""Float16 arithmetic on numpy arrays of raw bits, bit-identical to torch on a CPU.
+
+torch adds two halves by converting both to float32, adding, and rounding to nearest even.
+numpy's own float16 addition gives the same bits but takes 10 ns per element; the integer
+form below takes 1.2 ns (scripts/bench_merge.py). It rests on this: the bits of a half, moved
+to where float32 keeps exponent and mantissa, are the half's value times 2**-112 as a float32,
+subnormals included (they become float32 subnormals, which add exactly). So one float32
+addition of two such values has the right rounding, and the low 13 bits are what is left to
+round. Infinities and NaNs do not survive the move; they are looked for separately.
+
+Both this and :func:`to_half` were compared with torch 2.13.0 on every pair of finite halves
+and on every float32 and bfloat16 that is not NaN; the unit tests repeat a part of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bits = NDArray[np.uint16]
+
+# Elements per pass: scratch of 8 bytes each stays in a core's second-level cache.
+BLOCK = 128 * 1024
+_MANTISSA_SHIFT = 23 - 10
+# All bits but the three between float32's sign and the exponent of a moved half.
+_SIGN_AND_VALUE = -0x7000_0001
+_NOT_FINITE = 0x7C00 << 1  # an exponent of all ones, the sign shifted out
+
+
+class HalfAdder:
+    """Adds arrays of float16 bits; owns the scratch memory, so one per thread.
+
+    Raises:
+        EnvironmentProblem: the machine is big-endian.
+    """
+
+    def __init__(self, block: int = BLOCK) -> None:
+        import numpy as np  # noqa: PLC0415 - 0.1 s that only a merge should pay
+
+        if sys.byteorder != "little":
+            raise EnvironmentProblem("Merging needs a little-endian machine.")
+        self._block = block
+        self._left = np.empty(block, np.int32)
+        self._right = np.empty(block, np.int32)
+        self._bits = np.empty(block, np.uint16)
+
+    def add(self, left: Bits, right: Bits, out: Bits) -> bool:
+        """Write ``left + right`` to ``out``; arrays of one length, ``out`` may be an input.
+
+        Returns:
+            Whether both inputs and the sum are finite; if not, ``out`` is meaningless.
+        """
+        finite = True
+        for start in range(0, left.size, self._block):
+            part = slice(start, start + self._block)
+            finite &= self.finite(left[part]) and self.finite(right[part])
+            self._add_block(left[part], right[part], out[part])
+            finite &= self.finite(out[part])
+        return finite
+
+    def finite(self, values: Bits) -> bool:
+        """Whether none of ``values`` is infinite or NaN."""
+        import numpy as np  # noqa: PLC0415
+
+        for start in range(0, values.size, self._block):
+            part = values[start : start + self._block]
+            shifted = np.left_shift(part, 1, out=self._bits[: part.size])
+            if shifted.max() >= _NOT_FINITE:
+                return False
+        return True
+
+    def _add_block(self, left: Bits, right: Bits, out: Bits) -> None:
+        import numpy as np  # noqa: PLC0415
+
+        total, spare = self._left[: left.size], self._right[: left.size]
+        _widen(left, total)
+        _widen(right, spare)
+        as_float = total.view(np.float32)
+        np.add(as_float, spare.view(np.float32), out=as_float)
+        # Round to nearest even: add half a unit less one, plus the last bit that is kept.
+        np.right_shift(total, _MANTISSA_SHIFT, out=spare)
+        np.bitwise_and(spare, 1, out=spare)
+        np.add(spare, (1 << (_MANTISSA_SHIFT - 1)) - 1, out=spare)
+        np.add(total, spare, out=total)
+        # The upper half of each little-endian word holds the sign where float16 wants it.
+        sign = np.bitwise_and(total.view(np.uint16)[1::2], 0x8000, out=self._bits[: left.size])
+        np.right_shift(total, _MANTISSA_SHIFT, out=total)
+        np.copyto(out, total, casting="unsafe")
+        np.bitwise_or(out, sign, out=out)
+
+
+def _widen(half: Bits, out: NDArray[np.int32]) -> None:
+    """Write each half's bits to the places of a float32: its value times 2**-112."""
+    import numpy as np  # noqa: PLC0415
+
+    np.copyto(out, half.view(np.int16))  # the sign fills the upper bits
+    np.left_shift(out, _MANTISSA_SHIFT, out=out)
+    np.bitwise_and(out, _SIGN_AND_VALUE, out=out)
+
+
+def to_half(raw: NDArray[np.uint8], dtype: str, out: Bits) -> None:
+    """Round ``raw``, the bytes of F16, BF16 or F32 values, to the float16 bits ``out``.
+
+    Rounds to nearest even, too large values become infinite, as torch's ``.to(float16)``.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    if dtype == "F16":
+        np.copyto(out, raw.view(np.uint16))
+        return
+    source = raw.view(np.uint16 if dtype == "BF16" else np.float32)
+    for start in range(0, out.size, BLOCK):
+        values = source[start : start + BLOCK]
+        if dtype == "BF16":  # the upper half of a float32
+            values = np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            np.copyto(out[start : start + BLOCK].view(np.float16), values, casting="same_kind")

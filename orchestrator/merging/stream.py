@@ -1,0 +1,178 @@
+"""Carry out a merge plan in chunks, so that memory does not grow with the model."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.formats.safetensors import BITS
+from orchestrator.merging.half import HalfAdder, to_half
+from orchestrator.merging.plan import MergePlan, PlannedTensor
+from orchestrator.merging.tensors import TensorRef
+from orchestrator.merging.writer import Slot, create_files, lay_out, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Elements per chunk. A worker holds 4 + 2 + 2 bytes for each, so 16 MiB.
+CHUNK = 2 * 2**20
+# More would not be faster (two keep a disk busy) and would cost memory.
+MAX_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    tensor: PlannedTensor
+    slot: Slot
+    first: int
+    count: int
+
+
+def write_merged(
+    plan: MergePlan,
+    folder: Path,
+    threads: int = 1,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
+    """Write the merged model into the empty ``folder``.
+
+    Holds about 20 MiB for each of at most four threads.
+
+    Args:
+        report: Called in this thread with the bytes of tensors written and their total.
+
+    Returns:
+        The bytes of all tensors.
+
+    Raises:
+        StepError: a value of the result is infinite or NaN, or an input became shorter;
+            what was written so far must be discarded.
+        EnvironmentProblem: the disk is full.
+    """
+    try:
+        _write_small_files(plan, folder)
+        shards = lay_out((tensor.name, tensor.shape) for tensor in plan.tensors)
+        create_files(folder, shards)
+        slots = [slot for shard in shards for slot in shard.slots]
+        chunks = [c for t, s in zip(plan.tensors, slots, strict=True) for c in _chunks(t, s)]
+        _run(chunks, folder, min(threads, MAX_WORKERS), plan.nbytes, report)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise EnvironmentProblem(
+            f"The disk is full: the merged model needs {plan.nbytes} bytes in {folder}.",
+            "Free some space, or set ORCHESTRATE_HOME to a larger disk.",
+        ) from error
+    return plan.nbytes
+
+
+def _write_small_files(plan: MergePlan, folder: Path) -> None:
+    write_json(folder / "config.json", plan.config)
+    for name, source in plan.copies.items():
+        shutil.copyfile(source, folder / name)
+
+
+def _chunks(tensor: PlannedTensor, slot: Slot) -> Iterator[_Chunk]:
+    for first in range(0, tensor.count, CHUNK):
+        yield _Chunk(tensor, slot, first, min(CHUNK, tensor.count - first))
+
+
+def _run(
+    chunks: list[_Chunk],
+    folder: Path,
+    threads: int,
+    total: int,
+    report: Callable[[int, int], None],
+) -> None:
+    local = threading.local()
+
+    def work(chunk: _Chunk) -> int:
+        if not hasattr(local, "worker"):
+            local.worker = _Worker(folder)
+        worker: _Worker = local.worker
+        return worker.merge(chunk)
+
+    done = 0
+    pool = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="merge")
+    try:
+        futures: list[Future[int]] = [pool.submit(work, chunk) for chunk in chunks]
+        for future in as_completed(futures):
+            done += future.result()
+            report(done, total)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    """The buffers of one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        import numpy as np  # noqa: PLC0415
+
+        self._folder = folder
+        self._adder = HalfAdder()
+        self._raw = np.empty(CHUNK * 4, np.uint8)
+        self._left = np.empty(CHUNK, np.uint16)
+        self._right = np.empty(CHUNK, np.uint16)
+
+    def merge(self, chunk: _Chunk) -> int:
+        """Make and write one chunk; returns its bytes."""
+        left, right = self._left[: chunk.count], self._right[: chunk.count]
+        present = max(min(chunk.tensor.left.count - chunk.first, chunk.count), 0)
+        self._load(chunk.tensor.left, chunk.first, left[:present])
+        # Added, not copied: 0 + -0.0 is +0.0.
+        left[present:] = 0
+        self._load(chunk.tensor.right, chunk.first, right)
+        if not self._adder.add(left, right, out=right):
+            # `right` is spoilt; look at the inputs once more to say where it comes from.
+            self._load(chunk.tensor.right, chunk.first, right)
+            raise self._not_finite(chunk, left, right)
+        with (self._folder / chunk.slot.file).open("r+b", buffering=0) as file:
+            file.seek(chunk.slot.offset + 2 * chunk.first)
+            _write_all(file, right.view("u1").data)
+        return 2 * chunk.count
+
+    def _load(self, ref: TensorRef, first: int, out: NDArray[np.uint16]) -> None:
+        """Fill ``out`` with the elements from ``first`` on, as float16 bits."""
+        if not out.size:
+            return
+        size = BITS[ref.dtype] // 8
+        direct = ref.dtype == "F16"
+        raw = out.view("u1") if direct else self._raw[: out.size * size]
+        with ref.file.open("rb", buffering=0) as file:
+            file.seek(ref.offset + first * size)
+            _read_all(file, raw.data, ref)
+        if not direct:
+            to_half(raw, ref.dtype, out)
+
+    def _not_finite(
+        self, chunk: _Chunk, left: NDArray[np.uint16], right: NDArray[np.uint16]
+    ) -> OrchestrateError:
+        finite = self._adder.finite
+        where = "the base" if not finite(left) else "the delta" if not finite(right) else "the sum"
+        return StepError(
+            f"{chunk.tensor.name}: {where} holds a value that is infinite or not a number in "
+            "float16.",
+            "The weights are damaged, or the delta was made from another base.",
+        )
+
+
+def _read_all(file: BinaryIO, into: memoryview, ref: TensorRef) -> None:
+    while into:
+        count = file.readinto(into)  # type: ignore[attr-defined]
+        if not count:
+            raise StepError(f"{ref.file} became shorter while {ref.name} was read.")
+        into = into[count:]
+
+
+def _write_all(file: BinaryIO, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]

@@ -1,0 +1,103 @@
+"""The integer float16 arithmetic against numpy's own, which rounds as torch does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestrator.merging.half import HalfAdder, to_half
+
+EVERY_HALF = np.arange(1 << 16, dtype=np.uint16)
+FINITE = EVERY_HALF[(EVERY_HALF & 0x7FFF) < 0x7C00]
+# Zeros, least and greatest subnormals, least normals, halves of units, one, the greatest.
+CORNERS = [0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x83FF, 0x0400, 0x8400, 0x0401, 0x1000]
+CORNERS += [0x1001, 0x3C00, 0xBC00, 0x3C01, 0x4C00, 0x4FFF, 0x7BFF, 0xFBFF, 0x7BFE, 0x7800]
+
+
+def reference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        total = left.view(np.float16).astype(np.float32) + right.view(np.float16)
+        return total.astype(np.float16).view(np.uint16)
+
+
+def check(left: np.ndarray, right: np.ndarray) -> None:
+    out = np.empty_like(left)
+    finite = HalfAdder().add(left, right, out)
+    expected = reference(left, right)
+    fits = (expected & 0x7FFF) < 0x7C00
+    assert finite == bool(fits.all())
+    assert np.array_equal(out[fits], expected[fits])
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_a_corner_plus_every_finite_half(corner: int) -> None:
+    check(np.full(FINITE.size, corner, np.uint16), FINITE)
+
+
+def test_random_pairs() -> None:
+    rng = np.random.default_rng(5)
+    check(rng.choice(FINITE, 1 << 20), rng.choice(FINITE, 1 << 20))
+
+
+@pytest.mark.parametrize("bad", [0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF])
+@pytest.mark.parametrize("other", [0x0000, 0xFBFF, 0x7BFF, 0x0001])
+def test_an_infinite_or_nan_input_is_found_on_either_side(bad: int, other: int) -> None:
+    one, two = np.zeros(1000, np.uint16), np.zeros(1000, np.uint16)
+    one[900], two[900] = bad, other
+    out = np.empty_like(one)
+    adder = HalfAdder(block=256)
+    assert not adder.add(one, two, out)
+    assert not adder.add(two, one, out)
+    assert not adder.finite(one)
+
+
+def test_the_least_sum_that_overflows() -> None:
+    greatest, out = np.array([0x7BFF], np.uint16), np.empty(1, np.uint16)
+    assert HalfAdder().add(greatest, np.array([0x4BFF], np.uint16), out)  # 65504 + 15.99
+    assert not HalfAdder().add(greatest, np.array([0x4C00], np.uint16), out)  # 65504 + 16
+
+
+def test_sum_may_replace_an_input_and_spans_blocks() -> None:
+    rng = np.random.default_rng(6)
+    left = rng.choice(FINITE[:0x3000], 1000)
+    right = rng.choice(FINITE[:0x3000], 1000)
+    expected = reference(left, right)
+    assert HalfAdder(block=64).add(left, right, out=right)
+    assert np.array_equal(right, expected)
+
+
+def test_every_bfloat16_rounds_to_nearest_even() -> None:
+    out = np.empty(1 << 16, np.uint16)
+    to_half(EVERY_HALF.view(np.uint8), "BF16", out)
+    wide = (EVERY_HALF.astype(np.uint32) << 16).view(np.float32)
+    real = ~np.isnan(wide)
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = wide.astype(np.float64).astype(np.float16).view(np.uint16)
+    assert np.array_equal(out[real], expected[real])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1 + 2**-11, 0x3C00),  # a tie, to even: down
+        (1 + 3 * 2**-11, 0x3C02),  # a tie, to even: up
+        (1 + 2**-11 + 2**-23, 0x3C01),
+        (2.0**-25, 0x0000),  # half the least subnormal, to even
+        (1.5 * 2.0**-24, 0x0002),
+        (-(2.0**-26), 0x8000),
+        (65519.0, 0x7BFF),
+        (65520.0, 0x7C00),
+        (-1e30, 0xFC00),
+        (1e-40, 0x0000),
+    ],
+)
+def test_a_float32_rounds_to_nearest_even(value: float, expected: int) -> None:
+    out = np.empty(1, np.uint16)
+    to_half(np.array([value], np.float32).view(np.uint8), "F32", out)
+    assert out[0] == expected
+
+
+def test_halves_stay_as_they_are() -> None:
+    out = np.empty(1 << 16, np.uint16)
+    to_half(EVERY_HALF.view(np.uint8), "F16", out)
+    assert np.array_equal(out, EVERY_HALF)
