@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator import process
 from orchestrator.errors import StepError
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.records import JSON, Call, Progress, Task
 from orchestrator.toolchain import Verb
 
 _PROGRESS_WINDOW = 4096
@@ -50,6 +50,22 @@ def places(task: Task) -> dict[str, str]:
     if "data" in task.step.context:
         found["data"] = str(task.step.context["data"])
     return found
+
+
+def launch(task: Task, argv: Sequence[str], **settings: Any) -> process.Completed:
+    """Run a program for a task: its output goes to the task's log, its cost to its records.
+
+    Args:
+        task: The task.
+        argv: The program and its arguments.
+        settings: As :func:`orchestrator.process.run`.
+
+    Raises:
+        ToolError, DiskFull: As :func:`orchestrator.process.run`.
+    """
+    done = process.run(argv, log=task.log, **settings)
+    task.calls.append(Call(done.argv, done.seconds, done.peak_memory))
+    return done
 
 
 def environment_python(environment: Path) -> Path:
@@ -105,10 +121,10 @@ def _run(
 ) -> process.Completed:
     env = {key: text.format_map(values) for key, text in verb.env.items()}
     try:
-        return process.run(
+        return launch(
+            task,
             verb.expand(values),
             cwd=cwd,
-            log=task.log,
             env=process.clean_env(env),
             timeout=verb.timeout,
             on_text=_progress_reader(verb, report),

@@ -23,13 +23,25 @@ from orchestrator._tree import Ended, Tree
 from orchestrator.disk import DiskFull, disk_full, free_bytes, is_short, says_full, translated
 from orchestrator.errors import Interrupted, OrchestrateError, StepError
 
-__all__ = ["Completed", "DiskFull", "ToolError", "clean_env", "resume", "run", "stop_all"]
+__all__ = [
+    "Completed",
+    "DiskFull",
+    "Reader",
+    "ToolError",
+    "check_stopped",
+    "clean_env",
+    "resume",
+    "run",
+    "stop_all",
+]
 
-STDOUT_BYTES = 8 << 20
-TAIL_BYTES = 64 << 10
+KEPT_BYTES = 8 << 20
+TAIL_CHARACTERS = 64 << 10
 TAIL_LINES = 40
 TAIL_LINE_CHARACTERS = 1000
 GRACE_SECONDS = 5.0
+
+Reader = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Completed:
         peak_memory: Largest resident set of any process of the tree, in bytes; 0 if unknown.
         stdout: Its standard output; of more than 8 MiB only the end.
         tail: The last lines of both outputs together.
+        text: Both outputs as they came; of more than 8 MiB only the end.
     """
 
     argv: tuple[str, ...]
@@ -51,6 +64,7 @@ class Completed:
     peak_memory: int
     stdout: str
     tail: str
+    text: str
 
 
 class ToolError(StepError):
@@ -122,7 +136,7 @@ def run(
     log: Path,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
-    on_text: Callable[[str], None] | None = None,
+    on_text: Reader | None = None,
     needed_bytes: int = 0,
     check: bool = True,
     what: str = "",
@@ -200,8 +214,10 @@ def _follow(
 
 
 def _completed(argv: tuple[str, ...], ended: Ended, seconds: float, output: _Output) -> Completed:
-    stdout, tail = output.stdout.text(), _last_lines(output.both.text())
-    return Completed(argv, ended.returncode, seconds, ended.peak_memory, stdout, tail)
+    text = output.both.text()
+    tail = _last_lines(text[-TAIL_CHARACTERS:])
+    stdout = output.stdout.text()
+    return Completed(argv, ended.returncode, seconds, ended.peak_memory, stdout, tail, text)
 
 
 def _cannot_start(job: _Job, error: OSError, output: _Output) -> ToolError:
@@ -246,14 +262,14 @@ class _Bounded:
 class _Output:
     """Where output goes: the log, the listener, and memory for the result."""
 
-    def __init__(self, log: Path, on_text: Callable[[str], None] | None) -> None:
+    def __init__(self, log: Path, on_text: Reader | None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._file = log.open("ab", buffering=0)
         self._listener = on_text
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {name: decoder("replace") for name in ("stdout", "stderr")}
-        self.stdout = _Bounded(STDOUT_BYTES)
-        self.both = _Bounded(TAIL_BYTES)
+        self.stdout = _Bounded(KEPT_BYTES)
+        self.both = _Bounded(KEPT_BYTES)
 
     def __enter__(self) -> _Output:
         return self
@@ -282,7 +298,7 @@ class _Output:
         if self._listener is not None and text:
             self._tell(self._listener, text)
 
-    def _tell(self, listener: Callable[[str], None], text: str) -> None:
+    def _tell(self, listener: Reader, text: str) -> None:
         try:
             listener(text)
         except Exception:

@@ -61,6 +61,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Call:
+    """One native call of a step: what was run, how long it took, how much memory."""
+
+    argv: tuple[str, ...]
+    seconds: float
+    peak_memory: int
+
+
+@dataclass(frozen=True)
 class Task:
     """Everything a step's ``run`` may touch.
 
@@ -73,6 +82,7 @@ class Task:
         scratch: A folder beside ``workdir`` for what is not part of the artifact; it is
             removed with the step.
         report: Called with the progress of the step; must be cheap and never raise.
+        calls: Receives a record of every native call, for the artifact's manifest.
     """
 
     step: Step
@@ -83,6 +93,7 @@ class Task:
     threads: int
     offline: bool = False
     report: Callable[[Progress], None] = lambda _progress: None
+    calls: list[Call] = field(default_factory=list)
 
 
 class Status(Enum):
@@ -125,3 +136,4 @@ class StepResult:
     path: Path | None = None
     log: Path | None = None
     error: str = ""
+    cause: Exception | None = None

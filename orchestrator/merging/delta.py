@@ -29,7 +29,7 @@ HEAD = "lm_head.weight"
 # gpt2, gpt-neox, glm.
 _EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
 _VOCABULARY = (*_EMBEDDINGS, HEAD, "lm_head.bias", "embed_out.weight", "output_layer.weight")
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.model",
     "tokenizer.json",
     "vocab.json",
@@ -41,7 +41,7 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-_VOCABULARIES = _TOKENIZER_FILES[:4]
+_VOCABULARIES = TOKENIZER_FILES[:4]
 _LISTED = 10
 
 Tensors = Mapping[str, TensorRef]
@@ -73,7 +73,7 @@ def plan_delta(base: Checkpoint, delta: Checkpoint) -> MergePlan:
     rows = next((t.shape[0] for t in tensors if t.name.endswith(_EMBEDDINGS)), 0)
     return MergePlan(
         tensors,
-        _config(base, rows if new_rows else None),
+        merged_config(base.config, rows if new_rows else None, base.folder),
         _copies(base.folder, delta.folder),
         new_rows,
         tuple(_warnings(sides, new_rows, rows)),
@@ -182,22 +182,32 @@ def _mismatch(base: Path, delta: Path, problems: list[str]) -> StepError:
     )
 
 
-def _config(base: Checkpoint, rows: int | None) -> dict[str, JSON]:
-    config = dict(base.config)
+def merged_config(config: Mapping[str, JSON], rows: int | None, where: Path) -> dict[str, JSON]:
+    """The configuration of the merged model: the base's, with the new vocabulary size.
+
+    Args:
+        config: The base's configuration.
+        rows: Rows of the merged embeddings, or None where none is new.
+        where: The base's folder, for the error.
+
+    Raises:
+        StepError: Rows are new, and the base's configuration names no vocabulary size.
+    """
+    merged = dict(config)
     if rows is not None:
-        if "vocab_size" not in config:
+        if "vocab_size" not in merged:
             raise StepError(
-                f"{base.folder}/config.json has no vocab_size, but the delta adds rows to it.",
+                f"{where}/config.json has no vocab_size, but the delta adds rows to it.",
                 "Use a base whose configuration names the size of its vocabulary.",
             )
-        config["vocab_size"] = rows
+        merged["vocab_size"] = rows
     # transformers 4.56 renamed the key; a configuration that has the new one keeps it.
-    config["dtype" if "dtype" in config else "torch_dtype"] = "float16"
-    return config
+    merged["dtype" if "dtype" in merged else "torch_dtype"] = "float16"
+    return merged
 
 
 def _copies(base: Path, delta: Path) -> dict[str, Path]:
-    copies = {name: delta / name for name in _TOKENIZER_FILES if (delta / name).is_file()}
+    copies = {name: delta / name for name in TOKENIZER_FILES if (delta / name).is_file()}
     if not any(name in copies for name in _VOCABULARIES):
         raise StepError(
             f"{delta} holds no tokenizer (none of {', '.join(_VOCABULARIES)}).",

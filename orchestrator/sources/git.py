@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator import process
+from orchestrator import native, process
 from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
 from orchestrator.records import Task
 from orchestrator.sources import archive, pypi
@@ -87,10 +87,10 @@ def _strip_config(folder: Path) -> None:
 
 
 def _git(task: Task, *arguments: str, timeout: float | None = None) -> None:
-    process.run(
+    native.launch(
+        task,
         [sys.executable, "-m", "orchestrator.sources.git", *arguments],
         cwd=task.scratch,
-        log=task.log,
         env=process.clean_env(
             {
                 "GIT_TERMINAL_PROMPT": "0",

@@ -83,10 +83,10 @@ def _make(task: Task, source: Path) -> None:
 
 def _compile(task: Task, argv: Sequence[str], what: str) -> None:
     try:
-        process.run(
+        native.launch(
+            task,
             argv,
             cwd=task.scratch,
-            log=task.log,
             env=_env(),
             on_text=_ninja_progress(task),
             what=f"{task.step.label}: {what}",
@@ -145,10 +145,10 @@ def _self_test(task: Task) -> None:
         "src": str(task.workdir / "src"),
     }
     for command in task.step.params["build"]["self_test"]:
-        done = process.run(
+        done = native.launch(
+            task,
             expand(command["argv"], values),
             cwd=task.scratch,
-            log=task.log,
             env=process.clean_env({}),
             timeout=300,
             what=f"{task.step.label}: self-test",

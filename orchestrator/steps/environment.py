@@ -109,10 +109,10 @@ def _call(
     on_text: process.Reader | None = None,
 ) -> process.Completed:
     extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
-    return process.run(
+    return native.launch(
+        task,
         argv,
         cwd=task.scratch,
-        log=task.log,
         env=process.clean_env(extra),
         on_text=on_text,
         check=check,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator import native
 from orchestrator.formats import gguf, safetensors
-from orchestrator.merging.configuration import merged_configuration
+from orchestrator.merging.delta import TOKENIZER_FILES, merged_config
 from orchestrator.records import JSON, Task
 
 HEADER = "header.gguf"
@@ -85,11 +85,16 @@ def _lay_out(task: Task, outline: Path, model: Path) -> None:
 
 
 def _lay_out_merged(task: Task, model: Path) -> None:
-    """What merging base and delta will give: the delta's tensors in float16."""
-    base, delta = task.inputs["base"], task.inputs["delta"]
-    shutil.copytree(delta / "small", model, dirs_exist_ok=True)
-    configuration = merged_configuration(base / "small", delta / "small")
-    (model / "config.json").write_text(json.dumps(configuration))
+    """What merging base and delta will give: the delta's tokenizer and shapes, in float16."""
+    base, delta = task.inputs["base"] / "small", task.inputs["delta"] / "small"
+    for name in TOKENIZER_FILES:
+        if (delta / name).is_file():
+            shutil.copyfile(delta / name, model / name)
+    if (base / "generation_config.json").is_file():
+        shutil.copyfile(base / "generation_config.json", model / "generation_config.json")
+    rows = json.loads((delta / "config.json").read_text()).get("vocab_size")
+    config = merged_config(json.loads((base / "config.json").read_text()), rows, base)
+    (model / "config.json").write_text(json.dumps(config))
     _from_shapes(task, model)
 
 

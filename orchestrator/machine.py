@@ -1,0 +1,91 @@
+"""What this machine has: cores, memory, disk, processor features; reads, never changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as a report states it; sizes in bytes, 0 where not known."""
+
+    system: str
+    processor: str
+    cores: int
+    memory: int
+    features: tuple[str, ...]
+
+
+def describe() -> Machine:
+    """This machine."""
+    info = _cpu_info()
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    known = ("avx", "avx2", "fma", "f16c", "bmi2", "avx512f", "amx_tile", "asimd", "sve")
+    return Machine(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=info.get("model name") or platform.processor() or platform.machine(),
+        cores=cores(),
+        memory=memory_total(),
+        features=tuple(name for name in known if name in flags),
+    )
+
+
+def _cpu_info() -> dict[str, str]:
+    """The first processor's entry in Linux's /proc/cpuinfo; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {}
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.strip():
+            break
+        name, _, value = line.partition(":")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def architecture() -> str:
+    """The processor's architecture as tool-chain data spells it, such as ``x86_64``."""
+    return platform.machine()
+
+
+def memory_total() -> int:
+    """Bytes of memory, 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def memory_available() -> int:
+    """Bytes that new work can use without swapping; the total where Linux does not say."""
+    path = Path("/proc/meminfo")
+    if path.exists():
+        for line in path.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return memory_total()
+
+
+def disk_free(path: Path) -> int:
+    """Bytes free for this user on the file system that holds ``path`` or will hold it."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def terminal() -> bool:
+    """Whether people watch: progress bars are for terminals only."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
