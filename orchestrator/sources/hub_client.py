@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo, ModelInfo
 
 _TIMEOUT = 10.0  # seconds without an answer; a dead route must not hang a run
-_CHUNK = 1 << 20
+_CHUNK = 128 << 10  # what a broken connection can cost; the client hands out full chunks only
 
 
 def where_is(repo: str, revision: str, repo_type: str) -> Where:

@@ -1,0 +1,6 @@
+"""A local Hugging Face Hub for tests: real client, real protocol, folders as repositories."""
+
+from tests.hub.content import Repo
+from tests.hub.server import Fault, Hub, Request
+
+__all__ = ["Fault", "Hub", "Repo", "Request"]

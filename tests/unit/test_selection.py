@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import StepError, UsageError
+from orchestrator.sources.selection import HubFile, Selection, safe_path, select, select_files
+
+INDEX = "model.safetensors.index.json"
+
+
+def files(*paths: str) -> tuple[HubFile, ...]:
+    return tuple(HubFile(path, 10, None, None) for path in paths)
+
+
+def chosen(
+    *paths: str, index: object = None, weights: str = "auto", code: bool = False
+) -> Selection:
+    def read_index(path: str) -> bytes:
+        assert path in paths
+        return index if isinstance(index, bytes) else json.dumps(index).encode()
+
+    return select(files(*paths), weights=weights, trust_remote_code=code, read_index=read_index)
+
+
+def names(found: tuple[HubFile, ...]) -> list[str]:
+    return [file.path for file in found]
+
+
+def shard_map(*shards: str) -> dict[str, dict[str, str]]:
+    return {"weight_map": {f"tensor.{i}": shard for i, shard in enumerate(shards)}}
+
+
+def test_safetensors_win_over_bin_and_bring_no_second_format() -> None:
+    got = chosen("config.json", "model.safetensors", "pytorch_model.bin", "flax_model.msgpack")
+    assert got.weight_format == "safetensors"
+    assert got.paths == ("config.json", "model.safetensors")
+
+
+def test_the_recipe_can_ask_for_bin() -> None:
+    got = chosen("model.safetensors", "pytorch_model.bin", weights="bin")
+    assert (names(got.weights), got.weight_format) == (["pytorch_model.bin"], "bin")
+
+
+def test_bin_is_taken_where_there_are_no_safetensors() -> None:
+    index = "pytorch_model.bin.index.json"
+    shards = ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
+    got = chosen(*shards, index, "training_args.bin", index=shard_map(*shards, shards[0]))
+    assert names(got.weights) == list(shards)
+    assert names(got.others) == [index]
+
+
+def test_shards_come_from_the_index_and_strays_are_left() -> None:
+    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    stray = ("consolidated.safetensors", "adapter_model.safetensors", "original/x.safetensors")
+    got = chosen(*shards, *stray, INDEX, index=shard_map(*shards))
+    assert names(got.weights) == list(shards)
+
+
+def test_the_index_of_the_other_format_is_left_out() -> None:
+    got = chosen("model.safetensors", "pytorch_model.bin.index.json", "pytorch_model-1-of-1.bin")
+    assert got.paths == ("model.safetensors",)
+
+
+def test_a_shard_that_the_index_names_must_exist() -> None:
+    with pytest.raises(StepError, match=r"lacks: model-00002-of-00002\.safetensors"):
+        chosen(
+            "model-00001-of-00002.safetensors",
+            INDEX,
+            index=shard_map("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"),
+        )
+
+
+@pytest.mark.parametrize(
+    "index", [b"not json", b"[]", b"{}", {"weight_map": 3}, {"weight_map": {}}, b"\xff\xfe"]
+)
+def test_a_damaged_index_is_one_sentence(index: object) -> None:
+    with pytest.raises(StepError, match=INDEX):
+        chosen("model-00001-of-00001.safetensors", INDEX, index=index)
+
+
+def test_code_is_only_wanted_when_trusted() -> None:
+    paths = ("model.safetensors", "modeling_chatglm.py", "sub/more.py")
+    assert names(chosen(*paths).others) == []
+    assert names(chosen(*paths, code=True).others) == ["modeling_chatglm.py", "sub/more.py"]
+
+
+def test_what_describes_the_model_is_kept_and_all_else_left() -> None:
+    kept = (
+        "LICENSE.txt",
+        "README.md",
+        "USE_POLICY.md",
+        "additional_chat_templates/rag.jinja",
+        "chat_template.jinja",
+        "config.json",
+        "merges.txt",
+        "qwen.tiktoken",
+        "tokenizer.model",
+        "tokenizer.model.v3",
+    )
+    left = (
+        ".gitattributes",
+        "model.gguf",
+        "onnx/config.json",
+        "openvino_model.bin",
+        "picture.png",
+        "rust_model.ot",
+        "tf_model.h5",
+        "tokenizer.png",
+    )
+    assert names(chosen("model.safetensors", *kept, *left).others) == list(kept)
+
+
+def test_no_weights_says_what_is_there() -> None:
+    with pytest.raises(UsageError, match=r"no weights to convert.*\n.*llama\.gguf"):
+        chosen("config.json", "llama.gguf")
+
+
+def test_files_are_chosen_by_name_or_pattern() -> None:
+    there = files("a-Q4_0.gguf", "a-Q8_0.gguf", "README.md", "odd[1].zip")
+    assert names(select_files(there, ["*-Q4_0.gguf"])) == ["a-Q4_0.gguf"]
+    assert names(select_files(there, ["odd[1].zip", "README.md"])) == ["README.md", "odd[1].zip"]
+
+
+def test_a_pattern_without_a_file_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"'a-Q4_1.gguf'.*\n.*'a-Q4_0.gguf'"):
+        select_files(files("a-Q4_0.gguf"), ["a-Q4_1.gguf"])
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../x", "a//b", "", ".", "C:x", "a\\b"])
+def test_paths_that_leave_the_folder_are_unsafe(path: str) -> None:
+    assert not safe_path(path)
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*", fullmatch=True), min_size=1))
+def test_plain_names_are_safe(parts: list[str]) -> None:
+    assert safe_path("/".join(parts))
