@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -60,8 +60,12 @@ def _name(name: object, where: str) -> str:
     return name
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
+def file_sha256(path: str | os.PathLike[str], between: Callable[[], None] | None = None) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal, reading it in chunks.
+
+    Args:
+        path: The file.
+        between: Called after every chunk; what it raises ends the reading.
 
     Raises:
         OSError: The file cannot be read.
@@ -72,6 +76,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         buffer = memoryview(bytearray(max(1, min(size, CHUNK_BYTES))))
         while count := file.readinto(buffer):
             sha256.update(buffer[:count])
+            if between is not None:
+                between()
     return sha256.hexdigest()
 
 
