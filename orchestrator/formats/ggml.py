@@ -32,6 +32,27 @@ _GGJT: Mapping[int, ggml_types.Layout] = {1: "ggjt-v1", 2: "ggjt-v2", 3: "ggjt-v
 _MAX_FTYPE: Mapping[Family, int] = {"llama": 18, "bloom": 3}
 _MAX_NAME = 255
 _MAX_TENSORS = 1 << 16
+_LAYER_PARTS: Mapping[Family, tuple[str, ...]] = {
+    "llama": (
+        "attention.wq",
+        "attention.wk",
+        "attention.wv",
+        "attention.wo",
+        "attention_norm",
+        "feed_forward.w1",
+        "feed_forward.w2",
+        "feed_forward.w3",
+        "ffn_norm",
+    ),
+    "bloom": (
+        "attention_norm",
+        "attention.query_key_value",
+        "attention.wo",
+        "ffn_norm",
+        "feed_forward.w1",
+        "feed_forward.w2",
+    ),
+}
 _LIMITS: Mapping[str, int] = {
     "n_vocab": 1 << 24,
     "n_embd": 1 << 20,
@@ -108,23 +129,49 @@ class GGMLFile:
         return 8 * total / self.n_elements if self.tensors else 0.0
 
 
-def read(path: Path | str, layout: Family) -> GGMLFile:
+def tensor_names(family: Family, n_layer: int) -> set[str]:
+    """The names of all tensors of a model, as the converters of 2023 write them."""
+    names = {"tok_embeddings.weight", "norm.weight", "output.weight"}
+    kinds = ("weight", "bias") if family == "bloom" else ("weight",)
+    if family == "bloom":
+        names |= {"norm.bias", "output_norm.weight", "output_norm.bias"}
+    return names | {
+        f"layers.{index}.{part}.{kind}"
+        for index in range(n_layer)
+        for part in _LAYER_PARTS[family]
+        for kind in kinds
+    }
+
+
+def read(path: Path | str, layout: Family, *, complete: bool = True) -> GGMLFile:
     """The header of ``path``, read as a file of the family ``layout``.
+
+    Args:
+        path: The file.
+        layout: Which family it is.
+        complete: Require exactly the tensors of such a model. These files state no count,
+            so one that was cut between two tensors is otherwise as good as a whole one.
 
     Raises:
         FormatError: The file cannot be read, is malformed, or does not end with a tensor.
     """
     with open_reader(path) as reader:
-        magic, version = _magic(reader)
-        if layout == "bloom" and magic != "ggml":
-            raise reader.error(f"bloomz.cpp writes no {magic} files", 0)
-        hparams = _hparams(reader, layout)
-        vocab = _vocabulary(reader, hparams.n_vocab, scores=magic != "ggml")
-        types: ggml_types.Layout = "bloomz" if layout == "bloom" else _GGJT[max(version, 1)]
-        tensors = tuple(_tensors(reader, types, ALIGNMENT if magic == "ggjt" else 1))
-        return GGMLFile(
-            Path(path), magic, version, layout, types, hparams, vocab.text, tensors, reader.size
-        )
+        return parse(reader, layout, complete=complete)
+
+
+def parse(reader: Reader, layout: Family, *, complete: bool = True) -> GGMLFile:
+    """The header at the cursor of ``reader``; as ``read`` does for a file."""
+    magic, version = _magic(reader)
+    if layout == "bloom" and magic != "ggml":
+        raise reader.error(f"bloomz.cpp writes no {magic} files", 0)
+    hparams = _hparams(reader, layout)
+    vocab = _vocabulary(reader, hparams.n_vocab, scores=magic != "ggml")
+    types: ggml_types.Layout = "bloomz" if layout == "bloom" else _GGJT[max(version, 1)]
+    tensors = tuple(_tensors(reader, types, ALIGNMENT if magic == "ggjt" else 1))
+    if complete:
+        _check_names(reader, tensors, tensor_names(layout, hparams.n_layer))
+    path = Path(reader.path)
+    return GGMLFile(path, magic, version, layout, types, hparams, vocab.text, tensors, reader.size)
 
 
 def _magic(reader: Reader) -> tuple[Container, int]:
@@ -170,6 +217,13 @@ def _tensors(reader: Reader, layout: ggml_types.Layout, alignment: int) -> Itera
         yield one
     if not seen:
         raise reader.error("there are no tensors")
+
+
+def _check_names(reader: Reader, tensors: tuple[TensorInfo, ...], wanted: set[str]) -> None:
+    found = {one.name for one in tensors}
+    for names, problem in ((wanted - found, "is missing"), (found - wanted, "is unknown")):
+        if names:
+            raise reader.error(f"of {len(names)} tensors, {min(names)!r} first, each {problem}")
 
 
 def _tensor(reader: Reader, index: int, layout: ggml_types.Layout, alignment: int) -> TensorInfo:

@@ -34,6 +34,7 @@ __all__ = [
     "TensorInfo",
     "Value",
     "census",
+    "parse",
     "predicted_size",
     "read",
     "read_array",
@@ -146,20 +147,24 @@ def read(path: Path | str, *, partial: bool = False) -> GGUF:
         FormatError: The file cannot be read or is malformed; names the byte.
     """
     with open_reader(path) as reader:
-        version = _version(reader)
-        n_tensors = _count(reader, "tensors", _MAX_TENSORS, _MIN_TENSOR_BYTES)
-        n_keys = _count(reader, "keys", _MAX_KEYS, _MIN_KEY_BYTES)
-        start = reader.position
-        fields = read_fields(reader, n_keys)
-        metadata_bytes = reader.position - start
-        alignment = _alignment(reader, fields)
-        tensors = tuple(_tensors(reader, n_tensors, alignment))
-        data = _pad(reader.position, alignment) if tensors else reader.position
-        found = GGUF(
-            Path(path), version, alignment, fields, tensors, metadata_bytes, data, reader.size
-        )
-        if not partial:
-            _check_extent(reader, found)
+        return parse(reader, partial=partial)
+
+
+def parse(reader: Reader, *, partial: bool = False) -> GGUF:
+    """The header at the cursor of ``reader``; as ``read`` does for a file."""
+    version = _version(reader)
+    n_tensors = _count(reader, "tensors", _MAX_TENSORS, _MIN_TENSOR_BYTES)
+    n_keys = _count(reader, "keys", _MAX_KEYS, _MIN_KEY_BYTES)
+    start = reader.position
+    fields = read_fields(reader, n_keys)
+    metadata_bytes = reader.position - start
+    alignment = _alignment(reader, fields)
+    tensors = tuple(_tensors(reader, n_tensors, alignment))
+    data = _pad(reader.position, alignment) if tensors else reader.position
+    path = Path(reader.path)
+    found = GGUF(path, version, alignment, fields, tensors, metadata_bytes, data, reader.size)
+    if not partial:
+        _check_extent(reader, found)
     return found
 
 
