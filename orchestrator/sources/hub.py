@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,9 +198,10 @@ def _download(
     lacking = missing(cache.snapshot(where.revision), files)
     if not lacking:
         return
+    needed = sum(file.size for file in lacking)
     meter = Meter(sum(file.size for file in files), report, "fetching")
-    meter.add(sum(file.size for file in files) - sum(file.size for file in lacking))
-    with client.explained(where):
+    meter.add(sum(file.size for file in files) - needed)
+    with client.explained(replace(where, needed=needed)):
         if client.links_work(cache.root):  # else a blob would be kept twice
             large = [f for f in lacking if f.sha256 and f.size <= _LARGEST_BY_HTTP]
             stage(large, cache, partial(client.opened, where), workers, meter)

@@ -18,19 +18,20 @@ from urllib.parse import unquote
 from orchestrator.errors import EnvironmentProblem, OrchestrateError, UsageError
 
 RETRIED_STATUS = (408, 429, 500, 502, 503, 504)
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on file size
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LOGIN = "run `hf auth login` or set HF_TOKEN"
 
 
 @dataclass(frozen=True)
 class Where:
-    """What was asked for, as error messages name it."""
+    """What was asked for, as error messages name it; ``needed`` is bytes still to come."""
 
     endpoint: str
     repo: str
     repo_type: str = "model"
     revision: str = "main"
+    needed: int = 0
 
     @property
     def page(self) -> str:
@@ -87,7 +88,7 @@ def _http(error: BaseException, where: Where) -> OrchestrateError:
     status = int(response.status_code)
     code = str(response.headers.get("X-Error-Code", ""))
     if status == 401:
-        return _unauthorized(where, code, _sent_token(response))
+        return _unauthorized(where, code, "authorization" in response.request.headers)
     if status == 403:
         return _forbidden(where, code)
     if status == 404:
@@ -101,13 +102,6 @@ def _http(error: BaseException, where: Where) -> OrchestrateError:
         f"The Hub at {where.endpoint} answers HTTP {status} for {where.repo}.",
         "Try again later, or name a mirror in HF_ENDPOINT; what has been fetched is kept.",
     )
-
-
-def _sent_token(response: Any) -> bool:
-    try:
-        return "authorization" in response.request.headers
-    except (AttributeError, RuntimeError):  # httpx: no request is attached to the response
-        return False
 
 
 def _unauthorized(where: Where, code: str, token: bool) -> OrchestrateError:
@@ -187,7 +181,8 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
 def _disk(error: BaseException, where: Where) -> OrchestrateError | None:
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return EnvironmentProblem(
-            f"The disk is full while {where.repo} is fetched.",
+            f"The disk is full while {where.repo} is fetched: {where.needed / 1e9:.3g} GB had to "
+            "come.",
             "Free some space, or set HF_HUB_CACHE to a larger disk; what is here is kept.",
         )
     if isinstance(error, OSError) and error.errno in _NO_RIGHT:

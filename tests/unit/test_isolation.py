@@ -14,24 +14,25 @@ import pytest
 CONFTEST = Path(__file__).parent / "conftest.py"
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "socket.create_connection(('192.0.2.1', 80), timeout=1)",
-        "socket.getaddrinfo('example.org', 443)",
-        "socket.socket().connect_ex(('192.0.2.1', 80))",
-    ],
+ATTEMPTS = (
+    "socket.create_connection(('192.0.2.1', 80), timeout=1)",
+    "socket.getaddrinfo('example.org', 443)",
+    "socket.socket().connect_ex(('192.0.2.1', 80))",
 )
+
+
 def test_an_attempt_to_reach_another_host_fails_even_if_swallowed(
-    tmp_path: Path, attempt: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(CONFTEST, tmp_path / "conftest.py")
-    body = f"    try:\n        {attempt}\n    except Exception:\n        return\n"
-    (tmp_path / "test_escape.py").write_text(f"import socket\ndef test_it():\n{body}")
+    body = "def test_{}():\n    try:\n        {}\n    except Exception:\n        return\n"
+    tests = "".join(body.format(number, attempt) for number, attempt in enumerate(ATTEMPTS))
+    (tmp_path / "test_escape.py").write_text(f"import socket\n{tests}")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "tried to reach" in done.stdout
+    assert f"{len(ATTEMPTS)} errors" in done.stdout
 
 
 def test_this_machine_can_be_reached() -> None:
