@@ -20,8 +20,8 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit" / "merging"))
-import merge_pairs
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.unit.merging import merge_pairs
 
 PAIRS = (("F16", "F16"), ("BF16", "F32"), ("F32", "BF16"))
 
@@ -41,7 +41,7 @@ def write_pairs(folder: Path) -> None:
 
 
 def _train_tokenizer(folder: Path) -> Path:
-    import sentencepiece  # type: ignore
+    import sentencepiece  # type: ignore  # noqa: PLC0415
 
     text = folder / "text.txt"
     words = [f"word{number % 97} of{number % 13} sentence{number % 31}" for number in range(2000)]

@@ -16,7 +16,7 @@ from orchestrator.formats.safetensors import BITS
 from orchestrator.merging.half import HalfAdder, to_half
 from orchestrator.merging.plan import MergePlan, PlannedTensor
 from orchestrator.merging.tensors import TensorRef
-from orchestrator.merging.writer import Slot, create_files, lay_out, write_json
+from orchestrator.merging.writer import MAX_SHARD_BYTES, Slot, create_files, lay_out, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,7 @@ def write_merged(
     folder: Path,
     threads: int = 1,
     report: Callable[[int, int], None] = lambda _done, _total: None,
+    shard_bytes: int = MAX_SHARD_BYTES,
 ) -> int:
     """Write the merged model into the empty ``folder``.
 
@@ -48,6 +49,7 @@ def write_merged(
 
     Args:
         report: Called in this thread with the bytes of tensors written and their total.
+        shard_bytes: The most that one file may have.
 
     Returns:
         The bytes of all tensors.
@@ -59,7 +61,7 @@ def write_merged(
     """
     try:
         _write_small_files(plan, folder)
-        shards = lay_out((tensor.name, tensor.shape) for tensor in plan.tensors)
+        shards = lay_out([(tensor.name, tensor.shape) for tensor in plan.tensors], shard_bytes)
         create_files(folder, shards)
         slots = [slot for shard in shards for slot in shard.slots]
         chunks = [c for t, s in zip(plan.tensors, slots, strict=True) for c in _chunks(t, s)]

@@ -39,27 +39,29 @@ def read_tensors(path: Path) -> tuple[TensorRef, ...]:
         StepError: not such an archive, damaged, compressed, or with anything in its pickle
             that is not a contiguous tensor.
     """
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = _members(archive, file, path)
-            pickled = _pickle(members, file, path)
-    except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
-        raise StepError(*_not_an_archive(path, str(error))) from None
+    with path.open("rb") as file:
+        _refuse_bare_pickle(file, path)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = _members(archive, file, path)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as bad:
+            # zipfile trusts some numbers: damaged ones become seeks before the file, and so on.
+            raise StepError(
+                f"{path}: not a PyTorch checkpoint, or a damaged one ({bad}).", _DAMAGED
+            ) from bad
+        pickled = _pickle(members, file, path)
     tensors = read_state_dict(pickled, str(path))
     return tuple(_place(name, tensor, members, path) for name, tensor in tensors.items())
 
 
-def _not_an_archive(path: Path, reason: str) -> tuple[str, str]:
-    with path.open("rb") as file:
-        start = file.read(2)
+def _refuse_bare_pickle(file: BinaryIO, path: Path) -> None:
     # A pickle of protocol 2 and above starts with PROTO; torch before 1.6 wrote bare pickles.
-    if start[:1] == b"\x80":
-        return (
+    if file.read(1) == b"\x80":
+        raise StepError(
             f"{path}: this is a checkpoint in the format from before PyTorch 1.6, "
             "which is not read.",
             "Load it with torch.load and save it again, or use another revision of the model.",
         )
-    return f"{path}: not a PyTorch checkpoint, or a damaged one ({reason}).", _DAMAGED
 
 
 def _members(archive: zipfile.ZipFile, file: BinaryIO, path: Path) -> dict[str, _Member]:
@@ -81,10 +83,11 @@ def _range(info: zipfile.ZipInfo, file: BinaryIO, size: int, path: Path) -> _Mem
             f"{path}: member {name!r} is compressed or encrypted; torch.save never does that.",
             "Ask the publisher for safetensors files.",
         )
-    file.seek(info.header_offset)
+    # Damaged numbers at the archive's end make zipfile compute offsets before the file.
+    file.seek(max(info.header_offset, 0))
     signature, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     offset = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
-    if signature != b"PK\x03\x04" or offset + info.file_size > size:
+    if info.header_offset < 0 or signature != b"PK\x03\x04" or offset + info.file_size > size:
         raise StepError(f"{path}: member {name!r} lies outside the file.", _DAMAGED)
     return _Member(offset, info.file_size)
 

@@ -104,7 +104,7 @@ def write_model(
         write(folder / f"{stem}.{kind}", tensors)
         return folder
     names = list(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(shards):
         file = f"{stem}-{number + 1:05}-of-{shards:05}.{kind}"
         part = names[len(names) * number // shards : len(names) * (number + 1) // shards]

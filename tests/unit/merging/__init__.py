@@ -1,0 +1,1 @@
+"""Merging: tiny models in, digests that LLMZoo's own tool gave out."""
