@@ -103,6 +103,7 @@ def test_a_server_that_ignores_ranges_does_not_spoil_the_file(server: Hub, repo:
     folder = hub.fetch(NAME, COMMIT, [WEIGHTS], report=seen.append)
     assert same(folder, repo, WEIGHTS)
     assert [p.done for p in seen if p.note == "fetching"][-1] == SIZE
+    assert len(server.asked(WEIGHTS)) == 2
 
 
 def test_a_connection_that_always_drops_gives_up(server: Hub, naps: list[float]) -> None:
