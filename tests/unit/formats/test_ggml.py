@@ -55,6 +55,8 @@ def test_llama_containers(write: Write, magic: str, version: int, layout: str) -
     if magic == "ggjt":
         assert all(one.offset % 32 == 0 for one in found.tensors)
     assert found.n_elements == 96 + 128 + 32
+    bits = 8 * sum(one.nbytes for one in found.tensors) / found.n_elements
+    assert found.bits_per_weight == bits
 
 
 def test_bloom_files_have_no_rotation_and_no_scores(write: Write) -> None:
