@@ -6,7 +6,7 @@
 
 LFS files are answered by a redirect to another origin, as the Hub does with its storage, so a
 client that would leak its token there shows up in the log. Run as a program to serve folders
-by hand: ``python -m tests.hub.server ORG/NAME=FOLDER[@COMMIT] ...``.
+by hand: ``python -m tests.hub ORG/NAME=FOLDER[@COMMIT] ...``.
 """
 
 from __future__ import annotations
@@ -324,18 +324,3 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def _main(arguments: list[str]) -> None:
-    repos = {}
-    for argument in arguments:
-        name, _, place = argument.partition("=")
-        folder, _, commit = place.partition("@")
-        repos[name] = Repo(Path(folder), commit or "0" * 40)
-    with Hub(repos) as hub:
-        print(f"HF_ENDPOINT={hub.url}")
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])
