@@ -9,19 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from transformers import LlamaConfig, LlamaForCausalLM  # type: ignore[import-not-found,unused-ignore]
+
 from tinymodels import corpora
-from tinymodels.tokenizing import Encoder, SentencePiece, train_sentencepiece, write_json
+from tinymodels.tokenizing import train_sentencepiece, write_json
 
 VOCABULARY = 768
 BOS, EOS = 1, 2
 SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-# Enough text for the tokenizer to see every word many times.
-TOKENIZER_TEXT = 400_000
 
 
 def write_tokenizer(folder: Path) -> None:
     """Trains tokenizer.model and writes it with the two files that describe it."""
-    train_sentencepiece(folder, corpora.training_text()[:TOKENIZER_TEXT], VOCABULARY)
+    train_sentencepiece(folder, corpora.tokenizer_text(), VOCABULARY)
     write_tokenizer_configs(folder, SPECIAL_TOKENS)
 
 
@@ -40,20 +40,8 @@ def write_tokenizer_configs(folder: Path, special: dict[str, str]) -> None:
     write_json(folder / "tokenizer_config.json", settings | special)
 
 
-def open_tokenizer(folder: Path) -> Encoder:
-    """The tokenizer in a folder."""
-    return SentencePiece(folder)
-
-
-def documents() -> list[str]:
-    """One story a line."""
-    return corpora.training_text().splitlines(keepends=True)
-
-
 def build() -> Any:
     """An untrained model."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=256,

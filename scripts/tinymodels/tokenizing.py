@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import sentencepiece  # type: ignore[import-not-found,unused-ignore]
+import tokenizers  # type: ignore[import-not-found,unused-ignore]
+
 BPE_FILE = "tokenizer.json"
 SENTENCEPIECE_FILE = "tokenizer.model"
 
@@ -28,8 +31,6 @@ class SentencePiece:
     """A SentencePiece model as llama has it: byte fallback, <unk> <s> </s> as 0, 1, 2."""
 
     def __init__(self, folder: Path) -> None:
-        import sentencepiece
-
         self._model = sentencepiece.SentencePieceProcessor(str(folder / SENTENCEPIECE_FILE))
 
     def encode(self, text: str) -> list[int]:
@@ -47,9 +48,7 @@ class ByteLevel:
     """A byte-level BPE tokenizer.json; added tokens are recognised inside a text."""
 
     def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._model = Tokenizer.from_file(str(folder / BPE_FILE))
+        self._model = tokenizers.Tokenizer.from_file(str(folder / BPE_FILE))
 
     def encode(self, text: str) -> list[int]:
         """See Encoder."""
@@ -64,8 +63,6 @@ class ByteLevel:
 
 def train_sentencepiece(folder: Path, text: str, size: int) -> None:
     """Writes tokenizer.model with `size` pieces, 256 of them bytes."""
-    import sentencepiece
-
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(text.splitlines()),
@@ -91,16 +88,14 @@ def train_byte_level(
     folder: Path, text: str, size: int, special: Sequence[str], pre_tokenizer: Any, first: bool
 ) -> None:
     """Writes tokenizer.json with `size` tokens, the special ones first or last."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    trainer = trainers.BpeTrainer(
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.post_processor = tokenizers.processors.ByteLevel(trim_offsets=False)
+    trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=size if first else size - len(special),
         special_tokens=list(special) if first else [],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(text.splitlines(keepends=True), trainer)

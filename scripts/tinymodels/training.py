@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import torch  # type: ignore[import-not-found,unused-ignore]
 
 from tinymodels.tokenizing import Encoder
 
@@ -105,7 +105,8 @@ def train(
             step += 1
             if step % 100 == 0:
                 took = time.monotonic() - began
-                print(f"  step {step}/{schedule.steps} loss {loss.item():.3f} {took:.0f} s", flush=True)
+                at = f"{step}/{schedule.steps}"
+                print(f"  step {at} loss {loss.item():.3f} {took:.0f} s", flush=True)
     model.eval()
 
 
@@ -116,26 +117,24 @@ def round_to_half(model: Any) -> None:
             parameter.copy_(parameter.half().float())
 
 
-@torch.no_grad()
 def perplexity(model: Any, text: str, encoder: Encoder, prefix: Sequence[int]) -> float:
     """Perplexity over the first 16 windows of CONTEXT tokens of a text."""
     ids = encoder.encode(text)
     body = CONTEXT - len(prefix)
     starts = range(0, len(ids) - body, body)[:16]
     windows = torch.tensor([[*prefix, *ids[i : i + body]] for i in starts])
-    losses = [loss_of(model, window[None]).item() for window in windows]
+    with torch.no_grad():
+        losses = [loss_of(model, window[None]).item() for window in windows]
     return math.exp(sum(losses) / len(losses))
 
 
-@torch.no_grad()
-def complete(
-    model: Any, prompt: str, encoder: Encoder, prefix: Sequence[int], count: int
-) -> str:
+def complete(model: Any, prompt: str, encoder: Encoder, prefix: Sequence[int], count: int) -> str:
     """The greedy continuation of a prompt by `count` tokens, without the prompt."""
     ids = [*prefix, *encoder.encode(prompt)]
     start = len(ids)
     for _ in range(count):
-        logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
         ids.append(int(logits[0, -1].argmax()))
     before = encoder.decode(ids[len(prefix) : start])
     return encoder.decode(ids[len(prefix) :])[len(before) :]
