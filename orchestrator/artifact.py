@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import digest
 from orchestrator.digest import file_sha256
 from orchestrator.records import JSON
 
@@ -137,8 +138,10 @@ def load(key: str, folder: Path) -> Artifact | None:
         raise Damaged("its manifest is missing") from None
     except ValueError as error:
         raise Damaged("its manifest is not JSON") from error
-    if not isinstance(content, dict) or content.get("key") != key:
-        raise Damaged("its manifest is not about it")
+    if not isinstance(content, dict) or content.pop("digest", "") != digest.key(content):
+        raise Damaged("its manifest has other content")
+    if content.get("key") != key:
+        raise Damaged("its manifest is about something else")
     return Artifact(key, folder / FILES, content)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from orchestrator import digest
 from orchestrator.artifact import LISTING, MANIFEST, USED, Entry, file_size
 from orchestrator.digest import file_sha256, tree_files
 from orchestrator.errors import StepError
@@ -27,10 +28,21 @@ def seal(
     Raises:
         StepError: A name or a link leads out of the folder, or a fact is no JSON.
     """
-    whole = {**manifest, **_describe(folder, facts, hash_files)}
+    whole = _plain({**manifest, **_describe(folder, facts, hash_files)})
     (folder.parent / USED).touch()
-    _write_synced(folder.parent / MANIFEST, _json(whole))
+    signed = {**whole, "digest": digest.key(whole)}
+    _write_synced(folder.parent / MANIFEST, json.dumps(signed, indent=1).encode())
     return whole
+
+
+def _plain(manifest: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the manifest as it will be read back."""
+    try:
+        plain: dict[str, JSON] = json.loads(json.dumps(manifest, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        label = manifest.get("label", "a step")
+        raise StepError(f"{label}: its facts cannot be kept as JSON: {error}") from error
+    return plain
 
 
 def _describe(folder: Path, facts: Mapping[str, JSON], hash_files: bool) -> dict[str, JSON]:
@@ -58,14 +70,6 @@ def _size(entries: Mapping[str, Entry]) -> int:
     return sum(entry.get("size", 0) for entry in entries.values() if "reference" not in entry)
 
 
-def _json(manifest: Mapping[str, JSON]) -> bytes:
-    try:
-        return json.dumps(manifest, indent=1, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        label = manifest.get("label", "a step")
-        raise StepError(f"{label}: its facts cannot be kept as JSON: {error}") from error
-
-
 def _inner_path(folder: Path, name: str) -> Path:
     """Return the path of a relative POSIX name inside a folder.
 
@@ -89,7 +93,7 @@ def _refer(folder: Path, references: Mapping[str, Entry]) -> None:
         link, target = _inner_path(folder, name), Path(entry["path"])
         if os.path.lexists(link):
             raise StepError(f"{name} is both a file of the step and a reference to {target}")
-        if not target.is_absolute() or file_size(target) != entry["size"]:
+        if not target.is_absolute() or not 0 <= entry["size"] == file_size(target):
             raise StepError(
                 f"{target}, which {name} refers to, is not a file of {entry['size']} bytes"
             )
