@@ -37,8 +37,8 @@ def run(task: Task) -> dict[str, JSON]:
     Returns:
         ``structure``, ``census``, ``tensors``, ``parameters``, ``size`` (bytes),
         ``bits_per_weight``; ``smoke`` {cli, python} (texts without the prompt);
-        ``perplexity`` {value, error, base, context, chunks}; ``kld`` {mean, max, p99,
-        median, same_top}; ``speed`` {prompt, generation} of {ms_per_token,
+        ``perplexity`` {value, error, base, context, wanted_chunks, chunks}; ``kld``
+        {mean, max, p99, median, same_top}; ``speed`` {prompt, generation} of {ms_per_token,
         tokens_per_second, stddev}; ``memory`` {peak} (bytes of the smoke run);
         ``unavailable``: verbs that were wanted and that the tool chain lacks. What was
         not measured is None.
@@ -191,6 +191,7 @@ def _perplexity(
         "error": optional(values, "perplexity_error"),
         "base": None,
         "context": wanted["context"],
+        "wanted_chunks": wanted["chunks"],
         "chunks": int(chunks) if chunks else None,
     }
 
@@ -203,6 +204,7 @@ def _of_full(logits: Path, wanted: Mapping[str, JSON]) -> dict[str, JSON]:
         "error": facts["perplexity_error"],
         "base": None,
         "context": wanted["context"],
+        "wanted_chunks": wanted["chunks"],
         "chunks": facts["chunks"],
     }
 
