@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from orchestrator.digest import file_sha256
 from orchestrator.disk import DiskFull
 from orchestrator.errors import Interrupted
 from orchestrator.store import Store
-from tests.unit.store_work import KEY, OTHER, a_step, left_in, put
+from tests.unit.store_work import KEY, OTHER, a_step, left_in, open_store, put
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
@@ -115,8 +116,17 @@ print(count)
 """
 
 
-def test_a_kill_at_any_instant_leaves_nothing_half_done(store: Store, tmp_path: Path) -> None:
-    referred = tmp_path / "referred"
+@pytest.fixture
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where the system has one: this test would wait for disks only."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
+        yield Path(folder)
+
+
+def test_a_kill_at_any_instant_leaves_nothing_half_done(quick_folder: Path) -> None:
+    store = open_store(quick_folder / "store")
+    referred = quick_folder / "referred"
     referred.write_bytes(b"r")
     entry = {"path": str(referred), "size": 1, "sha256": file_sha256(referred)}
     with other_process(store, f"REFERENCE = {entry}\n{KILL_EVERYWHERE}") as child:
