@@ -114,6 +114,13 @@ def test_a_tensor_of_another_model_is_named(write: Write) -> None:
         ggml.read(write(ggml_bytes(GGMLSpec(tensors=tensors))), "llama")
 
 
+def test_tensors_are_limited_in_number(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(ggml_bytes(GGMLSpec(tensors=whole_model("llama"))))
+    monkeypatch.setattr(ggml, "_MAX_TENSORS", 11)
+    with pytest.raises(FormatError, match="more than 11 tensors"):
+        ggml.read(path, "llama")
+
+
 _tensors = st.dictionaries(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
     st.tuples(

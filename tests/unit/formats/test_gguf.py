@@ -205,6 +205,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
     "2^63 tensors": (gguf_bytes(GGUFSpec(n_tensors=2**63)), f"cannot have {2**63} tensors"),
     "2^60 keys": (gguf_bytes(GGUFSpec(n_keys=2**60)), f"cannot have {2**60} keys"),
+    "tensors for the size": (gguf_bytes(GGUFSpec(n_tensors=9)), "cannot have 9 tensors"),
+    "keys for the size": (gguf_bytes(GGUFSpec(n_keys=9)), "cannot have 9 keys"),
     "long key": (kv("", b"")[:-8] + struct.pack("<4Q", 2**62, 0, 0, 0), "key 0 claims"),
     "empty key": (kv("", struct.pack("<II", 4, 1)), "key 0 is empty"),
     "key with NUL": (kv("a\0b", struct.pack("<II", 4, 1)), "holds a NUL"),

@@ -180,6 +180,15 @@ def test_a_text_of_gigabytes_is_refused(scratch: Path) -> None:
     assert peak(lambda: gguf.read(scratch)) < 1_000_000
 
 
+@pytest.mark.parametrize(("tensors", "keys"), [(2**28, 0), (0, 2**28)])
+def test_counts_have_limits_however_big_the_file_is(scratch: Path, tensors: int, keys: int) -> None:
+    with scratch.open("wb") as file:
+        file.write(b"GGUF" + struct.pack("<IQQ", 3, tensors, keys))
+        file.truncate(8 << 30)
+    with pytest.raises(FormatError, match=f"cannot have {2**28}"):
+        gguf.read(scratch)
+
+
 def peak(read: Callable[[], object]) -> int:
     """Peak of allocated bytes while ``read`` fails, which it must."""
     tracemalloc.start()
