@@ -31,7 +31,7 @@ class Ended:
     error: int = 0
 
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover - not run on POSIX
     import queue
     import signal
 
