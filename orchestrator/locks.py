@@ -31,14 +31,14 @@ def _lock_on(path: Path) -> BaseFileLock:
     from filelock import FileLock  # noqa: PLC0415 - slow to import, and not needed for hits
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, poll_interval=POLL_SECONDS)
+    return FileLock(path)
 
 
 def _try(lock: BaseFileLock, seconds: float) -> bool:
     from filelock import Timeout  # noqa: PLC0415 - as above
 
     try:
-        lock.acquire(timeout=seconds)
+        lock.acquire(timeout=seconds, poll_interval=POLL_SECONDS)
     except Timeout:
         return False
     return True
