@@ -93,7 +93,7 @@ def call(
         name: The verb.
         values: What the argv template needs beside :func:`places`.
         cwd: Where the tool runs; the staging folder when not given.
-        counts: Values that the data's ``expect.count`` refers to.
+        counts: Values that the data's ``expect.count`` and ``expect.number`` refer to.
         needed_bytes: How much the tool writes, for the sentence about a full disk.
         what: What a person calls this; the step's label when not given.
         report: Where progress goes; the task's when not given.
@@ -107,6 +107,7 @@ def call(
     what = what or task.step.label
     done = _run(task, verb, filled, cwd or task.workdir, needed_bytes, what, report or task.report)
     _check(verb, done, counts or {}, what)
+    _check_echo(verb, done, filled, what)
     return _result(verb, done, what)
 
 
@@ -185,12 +186,31 @@ def _check(
                 f"{what}: the tool exited 0 but did not print what a success prints "
                 f"(no line matches {pattern!r})"
             )
-    for pattern, name in verb.expect.count.items():
-        matches = len(re.findall(pattern, text))
-        if name in counts and matches != counts[name]:
+    _check_counts(verb, text, counts, what)
+
+
+def _check_counts(verb: Verb, text: str, counts: Mapping[str, int], what: str) -> None:
+    """Hold numbers in the output, and how often something is said, against what is known."""
+    found = {name: len(re.findall(one, text)) for one, name in verb.expect.count.items()}
+    for pattern, name in verb.expect.number.items():
+        found[name] = int((re.findall(pattern, text) or [0])[-1])
+    for name, number in found.items():
+        if name in counts and number != counts[name]:
             raise StepError(
-                f"{what}: the tool exited 0 but its output speaks of {matches} {name}, "
+                f"{what}: the tool exited 0 but its output speaks of {number} {name}, "
                 f"not of {counts[name]}"
+            )
+
+
+def _check_echo(
+    verb: Verb, done: process.Completed, values: Mapping[str, Any], what: str
+) -> None:
+    """Tools that drop what they cannot read of a value are caught by what they say of it."""
+    for name, before in verb.expect.echo.items():
+        if not re.search(before + re.escape(str(values[name])), done.text):
+            raise StepError(
+                f"{what}: the tool exited 0 but did not read the {name} to its end",
+                f"Leave characters out of the {name} that the model's vocabulary lacks.",
             )
 
 

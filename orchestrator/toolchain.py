@@ -65,10 +65,14 @@ class Build(Data):
     ``options`` go to every build, ``profiles``, ``backends`` and ``platforms`` add to them.
     ``profiles`` may depend on the processor: ``portable@x86_64`` wins over ``portable``.
     ``sources`` are glob patterns of source files to keep beside the binaries.
+    ``overlay`` maps paths in the source to files of the data that take their place;
+    ``cmakelists`` is such a file for upstreams that have none. Where make is wanted and not
+    installed, a build with ``cmakelists`` is done with cmake instead.
     """
 
     system: Literal["cmake", "make"] = "cmake"
     cmakelists: str = ""
+    overlay: Mapping[str, str] = {}
     targets: tuple[str, ...]
     options: tuple[str, ...] = ()
     profiles: Mapping[str, tuple[str, ...]] = {"portable": ()}
@@ -128,12 +132,17 @@ class KnownError(Data):
 class Expect(Data):
     """What the output of a successful call looks like, for tools whose exit code lies.
 
-    ``count`` maps a pattern to the name of a value that its number of matches must equal.
+    ``count`` maps a pattern to the name of a value that its number of matches must equal,
+    ``number`` one to the name of a value that its group must equal.
+    ``echo`` maps the name of a value to a pattern that the value must follow word for word,
+    for tools that say what they understood of it.
     """
 
     match: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     count: Mapping[str, str] = {}
+    number: Mapping[str, str] = {}
+    echo: Mapping[str, str] = {}
 
 
 class Verb(Data):
@@ -169,13 +178,15 @@ class QuantType(Data):
     """One quantization type: what the tool is given, and the tensor types it mixes.
 
     ``mix`` are the tensor types that belong to the type; any other quantized tensor in
-    the result is a fallback. ``imatrix`` says whether the type cannot do without one.
+    the result is a fallback. ``imatrix`` says whether the type cannot do without one,
+    ``bits`` is the nominal number of bits per weight, for estimates.
     """
 
     argument: str = ""
     aliases: tuple[str, ...] = ()
     mix: tuple[str, ...] = ()
     imatrix: Literal["", "required"] = ""
+    bits: float = 0
     about: str = ""
 
 
@@ -289,13 +300,16 @@ def _loader() -> type[yaml.SafeLoader]:
 
 def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dict[str, Any]:
     """What of a tool chain can change the bytes of its build: the parameters of that step."""
-    named = re.findall(r"\{data\}/([\w./-]+)", repr(chain.build.self_test))
-    files = sorted({*named, *([chain.build.cmakelists] if chain.build.cmakelists else [])})
+    build = chain.build
+    named = re.findall(r"\{data\}/([\w./-]+)", repr(build.self_test))
+    ours = [build.cmakelists] if build.cmakelists else []
+    files = sorted({*named, *ours, *build.overlay.values()})
+    chosen = {"profiles", "backends", "platforms"} | (set() if build.overlay else {"overlay"})
     return {
         "name": chain.name,
         "commit": commit,
         "trees": [mirror.sha256 for mirror in chain.source.mirrors if mirror.tree],
-        "build": chain.build.model_dump(mode="json", exclude={"profiles", "backends", "platforms"}),
+        "build": build.model_dump(mode="json", exclude=chosen),
         "options": list(options),
         "files": {name: file_sha256(chain.folder / name) for name in files},
     }

@@ -31,24 +31,50 @@ def run(task: Task) -> dict[str, JSON]:
     params, context = task.step.params, task.step.context
     source = task.scratch / "source"
     origin = git.checkout(context["source"], params["commit"], source, task)
-    if params["build"]["cmakelists"]:
-        data = Path(context["data"])
-        shutil.copyfile(data / params["build"]["cmakelists"], source / "CMakeLists.txt")
-    output = task.scratch / "build"
-    if params["build"]["system"] == "cmake":
-        _cmake(task, source, output)
-    else:
-        _make(task, source)
-        output = source
+    _overlay(params["build"], Path(context["data"]), source)
+    output = _compiled(task, source)
     _install(params["build"], source, output, task.workdir)
     _self_test(task)
     return {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
 
 
-def _env() -> dict[str, str]:
-    """Builds must not record the commit of a repository that happens to surround them."""
+def _overlay(build: Mapping[str, JSON], data: Path, source: Path) -> None:
+    """Put the data's own files where upstream lacks them or asks its surroundings."""
+    files = dict(build.get("overlay") or {})
+    if build["cmakelists"]:
+        files["CMakeLists.txt"] = build["cmakelists"]
+    for place, name in files.items():
+        shutil.copyfile(data / name, source / place)
+
+
+def _compiled(task: Task, source: Path) -> Path:
+    """Build, and say in which folder the results lie."""
+    params, output = task.step.params, task.scratch / "build"
+    if params["build"]["system"] == "cmake":
+        _cmake(task, source, output, params["options"])
+        return output
+    make = shutil.which("make")
+    if make is not None:
+        _make(task, make, source)
+        return source
+    if not params["build"]["cmakelists"]:
+        raise EnvironmentProblem(
+            "this tool chain is built with make, which is not installed",
+            "Install make (Debian: apt install make).",
+        )
+    # The options are make's; what cmake needs of them stands in our own CMakeLists.txt.
+    _cmake(task, source, output, ["-DCMAKE_BUILD_TYPE=Release"])
+    return output
+
+
+def _env(task: Task) -> dict[str, str]:
+    """Builds must not record the commit of a repository that happens to surround them.
+
+    Git still looks into the folder it is asked about, but goes up no further than named here.
+    """
     tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
-    return process.clean_env({"GIT_CEILING_DIRECTORIES": "/", "PATH": os.pathsep.join(tools)})
+    ceiling = os.pathsep.join({str(task.scratch), str(task.scratch.resolve())})
+    return process.clean_env({"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)})
 
 
 def _tool(name: str) -> Path:
@@ -60,22 +86,16 @@ def _tool(name: str) -> Path:
     return Path(folder) / (f"{name}.exe" if sys.platform == "win32" else name)
 
 
-def _cmake(task: Task, source: Path, output: Path) -> None:
-    cmake, params = str(_tool("cmake")), task.step.params
-    configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *params["options"]]
+def _cmake(task: Task, source: Path, output: Path, options: Sequence[str]) -> None:
+    cmake = str(_tool("cmake"))
+    configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *options]
     _compile(task, configure, "configure")
     jobs = str(task.threads)
     build = [cmake, "--build", str(output), "--config", "Release", "--parallel", jobs, "--target"]
-    _compile(task, [*build, *params["build"]["targets"]], "compile")
+    _compile(task, [*build, *task.step.params["build"]["targets"]], "compile")
 
 
-def _make(task: Task, source: Path) -> None:
-    make = shutil.which("make")
-    if make is None:
-        raise EnvironmentProblem(
-            "this tool chain is built with make, which is not installed",
-            "Install make (Debian: apt install make), or build it with cmake.",
-        )
+def _make(task: Task, make: str, source: Path) -> None:
     params = task.step.params
     argv = [make, "-C", str(source), f"-j{task.threads}", *params["options"]]
     _compile(task, [*argv, *params["build"]["targets"]], "compile")
@@ -87,7 +107,7 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> None:
             task,
             argv,
             cwd=task.scratch,
-            env=_env(),
+            env=_env(task),
             on_text=_ninja_progress(task),
             what=f"{task.step.label}: {what}",
         )

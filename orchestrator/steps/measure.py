@@ -58,11 +58,13 @@ class _Measurement:
     def __init__(self, task: Task) -> None:
         self.task, self.params = task, task.step.params
         self.unavailable: list[str] = []
+        self.counts: dict[str, int] = {}
         self.values: dict[str, Any] = dict(self.params.get("runtime", {}))
 
     def all(self) -> dict[str, JSON]:
         """Everything that the parameters ask for, cheapest first."""
         measures = self._inspected()
+        self.counts["tensors"] = measures["tensors"]
         name = str(self.params["file"])
         model = self.task.inputs["model"] / name
         self.values["input"] = borrow(model, self.task.scratch / name).name
@@ -98,6 +100,7 @@ class _Measurement:
             verb,
             {**self.values, **values},
             cwd=self.task.scratch,
+            counts=self.counts,
             what=f"{self.task.step.label}: {doing}",
             report=self._noted(doing),
         )
@@ -118,7 +121,7 @@ class _Measurement:
         cli = self._call("complete", values, "smoke test")
         python = self._call("complete_python", values, "smoke test in Python")
         texts = {
-            "cli": _continuation(cli.stdout, prompt) if cli else None,
+            "cli": _continuation(cli.values.get("text", cli.stdout), prompt) if cli else None,
             "python": str(python.parsed["text"]) if python else None,
         }
         return texts, cli.peak_memory if cli else 0, cli.values if cli else {}
