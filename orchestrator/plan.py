@@ -14,7 +14,7 @@ from orchestrator import digest
 from orchestrator.recipe_models import Quant, Recipe
 from orchestrator.records import JSON, Resources, Step
 from orchestrator.sourcing import Resolved
-from orchestrator.toolchain import ToolChain, build_identity, environment_identity
+from orchestrator.toolchain import ToolChain, build_identity, environment_identity, load
 
 # Raised when the code of a kind changes what it writes for the same parameters.
 VERSIONS = {
@@ -113,21 +113,47 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     return _Planner(recipe, chain, sources, choices).plan()
 
 
+def toolchain_steps(name: str, choices: Choices) -> tuple[Step, ...]:
+    """The steps that build a tool chain and its environment, with the chain's own defaults."""
+    chain = load(name)
+    planner = _Planner(None, chain, Sources(chain.source.commit), choices)
+    planner.toolchain(choices.profile or "portable", choices.backend or "cpu")
+    return tuple(planner.steps.values())
+
+
+def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -> Plan:
+    """Plan the measuring of one file that is there.
+
+    ``sources.base`` is the file, ``sources.model`` the unquantized one that it is compared
+    with, or the file itself.
+    """
+    return _Planner(recipe, chain, sources, choices).single()
+
+
 class _Planner:
     """Collects steps; every method returns the key of the step it added."""
 
     def __init__(
-        self, recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices
+        self, recipe: Recipe | None, chain: ToolChain, sources: Sources, choices: Choices
     ) -> None:
-        self.recipe, self.chain, self.sources, self.choices = recipe, chain, sources, choices
+        self._recipe, self.chain, self.sources, self.choices = recipe, chain, sources, choices
         self.steps: dict[str, Step] = {}
         self.tools: dict[str, str] = {}
         self.gate: tuple[str, ...] = ()
         self.file = f"{MODEL}{chain.extension}"
 
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe; a tool chain alone has none."""
+        assert self._recipe is not None
+        return self._recipe
+
     def plan(self) -> Plan:
         """All steps, in an order in which each comes after its inputs."""
-        self._toolchain()
+        choice = self.recipe.toolchain
+        self.toolchain(
+            self.choices.profile or choice.profile, self.choices.backend or choice.backend
+        )
         forecast = self._forecast()
         full_key = self._full()
         imatrix = self._imatrix()
@@ -149,6 +175,22 @@ class _Planner:
             full,
             forecast,
         )
+
+    def single(self) -> Plan:
+        """Fetch (by reference), measure and nothing else."""
+        choice = self.recipe.toolchain
+        self.toolchain(choice.profile, choice.backend)
+        assert self.sources.model is not None and self.sources.base is not None
+        full = self._source(self.sources.model, "")
+        [self.file] = self.sources.model.identity["files"]
+        [name] = self.sources.base.identity["files"]
+        step = self._source(self.sources.base, "")
+        logits = self._logits(full) if step != full else ""
+        measure = self._measure(name, step, full, logits, name)
+        output = Output(name, name, name, step, measure)
+        whole = Output(self.recipe.converted_name, self.file, self.file, full, "")
+        steps = tuple(self.steps.values())
+        return Plan(self.recipe, self.chain, self.sources, steps, (output,), whole)
 
     def _chosen(self) -> list[Quant]:
         quants = list(self.recipe.quantize)
@@ -189,10 +231,9 @@ class _Planner:
         data = {name: self.chain.verbs[name].model_dump(mode="json") for name in have}
         return identity, {"verbs": data, "data": str(self.chain.folder)}
 
-    def _toolchain(self) -> None:
-        chain, choice = self.chain, self.recipe.toolchain
-        profile = self.choices.profile or choice.profile
-        backend = self.choices.backend or choice.backend
+    def toolchain(self, profile: str, backend: str) -> None:
+        """Add the build and the environment, side inputs of nearly everything else."""
+        chain = self.chain
         options = chain.build.arguments(
             profile, backend, self.choices.platform, self.choices.machine
         )
@@ -205,7 +246,7 @@ class _Planner:
                 "system": [self.choices.platform, self.choices.machine],
             },
             context={
-                "source": chain.source.model_dump(mode="json"),
+                "source": _source_of(chain, commit),
                 "data": str(chain.folder),
             },
             resources=Resources(cpu=True, disk_bytes=80 << 20, scratch_bytes=900 << 20),
@@ -486,7 +527,7 @@ class _Planner:
         measure = self._measure(name, step, full, logits) if self.choices.verify else ""
         return Output(name, file, self.file, step, measure, quant)
 
-    def _measure(self, name: str, step: str, full: str, logits: str) -> str:
+    def _measure(self, name: str, step: str, full: str, logits: str, file: str = "") -> str:
         verbs, context = self._verbs(
             "logits", "divergence", "complete", "complete_python", "bench"
         )
@@ -500,7 +541,7 @@ class _Planner:
             inputs["logits"] = logits
         params = {
             "argv": verbs,
-            "file": self.file,
+            "file": file or self.file,
             "full_file": self.file,
             "format": self.chain.format,
             "layout": self.chain.layout,
@@ -519,6 +560,12 @@ class _Planner:
             resources=Resources(cpu=True),
             keep="always",
         )
+
+
+def _source_of(chain: ToolChain, commit: str) -> dict[str, JSON]:
+    """Where a commit is to be had; mirrors hold the pinned one only."""
+    source = chain.source.model_dump(mode="json")
+    return source if commit == chain.source.commit else {**source, "mirrors": []}
 
 
 def _smoke(smoke: Any) -> dict[str, JSON] | None:

@@ -238,7 +238,8 @@ class Runner:
         def on_wait(holder: str) -> None:
             self._listener.waiting(step, holder)
 
-        with self._store.lock(step.key, on_wait):
+        keys = {*step.inputs.values()}
+        with self._store.hold(keys), self._store.lock(step.key, on_wait):
             found = self._store.find(step.key)
             if found is not None:
                 return _result(step, found, Outcome.HIT)
@@ -247,7 +248,8 @@ class Runner:
 
     def _work(self, step: Step) -> StepResult:
         begun = time.monotonic()
-        with self._store.stage(step.key) as stage:
+        needed_bytes = step.resources.disk_bytes + step.resources.scratch_bytes
+        with self._store.stage(step.key, needed_bytes) as stage:
             inputs = {name: self._input(step, name, key) for name, key in step.inputs.items()}
             task = Task(
                 step=step,

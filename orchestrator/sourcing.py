@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.recipe_models import Source, Weights
+from orchestrator.recipe_sources import Source, Weights
 from orchestrator.records import JSON
 from orchestrator.sources.selection import HubFile, select, select_files
 

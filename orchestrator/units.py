@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from orchestrator.errors import UsageError
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -14,6 +18,19 @@ def size(count: float) -> str:
         return f"{value:.0f} B"
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``50GB``, ``1.5 GiB`` or ``1000``.
+
+    Raises:
+        UsageError: It is not a size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT]?)(i?)B)?", text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is not a size", "Write bytes, '50GB' or '50GiB'.")
+    power = "kMGT".index(found[2].replace("K", "k")) + 1 if found[2] else 0
+    return round(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 def duration(seconds: float) -> str:

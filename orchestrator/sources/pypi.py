@@ -36,6 +36,13 @@ def index_url() -> str:
     return parser.get("global", "index-url", fallback="")
 
 
+def effective_index() -> str:
+    """The simple index that downloads use."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - heavy
+
+    return index_url() or PYPI_SIMPLE_ENDPOINT
+
+
 def _pip_files() -> list[Path]:
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
     folders = [
@@ -73,9 +80,8 @@ def download(
     import requests  # noqa: PLC0415 - heavy
     from pypi_simple import DigestMismatchError, NoSuchProjectError, PyPISimple  # noqa: PLC0415
 
-    url = index_url()
     try:
-        with PyPISimple(url) if url else PyPISimple() as client:
+        with PyPISimple(effective_index()) as client:
             found = _find(client, package, version, kind, sha256)
             path = dest / Path(found.filename).name
             client.download_package(

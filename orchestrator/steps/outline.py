@@ -38,7 +38,23 @@ def run(task: Task) -> dict[str, JSON]:
     _write(task.workdir, weights)
     total = sum(item["size"] for item in weights.values()) + sum(file.size for file in others)
     kinds = {Path(name).suffix.lstrip(".") for name in weights}
-    return {"fetch_bytes": total, "weights": ",".join(sorted(kinds))}
+    return {
+        "fetch_bytes": total,
+        "weights": ",".join(sorted(kinds)),
+        "parameters": _parameters(weights),
+    }
+
+
+def _parameters(weights: Mapping[str, JSON]) -> int:
+    """Elements of all tensors; of files without headers, at two bytes each."""
+    count = 0
+    for name, item in weights.items():
+        if "header" in item:
+            parsed = safetensors.parse_header(item["header"], item["size"], name)
+            count += sum(tensor.n_elements for tensor in parsed.tensors)
+        else:
+            count += item["size"] // 2
+    return count
 
 
 def _from_hub(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:

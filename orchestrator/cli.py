@@ -1,0 +1,363 @@
+"""The command line: parse, call, print, exit code. Nothing here does the work."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    OrchestrateError,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.console import Watcher
+    from orchestrator.store import Store
+    from orchestrator.workflow import Session
+
+RECIPES = click.argument(
+    "recipes", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECIPE..."
+)
+
+
+class Commands(click.Group):
+    """The commands in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of definition."""
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="orchestrate")
+def cli() -> None:
+    """Make quantized language models reproducibly: one recipe in, verified bytes out.
+
+    \b
+    Example:
+      orchestrate run recipes/tiny/llama.yaml
+
+    \b
+    Exit codes: 0 done; 1 a step failed or a limit was not kept; 2 bad recipe or usage;
+    3 the machine lacks something (compiler, disk, network); 130 interrupted.
+    """
+
+
+def main() -> None:
+    """The console script: every expected error is a sentence and an exit code."""
+    try:
+        sys.exit(cli(standalone_mode=False) or EXIT_OK)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except OrchestrateError as error:
+        click.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+    except Exception as error:
+        from orchestrator.bug import report
+
+        click.secho(report(error), err=True, fg="red")
+        sys.exit(EXIT_FAILED)
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that plans."""
+    options = [
+        click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),
+        click.option("--profile", default="", metavar="NAME", help="Build profile: portable, native."),
+        click.option("--backend", default="", metavar="NAME", help="cpu, cuda, metal or vulkan."),
+        click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."),
+        click.option("--threads", "-t", type=click.IntRange(1), help="Threads of all native tools together; without it, all cores."),
+        click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), help="Where the files go (default: dist)."),
+        click.option("--keep", type=click.Choice(["all", "f16", "final"]), default="f16", help="Intermediate files to keep in the store: all, the converted file, or none."),
+        click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
+        click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
+        click.option("-v", "--verbose", is_flag=True, help="Show steps that are up to date too."),
+        click.option("--log-json", type=click.Path(path_type=Path, dir_okay=False), help="Append events to this file, one JSON object a line."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def _session(options: dict[str, Any]) -> Iterator[Session]:
+    """Store, settings and listener of a command, and Ctrl-C for its tools."""
+    from orchestrator import machine, workflow
+    from orchestrator.runner import Settings
+
+    settings = Settings(
+        jobs=options["jobs"],
+        threads=options["threads"] or machine.cores(),
+        offline=options["offline"],
+        keep=options["keep"],
+    )
+    chosen = workflow.choices(
+        options["only"], options["profile"], options["backend"], not options["no_verify"]
+    )
+    listener = _listener(options)
+    try:
+        with _interruptible():
+            yield workflow.Session(_store(), settings, chosen, listener)
+    finally:
+        listener.close()
+
+
+def _store() -> Store:
+    from orchestrator.store import Store
+
+    return Store(Store.default_root(), lambda text: click.secho(f"warning: {text}", err=True, fg="yellow"))
+
+
+def _listener(options: dict[str, Any]) -> Watcher:
+    from orchestrator import console, machine
+
+    then: console.Plain | console.Bars
+    if machine.terminal():
+        from rich.console import Console
+
+        then = console.Bars(Console(stderr=True), options["verbose"])
+    else:
+        then = console.Plain(sys.stderr, options["verbose"])
+    return console.JsonLog(options["log_json"], then) if options["log_json"] else then
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the running tools; the runner then raises Interrupted."""
+    from orchestrator import process
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        process.stop_all()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _planning(command: Callable[..., int]) -> Callable[..., int]:
+    """Hand a command its session and its plans."""
+
+    @wraps(command)
+    def call(recipes: Sequence[Path], **options: Any) -> int:
+        from orchestrator import workflow
+
+        own = {name: options.pop(name) for name in list(options) if name in _OWN}
+        loaded = workflow.load(recipes)
+        with _session(options) as session:
+            plans = workflow.make(loaded, session)
+            return command(session, plans, options, **own)
+
+    return call
+
+
+_OWN = ("no_limits", "as_json")
+
+
+@cli.command()
+@RECIPES
+@_common
+@click.option("--no-limits", is_flag=True, help="Report limits, checksums and smoke texts without failing: for stand-in models.")
+@_planning
+def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) -> int:
+    """Make, check and explain the files of recipes.
+
+    Steps that are done are not repeated; what failed or was interrupted goes on.
+
+    \b
+    Example:
+      orchestrate run recipes/smollm2-135m-requant.yaml --only Q4_K_M
+    """
+    from orchestrator import finish
+
+    return finish.run(session, plans, options["out"], strict=not no_limits, say=click.echo)
+
+
+@cli.command()
+@RECIPES
+@_common
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_planning
+def plan(session: Session, plans: Any, options: dict[str, Any], as_json: bool) -> int:
+    """Show what a run would do, fetch and need, without doing it.
+
+    \b
+    Example:
+      orchestrate plan recipes/llama-7b.yaml
+    """
+    from orchestrator import display, workflow
+
+    from orchestrator.finish import foretell
+
+    outlooks, refused = foretell(plans, session)
+    click.echo(display.plan(outlooks, session, as_json=as_json))
+    for error in refused:
+        click.secho(f"error: {error}", err=True, fg="red")
+    workflow.check_room(outlooks, session, options["out"])
+    return max((error.exit_code for error in refused), default=EXIT_OK)
+
+
+@cli.command()
+@RECIPES
+def check(recipes: Sequence[Path]) -> int:
+    """Validate recipes and do nothing else.
+
+    \b
+    Example:
+      orchestrate check recipes/*.yaml
+    """
+    from orchestrator import units, workflow
+
+    loaded = workflow.load(recipes)
+    click.echo(f"{units.plural(len(loaded), 'recipe')}: no problem found")
+    return EXIT_OK
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of recipes, for editors."""
+    from orchestrator.recipe import schema_text
+
+    click.echo(schema_text(), nl=False)
+    return EXIT_OK
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--against", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The unquantized file: names, shapes, perplexity and divergence are compared with it.")
+@click.option("--corpus", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Text for perplexity and divergence.")
+@click.option("--prompt", default="", help="A prompt to continue.")
+@_common
+def verify(path: Path, against: Path | None, corpus: Path | None, prompt: str, **options: Any) -> int:
+    """Check a recipe's files again, or any GGUF file.
+
+    PATH is a recipe (.yaml) or a GGUF file.
+
+    \b
+    Example:
+      orchestrate verify model-Q4_K_M.gguf --against model-F16.gguf --corpus wiki.test.raw
+    """
+    from orchestrator import finish, workflow
+
+    if path.suffix in (".yaml", ".yml"):
+        loaded = workflow.load([path])
+        with _session(options) as session:
+            plans = workflow.make(loaded, session)
+            return finish.verify(session, plans, options["out"], say=click.echo)
+    with _session(options) as session:
+        return finish.verify_file(session, path, against, corpus, prompt, say=click.echo)
+
+
+@cli.group(cls=Commands)
+def store() -> None:
+    """Look after the store of finished steps."""
+
+
+@store.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def store_ls(as_json: bool) -> int:
+    """List what is stored."""
+    from orchestrator import display
+
+    click.echo(display.artifacts(_store().artifacts(), as_json=as_json))
+    return EXIT_OK
+
+
+@store.command("path")
+@click.argument("key", required=False)
+def store_path(key: str | None) -> int:
+    """Print the folder of the store, or of one artifact."""
+    from orchestrator.display import artifact_path
+
+    click.echo(artifact_path(_store(), key))
+    return EXIT_OK
+
+
+@store.command("verify")
+def store_verify() -> int:
+    """Read every stored file again; damaged artifacts are set aside and made again by run."""
+    from orchestrator import display
+
+    text, sound = display.verified(_store().verify())
+    click.echo(text)
+    return EXIT_OK if sound else EXIT_FAILED
+
+
+@store.command("gc")
+@click.option("--max-size", default="", metavar="SIZE", help="Remove the least recently used until this is left, such as 50GB.")
+def store_gc(max_size: str) -> int:
+    """Remove rubbish, and what was not used for longest beyond --max-size.
+
+    \b
+    Example:
+      orchestrate store gc --max-size 50GB
+    """
+    from orchestrator import display, units
+
+    limit = units.parse_size(max_size) if max_size else None
+    click.echo(display.collected(_store().gc(max_bytes=limit)))
+    return EXIT_OK
+
+
+@cli.group("toolchain", cls=Commands)
+def toolchain_group() -> None:
+    """Look after the pinned upstream tools."""
+
+
+@toolchain_group.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def toolchain_ls(as_json: bool) -> int:
+    """List the tool chains, their pins and whether they are built here."""
+    from orchestrator import display
+
+    click.echo(display.toolchains(_store(), as_json=as_json))
+    return EXIT_OK
+
+
+@toolchain_group.command("build")
+@click.argument("name")
+@_common
+def toolchain_build(name: str, **options: Any) -> int:
+    """Build a tool chain and its Python environment.
+
+    \b
+    Example:
+      orchestrate toolchain build llama.cpp
+    """
+    from orchestrator import finish
+
+    with _session(options) as session:
+        return finish.build(session, name, say=click.echo)
+
+
+@cli.command()
+def doctor() -> int:
+    """Look at this machine: what is missing, and what to do about it."""
+    from orchestrator import doctor as doctor_
+
+    found = doctor_.examine(_store().root)
+    click.echo(doctor_.text(found))
+    return EXIT_OK if doctor_.sound(found) else EXIT_ENVIRONMENT

@@ -1,0 +1,181 @@
+"""Results as tables and sentences for people, or JSON for programs; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import toolchain, units
+from orchestrator.errors import UsageError
+from orchestrator.records import Status
+from orchestrator.store import Artifact, Store
+
+if TYPE_CHECKING:
+    from orchestrator.report import Report
+    from orchestrator.results import Result
+    from orchestrator.workflow import Outlook, Session
+
+MARKS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
+_SHOWN_FALLBACKS = 3
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns of text, those in ``right`` aligned to the right."""
+    lines = [list(titles), *(list(row) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
+    shown = []
+    for line in lines:
+        cells = [
+            text.rjust(width) if index in right else text.ljust(width)
+            for index, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        shown.append("  ".join(cells).rstrip())
+    return "\n".join(shown)
+
+
+def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
+    """A run's result: the table of files, what is wrong with them, and where they are."""
+    described = result.report
+    parts = [f"\n{described.name}: {MARKS[described.status]}", _files(described)]
+    troubles = [
+        f"{MARKS[check.status]}: {row.file}: {check.message}"
+        for row in described.rows
+        for check in row.checks
+        if check.status in (Status.FAIL, Status.WARN)
+    ]
+    parts += [*troubles, *notes, f"Files and report: {folder}"]
+    return "\n".join(parts)
+
+
+_TITLES = ("File", "Size", "Bits/w", "Perplexity", "Δ", "KLD", "Prompt t/s", "Gen. t/s", "")
+
+
+def _files(described: Report) -> str:
+    """What fits a terminal of the report's table; all of it is in report.md."""
+    rows = [
+        (
+            row.file,
+            units.size(row.size),
+            f"{row.bits_per_weight:.2f}",
+            _number(row.perplexity, "{:.4f}"),
+            _number(row.increase, "{:+.2%}"),
+            _number(row.kld, "{:.5f}"),
+            _number(row.prompt_per_second, "{:.0f}"),
+            _number(row.generation_per_second, "{:.0f}"),
+            MARKS[row.status],
+        )
+        for row in described.rows
+    ]
+    used = [i for i, title in enumerate(_TITLES) if not title or any(row[i] for row in rows)]
+    shown = [[row[i] for i in used] for row in rows]
+    return table([_TITLES[i] for i in used], shown, right=range(1, len(used) - 1))
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def checks(result: Result) -> str:
+    """Every check of every file, one a line."""
+    rows = [
+        (row.file, check.name, MARKS[check.status], check.message)
+        for row in result.report.rows
+        for check in row.checks
+    ]
+    return table(("File", "Check", "Result", "What was found"), rows)
+
+
+def plan(outlooks: Sequence[Outlook], session: Session, *, as_json: bool) -> str:
+    """Steps, sizes and needs of plans."""
+    from orchestrator.display_plan import as_text, as_value  # noqa: PLC0415
+
+    if as_json:
+        return json.dumps([as_value(one, session) for one in outlooks], indent=1)
+    return as_text(outlooks, session)
+
+
+def artifacts(found: Iterable[Artifact], *, as_json: bool) -> str:
+    """What is stored."""
+    values = [
+        {
+            "key": one.key,
+            "kind": one.manifest["kind"],
+            "label": one.manifest["label"],
+            "size": sum(int(file.get("size", 0)) for file in one.files.values()),
+            "created": one.manifest["created"],
+        }
+        for one in found
+    ]
+    if as_json:
+        return json.dumps(values, indent=1)
+    rows = [
+        (value["key"][:12], value["kind"], units.size(value["size"]), value["created"], value["label"])
+        for value in sorted(values, key=lambda value: str(value["created"]))
+    ]
+    total = units.size(sum(int(value["size"]) for value in values))
+    shown = table(("Key", "Kind", "Size", "Made", "What"), rows, right=(2,))
+    return f"{shown}\n{units.plural(len(rows), 'artifact')}, {total}"
+
+
+def artifact_path(store: Store, key: str | None) -> Path:
+    """The store's folder, or that of the one artifact whose key starts with ``key``.
+
+    Raises:
+        UsageError: No artifact, or several, start so.
+    """
+    if key is None:
+        return store.root
+    found = [one for one in store.artifacts() if one.key.startswith(key)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{len(found)} artifacts have a key that starts with {key!r}",
+            "See 'orchestrate store ls'.",
+        )
+    return found[0].path
+
+
+def verified(found: Iterable[tuple[Artifact, list[str]]]) -> tuple[str, bool]:
+    """What reading the store again found, and whether all is sound."""
+    lines, count = [], 0
+    for artifact, problems in found:
+        count += 1
+        lines += [f"damaged: {artifact.manifest['label']}: {problem}" for problem in problems]
+    if lines:
+        lines.append("Damaged artifacts were set aside; 'orchestrate run' makes them again.")
+    return "\n".join([*lines, f"{units.plural(count, 'artifact')} read"]), not lines
+
+
+def collected(removed: Sequence[Artifact]) -> str:
+    """What was removed."""
+    lines = [f"removed {one.manifest['label']}" for one in removed]
+    return "\n".join([*lines, f"{units.plural(len(removed), 'artifact')} removed"])
+
+
+def toolchains(store: Store, *, as_json: bool) -> str:
+    """The tool chains of this checkout and whether they are built."""
+    from orchestrator import plan as planning  # noqa: PLC0415
+    from orchestrator.workflow import choices  # noqa: PLC0415
+
+    values = []
+    for name in toolchain.names():
+        chain = toolchain.load(name)
+        steps = planning.toolchain_steps(name, choices())
+        built = all(store.find(step.key, quick=True) is not None for step in steps)
+        values.append(
+            {
+                "name": name,
+                "commit": chain.source.commit,
+                "format": chain.format,
+                "built": built,
+                "about": chain.about,
+            }
+        )
+    if as_json:
+        return json.dumps(values, indent=1)
+    rows = [
+        (v["name"], str(v["commit"])[:12], v["format"], "built" if v["built"] else "-", v["about"])
+        for v in values
+    ]
+    return table(("Name", "Commit", "Format", "Here", "About"), [tuple(map(str, r)) for r in rows])

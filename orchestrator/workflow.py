@@ -1,0 +1,334 @@
+"""What the commands do, without the command line: load, resolve, plan, foretell, run.
+
+Every function takes and gives frozen values; the store and the listener are handed in.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from orchestrator import budget, console, estimate, machine, plan, toolchain, units
+from orchestrator.budget import Forecast, Moment
+from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.plan import Choices, Plan, Sources
+from orchestrator.quantizing import refuse_fallbacks
+from orchestrator.recipe import Recipe, Vocabulary, load_many
+from orchestrator.recipe_sources import Weights
+from orchestrator.records import Outcome, Step, StepResult
+from orchestrator.runner import Listener, Runner, Settings, release
+from orchestrator.sourcing import Resolver
+from orchestrator.store import Store
+from orchestrator.toolchain import ToolChain
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all commands share."""
+
+    store: Store
+    settings: Settings
+    choices: Choices
+    listener: Listener
+
+    @property
+    def runner(self) -> Runner:
+        """A runner on this session's store."""
+        return Runner(self.store, self.settings, self.listener)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan with what is known of its sizes before it runs."""
+
+    plan: Plan
+    forecast: Forecast | None
+
+
+def choices(
+    only: Sequence[str] = (), profile: str = "", backend: str = "", verify: bool = True
+) -> Choices:
+    """The command line's choices on this machine."""
+    return Choices(
+        tuple(only), profile, backend, verify, machine.architecture(), sys.platform
+    )
+
+
+def vocabulary(name: str) -> Vocabulary:
+    """What a tool chain allows in a recipe."""
+    chain = toolchain.load(name)
+    spellings = {
+        spelling: known for known, spec in chain.types.items() for spelling in (known, *spec.aliases)
+    }
+    return Vocabulary(spellings, chain.tensor_types, chain.outtypes)
+
+
+def load(paths: Sequence[Path]) -> list[Recipe]:
+    """Read and validate recipes.
+
+    Raises:
+        RecipeError: With every problem of every recipe.
+    """
+    return list(load_many(paths, vocabulary))
+
+
+def resolve(recipe: Recipe, chain: ToolChain, session: Session) -> Sources:
+    """Make every source of a recipe definite.
+
+    Raises:
+        OrchestrateError: As :meth:`orchestrator.sourcing.Resolver.resolve`.
+    """
+    resolver = Resolver(session.store.file_digest, session.settings.offline)
+    model = recipe.model
+    corpora = {}
+    if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
+        corpora["calibration"] = resolver.resolve(recipe.imatrix.corpus)
+    if recipe.verify.perplexity is not None and session.choices.verify:
+        corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
+    merged = model.base is not None and model.delta is not None
+    return Sources(
+        commit=_commit(recipe, chain),
+        model=None if merged else resolver.resolve(model),
+        base=resolver.resolve(model.base) if model.base is not None else None,
+        delta=resolver.resolve(model.delta) if model.delta is not None else None,
+        corpora=corpora,
+    )
+
+
+def _commit(recipe: Recipe, chain: ToolChain) -> str:
+    wanted = recipe.toolchain.commit
+    if wanted is None or _COMMIT.fullmatch(wanted):
+        return wanted or chain.source.commit
+    from orchestrator.sources import git  # noqa: PLC0415 - heavy
+
+    return git.resolve(chain.source.git, wanted)
+
+
+def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
+    """Plan recipes: resolve what moves, then plan purely."""
+    plans = []
+    for recipe in recipes:
+        chain = toolchain.load(recipe.toolchain.name)
+        sources = resolve(recipe, chain, session)
+        plans.append(plan.make(recipe, chain, sources, session.choices))
+    return plans
+
+
+def up_to_date(one: Plan, session: Session) -> bool:
+    """Whether every target of a plan is in the store."""
+    return all(session.store.find(key) is not None for key in one.targets)
+
+
+def outlooks(
+    plans: Sequence[Plan], session: Session, *, build: bool
+) -> list[Outlook | OrchestrateError]:
+    """Foretell the sizes of plans, each for itself.
+
+    Args:
+        plans: The plans.
+        session: Its runner makes what the forecasts need.
+        build: Whether a tool chain may be built for it; otherwise estimates are given
+            where none is there.
+
+    Returns:
+        For each plan its outlook, or why its model cannot be made.
+    """
+    ready = [one for one in plans if one.forecast and (build or _built(one, session))]
+    failed: dict[str, StepResult] = {}
+    if ready:
+        results = session.runner.run(plan.union(ready), [one.forecast for one in ready])
+        failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
+    return [_obstacle(one, failed) or _outlook(one, session) for one in plans]
+
+
+def _built(one: Plan, session: Session) -> bool:
+    """Whether a forecast costs no build: its tool chain is there."""
+    tools = [step for step in one.steps if step.kind in ("build", "environment")]
+    return all(session.store.find(step.key) is not None for step in tools)
+
+
+def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError | None:
+    """The first step of a plan that failed, as an error with all that is known of it."""
+    results = [failed[step.key] for step in one.steps if step.key in failed]
+    return _failure(results[0]) if results else None
+
+
+def _failure(result: StepResult) -> OrchestrateError:
+    """The step's own error with its label before and the end of its log after it."""
+    cause = result.cause
+    environment = isinstance(cause, EnvironmentProblem)
+    kind = EnvironmentProblem if environment else StepError
+    return kind(console.failures([result])[0])
+
+
+def _outlook(one: Plan, session: Session) -> Outlook:
+    artifact = session.store.find(one.forecast) if one.forecast else None
+    fetch = _fetch_bytes(one, session)
+    if artifact is None:
+        forecast = estimate.estimate(one, fetch, partial(_facts, session))
+    else:
+        facts = artifact.manifest["facts"]
+        forecast = Forecast(facts["full"], facts["outputs"], fetch)
+    return Outlook(budget.with_sizes(one, forecast) if forecast else one, forecast)
+
+
+def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
+    artifact = session.store.find(step.key)
+    return None if artifact is None else artifact.manifest["facts"]
+
+
+def _fetch_bytes(one: Plan, session: Session) -> int:
+    outlines = [step for step in one.steps if step.kind == "outline"]
+    facts = [_facts(session, step) or {} for step in outlines]
+    return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
+
+
+def check_outputs(outlook: Outlook) -> None:
+    """Refuse before work what the quantizer would refuse, or do silently, after it.
+
+    Raises:
+        StepError: Tensors would fall back, or an importance matrix is missing.
+    """
+    if outlook.forecast is None:
+        return
+    for output in outlook.plan.outputs:
+        told = outlook.forecast.outputs.get(output.name, {})
+        quant = output.quant
+        if quant is None or not told:
+            continue
+        label = f"{outlook.plan.recipe.name} {output.name}"
+        refuse_fallbacks(label, told.get("fallbacks", ()), quant.allow_fallback)
+        if told.get("needs_imatrix") and not quant.imatrix:
+            raise StepError(
+                f"{label}: this type needs an importance matrix",
+                "Add 'imatrix: {corpus: FILE}' to the recipe and 'imatrix: true' to the type.",
+            )
+
+
+def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
+    """Disk and memory of everything that is to run, step by step."""
+    steps = plan.union([one.plan for one in outlook_list])
+    hits = _hits(steps, outlook_list, session)
+    return budget.timeline(steps, hits, session.settings.keep)
+
+
+def _hits(
+    steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session
+) -> set[str]:
+    from orchestrator.runner import needed  # noqa: PLC0415 - one caller
+
+    targets = [key for one in outlook_list for key in one.plan.targets]
+    work = needed(steps, targets, session.store)
+    return {step.key for step in steps if step.key not in work}
+
+
+def check_room(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+    """Say no before starting when disk or memory is short.
+
+    Raises:
+        EnvironmentProblem: With the numbers of the step that needs most, and what helps.
+    """
+    times = moments(outlook_list, session)
+    if not times:
+        return
+    peak = max(times, key=lambda moment: moment.disk)
+    free = machine.disk_free(session.store.root)
+    if peak.disk > free:
+        raise EnvironmentProblem(
+            f"{units.size(peak.disk)} of disk are needed at the peak ('{peak.step.label}'), "
+            f"{units.size(free)} are free at {session.store.root}",
+            _disk_advice(outlook_list, session, free),
+        )
+    hungry = max(times, key=lambda moment: moment.memory)
+    memory = machine.memory_total()
+    if memory and hungry.memory > memory:
+        raise EnvironmentProblem(
+            f"'{hungry.step.label}' needs about {units.size(hungry.memory)} of memory, "
+            f"this machine has {units.size(memory)}",
+            "Use a machine with more memory, a smaller context, or --no-verify for a file "
+            "that is only made here.",
+        )
+    _check_out(outlook_list, session, out)
+
+
+def _disk_advice(outlook_list: Sequence[Outlook], session: Session, free: int) -> str:
+    """Whether ``--keep final`` would be enough."""
+    lean = replace(session, settings=replace(session.settings, keep="final"))
+    least = max((moment.disk for moment in moments(outlook_list, lean)), default=0)
+    elsewhere = "set ORCHESTRATE_HOME to a larger disk"
+    if least <= free:
+        return f"'--keep final' needs {units.size(least)}; or {elsewhere}."
+    return f"Free some space ('orchestrate store gc'), or {elsewhere}."
+
+
+def _check_out(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+    """On another disk than the store's, the outputs are copied."""
+    folder = out
+    while not folder.exists():
+        folder = folder.parent
+    if folder.stat().st_dev == session.store.root.stat().st_dev:
+        return
+    forecasts = [one.forecast for one in outlook_list if one.forecast]
+    size = sum(int(told.get("size", 0)) for one in forecasts for told in one.outputs.values())
+    free = machine.disk_free(folder)
+    if size > free:
+        raise EnvironmentProblem(
+            f"{units.size(size)} of outputs do not fit in {out} ({units.size(free)} free)",
+            "Choose another --out; on the store's own disk outputs need no extra space.",
+        )
+
+
+def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
+    """Run plans as one graph; shared steps run once."""
+    steps = plan.union(plans)
+    targets = list(dict.fromkeys(key for one in plans for key in one.targets))
+    return session.runner.run(steps, targets)
+
+
+def tidy(plans: Sequence[Plan], session: Session) -> None:
+    """Release what the policy does not keep, of runs that were cut short too."""
+    targets = {key for one in plans for key in one.targets}
+    loose = [step for step in plan.union(plans) if step.key not in targets]
+    release(session.store, loose, session.settings.keep)
+
+
+def single(
+    path: Path, against: Path | None, corpus: Path | None, prompt: str, session: Session
+) -> Plan:
+    """A plan that only measures one GGUF file that is there.
+
+    Args:
+        path: The file.
+        against: Its unquantized file, for names, shapes, perplexity and divergence.
+        corpus: Text for perplexity and divergence.
+        prompt: A prompt to continue; without one no text is generated.
+        session: What all commands share.
+    """
+    verify: dict[str, object] = {"kld": against is not None and corpus is not None}
+    if corpus is not None:
+        verify["perplexity"] = {"corpus": {"path": corpus.absolute()}}
+    if prompt:
+        verify["smoke"] = {"prompt": prompt, "expect": "."}
+    file = Weights(path=path.absolute(), format="gguf")
+    recipe = Recipe.model_validate(
+        {
+            "name": re.sub(r"[^A-Za-z0-9._-]", "_", path.stem).lstrip("._-") or "file",
+            "family": "llama",
+            "toolchain": {"name": "llama.cpp"},
+            "model": {"path": (against or path).absolute(), "format": "gguf"},
+            "quantize": (),
+            "verify": verify,
+            "file": path,
+            "digest": "",
+        }
+    )
+    chain = toolchain.load(recipe.toolchain.name)
+    resolver = Resolver(session.store.file_digest, session.settings.offline)
+    sources = replace(resolve(recipe, chain, session), base=resolver.resolve(file))
+    return plan.make_single(recipe, chain, sources, session.choices)
