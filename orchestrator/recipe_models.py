@@ -96,7 +96,7 @@ class Quant(Frozen):
     """One quantized file."""
 
     type: QuantType = Field(description="A type that the tool chain's quantizer knows.")
-    name: Name | Literal[""] = Field(
+    name: Name = Field(
         default="",
         validate_default=True,
         description="Name of this file among the recipe's files; without it, the type.",
@@ -127,10 +127,11 @@ class Quant(Frozen):
     )
     limits: Limits = Field(default=Limits(), description="Limits that win over verify.limits.")
 
-    @field_validator("name")
+    @field_validator("name", mode="before")
     @classmethod
-    def _named_by_type(cls, value: str, info: ValidationInfo) -> str:
-        return value or info.data.get("type", "")
+    def _named_by_type(cls, value: Any, info: ValidationInfo) -> Any:
+        # A wrong type was already told; its missing name is no second problem.
+        return info.data.get("type", "unknown") if value == "" else value
 
 
 class Smoke(Frozen):
@@ -202,6 +203,9 @@ class Runtime(Frozen):
     norm_eps: Number | None = Field(default=None, description="Epsilon of the RMS norm.")
     gqa: Positive | None = Field(
         default=None, description="Query heads per key-value head, where there are several."
+    )
+    context: Positive | None = Field(
+        default=None, description="Context length to write when a GGML file becomes GGUF."
     )
 
 
