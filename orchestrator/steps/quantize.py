@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import native
+from orchestrator import inspection, native
 from orchestrator.errors import StepError
-from orchestrator.formats import ggml, gguf
+from orchestrator.formats.gguf import TensorInfo
 from orchestrator.quantizing import IMATRIX_FILE, refuse_fallbacks
 from orchestrator.records import JSON, Task
 
@@ -40,7 +40,7 @@ def run(task: Task) -> dict[str, JSON]:
     params, context = task.step.params, task.step.context
     source = next(path for path in sorted(task.inputs["model"].iterdir()) if path.is_file())
     (task.scratch / "input").symlink_to(source)
-    counts = {"tensors": _count(source, context)}
+    counts = {"tensors": len(_tensors(source, context))}
     values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
     values |= {"input": "input", "output": params["file"], "type": params["type"]}
     if "imatrix" in task.inputs:
@@ -57,7 +57,8 @@ def run(task: Task) -> dict[str, JSON]:
     output = task.scratch / params["file"]
     if not output.is_file():
         raise StepError(f"{task.step.label}: the quantizer exited 0 but wrote no file")
-    fallbacks = [*done.lists.get("fallbacks", []), *_outside_mix(output, context)]
+    said, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
+    fallbacks = _fallbacks(said, found, str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
     output.rename(task.workdir / params["file"])
     facts: dict[str, JSON] = {"size": (task.workdir / params["file"]).stat().st_size}
@@ -66,10 +67,9 @@ def run(task: Task) -> dict[str, JSON]:
     return {**facts, "fallbacks": fallbacks}
 
 
-def _count(source: Path, context: Mapping[str, JSON]) -> int:
-    if context.get("format") == "ggml":
-        return len(ggml.read(source, layout=context["layout"]).tensors)
-    return len(gguf.read(source).tensors)
+def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:
+    form, layout = str(context.get("format") or "gguf"), str(context.get("layout") or "")
+    return inspection.header(path, form, layout).tensors
 
 
 def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, str]]:
@@ -77,8 +77,19 @@ def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, st
     mix = set(context.get("mix") or ())
     if not mix or context.get("format") != "ggml":
         return []
+    wanted = "/".join(sorted(mix))
     return [
-        {"tensor": one.name, "columns": str(one.shape[0]), "got": one.type, "wanted": "/".join(mix)}
-        for one in ggml.read(output, layout=context["layout"]).tensors
+        {"tensor": one.name, "columns": str(one.shape[0]), "got": one.type, "wanted": wanted}
+        for one in _tensors(output, context)
         if one.type not in mix and one.type not in ("F32", "F16") and len(one.shape) > 1
     ]
+
+
+def _fallbacks(
+    said: Sequence[Mapping[str, str]], found: Sequence[Mapping[str, str]], kind: str
+) -> list[dict[str, str]]:
+    """Every tensor once: what the tool said of it, and what its type in the file tells."""
+    merged: dict[str, dict[str, str]] = {}
+    for one in (*found, *said):
+        merged.setdefault(one["tensor"], {"wanted": kind}).update(one)
+    return list(merged.values())
