@@ -30,7 +30,8 @@ BLOCK = 128 * 1024
 _MANTISSA_SHIFT = 23 - 10
 # All bits but the three between float32's sign and the exponent of a moved half.
 _SIGN_AND_VALUE = -0x7000_0001
-_NOT_FINITE = 0x7C00 << 1  # an exponent of all ones, the sign shifted out
+# The least bits of a positive and, read as unsigned, of a negative value that is not finite.
+_INFINITY, _MINUS_INFINITY = 0x7C00, 0xFC00
 
 
 class HalfAdder:
@@ -48,32 +49,16 @@ class HalfAdder:
         self._block = block
         self._left = np.empty(block, np.int32)
         self._right = np.empty(block, np.int32)
-        self._bits = np.empty(block, np.uint16)
 
-    def add(self, left: Bits, right: Bits, out: Bits) -> bool:
+    def add(self, left: Bits, right: Bits, out: Bits) -> None:
         """Write ``left + right`` to ``out``; arrays of one length, ``out`` may be an input.
 
-        Returns:
-            Whether both inputs and the sum are finite; if not, ``out`` is meaningless.
+        Both must be finite (see :func:`is_finite`). A sum that is too large for float16 comes
+        out as some value that is not finite.
         """
-        finite = True
         for start in range(0, left.size, self._block):
             part = slice(start, start + self._block)
-            finite &= self.finite(left[part]) and self.finite(right[part])
             self._add_block(left[part], right[part], out[part])
-            finite &= self.finite(out[part])
-        return finite
-
-    def finite(self, values: Bits) -> bool:
-        """Whether none of ``values`` is infinite or NaN."""
-        import numpy as np  # noqa: PLC0415
-
-        for start in range(0, values.size, self._block):
-            part = values[start : start + self._block]
-            shifted = np.left_shift(part, 1, out=self._bits[: part.size])
-            if shifted.max() >= _NOT_FINITE:
-                return False
-        return True
 
     def _add_block(self, left: Bits, right: Bits, out: Bits) -> None:
         import numpy as np  # noqa: PLC0415
@@ -88,11 +73,19 @@ class HalfAdder:
         np.bitwise_and(spare, 1, out=spare)
         np.add(spare, (1 << (_MANTISSA_SHIFT - 1)) - 1, out=spare)
         np.add(total, spare, out=total)
-        # The upper half of each little-endian word holds the sign where float16 wants it.
-        sign = np.bitwise_and(total.view(np.uint16)[1::2], 0x8000, out=self._bits[: left.size])
+        # Exponent and mantissa down to bit 14, the sign to bit 15, the rest is cut off.
+        np.right_shift(total, 16, out=spare)
+        np.bitwise_and(spare, 0x8000, out=spare)
         np.right_shift(total, _MANTISSA_SHIFT, out=total)
+        np.bitwise_or(total, spare, out=total)
         np.copyto(out, total, casting="unsafe")
-        np.bitwise_or(out, sign, out=out)
+
+
+def is_finite(values: Bits) -> bool:
+    """Whether none of ``values`` is infinite or NaN."""
+    if not values.size:
+        return True
+    return bool(values.view("i2").max() < _INFINITY and values.max() < _MINUS_INFINITY)
 
 
 def _widen(half: Bits, out: NDArray[np.int32]) -> None:

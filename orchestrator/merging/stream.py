@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.formats.safetensors import BITS
-from orchestrator.merging.half import HalfAdder, to_half
+from orchestrator.merging.half import BLOCK, HalfAdder, is_finite, to_half
 from orchestrator.merging.plan import MergePlan, PlannedTensor
 from orchestrator.merging.tensors import TensorRef
 from orchestrator.merging.writer import MAX_SHARD_BYTES, Slot, create_files, lay_out, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from orchestrator.merging.half import Bits
 
-# Elements per chunk. A worker holds 4 + 2 + 2 bytes for each, so 16 MiB.
-CHUNK = 2 * 2**20
-# More would not be faster (two keep a disk busy) and would cost memory.
+# Elements that one worker reads, adds and writes in turn before it takes up something else;
+# it does so in blocks that stay in a core's cache, which is what makes this fast.
+CHUNK = 8 * 2**20
+# More would not be faster: two keep a disk busy.
 MAX_WORKERS = 4
 
 
@@ -45,7 +45,7 @@ def write_merged(
 ) -> int:
     """Write the merged model into the empty ``folder``.
 
-    Holds about 20 MiB for each of at most four threads.
+    Holds about 2 MiB for each of at most four threads.
 
     Args:
         report: Called in this thread with the bytes of tensors written and their total.
@@ -114,55 +114,64 @@ def _run(
 
 
 class _Worker:
-    """The buffers of one thread."""
+    """The buffers of one thread: about 2 MiB."""
 
     def __init__(self, folder: Path) -> None:
         import numpy as np  # noqa: PLC0415
 
         self._folder = folder
         self._adder = HalfAdder()
-        self._raw = np.empty(CHUNK * 4, np.uint8)
-        self._left = np.empty(CHUNK, np.uint16)
-        self._right = np.empty(CHUNK, np.uint16)
+        self._raw = np.empty(BLOCK * 4, np.uint8)
+        self._left = np.empty(BLOCK, np.uint16)
+        self._right = np.empty(BLOCK, np.uint16)
 
     def merge(self, chunk: _Chunk) -> int:
         """Make and write one chunk; returns its bytes."""
-        left, right = self._left[: chunk.count], self._right[: chunk.count]
-        present = max(min(chunk.tensor.left.count - chunk.first, chunk.count), 0)
-        self._load(chunk.tensor.left, chunk.first, left[:present])
-        # Added, not copied: 0 + -0.0 is +0.0.
-        left[present:] = 0
-        self._load(chunk.tensor.right, chunk.first, right)
-        if not self._adder.add(left, right, out=right):
-            # `right` is spoilt; look at the inputs once more to say where it comes from.
-            self._load(chunk.tensor.right, chunk.first, right)
-            raise self._not_finite(chunk, left, right)
-        with (self._folder / chunk.slot.file).open("r+b", buffering=0) as file:
-            file.seek(chunk.slot.offset + 2 * chunk.first)
-            _write_all(file, right.view("u1").data)
+        tensor, slot = chunk.tensor, chunk.slot
+        with (
+            tensor.left.file.open("rb", buffering=0) as left,
+            tensor.right.file.open("rb", buffering=0) as right,
+            (self._folder / slot.file).open("r+b", buffering=0) as out,
+        ):
+            out.seek(slot.offset + 2 * chunk.first)
+            end = chunk.first + chunk.count
+            for first in range(chunk.first, end, BLOCK):
+                total = self._add(tensor, left, right, first, min(BLOCK, end - first))
+                _write_all(out, total.view("u1").data)
         return 2 * chunk.count
 
-    def _load(self, ref: TensorRef, first: int, out: NDArray[np.uint16]) -> None:
+    def _add(
+        self, tensor: PlannedTensor, left_file: BinaryIO, right_file: BinaryIO, first: int, n: int
+    ) -> Bits:
+        left, right = self._left[:n], self._right[:n]
+        present = max(min(tensor.left.count - first, n), 0)
+        self._load(tensor.left, left_file, first, left[:present])
+        # Added, not copied: 0 + -0.0 is +0.0.
+        left[present:] = 0
+        self._load(tensor.right, right_file, first, right)
+        _check_finite(left, tensor.name, "the base")
+        _check_finite(right, tensor.name, "the delta")
+        self._adder.add(left, right, out=right)
+        _check_finite(right, tensor.name, "the sum")
+        return right
+
+    def _load(self, ref: TensorRef, file: BinaryIO, first: int, out: Bits) -> None:
         """Fill ``out`` with the elements from ``first`` on, as float16 bits."""
         if not out.size:
             return
         size = BITS[ref.dtype] // 8
         direct = ref.dtype == "F16"
         raw = out.view("u1") if direct else self._raw[: out.size * size]
-        with ref.file.open("rb", buffering=0) as file:
-            file.seek(ref.offset + first * size)
-            _read_all(file, raw.data, ref)
+        file.seek(ref.offset + first * size)
+        _read_all(file, raw.data, ref)
         if not direct:
             to_half(raw, ref.dtype, out)
 
-    def _not_finite(
-        self, chunk: _Chunk, left: NDArray[np.uint16], right: NDArray[np.uint16]
-    ) -> OrchestrateError:
-        finite = self._adder.finite
-        where = "the base" if not finite(left) else "the delta" if not finite(right) else "the sum"
-        return StepError(
-            f"{chunk.tensor.name}: {where} holds a value that is infinite or not a number in "
-            "float16.",
+
+def _check_finite(values: Bits, name: str, where: str) -> None:
+    if not is_finite(values):
+        raise StepError(
+            f"{name}: {where} holds a value that is infinite or not a number in float16.",
             "The weights are damaged, or the delta was made from another base.",
         )
 
