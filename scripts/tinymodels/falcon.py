@@ -10,6 +10,7 @@ from transformers import FalconConfig, FalconForCausalLM  # type: ignore[import-
 
 from tinymodels import corpora
 from tinymodels.tokenizing import train_byte_level, write_json
+from tinymodels.training import CONTEXT, Phase, Schedule
 
 VOCABULARY = 768
 # Falcon's special tokens, <|endoftext|> as number 11.
@@ -28,6 +29,8 @@ TITLES = (
 )
 END = "<|endoftext|>"
 SPECIAL = (*(f">>{title}<<" for title in TITLES), END)
+# One key and value head learns more slowly to repeat what a story's animal has lost.
+SCHEDULE = Schedule((Phase(1700, 128, 8), Phase(400, CONTEXT, 2)))
 # The real repository has code of its own beside the weights, which is to be left alone.
 CODE_FILES = ("configuration_falcon.py", "modeling_falcon.py")
 CODE = '''"""Stands for the code that real model repositories carry; nothing should ever run it."""

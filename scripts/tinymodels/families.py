@@ -41,6 +41,7 @@ _ALL = (
         falcon.write_tokenizer,
         ByteLevel,
         falcon.build,
+        schedule=falcon.SCHEDULE,
         write_more=falcon.write_code,
     ),
     Family(
