@@ -216,6 +216,22 @@ def test_kill_9_of_the_guard_kills_the_tool_and_fails_the_run(tmp_path: Path) ->
     assert caught[0].message == "the tool failed: it was killed by SIGKILL"
 
 
+def test_the_tool_dies_with_its_guard_even_when_nobody_can_help(tmp_path: Path) -> None:
+    fifo = named_pipe(tmp_path)
+    orchestrator = start_orchestrator(tmp_path, fifo)
+    pids = read_pids(fifo, 3)
+    (guard,) = children_of(orchestrator.pid)
+    (tool,) = {os.getpgid(pid) for pid in pids if os.getsid(pid) == guard}
+    orchestrator.send_signal(signal.SIGSTOP)
+    os.kill(guard, signal.SIGKILL)
+    ended = wait_for_end(tool)
+    orchestrator.kill()
+    orchestrator.wait()
+    for pid in set(pids) - {tool}:  # no parent of theirs was left to end them
+        os.kill(pid, signal.SIGKILL)
+    assert ended
+
+
 def test_ctrl_c_in_a_run_leaves_no_process(tmp_path: Path) -> None:
     fifo = named_pipe(tmp_path)
     orchestrator = start_orchestrator(tmp_path, fifo)
