@@ -21,6 +21,7 @@ MEASURES = "measures.json"
 _LOGITS = "logits.bin"
 _FULL_FACTS = "perplexity.json"
 _LEAST_CONTEXT = 512
+_BY_TOOLS = ("smoke", "memory", "perplexity", "kld", "speed")
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -41,7 +42,7 @@ def run(task: Task) -> dict[str, JSON]:
         {mean, max, p99, median, same_top}; ``speed`` {prompt, generation} of {ms_per_token,
         tokens_per_second, stddev}; ``memory`` {peak} (bytes of the smoke run);
         ``unavailable``: verbs that were wanted and that the tool chain lacks. What was
-        not measured is None.
+        not measured is None; nothing is, when the tensors are not the full file's.
 
     Raises:
         StepError: The file is malformed, a tool failed or printed no number.
@@ -64,6 +65,8 @@ class _Measurement:
     def all(self) -> dict[str, JSON]:
         """Everything that the parameters ask for, cheapest first."""
         measures = self._inspected()
+        if _differs(measures["structure"]):  # no tool would load it, or believe what it says
+            return {**measures, **dict.fromkeys(_BY_TOOLS), "unavailable": []}
         self.counts["tensors"] = measures["tensors"]
         name = str(self.params["file"])
         model = self.task.inputs["model"] / name
@@ -122,7 +125,7 @@ class _Measurement:
         python = self._call("complete_python", values, "smoke test in Python")
         texts = {
             "cli": _continuation(cli.values.get("text", cli.stdout), prompt) if cli else None,
-            "python": str(python.parsed["text"]) if python else None,
+            "python": str(python.parsed["text"]).strip() if python else None,
         }
         return texts, cli.peak_memory if cli else 0, cli.values if cli else {}
 
@@ -177,6 +180,10 @@ class _Measurement:
         }
         done = self._call("bench", values, "speed")
         return _from_bench(done.parsed, self.task.step.label) if done else None
+
+
+def _differs(structure: Mapping[str, JSON]) -> bool:
+    return any(structure.get(kind) for kind in ("missing", "extra", "reshaped"))
 
 
 def _continuation(stdout: str, prompt: str) -> str:

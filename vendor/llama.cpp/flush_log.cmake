@@ -1,3 +1,4 @@
 # Given as CMAKE_PROJECT_llama.cpp_INCLUDE: adds flush_log.cpp to the library with the log,
 # once upstream's own CMakeLists.txt has made it.
-cmake_language(DEFER CALL target_sources llama-common PRIVATE ${CMAKE_CURRENT_LIST_DIR}/flush_log.cpp)
+set(ORCHESTRATE_FLUSH_LOG ${CMAKE_CURRENT_LIST_DIR}/flush_log.cpp)
+cmake_language(DEFER CALL target_sources llama-common PRIVATE ${ORCHESTRATE_FLUSH_LOG})
