@@ -18,7 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.digest import key
@@ -199,7 +199,8 @@ def _inside(annotation: Any, part: str | int) -> Any:
 
 
 def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    # Not issubclass(): Python 3.10 takes tuple[...] for a class until it is asked that.
+    return hasattr(annotation, "model_fields")
 
 
 def _unwrapped(annotation: Any) -> Any:
