@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Elements that one worker reads, adds and writes in turn before it takes up something else;
 # it does so in blocks that stay in a core's cache, which is what makes this fast.
 CHUNK = 8 * 2**20
-# More would not be faster: two keep a disk busy.
-MAX_WORKERS = 4
+# One more than the threads, since a worker waits for the disk half of its time.
+EXTRA_WORKERS, MAX_WORKERS = 1, 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write_merged(
 ) -> int:
     """Write the merged model into the empty ``folder``.
 
-    Holds about 2 MiB for each of at most four threads.
+    Holds about 2 MiB for each of at most four workers.
 
     Args:
         report: Called in this thread with the bytes of tensors written and their total.
@@ -65,7 +65,7 @@ def write_merged(
         create_files(folder, shards)
         slots = [slot for shard in shards for slot in shard.slots]
         chunks = [c for t, s in zip(plan.tensors, slots, strict=True) for c in _chunks(t, s)]
-        _run(chunks, folder, min(threads, MAX_WORKERS), plan.nbytes, report)
+        _run(chunks, folder, min(threads + EXTRA_WORKERS, MAX_WORKERS), plan.nbytes, report)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -90,7 +90,7 @@ def _chunks(tensor: PlannedTensor, slot: Slot) -> Iterator[_Chunk]:
 def _run(
     chunks: list[_Chunk],
     folder: Path,
-    threads: int,
+    workers: int,
     total: int,
     report: Callable[[int, int], None],
 ) -> None:
@@ -103,7 +103,7 @@ def _run(
         return worker.merge(chunk)
 
     done = 0
-    pool = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="merge")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="merge")
     try:
         futures: list[Future[int]] = [pool.submit(work, chunk) for chunk in chunks]
         for future in as_completed(futures):
