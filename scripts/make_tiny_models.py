@@ -8,7 +8,7 @@ Needs an environment of its own, because the orchestrator itself never imports t
 
 Everything comes from seeds: a second run on one machine gives the same files. On another
 processor torch may round otherwise, so the models are committed, and tests look at the committed
-ones. A model takes about four minutes on one core.
+ones. The llama takes about four minutes on one free core, the others up to twice as long.
 """
 
 from __future__ import annotations
