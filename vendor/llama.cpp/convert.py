@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 
-def parse() -> argparse.Namespace:
+def parse() -> tuple[argparse.Namespace, list[str]]:
     """The arguments before ``--`` are ours, those after it the converter's."""
+    split = sys.argv.index("--")
     parser = argparse.ArgumentParser()
     parser.add_argument("src", type=Path)
     parser.add_argument("--tokenizer-pre", default="")
     parser.add_argument("--header-only", action="store_true")
-    parser.add_argument("converter", nargs=argparse.REMAINDER)
-    return parser.parse_args()
+    return parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
 
 
 def write_holes(self: Any, *, progress: bool = False) -> None:
@@ -39,7 +39,7 @@ def write_holes(self: Any, *, progress: bool = False) -> None:
 
 def main() -> None:
     """Replace what was asked for, then hand over to the converter's own main."""
-    args = parse()
+    args, rest = parse()
     sys.path.insert(0, str(args.src))
     import convert_hf_to_gguf as converter  # noqa: PLC0415 - its folder is an argument
 
@@ -49,7 +49,7 @@ def main() -> None:
         from conversion.base import TextModel  # noqa: PLC0415
 
         TextModel.get_vocab_base_pre = lambda _self, _tokenizer: args.tokenizer_pre
-    sys.argv = ["convert_hf_to_gguf.py", *[item for item in args.converter if item != "--"]]
+    sys.argv = ["convert_hf_to_gguf.py", *rest]
     converter.main()
 
 
