@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestrator import console, display, plan, workflow
+from orchestrator import console, display, dist, plan, workflow
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FAILED,
@@ -82,11 +82,12 @@ def foretell(
 
 def _report(one: Plan, session: Session, out: Path, strict: bool, say: Say) -> int:
     """Judge what is there, write ``out``, print the table; the exit code of the checks."""
-    result = collect(one, session.store, strict=strict)
+    folder = out / one.recipe.name
+    result = collect(one, session.store, strict=strict, earlier=dist.earlier_report(folder))
     if not result.report.rows:
         return EXIT_OK
-    published = write(result, out / one.recipe.name)
-    say(display.summary(result, out / one.recipe.name, published.notes))
+    published = write(result, folder)
+    say(display.summary(result, folder, published.notes))
     return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK
 
 

@@ -25,13 +25,16 @@ class Result:
     manifests: Mapping[str, Mapping[str, JSON]]
 
 
-def collect(plan: Plan, store: Store, *, strict: bool = True) -> Result:
+def collect(
+    plan: Plan, store: Store, *, strict: bool = True, earlier: Mapping[str, JSON] | None = None
+) -> Result:
     """Judge every file of a plan that is in the store.
 
     Args:
         plan: The plan.
         store: Where its artifacts are.
         strict: False for stand-in models: limits are reported as off.
+        earlier: The report of an earlier run, for how released steps were made.
     """
     found = {step.key: store.find(step.key, quick=True) for step in plan.steps}
     manifests = {key: one.manifest for key, one in found.items() if one is not None}
@@ -50,7 +53,7 @@ def collect(plan: Plan, store: Store, *, strict: bool = True) -> Result:
         description=plan.recipe.description,
         rows=tuple(rows),
         pins=_pins(plan, manifests),
-        steps=report.made_steps(plan.steps, manifests),
+        steps=report.made_steps(plan.steps, manifests, earlier),
         notes=tuple(_notes(plan)),
         full_name=plan.full.name,
     )
@@ -186,7 +189,8 @@ def _notes(plan: Plan) -> list[str]:
 def write(result: Result, folder: Path) -> dist.Published:
     """Bring the folder of one recipe up to date; files of other types stay."""
     described = report.as_json(result.report)
-    keep = [output.file for output in result.plan.outputs]
+    plan = result.plan
+    keep = [f"{plan.recipe.name}-{quant.name}{plan.chain.extension}" for quant in plan.recipe.quantize]
     return dist.publish_files(
         folder, result.files, described, report.markdown(result.report), keep
     )

@@ -15,7 +15,8 @@ from orchestrator.recipe_sources import Source, Weights
 from orchestrator.records import JSON
 from orchestrator.sources.selection import HubFile, select, select_files
 
-PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model", "added_tokens.json")
+PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
+PTH_OPTIONAL = "added_tokens.json"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def _wanted(root: Path, source: Source) -> list[str]:
     if source.file:
         return [file.path for file in select_files(files, [source.file])]
     if _format(source) == "pth":
-        return [file.path for file in select_files(files, PTH_PATTERNS)]
+        optional = [PTH_OPTIONAL] if any(file.path == PTH_OPTIONAL for file in files) else []
+        return [file.path for file in select_files(files, [*PTH_PATTERNS, *optional])]
     chosen = select(
         files,
         trust_remote_code=bool(_selection(source)["trust_remote_code"]),

@@ -1,0 +1,1 @@
+"""Tests with the real tools: llama.cpp is built once per machine, in the user's cache."""
