@@ -22,6 +22,7 @@ from orchestrator.errors import UsageError
 VENDOR = Path(__file__).resolve().parent.parent / "vendor"
 
 Argument = str | dict[str, Any]
+_BELOW_A_PLACE = re.compile(r"\{\w+\}/")
 
 
 class Data(BaseModel):
@@ -250,7 +251,7 @@ def expand(template: Sequence[Argument], values: Mapping[str, Any]) -> list[str]
     argv: list[str] = []
     for item in template:
         if isinstance(item, str):
-            argv.append(item.format_map(values))
+            argv.append(_filled(item, values))
         elif "if" in item:
             argv += expand(item["then"], values) if values.get(item["if"]) else []
         elif "unless" in item:
@@ -258,6 +259,13 @@ def expand(template: Sequence[Argument], values: Mapping[str, Any]) -> list[str]
         else:
             argv += _repeat(item, values)
     return argv
+
+
+def _filled(item: str, values: Mapping[str, Any]) -> str:
+    """One argument; paths below a place get Windows' separator where programs end in .exe."""
+    if values.get("exe") and _BELOW_A_PLACE.match(item):
+        item = item.replace("/", "\\")
+    return item.format_map(values)
 
 
 def _repeat(item: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,206 @@
+"""The tool chains' data: complete, and right for every system."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import toolchain
+from orchestrator.errors import UsageError
+from orchestrator.toolchain import Verb
+from tests.standin import ggml_files
+
+CHAINS = toolchain.names()
+OLD = ("bloomz.cpp", "bloomz.cpp-phoenix", "llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3")
+LINUX = {"bin": "/store/bin", "src": "/store/src", "data": "/data", "exe": "", "scratch": "/s"}
+WINDOWS = {
+    "bin": "C:\\store\\bin",
+    "src": "C:\\store\\src",
+    "data": "C:\\data",
+    "exe": ".exe",
+    "scratch": "C:\\s",
+}
+NAMES = (
+    "python",
+    "input",
+    "output",
+    "output_dir",
+    "outtype",
+    "model_name",
+    "tokenizer_pre",
+    "single_safetensors",
+    "type",
+    "threads",
+    "corpus",
+    "context",
+    "chunks",
+    "save",
+    "prompt",
+    "tokens",
+    "norm_eps",
+    "gqa",
+    "eps",
+    "logits",
+    "dataset",
+    "prompt_tokens",
+    "generate_tokens",
+    "repetitions",
+    "size",
+    "imatrix",
+    "output_tensor_type",
+    "token_embedding_type",
+    "gpu_layers",
+)
+GIVEN = {name: f"<{name}>" for name in NAMES}
+SWITCHES = {"dry_run": True, "pure": True, "allow_requantize": True, "trust_remote_code": True}
+MAPPINGS = {"tensor_types": {"attn_v": "q8_0"}, "override_kv": {"a.b": "int:1"}}
+OPTIONAL = (
+    "tokenizer_pre",
+    "single_safetensors",
+    "norm_eps",
+    "gqa",
+    "save",
+    "imatrix",
+    "gpu_layers",
+)
+
+
+def verbs() -> list[Any]:
+    return [
+        pytest.param(chain, name, id=f"{chain}-{name}")
+        for chain in CHAINS
+        for name in toolchain.load(chain).verbs
+    ]
+
+
+def patterns(verb: Verb) -> list[str]:
+    expect = verb.expect
+    several = (expect.match, expect.never, expect.count, expect.number, expect.echo.values())
+    own = [verb.progress, *verb.values.values(), *verb.lists.values()]
+    return [*own, *(one for some in several for one in some), *(e.match for e in verb.errors)]
+
+
+def test_all_five_are_here() -> None:
+    assert {*OLD, "llama.cpp"} <= set(CHAINS)
+
+
+@pytest.mark.parametrize(("chain", "verb"), verbs())
+@pytest.mark.parametrize("places", [LINUX, WINDOWS], ids=["linux", "windows"])
+@pytest.mark.parametrize("full", [True, False], ids=["all", "least"])
+def test_every_verb_expands(chain: str, verb: str, places: dict[str, str], full: bool) -> None:
+    values: dict[str, Any] = {**places, **GIVEN, **SWITCHES, **MAPPINGS}
+    if not full:
+        values = {k: v for k, v in values.items() if k not in (*OPTIONAL, *SWITCHES, *MAPPINGS)}
+    argv = toolchain.load(chain).verbs[verb].expand(values)
+    assert all(argv)
+    assert not [item for item in argv if "{" in item or "}" in item]
+    assert argv[0] == "<python>" or argv[0].startswith(places["bin"])
+    for item in argv:
+        assert not ("C:" in item and "/" in item), "two separators in one path"
+    if places is WINDOWS and argv[0] != "<python>":
+        assert argv[0].endswith(".exe")
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64", "arm64"])
+def test_builds_are_portable_by_default(chain: str, platform: str, machine: str) -> None:
+    build = toolchain.load(chain).build
+    for backend in build.backends:
+        options = build.arguments("portable", backend, platform, machine)
+        assert any("-ffp-contract=off" in option for option in options)
+        assert not any(re.search(r"NATIVE=ON|march=native", option) for option in options)
+    assert build.arguments("native", "cpu", platform, machine)
+    with pytest.raises(UsageError, match="build profile"):
+        build.arguments("fast", "cpu", platform, machine)
+
+
+@pytest.mark.parametrize("chain", OLD)
+@pytest.mark.parametrize("suffix", ["", ".exe"])
+def test_products_are_found_in_either_layout(chain: str, suffix: str, tmp_path: Path) -> None:
+    build = toolchain.load(chain).build
+    for layout in ("bin", "bin/Release"):
+        assert layout in build.binaries
+        folder = tmp_path / layout
+        folder.mkdir(parents=True)
+        for target in build.targets:
+            (folder / f"{target}{suffix}").touch()
+        found = {path.name for pattern in build.products for path in folder.glob(pattern)}
+        assert {f"{target}{suffix}" for target in build.targets} <= found
+
+
+@pytest.mark.parametrize("chain", OLD)
+def test_files_that_the_data_names_exist(chain: str) -> None:
+    found = toolchain.load(chain)
+    build = found.build
+    named = [*build.overlay.values(), build.cmakelists, "requirements.txt"]
+    named += re.findall(r"\{data\}/([\w./-]+)", repr(build.self_test) + repr(found.verbs))
+    for name in filter(None, named):
+        assert (found.folder / name).is_file(), name
+    assert toolchain.build_identity(found, (), found.source.commit)["files"]
+
+
+@pytest.mark.parametrize(("chain", "verb"), verbs())
+def test_patterns_compile_and_name_what_is_read(chain: str, verb: str) -> None:
+    data = toolchain.load(chain).verbs[verb]
+    for pattern in filter(None, patterns(data)):
+        re.compile(pattern)
+    if data.progress:
+        assert "done" in re.compile(data.progress).groupindex
+        assert "total" in re.compile(data.progress).groupindex or data.progress_total or data.unit
+    for pattern in (*data.values.values(), *data.expect.number):
+        assert re.compile(pattern).groups == 1
+    for known in data.errors:
+        groups = dict.fromkeys(re.compile(known.match).groupindex, "x")
+        for sentence in (known.say, known.hint):
+            fields = {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+            assert fields <= groups.keys()
+            sentence.format_map(groups)
+
+
+def test_types_of_the_old_chains_have_numbers() -> None:
+    numbers = {
+        chain: {name: spec.argument for name, spec in toolchain.load(chain).types.items()}
+        for chain in OLD
+    }
+    assert numbers["llama.cpp-ggjt-v1"] == {"Q4_0": "2", "Q4_1": "3", "Q4_2": "5", "Q4_3": "6"}
+    assert numbers["llama.cpp-ggjt-v3"]["Q4_K_M"] == "15"
+    assert numbers["bloomz.cpp"] == {"Q4_0": "2"}
+    assert numbers["bloomz.cpp-phoenix"] == {"Q4_0": "2", "Q4_1": "3"}
+    assert toolchain.load("llama.cpp-ggjt-v3").canonical_type("q4_k") == "Q4_K_M"
+
+
+def test_phoenix_is_the_commit_before_and_nothing_else() -> None:
+    one, other = toolchain.load("bloomz.cpp"), toolchain.load("bloomz.cpp-phoenix")
+    assert one.build == other.build
+    assert one.environment == other.environment
+    shared = {name: verb for name, verb in one.verbs.items() if name != "quantize"}
+    assert shared == {name: verb for name, verb in other.verbs.items() if name != "quantize"}
+    assert one.source.commit != other.source.commit
+    for name in ("CMakeLists.txt", "requirements.txt", "selftest.bin"):
+        assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
+
+
+def test_self_test_models_come_from_their_generator() -> None:
+    for chain in ("llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3"):
+        assert (toolchain.VENDOR / chain / "selftest.bin").read_bytes() == ggml_files.llama()
+    assert (toolchain.VENDOR / "bloomz.cpp" / "selftest.bin").read_bytes() == ggml_files.bloom()
+
+
+def test_the_build_of_ggjt_v3_says_its_own_commit() -> None:
+    chain = toolchain.load("llama.cpp-ggjt-v3")
+    [(place, name)] = chain.build.overlay.items()
+    assert place == "scripts/build-info.cmake"
+    assert f'"{chain.source.commit[:7]}"' in (chain.folder / name).read_text("utf-8")
+
+
+def test_mirrors_of_the_sdists_are_trees_pinned_by_digest() -> None:
+    for chain, version in (("llama.cpp-ggjt-v1", "0.1.36"), ("llama.cpp-ggjt-v3", "0.1.78")):
+        [mirror] = toolchain.load(chain).source.mirrors
+        assert (mirror.pypi, mirror.version) == ("llama-cpp-python", version)
+        assert mirror.tree == "vendor/llama.cpp"
+        assert not mirror.git_dir
