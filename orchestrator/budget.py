@@ -141,9 +141,7 @@ def _logits(plan: Plan, step: Step, forecast: Forecast) -> Resources:
 def _measure(plan: Plan, step: Step, forecast: Forecast) -> Resources:
     key = step.inputs[MODEL]
     producer = plan.step(key)
-    return replace(
-        step.resources, memory_bytes=_inference(_size_of(plan, producer, forecast))
-    )
+    return replace(step.resources, memory_bytes=_inference(_size_of(plan, producer, forecast)))
 
 
 def timeline(steps: Sequence[Step], hits: Collection[str], keep: str) -> list[Moment]:

@@ -84,16 +84,39 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that plans."""
     options = [
         click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),
-        click.option("--profile", default="", metavar="NAME", help="Build profile: portable, native."),
+        click.option(
+            "--profile", default="", metavar="NAME", help="Build profile: portable, native."
+        ),
         click.option("--backend", default="", metavar="NAME", help="cpu, cuda, metal or vulkan."),
-        click.option("--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."),
-        click.option("--threads", "-t", type=click.IntRange(1), help="Threads of all native tools together; without it, all cores."),
-        click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), help="Where the files go (default: dist)."),
-        click.option("--keep", type=click.Choice(["all", "f16", "final"]), default="f16", help="Intermediate files to keep in the store: all, the converted file, or none."),
+        click.option(
+            "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."
+        ),
+        click.option(
+            "--threads",
+            "-t",
+            type=click.IntRange(1),
+            help="Threads of all native tools together; without it, all cores.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("dist"),
+            help="Where the files go (default: dist).",
+        ),
+        click.option(
+            "--keep",
+            type=click.Choice(["all", "f16", "final"]),
+            default="f16",
+            help="Intermediate files to keep in the store: all, the converted file, or none.",
+        ),
         click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
         click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
         click.option("-v", "--verbose", is_flag=True, help="Show steps that are up to date too."),
-        click.option("--log-json", type=click.Path(path_type=Path, dir_okay=False), help="Append events to this file, one JSON object a line."),
+        click.option(
+            "--log-json",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Append events to this file, one JSON object a line.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -126,7 +149,9 @@ def _session(options: dict[str, Any]) -> Iterator[Session]:
 def _store() -> Store:
     from orchestrator.store import Store
 
-    return Store(Store.default_root(), lambda text: click.secho(f"warning: {text}", err=True, fg="yellow"))
+    return Store(
+        Store.default_root(), lambda text: click.secho(f"warning: {text}", err=True, fg="yellow")
+    )
 
 
 def _listener(options: dict[str, Any]) -> Watcher:
@@ -180,7 +205,11 @@ _OWN = ("no_limits", "as_json")
 @cli.command()
 @RECIPES
 @_common
-@click.option("--no-limits", is_flag=True, help="Report limits, checksums and smoke texts without failing: for stand-in models.")
+@click.option(
+    "--no-limits",
+    is_flag=True,
+    help="Report limits, checksums and smoke texts without failing: for stand-in models.",
+)
 @_planning
 def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) -> int:
     """Make, check and explain the files of recipes.
@@ -209,7 +238,6 @@ def plan(session: Session, plans: Any, options: dict[str, Any], as_json: bool) -
       orchestrate plan recipes/llama-7b.yaml
     """
     from orchestrator import display, workflow
-
     from orchestrator.finish import foretell
 
     outlooks, refused = foretell(plans, session)
@@ -247,11 +275,21 @@ def schema() -> int:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--against", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The unquantized file: names, shapes, perplexity and divergence are compared with it.")
-@click.option("--corpus", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Text for perplexity and divergence.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The unquantized file: names, shapes, perplexity and divergence are compared with it.",
+)
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Text for perplexity and divergence.",
+)
 @click.option("--prompt", default="", help="A prompt to continue.")
 @_common
-def verify(path: Path, against: Path | None, corpus: Path | None, prompt: str, **options: Any) -> int:
+def verify(
+    path: Path, against: Path | None, corpus: Path | None, prompt: str, **options: Any
+) -> int:
     """Check a recipe's files again, or any GGUF file.
 
     PATH is a recipe (.yaml) or a GGUF file.
@@ -307,7 +345,12 @@ def store_verify() -> int:
 
 
 @store.command("gc")
-@click.option("--max-size", default="", metavar="SIZE", help="Remove the least recently used until this is left, such as 50GB.")
+@click.option(
+    "--max-size",
+    default="",
+    metavar="SIZE",
+    help="Remove the least recently used until this is left, such as 50GB.",
+)
 def store_gc(max_size: str) -> int:
     """Remove rubbish, and what was not used for longest beyond --max-size.
 

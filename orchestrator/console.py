@@ -18,7 +18,7 @@ from orchestrator.records import Outcome, Progress, Step, StepResult
 if TYPE_CHECKING:
     from rich.console import Console
 
-MARKS = {Outcome.DONE: "✓", Outcome.HIT: "·", Outcome.SKIPPED: "–", Outcome.FAILED: "✗"}
+MARKS = {Outcome.DONE: "✓", Outcome.HIT: "·", Outcome.SKIPPED: "-", Outcome.FAILED: "✗"}
 COLOURS = {
     Outcome.DONE: "green",
     Outcome.HIT: "dim",

@@ -101,9 +101,9 @@ def artifacts(found: Iterable[Artifact], *, as_json: bool) -> str:
     values = [
         {
             "key": one.key,
-            "kind": one.manifest["kind"],
-            "label": one.manifest["label"],
-            "size": sum(int(file.get("size", 0)) for file in one.files.values()),
+            "kind": one.kind,
+            "label": one.label,
+            "size": one.size,
             "created": one.manifest["created"],
         }
         for one in found
@@ -111,7 +111,13 @@ def artifacts(found: Iterable[Artifact], *, as_json: bool) -> str:
     if as_json:
         return json.dumps(values, indent=1)
     rows = [
-        (value["key"][:12], value["kind"], units.size(value["size"]), value["created"], value["label"])
+        (
+            value["key"][:12],
+            value["kind"],
+            units.size(value["size"]),
+            value["created"],
+            value["label"],
+        )
         for value in sorted(values, key=lambda value: str(value["created"]))
     ]
     total = units.size(sum(int(value["size"]) for value in values))
@@ -141,7 +147,7 @@ def verified(found: Iterable[tuple[Artifact, list[str]]]) -> tuple[str, bool]:
     lines, count = [], 0
     for artifact, problems in found:
         count += 1
-        lines += [f"damaged: {artifact.manifest['label']}: {problem}" for problem in problems]
+        lines += [f"damaged: {artifact.label}: {problem}" for problem in problems]
     if lines:
         lines.append("Damaged artifacts were set aside; 'orchestrate run' makes them again.")
     return "\n".join([*lines, f"{units.plural(count, 'artifact')} read"]), not lines
@@ -149,7 +155,7 @@ def verified(found: Iterable[tuple[Artifact, list[str]]]) -> tuple[str, bool]:
 
 def collected(removed: Sequence[Artifact]) -> str:
     """What was removed."""
-    lines = [f"removed {one.manifest['label']}" for one in removed]
+    lines = [f"removed {one.label}" for one in removed]
     return "\n".join([*lines, f"{units.plural(len(removed), 'artifact')} removed"])
 
 

@@ -110,7 +110,9 @@ def as_value(one: Outlook, session: Session) -> JSON:
         "exact": bool(forecast and forecast.exact),
         "fetch_bytes": forecast.fetch_bytes if forecast else None,
         "full": dict(forecast.full) if forecast else None,
-        "outputs": {name: dict(told) for name, told in forecast.outputs.items()} if forecast else {},
+        "outputs": {name: dict(told) for name, told in forecast.outputs.items()}
+        if forecast
+        else {},
         "unpinned": one.plan.sources.unpinned,
         "steps": [
             {

@@ -115,7 +115,9 @@ def _processor() -> Finding:
 def _hosts() -> list[tuple[str, str]]:
     """Where runs fetch from; each has another way round it."""
     chains = [toolchain.load(name) for name in toolchain.names()]
-    sources = {chain.source.git: "tool-chain sources; their mirrors serve without it" for chain in chains}
+    sources = {
+        chain.source.git: "tool-chain sources; their mirrors serve without it" for chain in chains
+    }
     first = next(iter(sources.items()), None)
     indexes = {
         chain.environment.extra_index.url: f"{chain.environment.extra_index.why}; goes without"

@@ -42,13 +42,13 @@ class UsageError(OrchestrateError):
     exit_code = EXIT_USAGE
 
 
-class EnvironmentProblem(OrchestrateError):
+class EnvironmentProblem(OrchestrateError):  # noqa: N818 - an error of the machine, not ours
     """The machine lacks something: a compiler, disk, memory, the network."""
 
     exit_code = EXIT_ENVIRONMENT
 
 
-class Interrupted(OrchestrateError):
+class Interrupted(OrchestrateError):  # noqa: N818 - the user's will is no error
     """The user pressed Ctrl-C, or the process was asked to end."""
 
     exit_code = EXIT_INTERRUPTED

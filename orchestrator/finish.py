@@ -135,6 +135,7 @@ def verify_file(
     against: Path | None,
     corpus: Path | None,
     prompt: str,
+    *,
     say: Say,
 ) -> int:
     """Check any GGUF file, alone or against its unquantized file."""

@@ -105,7 +105,15 @@ def call(
     verb = Verb.model_validate(task.step.context["verbs"][name])
     filled = {**places(task), **values}
     what = what or task.step.label
-    done = _run(task, verb, filled, cwd or task.workdir, needed_bytes, what, report or task.report)
+    done = _run(
+        task,
+        verb,
+        filled,
+        cwd or task.workdir,
+        needed_bytes=needed_bytes,
+        what=what,
+        report=report or task.report,
+    )
     _check(verb, done, counts or {}, what)
     _check_echo(verb, done, filled, what)
     return _result(verb, done, what)
@@ -116,6 +124,7 @@ def _run(
     verb: Verb,
     values: Mapping[str, Any],
     cwd: Path,
+    *,
     needed_bytes: int,
     what: str,
     report: Callable[[Progress], None],
@@ -166,9 +175,7 @@ def _explained(verb: Verb, error: process.ToolError) -> StepError:
     return error
 
 
-def _check(
-    verb: Verb, done: process.Completed, counts: Mapping[str, int], what: str
-) -> None:
+def _check(verb: Verb, done: process.Completed, counts: Mapping[str, int], what: str) -> None:
     """Distrust an exit code of 0: hold the output against what success looks like."""
     text = done.text
     for known in verb.errors:
@@ -202,9 +209,7 @@ def _check_counts(verb: Verb, text: str, counts: Mapping[str, int], what: str) -
             )
 
 
-def _check_echo(
-    verb: Verb, done: process.Completed, values: Mapping[str, Any], what: str
-) -> None:
+def _check_echo(verb: Verb, done: process.Completed, values: Mapping[str, Any], what: str) -> None:
     """Tools that drop what they cannot read of a value are caught by what they say of it."""
     for name, before in verb.expect.echo.items():
         if not re.search(before + re.escape(str(values[name])), done.text):

@@ -180,7 +180,8 @@ class _Planner:
         """Fetch (by reference), measure and nothing else."""
         choice = self.recipe.toolchain
         self.toolchain(choice.profile, choice.backend)
-        assert self.sources.model is not None and self.sources.base is not None
+        assert self.sources.model is not None
+        assert self.sources.base is not None
         full = self._source(self.sources.model, "")
         [self.file] = self.sources.model.identity["files"]
         [name] = self.sources.base.identity["files"]
@@ -338,7 +339,8 @@ class _Planner:
         sources = self.sources
         if sources.model is not None:
             return {"model": sources.model}
-        assert sources.base is not None and sources.delta is not None
+        assert sources.base is not None
+        assert sources.delta is not None
         return {"base": sources.base, "delta": sources.delta}
 
     def _trusted(self) -> bool:
@@ -430,7 +432,6 @@ class _Planner:
     def _corpus(self, name: str) -> str:
         return self._source(self.sources.corpora[name], f"{name} text")
 
-
     def _imatrix(self) -> str:
         wanted = self.recipe.imatrix
         if wanted is None or not any(quant.imatrix for quant in self.recipe.quantize):
@@ -452,7 +453,7 @@ class _Planner:
         )
 
     def _spec(self, quant: Quant) -> dict[str, JSON]:
-        """The options of one quantization as values for the verb's template; unset ones left out."""
+        """The options of one quantization for the verb's template; unset ones are left out."""
         spec = self.chain.types[quant.type]
         options: dict[str, JSON] = {
             "pure": quant.pure,
@@ -520,17 +521,13 @@ class _Planner:
             keep="intermediate" if save else "always",
         )
 
-    def _output(
-        self, name: str, step: str, full: str, logits: str, quant: Quant | None
-    ) -> Output:
+    def _output(self, name: str, step: str, full: str, logits: str, quant: Quant | None) -> Output:
         file = f"{self.recipe.name}-{name}{self.chain.extension}"
         measure = self._measure(name, step, full, logits) if self.choices.verify else ""
         return Output(name, file, self.file, step, measure, quant)
 
     def _measure(self, name: str, step: str, full: str, logits: str, file: str = "") -> str:
-        verbs, context = self._verbs(
-            "logits", "divergence", "complete", "complete_python", "bench"
-        )
+        verbs, context = self._verbs("logits", "divergence", "complete", "complete_python", "bench")
         verify = self.recipe.verify
         perplexity = self._perplexity()
         inputs = {MODEL: step, "full": full, **self.tools}

@@ -43,7 +43,9 @@ def collect(
     for output in (plan.full, *plan.outputs):
         made = store.find(output.step)
         if made is not None and output is not plan.full:
-            files[output.file] = dist.Wanted(made.path / output.artifact_file, _sha256(made, output))
+            files[output.file] = dist.Wanted(
+                made.path / output.artifact_file, _sha256(made, output)
+            )
         row = _row(plan, output, made, manifests, strict) if output.measure else None
         row = row or _unmeasured(output, made) if output is not plan.full else row
         if row is not None:
@@ -78,7 +80,8 @@ def _row(
     measures = measured["facts"]
     full = _full_perplexity(plan, manifests)
     facts = made.manifest["facts"] if made is not None else {}
-    checks = judge.judge(measures, _expectation(plan, output, sha256, full, facts, strict))
+    wanted = _expectation(plan, output, sha256, full, facts, strict=strict)
+    checks = judge.judge(measures, wanted)
     return report.make_row(
         file=output.file,
         name=output.name,
@@ -111,6 +114,7 @@ def _expectation(
     sha256: str,
     full: float | None,
     facts: Mapping[str, Any],
+    *,
     strict: bool,
 ) -> Expectation:
     verify, quant = plan.recipe.verify, output.quant
@@ -190,7 +194,7 @@ def write(result: Result, folder: Path) -> dist.Published:
     """Bring the folder of one recipe up to date; files of other types stay."""
     described = report.as_json(result.report)
     plan = result.plan
-    keep = [f"{plan.recipe.name}-{quant.name}{plan.chain.extension}" for quant in plan.recipe.quantize]
-    return dist.publish_files(
-        folder, result.files, described, report.markdown(result.report), keep
-    )
+    keep = [
+        f"{plan.recipe.name}-{quant.name}{plan.chain.extension}" for quant in plan.recipe.quantize
+    ]
+    return dist.publish_files(folder, result.files, described, report.markdown(result.report), keep)

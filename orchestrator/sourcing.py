@@ -66,9 +66,7 @@ class Resolver:
 
         assert source.hub is not None
         revision = source.revision or "main"
-        commit = hub.resolve(
-            source.hub, revision, repo_type=source.repo_type, offline=self.offline
-        )
+        commit = hub.resolve(source.hub, revision, repo_type=source.repo_type, offline=self.offline)
         identity = {
             "kind": "hub",
             "repo": source.hub,

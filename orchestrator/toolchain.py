@@ -150,8 +150,8 @@ class Verb(Data):
     """One thing the tool chain can do: its argv template and how to read its output.
 
     An argument is a string with ``{values}``, or ``{if: name, then: [...]}`` that stays
-    when the value is given and true (``unless`` when not), or ``{each: name, then: [...]}`` repeated with
-    ``{item}`` (and ``{key}`` for mappings).
+    when the value is given and true (``unless`` when not), or ``{each: name, then: [...]}``
+    repeated with ``{item}`` (and ``{key}`` for mappings).
     """
 
     argv: tuple[Argument, ...]

@@ -30,7 +30,8 @@ def parse_size(text: str) -> int:
     if found is None:
         raise UsageError(f"{text!r} is not a size", "Write bytes, '50GB' or '50GiB'.")
     power = "kMGT".index(found[2].replace("K", "k")) + 1 if found[2] else 0
-    return round(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    factor: int = (1024 if found[3] else 1000) ** power
+    return round(float(found[1]) * factor)
 
 
 def duration(seconds: float) -> str:

@@ -55,16 +55,16 @@ def choices(
     only: Sequence[str] = (), profile: str = "", backend: str = "", verify: bool = True
 ) -> Choices:
     """The command line's choices on this machine."""
-    return Choices(
-        tuple(only), profile, backend, verify, machine.architecture(), sys.platform
-    )
+    return Choices(tuple(only), profile, backend, verify, machine.architecture(), sys.platform)
 
 
 def vocabulary(name: str) -> Vocabulary:
     """What a tool chain allows in a recipe."""
     chain = toolchain.load(name)
     spellings = {
-        spelling: known for known, spec in chain.types.items() for spelling in (known, *spec.aliases)
+        spelling: known
+        for known, spec in chain.types.items()
+        for spelling in (known, *spec.aliases)
     }
     return Vocabulary(spellings, chain.tensor_types, chain.outtypes)
 
@@ -218,9 +218,7 @@ def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
     return budget.timeline(steps, hits, session.settings.keep)
 
 
-def _hits(
-    steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session
-) -> set[str]:
+def _hits(steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session) -> set[str]:
     from orchestrator.runner import needed  # noqa: PLC0415 - one caller
 
     targets = [key for one in outlook_list for key in one.plan.targets]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import struct
 import tarfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from orchestrator.errors import EnvironmentProblem, StepError
 
 MAX_BYTES = 8 << 30
 MAX_MEMBERS = 200_000
+# Texts shrink to a third or a tenth, weights hardly; only a bomb shrinks to a hundredth.
+MAX_RATIO = 200
+HARMLESS_BYTES = 64 << 20
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, OverflowError, NotImplementedError, RuntimeError),
+)
 
 
 def extract_tree(archive: Path, inner: str, dest: Path) -> None:
@@ -27,65 +40,84 @@ def extract_tree(archive: Path, inner: str, dest: Path) -> None:
             "this Python cannot unpack archives safely", "Use Python 3.10.12, 3.11.4 or newer."
         )
     dest.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            if _extract_members(tar, PurePosixPath(inner), dest) == 0:
-                raise StepError(f"{archive.name} has no folder {inner!r}")
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise StepError(f"{archive.name} is not a sound archive: {error}") from error
+    with _sound(archive), tarfile.open(archive, "r:*") as tar:
+        if _extract_members(tar, PurePosixPath(inner), dest, archive.name) == 0:
+            raise StepError(f"{archive.name} has no folder {inner!r}")
 
 
-def _extract_members(tar: tarfile.TarFile, inner: PurePosixPath, dest: Path) -> int:
-    count = total = 0
-    for member in tar:
+def _extract_members(tar: tarfile.TarFile, inner: PurePosixPath, dest: Path, name: str) -> int:
+    taken = total = 0
+    for count, member in enumerate(tar, 1):
+        total += member.size  # what is skipped is unpacked too, on the way to the next
+        if count > MAX_MEMBERS or total > MAX_BYTES:
+            raise StepError(
+                f"{name} unpacks to more than {MAX_BYTES >> 30} GiB or {MAX_MEMBERS} files: refused"
+            )
         parts = PurePosixPath(member.name).parts[1:]
         if parts[: len(inner.parts)] != inner.parts or not (member.isfile() or member.isdir()):
             continue
-        count, total = count + 1, total + member.size
-        if count > MAX_MEMBERS or total > MAX_BYTES:
-            raise StepError(f"{tar.name} unpacks to more than {MAX_BYTES >> 30} GiB: refused")
+        taken += 1
         rest = parts[len(inner.parts) :]
         if rest:
             renamed = member.replace(name="/".join(rest), deep=False)
             tar.extract(renamed, dest, filter="data")
-    return count
+    return taken
 
 
 def extract_member(archive: Path, inner: str, dest: Path) -> None:
     """Write the one file ``inner`` of a zip (a wheel, a data set) to ``dest``.
 
     Raises:
-        StepError: The zip is damaged or has no such file, or the file lies about its size.
+        StepError: The zip is damaged or has no such file, or the file lies about its size
+            or shrinks as no real file does.
     """
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            info = bundle.getinfo(inner)
-            with bundle.open(info) as source, dest.open("wb") as out:
-                shutil.copyfileobj(_Limited(source, info.file_size), out, 1 << 20)
-    except KeyError as error:
-        raise StepError(f"{archive.name} has no file {inner!r}") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
-        raise StepError(f"{archive.name} is not a sound zip: {error}") from error
-    except Exception as error:
-        # zlib.error and lzma.LZMAError have no common base
-        if type(error).__name__ in {"error", "LZMAError"}:
-            raise StepError(f"{archive.name} is damaged: {error}") from error
-        raise
+    with _sound(archive), zipfile.ZipFile(archive) as bundle:
+        if inner not in bundle.namelist():
+            raise StepError(f"{archive.name} has no file {inner!r}")
+        info = bundle.getinfo(inner)
+        if info.file_size > max(HARMLESS_BYTES, MAX_RATIO * info.compress_size):
+            raise StepError(
+                f"{inner} in {archive.name} would grow from {info.compress_size} to "
+                f"{info.file_size} bytes: refused"
+            )
+        with bundle.open(info) as source, dest.open("wb") as out:
+            shutil.copyfileobj(_Limited(source, info.file_size), out, 1 << 20)
 
 
 class _Limited:
     """A reader that stops a member which holds more than its header promised."""
 
-    def __init__(self, source: object, size: int) -> None:
+    def __init__(self, source: IO[bytes], size: int) -> None:
         self._source = source
         self._left = size
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Up to ``size`` bytes."""
-        chunk: bytes = self._source.read(size)  # type: ignore[attr-defined]
+        chunk = self._source.read(size)
         self._left -= len(chunk)
         if self._left < 0:
             raise ValueError("a member is larger than its header says")
         return chunk
+
+
+@contextmanager
+def _sound(archive: Path) -> Iterator[None]:
+    """Say of whatever the readers of archives stumble over that the archive is damaged."""
+    try:
+        yield
+    except (*_DAMAGE, *_lzma_error()) as error:
+        raise StepError(f"{archive.name} is not a sound archive: {error}") from error
+    except OSError as error:
+        # Without a number it is gzip's or bz2's word, with EINVAL a seek to nowhere.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise StepError(f"{archive.name} is not a sound archive: {error}") from error
+
+
+def _lzma_error() -> tuple[type[Exception], ...]:
+    """Some Pythons are built without lzma."""
+    try:
+        import lzma  # noqa: PLC0415
+    except ImportError:
+        return ()
+    return (lzma.LZMAError,)

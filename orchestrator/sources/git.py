@@ -62,7 +62,12 @@ def _from_url(url: str, commit: str, dest: Path, task: Task) -> str:
 
 def _from_mirror(mirror: dict[str, Any], commit: str, dest: Path, task: Task) -> str:
     found = pypi.download(
-        mirror["pypi"], mirror["version"], "sdist", mirror["sha256"], task.scratch, task.report
+        mirror["pypi"],
+        mirror["version"],
+        "sdist",
+        sha256=mirror["sha256"],
+        dest=task.scratch,
+        report=task.report,
     )
     where = f"sdist {mirror['pypi']} {mirror['version']}"
     if mirror.get("tree"):
@@ -131,7 +136,7 @@ def resolve(url: str, revision: str) -> str:
     from git import Git, GitCommandError  # noqa: PLC0415 - heavy
 
     try:
-        listed = Git().ls_remote(url, revision, f"{revision}^{{}}", kill_after_timeout=60)
+        listed = str(Git().ls_remote(url, revision, f"{revision}^{{}}", kill_after_timeout=60))
     except GitCommandError as error:
         raise EnvironmentProblem(f"{url} cannot be reached to resolve {revision!r}") from error
     lines = [line.split("\t") for line in listed.splitlines() if "\t" in line]

@@ -22,6 +22,7 @@ from orchestrator.records import Progress
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage, PyPISimple
 
+
 def index_url() -> str:
     """The configured simple index, or an empty string for the default one.
 
@@ -59,6 +60,7 @@ def download(
     package: str,
     version: str,
     kind: str,
+    *,
     sha256: str,
     dest: Path,
     report: Callable[[Progress], None],
@@ -93,8 +95,7 @@ def download(
         raise StepError(f"{package} {version} arrived damaged: {error}", "Run again.") from error
     except requests.RequestException as error:
         raise EnvironmentProblem(
-            f"the package index cannot be reached for {package} {version} "
-            f"({type(error).__name__})",
+            f"the package index cannot be reached for {package} {version} ({type(error).__name__})",
             "Check the network, or set PIP_INDEX_URL to a mirror.",
         ) from error
     _check(path, sha256)

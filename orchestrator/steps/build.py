@@ -149,7 +149,7 @@ def _install(build: Mapping[str, JSON], source: Path, output: Path, workdir: Pat
 
 
 def _made(target: str, products: Sequence[Path]) -> bool:
-    return any(path.stem == target or path.name == target for path in products)
+    return any(target in (path.stem, path.name) for path in products)
 
 
 def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:

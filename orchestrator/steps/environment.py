@@ -66,7 +66,11 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
 
 def _explained(error: process.ToolError) -> Exception:
     """Tell an unreachable index from a package that does not exist or build."""
-    offline = ("Failed to establish a new connection", "Temporary failure in name", "Read timed out")
+    offline = (
+        "Failed to establish a new connection",
+        "Temporary failure in name",
+        "Read timed out",
+    )
     if any(word in error.tail for word in offline):
         return EnvironmentProblem(
             "the package index cannot be reached for the tool chain's Python environment",

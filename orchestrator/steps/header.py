@@ -121,7 +121,11 @@ def _header(shapes: Mapping[str, JSON]) -> tuple[bytes, int]:
         size = width
         for extent in one["shape"]:
             size *= extent
-        entries[name] = {"dtype": dtype, "shape": one["shape"], "data_offsets": [offset, offset + size]}
+        entries[name] = {
+            "dtype": dtype,
+            "shape": one["shape"],
+            "data_offsets": [offset, offset + size],
+        }
         offset += size
     text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator import native
 from orchestrator.errors import StepError
-from orchestrator.records import JSON, Progress, Task
 from orchestrator.quantizing import IMATRIX_FILE
+from orchestrator.records import JSON, Progress, Task
 
 
 def run(task: Task) -> dict[str, JSON]:

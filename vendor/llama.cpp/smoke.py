@@ -25,7 +25,11 @@ def main() -> None:
         verbose=False,
     )
     choice = model(prompt, max_tokens=int(tokens), temperature=0.0)["choices"][0]
-    found = {"text": choice["text"], "finish": choice["finish_reason"], "vocabulary": model.n_vocab()}
+    found = {
+        "text": choice["text"],
+        "finish": choice["finish_reason"],
+        "vocabulary": model.n_vocab(),
+    }
     print(json.dumps(found))
 
 
