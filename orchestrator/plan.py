@@ -6,101 +6,28 @@ misses included, before a weight file is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator import digest
+from orchestrator.errors import UsageError
+from orchestrator.plan_graph import VERSIONS, Graph, toolchain_steps
+from orchestrator.planned import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.recipe_models import Quant, Recipe
 from orchestrator.records import JSON, Resources, Step
-from orchestrator.sourcing import Resolved
-from orchestrator.toolchain import ToolChain, build_identity, environment_identity, load
+from orchestrator.toolchain import ToolChain
 
-# Raised when the code of a kind changes what it writes for the same parameters.
-VERSIONS = {
-    "build": 1,
-    "environment": 1,
-    "outline": 1,
-    "header": 1,
-    "forecast": 1,
-    "fetch": 1,
-    "merge": 1,
-    "convert": 1,
-    "imatrix": 1,
-    "quantize": 1,
-    "logits": 1,
-    "measure": 1,
-}
-
-MODEL = "model"
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The resolved sources of one recipe; ``commit`` is the tool chain's."""
-
-    commit: str
-    model: Resolved | None = None
-    base: Resolved | None = None
-    delta: Resolved | None = None
-    corpora: Mapping[str, Resolved] = field(default_factory=dict)
-
-    @property
-    def unpinned(self) -> dict[str, str]:
-        """Moving references by what they stand for."""
-        named = {"model": self.model, "base": self.base, "delta": self.delta, **self.corpora}
-        return {name: one.unpinned for name, one in named.items() if one and one.unpinned}
-
-
-@dataclass(frozen=True)
-class Output:
-    """One file that a recipe makes.
-
-    ``step`` is the key of the step that makes ``file``; ``measure`` the key of the one that
-    measures it. ``quant`` is None for the converted file itself.
-    """
-
-    name: str
-    file: str
-    artifact_file: str
-    step: str
-    measure: str
-    quant: Quant | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything one recipe needs: its steps in order, its outputs, what foretells them."""
-
-    recipe: Recipe
-    chain: ToolChain
-    sources: Sources
-    steps: tuple[Step, ...]
-    outputs: tuple[Output, ...]
-    full: Output
-    forecast: str = ""
-
-    def step(self, key: str) -> Step:
-        """The step with this key."""
-        return next(step for step in self.steps if step.key == key)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Keys of the steps whose results the user asked for."""
-        wanted = [key for output in self.outputs for key in (output.step, output.measure)]
-        return tuple(dict.fromkeys(key for key in (*wanted, self.full.measure) if key))
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the command line adds to a recipe."""
-
-    only: tuple[str, ...] = ()
-    profile: str = ""
-    backend: str = ""
-    verify: bool = True
-    machine: str = ""
-    platform: str = "linux"
+__all__ = [
+    "MODEL",
+    "VERSIONS",
+    "Choices",
+    "Output",
+    "Plan",
+    "Sources",
+    "make",
+    "make_single",
+    "toolchain_steps",
+    "union",
+]
 
 
 def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -> Plan:
@@ -113,14 +40,6 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     return _Planner(recipe, chain, sources, choices).plan()
 
 
-def toolchain_steps(name: str, choices: Choices) -> tuple[Step, ...]:
-    """The steps that build a tool chain and its environment, with the chain's own defaults."""
-    chain = load(name)
-    planner = _Planner(None, chain, Sources(chain.source.commit), choices)
-    planner.toolchain(choices.profile or "portable", choices.backend or "cpu")
-    return tuple(planner.steps.values())
-
-
 def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -> Plan:
     """Plan the measuring of one file that is there.
 
@@ -130,23 +49,8 @@ def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Cho
     return _Planner(recipe, chain, sources, choices).single()
 
 
-class _Planner:
+class _Planner(Graph):
     """Collects steps; every method returns the key of the step it added."""
-
-    def __init__(
-        self, recipe: Recipe | None, chain: ToolChain, sources: Sources, choices: Choices
-    ) -> None:
-        self._recipe, self.chain, self.sources, self.choices = recipe, chain, sources, choices
-        self.steps: dict[str, Step] = {}
-        self.tools: dict[str, str] = {}
-        self.gate: tuple[str, ...] = ()
-        self.file = f"{MODEL}{chain.extension}"
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe; a tool chain alone has none."""
-        assert self._recipe is not None
-        return self._recipe
 
     def plan(self) -> Plan:
         """All steps, in an order in which each comes after its inputs."""
@@ -182,10 +86,10 @@ class _Planner:
         self.toolchain(choice.profile, choice.backend)
         assert self.sources.model is not None
         assert self.sources.base is not None
-        full = self._source(self.sources.model, "")
+        full = self.source(self.sources.model, "")
         [self.file] = self.sources.model.identity["files"]
         [name] = self.sources.base.identity["files"]
-        step = self._source(self.sources.base, "")
+        step = self.source(self.sources.base, "")
         logits = self._logits(full) if step != full else ""
         measure = self._measure(name, step, full, logits, name)
         output = Output(name, name, name, step, measure)
@@ -197,8 +101,6 @@ class _Planner:
         quants = list(self.recipe.quantize)
         if not self.choices.only:
             return quants
-        from orchestrator.errors import UsageError  # noqa: PLC0415
-
         wanted = {name.casefold() for name in self.choices.only}
         chosen = [q for q in quants if {q.name.casefold(), q.type.casefold()} & wanted]
         if not chosen:
@@ -210,78 +112,9 @@ class _Planner:
 
     # -- steps ---------------------------------------------------------------------------
 
-    def _add(
-        self,
-        kind: str,
-        label: str,
-        params: Mapping[str, JSON],
-        inputs: Mapping[str, str] | None = None,
-        **rest: Any,
-    ) -> str:
-        inputs = dict(inputs or {})
-        identity = {"kind": kind, "version": VERSIONS[kind], "params": params, "inputs": inputs}
-        key = digest.key(identity)
-        if key not in self.steps:
-            self.steps[key] = Step(kind, label, key, params, inputs, **rest)
-        return key
-
-    def _verbs(self, *names: str) -> tuple[dict[str, JSON], dict[str, JSON]]:
-        """Identity and data of the verbs that the chain has, for params and context."""
-        have = [name for name in names if name in self.chain.verbs]
-        identity = {name: self.chain.verb_identity(name) for name in have}
-        data = {name: self.chain.verbs[name].model_dump(mode="json") for name in have}
-        return identity, {"verbs": data, "data": str(self.chain.folder)}
-
-    def toolchain(self, profile: str, backend: str) -> None:
-        """Add the build and the environment, side inputs of nearly everything else."""
-        chain = self.chain
-        options = chain.build.arguments(
-            profile, backend, self.choices.platform, self.choices.machine
-        )
-        commit = self.sources.commit
-        self.tools["toolchain"] = self._add(
-            "build",
-            f"build {chain.name} {commit[:7]}",
-            {
-                **build_identity(chain, options, commit),
-                "system": [self.choices.platform, self.choices.machine],
-            },
-            context={
-                "source": _source_of(chain, commit),
-                "data": str(chain.folder),
-            },
-            resources=Resources(cpu=True, disk_bytes=80 << 20, scratch_bytes=900 << 20),
-            keep="always",
-        )
-        environment = environment_identity(chain)
-        if environment is not None and chain.environment is not None:
-            index = chain.environment.extra_index
-            self.tools["environment"] = self._add(
-                "environment",
-                f"Python environment of {chain.name}",
-                environment,
-                context={
-                    "imports": list(chain.environment.imports),
-                    "extra_index": index.url if index else "",
-                },
-                resources=Resources(net=True, disk_bytes=1300 << 20),
-                keep="always",
-            )
-
-    def _outline(self, source: Resolved, what: str) -> str:
-        """Names, types and shapes of a model's tensors, its config and tokenizer."""
-        return self._add(
-            "outline",
-            f"describe {what} {_short(source)}".strip(),
-            {"source": dict(source.identity), "format": source.format},
-            context=dict(source.context),
-            resources=Resources(net=source.identity["kind"] != "path"),
-            keep="always",
-        )
-
     def _forecast(self) -> str:
         """The exact sizes of all outputs, known before a weight is fetched."""
-        verbs, context = self._verbs("describe", "plan_quantize", "shapes")
+        verbs, context = self.verbs("describe", "plan_quantize", "shapes")
         if not {"describe", "plan_quantize"} <= set(verbs):
             return ""
         header = self._header(verbs, context)
@@ -290,7 +123,7 @@ class _Planner:
             {**self._spec(quant), **({"dataset": dataset} if quant.imatrix else {})}
             for quant in self.recipe.quantize
         ]
-        key = self._add(
+        key = self.add(
             "forecast",
             f"foretell sizes of {self.recipe.name}",
             {"argv": {"plan_quantize": verbs["plan_quantize"]}, "outputs": specs, **header[1]},
@@ -316,12 +149,12 @@ class _Planner:
         """The input of the forecast: a header of the converted file, or the GGUF itself."""
         model = self.sources.model
         if model is not None and model.format != "hf":
-            return {"model": self._source(model, "model")}, {"full": self.recipe.converted_name}
+            return {"model": self.source(model, "model")}, {"full": self.recipe.converted_name}
         outlines = {
-            name: self._outline(source, "" if name == "model" else name)
-            for name, source in self._weights().items()
+            name: self.outline(source, "" if name == "model" else name)
+            for name, source in self.weights().items()
         }
-        key = self._add(
+        key = self.add(
             "header",
             f"try converting {self.recipe.name} without weights",
             {
@@ -335,17 +168,9 @@ class _Planner:
         )
         return {"header": key}, {"full": ""}
 
-    def _weights(self) -> dict[str, Resolved]:
-        sources = self.sources
-        if sources.model is not None:
-            return {"model": sources.model}
-        assert sources.base is not None
-        assert sources.delta is not None
-        return {"base": sources.base, "delta": sources.delta}
-
     def _trusted(self) -> bool:
         return any(
-            bool(one.identity.get("trust_remote_code")) for one in self._weights().values()
+            bool(one.identity.get("trust_remote_code")) for one in self.weights().values()
         ) or bool(self.recipe.model.trust_remote_code)
 
     def _requantizes(self) -> bool:
@@ -360,43 +185,15 @@ class _Planner:
             "file": self.file,
         }
 
-    def _source(self, source: Resolved, what: str) -> str:
-        return self._add(
-            "fetch",
-            f"fetch {what} {_short(source)}".strip(),
-            {"source": dict(source.identity), "format": source.format},
-            context=dict(source.context),
-            after=self.gate,
-            resources=Resources(net=source.identity["kind"] != "path"),
-            keep="always",
-        )
-
-    def _merged(self) -> str:
-        weights = {
-            name: self._source(source, "" if name == "model" else name)
-            for name, source in self._weights().items()
-        }
-        if "model" in weights:
-            return weights["model"]
-        return self._add(
-            "merge",
-            f"merge base and delta of {self.recipe.name}",
-            {"method": self.recipe.model.method},
-            weights,
-            after=self.gate,
-            resources=Resources(cpu=True),
-            keep="intermediate",
-        )
-
     def _full(self) -> str:
         """The file that is quantized: converted, or rewritten from a GGUF."""
-        model = self._merged()
+        model = self.merged()
         source = self.sources.model
         if source is not None and source.format == "gguf":
             return self._rewrite(model)
         verb = "import_ggml" if source is not None and source.format == "ggml" else "convert"
-        verbs, context = self._verbs(verb)
-        return self._add(
+        verbs, context = self.verbs(verb)
+        return self.add(
             "convert",
             f"convert {self.recipe.name} to {self.recipe.converted_name}",
             {"verb": verb, "argv": verbs, **self._conversion(), **self._runtime()},
@@ -412,8 +209,8 @@ class _Planner:
         return {"runtime": stated} if stated else {}
 
     def _rewrite(self, model: str) -> str:
-        verbs, context = self._verbs("quantize")
-        return self._add(
+        verbs, context = self.verbs("quantize")
+        return self.add(
             "quantize",
             f"rewrite {self.recipe.name} as {self.recipe.converted_name}",
             {
@@ -429,22 +226,19 @@ class _Planner:
             keep="f16",
         )
 
-    def _corpus(self, name: str) -> str:
-        return self._source(self.sources.corpora[name], f"{name} text")
-
     def _imatrix(self) -> str:
         wanted = self.recipe.imatrix
         if wanted is None or not any(quant.imatrix for quant in self.recipe.quantize):
             return ""
-        verbs, context = self._verbs("imatrix")
+        verbs, context = self.verbs("imatrix")
         self.chain.verb("imatrix")
-        return self._add(
+        return self.add(
             "imatrix",
             f"importance matrix of {self.recipe.name}",
             {"argv": verbs, "chunks": wanted.chunks or -1, "context": wanted.context},
             {
                 MODEL: self._full(),
-                "corpus": self._corpus("calibration"),
+                "corpus": self.corpus("calibration"),
                 "toolchain": self.tools["toolchain"],
             },
             context=context,
@@ -473,15 +267,15 @@ class _Planner:
         }
 
     def _quantize(self, quant: Quant, full: str, imatrix: str) -> str:
-        verbs, context = self._verbs("quantize")
+        verbs, context = self.verbs("quantize")
         spec = {name: value for name, value in self._spec(quant).items() if name != "name"}
         inputs = {MODEL: full, "toolchain": self.tools["toolchain"]}
         if quant.imatrix:
             inputs["imatrix"] = imatrix
         rewrites = quant.type == "COPY" and self._requantizes()
         if rewrites:
-            inputs[MODEL] = self._merged()
-        return self._add(
+            inputs[MODEL] = self.merged()
+        return self.add(
             "quantize",
             f"quantize {self.recipe.name} to {quant.name}",
             {"argv": verbs, **spec, "file": self.file},
@@ -509,13 +303,13 @@ class _Planner:
         settings = self._perplexity()
         if settings is None or not self.choices.verify:
             return ""
-        verbs, context = self._verbs("logits")
+        verbs, context = self.verbs("logits")
         save = self.recipe.verify.kld and "divergence" in self.chain.verbs
-        return self._add(
+        return self.add(
             "logits",
             f"perplexity of {self.recipe.name} {self.recipe.converted_name}",
             {"argv": verbs, "file": self.file, "save": save, **settings, **self._runtime()},
-            {MODEL: full, "corpus": self._corpus("perplexity"), **self.tools},
+            {MODEL: full, "corpus": self.corpus("perplexity"), **self.tools},
             context=context,
             resources=Resources(cpu=True),
             keep="intermediate" if save else "always",
@@ -527,13 +321,13 @@ class _Planner:
         return Output(name, file, self.file, step, measure, quant)
 
     def _measure(self, name: str, step: str, full: str, logits: str, file: str = "") -> str:
-        verbs, context = self._verbs("logits", "divergence", "complete", "complete_python", "bench")
+        verbs, context = self.verbs("logits", "divergence", "complete", "complete_python", "bench")
         verify = self.recipe.verify
         perplexity = self._perplexity()
         inputs = {MODEL: step, "full": full, **self.tools}
         kld = bool(logits) and verify.kld and step != full and "divergence" in verbs
         if perplexity is not None:
-            inputs["corpus"] = self._corpus("perplexity")
+            inputs["corpus"] = self.corpus("perplexity")
         if logits and (kld or step == full):
             inputs["logits"] = logits
         params = {
@@ -548,7 +342,7 @@ class _Planner:
             "speed": verify.speed.model_dump(mode="json") if verify.speed else None,
             **self._runtime(),
         }
-        return self._add(
+        return self.add(
             "measure",
             f"measure {self.recipe.name} {name}",
             params,
@@ -559,33 +353,5 @@ class _Planner:
         )
 
 
-def _source_of(chain: ToolChain, commit: str) -> dict[str, JSON]:
-    """Where a commit is to be had; mirrors hold the pinned one only."""
-    source = chain.source.model_dump(mode="json")
-    return source if commit == chain.source.commit else {**source, "mirrors": []}
-
-
 def _smoke(smoke: Any) -> dict[str, JSON] | None:
     return None if smoke is None else {"prompt": smoke.prompt, "tokens": smoke.tokens}
-
-
-def _short(source: Resolved) -> str:
-    """How a person calls a source."""
-    identity = source.identity
-    if identity["kind"] == "hub":
-        return f"{identity['repo']}@{str(identity['commit'])[:7]}"
-    if identity["kind"] == "pypi":
-        return f"{identity['package']} {identity['version']}"
-    if identity["kind"] == "url":
-        return str(identity["name"])
-    files: Sequence[str] = list(identity["files"])
-    return files[0] if len(files) == 1 else ""
-
-
-def union(plans: Iterable[Plan]) -> tuple[Step, ...]:
-    """The steps of several plans, shared ones once."""
-    merged: dict[str, Step] = {}
-    for plan in plans:
-        for step in plan.steps:
-            merged.setdefault(step.key, step)
-    return tuple(merged.values())

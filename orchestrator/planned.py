@@ -1,0 +1,90 @@
+"""What a plan is: its sources, steps and outputs, as frozen values; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.recipe_models import Quant, Recipe
+from orchestrator.records import Step
+from orchestrator.sourcing import Resolved
+from orchestrator.toolchain import ToolChain
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The resolved sources of one recipe; ``commit`` is the tool chain's."""
+
+    commit: str
+    model: Resolved | None = None
+    base: Resolved | None = None
+    delta: Resolved | None = None
+    corpora: Mapping[str, Resolved] = field(default_factory=dict)
+
+    @property
+    def unpinned(self) -> dict[str, str]:
+        """Moving references by what they stand for."""
+        named = {"model": self.model, "base": self.base, "delta": self.delta, **self.corpora}
+        return {name: one.unpinned for name, one in named.items() if one and one.unpinned}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that a recipe makes.
+
+    ``step`` is the key of the step that makes ``file``; ``measure`` the key of the one that
+    measures it. ``quant`` is None for the converted file itself.
+    """
+
+    name: str
+    file: str
+    artifact_file: str
+    step: str
+    measure: str
+    quant: Quant | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one recipe needs: its steps in order, its outputs, what foretells them."""
+
+    recipe: Recipe
+    chain: ToolChain
+    sources: Sources
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    full: Output
+    forecast: str = ""
+
+    def step(self, key: str) -> Step:
+        """The step with this key."""
+        return next(step for step in self.steps if step.key == key)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Keys of the steps whose results the user asked for."""
+        wanted = [key for output in self.outputs for key in (output.step, output.measure)]
+        return tuple(dict.fromkeys(key for key in (*wanted, self.full.measure) if key))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line adds to a recipe."""
+
+    only: tuple[str, ...] = ()
+    profile: str = ""
+    backend: str = ""
+    verify: bool = True
+    machine: str = ""
+    platform: str = "linux"
+
+
+def union(plans: Iterable[Plan]) -> tuple[Step, ...]:
+    """The steps of several plans, shared ones once."""
+    merged: dict[str, Step] = {}
+    for plan in plans:
+        for step in plan.steps:
+            merged.setdefault(step.key, step)
+    return tuple(merged.values())
