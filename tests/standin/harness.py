@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import yaml
 from orchestrator import plan, workflow
 from orchestrator.console import Plain
 from orchestrator.recipe import Vocabulary, load_many
-from orchestrator.records import JSON, Outcome, StepResult
-from orchestrator.runner import Settings
+from orchestrator.records import JSON, Outcome, Step, StepResult
+from orchestrator.runner import Runner, Settings
 from orchestrator.store import Store
 from orchestrator.toolchain import ToolChain
 
@@ -31,6 +32,13 @@ class Ran:
         """The result of the one step whose label holds these words."""
         [found] = [one for one in self.results if label in one.step.label]
         return found
+
+    def tool(self, name: str) -> Path:
+        """One of the tool chain's programs."""
+        [build] = [step for step in self.plan.steps if step.kind == "build"]
+        artifact = self.store.find(build.key)
+        assert artifact is not None
+        return artifact.path / "bin" / name
 
     def failed(self) -> StepResult:
         """The one step that failed."""
@@ -68,8 +76,19 @@ def write_recipe(folder: Path, chain: str, model: Path, **fields: Any) -> Path:
     return path
 
 
-def run(path: Path, chain: ToolChain, store: Store, *, threads: int = 2) -> Ran:
-    """Plan and run a recipe; nothing is raised for steps that fail."""
+def run(
+    path: Path, chain: ToolChain, store: Store, cache: Store | None = None, threads: int = 1
+) -> Ran:
+    """Plan and run a recipe; nothing is raised for steps that fail.
+
+    Args:
+        path: The recipe.
+        chain: Its tool chain.
+        store: Where its artifacts go.
+        cache: Where the tool chain is built and kept, if not in ``store`` too.
+        threads: Of each tool. The tools of 2023 spin: more than there are idle cores makes
+            them a hundred times slower.
+    """
     vocabulary = Vocabulary(
         {name: known for known, spec in chain.types.items() for name in (known, *spec.aliases)},
         chain.tensor_types,
@@ -78,7 +97,23 @@ def run(path: Path, chain: ToolChain, store: Store, *, threads: int = 2) -> Ran:
     [recipe] = load_many([path], lambda _name: vocabulary)
     settings = Settings(threads=threads, keep="all")
     session = workflow.Session(store, settings, workflow.choices(), Plain(io.StringIO()))
-    sources = workflow.resolve(recipe, chain, session)
-    made = plan.make(recipe, chain, sources, session.choices)
-    results = session.runner.run(made.steps, made.targets)
-    return Ran(made, tuple(results), store)
+    made = plan.make(recipe, chain, workflow.resolve(recipe, chain, session), session.choices)
+    if cache is not None:
+        tools = [step for step in made.steps if step.kind in ("build", "environment")]
+        _share(tools, cache, store)
+    return Ran(made, tuple(session.runner.run(made.steps, made.targets)), store)
+
+
+def _share(tools: Sequence[Step], cache: Store, store: Store) -> None:
+    """Build what the cache lacks, and link it into the store."""
+    settings = Settings(threads=os.cpu_count() or 1, keep="all")
+    results = Runner(cache, settings, Plain(io.StringIO())).run(tools, [one.key for one in tools])
+    for result in results:
+        assert not result.error, result.error
+    for step in tools:
+        found = cache.find(step.key)
+        assert found is not None
+        link = store.root / "artifacts" / step.key[:2] / step.key
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(found.path.parent, target_is_directory=True)
