@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import __version__
+from orchestrator import __version__, cli_common
+from orchestrator.cli_common import RECIPES, common, planning
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FAILED,
@@ -23,13 +20,7 @@ from orchestrator.errors import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.console import Watcher
-    from orchestrator.store import Store
     from orchestrator.workflow import Session
-
-RECIPES = click.argument(
-    "recipes", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECIPE..."
-)
 
 
 class Commands(click.Group):
@@ -80,137 +71,15 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that plans."""
-    options = [
-        click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),
-        click.option(
-            "--profile", default="", metavar="NAME", help="Build profile: portable, native."
-        ),
-        click.option("--backend", default="", metavar="NAME", help="cpu, cuda, metal or vulkan."),
-        click.option(
-            "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."
-        ),
-        click.option(
-            "--threads",
-            "-t",
-            type=click.IntRange(1),
-            help="Threads of all native tools together; without it, all cores.",
-        ),
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("dist"),
-            help="Where the files go (default: dist).",
-        ),
-        click.option(
-            "--keep",
-            type=click.Choice(["all", "f16", "final"]),
-            default="f16",
-            help="Intermediate files to keep in the store: all, the converted file, or none.",
-        ),
-        click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
-        click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
-        click.option("-v", "--verbose", is_flag=True, help="Show steps that are up to date too."),
-        click.option(
-            "--log-json",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="Append events to this file, one JSON object a line.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@contextlib.contextmanager
-def _session(options: dict[str, Any]) -> Iterator[Session]:
-    """Store, settings and listener of a command, and Ctrl-C for its tools."""
-    from orchestrator import machine, workflow
-    from orchestrator.runner import Settings
-
-    settings = Settings(
-        jobs=options["jobs"],
-        threads=options["threads"] or machine.cores(),
-        offline=options["offline"],
-        keep=options["keep"],
-    )
-    chosen = workflow.choices(
-        options["only"], options["profile"], options["backend"], not options["no_verify"]
-    )
-    listener = _listener(options)
-    try:
-        with _interruptible():
-            yield workflow.Session(_store(), settings, chosen, listener)
-    finally:
-        listener.close()
-
-
-def _store() -> Store:
-    from orchestrator.store import Store
-
-    return Store(
-        Store.default_root(), lambda text: click.secho(f"warning: {text}", err=True, fg="yellow")
-    )
-
-
-def _listener(options: dict[str, Any]) -> Watcher:
-    from orchestrator import console, machine
-
-    then: console.Plain | console.Bars
-    if machine.terminal():
-        from rich.console import Console
-
-        then = console.Bars(Console(stderr=True), options["verbose"])
-    else:
-        then = console.Plain(sys.stderr, options["verbose"])
-    return console.JsonLog(options["log_json"], then) if options["log_json"] else then
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the running tools; the runner then raises Interrupted."""
-    from orchestrator import process
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        process.stop_all()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _planning(command: Callable[..., int]) -> Callable[..., int]:
-    """Hand a command its session and its plans."""
-
-    @wraps(command)
-    def call(recipes: Sequence[Path], **options: Any) -> int:
-        from orchestrator import workflow
-
-        own = {name: options.pop(name) for name in list(options) if name in _OWN}
-        loaded = workflow.load(recipes)
-        with _session(options) as session:
-            plans = workflow.make(loaded, session)
-            return command(session, plans, options, **own)
-
-    return call
-
-
-_OWN = ("no_limits", "as_json")
-
-
 @cli.command()
 @RECIPES
-@_common
+@common
 @click.option(
     "--no-limits",
     is_flag=True,
     help="Report limits, checksums and smoke texts without failing: for stand-in models.",
 )
-@_planning
+@planning
 def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) -> int:
     """Make, check and explain the files of recipes.
 
@@ -227,9 +96,9 @@ def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) 
 
 @cli.command()
 @RECIPES
-@_common
+@common
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_planning
+@planning
 def plan(session: Session, plans: Any, options: dict[str, Any], as_json: bool) -> int:
     """Show what a run would do, fetch and need, without doing it.
 
@@ -286,7 +155,7 @@ def schema() -> int:
     help="Text for perplexity and divergence.",
 )
 @click.option("--prompt", default="", help="A prompt to continue.")
-@_common
+@common
 def verify(
     path: Path, against: Path | None, corpus: Path | None, prompt: str, **options: Any
 ) -> int:
@@ -302,10 +171,10 @@ def verify(
 
     if path.suffix in (".yaml", ".yml"):
         loaded = workflow.load([path])
-        with _session(options) as session:
+        with cli_common.session(options) as session:
             plans = workflow.make(loaded, session)
             return finish.verify(session, plans, options["out"], say=click.echo)
-    with _session(options) as session:
+    with cli_common.session(options) as session:
         return finish.verify_file(session, path, against, corpus, prompt, say=click.echo)
 
 
@@ -320,7 +189,7 @@ def store_ls(as_json: bool) -> int:
     """List what is stored."""
     from orchestrator import display
 
-    click.echo(display.artifacts(_store().artifacts(), as_json=as_json))
+    click.echo(display.artifacts(cli_common.store().artifacts(), as_json=as_json))
     return EXIT_OK
 
 
@@ -330,7 +199,7 @@ def store_path(key: str | None) -> int:
     """Print the folder of the store, or of one artifact."""
     from orchestrator.display import artifact_path
 
-    click.echo(artifact_path(_store(), key))
+    click.echo(artifact_path(cli_common.store(), key))
     return EXIT_OK
 
 
@@ -339,7 +208,7 @@ def store_verify() -> int:
     """Read every stored file again; damaged artifacts are set aside and made again by run."""
     from orchestrator import display
 
-    text, sound = display.verified(_store().verify())
+    text, sound = display.verified(cli_common.store().verify())
     click.echo(text)
     return EXIT_OK if sound else EXIT_FAILED
 
@@ -361,7 +230,7 @@ def store_gc(max_size: str) -> int:
     from orchestrator import display, units
 
     limit = units.parse_size(max_size) if max_size else None
-    click.echo(display.collected(_store().gc(max_bytes=limit)))
+    click.echo(display.collected(cli_common.store().gc(max_bytes=limit)))
     return EXIT_OK
 
 
@@ -376,13 +245,13 @@ def toolchain_ls(as_json: bool) -> int:
     """List the tool chains, their pins and whether they are built here."""
     from orchestrator import display
 
-    click.echo(display.toolchains(_store(), as_json=as_json))
+    click.echo(display.toolchains(cli_common.store(), as_json=as_json))
     return EXIT_OK
 
 
 @toolchain_group.command("build")
 @click.argument("name")
-@_common
+@common
 def toolchain_build(name: str, **options: Any) -> int:
     """Build a tool chain and its Python environment.
 
@@ -392,7 +261,7 @@ def toolchain_build(name: str, **options: Any) -> int:
     """
     from orchestrator import finish
 
-    with _session(options) as session:
+    with cli_common.session(options) as session:
         return finish.build(session, name, say=click.echo)
 
 
@@ -401,6 +270,6 @@ def doctor() -> int:
     """Look at this machine: what is missing, and what to do about it."""
     from orchestrator import doctor as doctor_
 
-    found = doctor_.examine(_store().root)
+    found = doctor_.examine(cli_common.store().root)
     click.echo(doctor_.text(found))
     return EXIT_OK if doctor_.sound(found) else EXIT_ENVIRONMENT

@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.plan_graph import VERSIONS, Graph, toolchain_steps
 from orchestrator.planned import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.recipe_models import Quant, Recipe
-from orchestrator.records import JSON, Resources, Step
+from orchestrator.records import JSON, Resources
 from orchestrator.toolchain import ToolChain
 
 __all__ = [
@@ -115,7 +115,8 @@ class _Planner(Graph):
     def _forecast(self) -> str:
         """The exact sizes of all outputs, known before a weight is fetched."""
         verbs, context = self.verbs("describe", "plan_quantize", "shapes")
-        if not {"describe", "plan_quantize"} <= set(verbs):
+        format_ = self.sources.model.format if self.sources.model else "hf"
+        if not {"describe", "plan_quantize"} <= set(verbs) or format_ not in ("hf", "gguf"):
             return ""
         header = self._header(verbs, context)
         dataset = self._dataset()
@@ -148,8 +149,8 @@ class _Planner(Graph):
     ) -> tuple[dict[str, str], dict[str, JSON]]:
         """The input of the forecast: a header of the converted file, or the GGUF itself."""
         model = self.sources.model
-        if model is not None and model.format != "hf":
-            return {"model": self.source(model, "model")}, {"full": self.recipe.converted_name}
+        if model is not None and model.format == "gguf":
+            return {"header": self.peek(model)}, {"full": self.recipe.converted_name}
         outlines = {
             name: self.outline(source, "" if name == "model" else name)
             for name, source in self.weights().items()
