@@ -20,7 +20,8 @@ def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
     Returns:
         None where not even the parameters are known.
     """
-    parameters = sum(_parameters(step, facts) for step in plan.steps if step.kind == "outline")
+    described = [step for step in plan.steps if step.kind in ("outline", "peek")]
+    parameters = sum(_parameters(step, facts) for step in described)
     if plan.sources.model is None:
         parameters //= 2
     if not parameters:

@@ -18,6 +18,7 @@ VERSIONS = {
     "build": 1,
     "environment": 1,
     "outline": 1,
+    "peek": 1,
     "header": 1,
     "forecast": 1,
     "fetch": 1,
@@ -125,6 +126,17 @@ class Graph:
             "outline",
             f"describe {what} {_short(source)}".strip(),
             {"source": dict(source.identity), "format": source.format},
+            context=dict(source.context),
+            resources=Resources(net=source.identity["kind"] != "path"),
+            keep="always",
+        )
+
+    def peek(self, source: Resolved) -> str:
+        """The header of a GGUF file where it is."""
+        return self.add(
+            "peek",
+            f"look into {_short(source)}",
+            {"source": dict(source.identity)},
             context=dict(source.context),
             resources=Resources(net=source.identity["kind"] != "path"),
             keep="always",

@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "build": "orchestrator.steps.build",
     "environment": "orchestrator.steps.environment",
     "outline": "orchestrator.steps.outline",
+    "peek": "orchestrator.steps.peek",
     "header": "orchestrator.steps.header",
     "forecast": "orchestrator.steps.forecast",
     "fetch": "orchestrator.steps.fetch",

@@ -184,7 +184,7 @@ def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
 
 
 def _fetch_bytes(one: Plan, session: Session) -> int:
-    outlines = [step for step in one.steps if step.kind == "outline"]
+    outlines = [step for step in one.steps if step.kind in ("outline", "peek")]
     facts = [_facts(session, step) or {} for step in outlines]
     return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,16 +80,25 @@ def download(
         EnvironmentProblem: The index cannot be reached.
         StepError: There is no such file, or it is not the pinned one.
     """
+    with _client(package, version) as client:
+        found = _find(client, package, version, kind, sha256)
+        path = dest / Path(found.filename).name
+        client.download_package(
+            found, path, timeout=60, progress=lambda size: _Meter(size or 0, report)
+        )
+    _check(path, sha256)
+    return path
+
+
+@contextmanager
+def _client(package: str, version: str) -> Iterator[PyPISimple]:
+    """A client of the index; its errors as sentences."""
     import requests  # noqa: PLC0415 - heavy
     from pypi_simple import DigestMismatchError, NoSuchProjectError, PyPISimple  # noqa: PLC0415
 
     try:
         with PyPISimple(effective_index()) as client:
-            found = _find(client, package, version, kind, sha256)
-            path = dest / Path(found.filename).name
-            client.download_package(
-                found, path, timeout=60, progress=lambda size: _Meter(size or 0, report)
-            )
+            yield client
     except NoSuchProjectError as error:
         raise StepError(f"the package index has no project {package!r}") from error
     except DigestMismatchError as error:
@@ -98,8 +108,16 @@ def download(
             f"the package index cannot be reached for {package} {version} ({type(error).__name__})",
             "Check the network, or set PIP_INDEX_URL to a mirror.",
         ) from error
-    _check(path, sha256)
-    return path
+
+
+def address(package: str, version: str, kind: str, sha256: str) -> str:
+    """Where a file of a release is to be downloaded.
+
+    Raises:
+        EnvironmentProblem, StepError: As :func:`download`.
+    """
+    with _client(package, version) as client:
+        return str(_find(client, package, version, kind, sha256).url)
 
 
 def _find(

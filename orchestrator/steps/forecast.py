@@ -52,14 +52,9 @@ def run(task: Task) -> dict[str, JSON]:
 def _source(task: Task) -> Path:
     """A file that the quantizer takes for the whole model: bare name, full length."""
     target = task.scratch / "header.gguf"
-    if "header" in task.inputs:
-        head = (task.inputs["header"] / "header.gguf").read_bytes()
-        target.write_bytes(head)
-        parsed = gguf.read(target, partial=True)
-        os.truncate(target, _aligned(parsed.data_end, parsed.alignment))
-        return target
-    [only] = [path for path in task.inputs["model"].iterdir() if path.is_file()]
-    target.symlink_to(only)
+    target.write_bytes((task.inputs["header"] / "header.gguf").read_bytes())
+    parsed = gguf.read(target, partial=True)
+    os.truncate(target, _aligned(parsed.data_end, parsed.alignment))
     return target
 
 
