@@ -112,7 +112,7 @@ class Graph:
         """Add the fetching of a source; ``what`` is its part in the recipe."""
         return self.add(
             "fetch",
-            f"fetch {what} {_short(source)}".strip(),
+            _words("fetch", what, _short(source)),
             {"source": dict(source.identity), "format": source.format},
             context=dict(source.context),
             after=self.gate,
@@ -124,7 +124,7 @@ class Graph:
         """Names, types and shapes of a model's tensors, its config and tokenizer."""
         return self.add(
             "outline",
-            f"describe {what} {_short(source)}".strip(),
+            _words("describe", what, _short(source)),
             {"source": dict(source.identity), "format": source.format},
             context=dict(source.context),
             resources=Resources(net=source.identity["kind"] != "path"),
@@ -199,3 +199,8 @@ def _short(source: Resolved) -> str:
         return str(identity["name"])
     files: Sequence[str] = list(identity["files"])
     return files[0] if len(files) == 1 else Path(str(source.context.get("path", ""))).name
+
+
+def _words(*words: str) -> str:
+    """A label of the words that there are."""
+    return " ".join(word for word in words if word)

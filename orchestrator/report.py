@@ -175,7 +175,7 @@ def markdown(report: Report) -> str:
     parts += ["## Checksums (SHA-256)", _table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
     parts += ["## How it was made", _table(("What", "Exactly"), sorted(report.pins.items()))]
-    parts += [_step(step) for step in report.steps]
+    parts += [_step(step) for step in report.steps if step.calls]
     if report.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in report.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -262,10 +262,9 @@ def _checks(row: Row) -> str:
 
 
 def _step(step: MadeStep) -> str:
+    """The commands of a step; what was done without any is among the pins."""
     head = f"**{_cell(step.label)}** ({units.duration(step.seconds)})"
     calls = [" ".join(_word(word) for word in call["argv"]) for call in step.calls]
-    if not calls:
-        return head
     block = "\n".join(calls)
     fence = "```"
     while fence in block:

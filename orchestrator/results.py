@@ -83,13 +83,18 @@ def _row(
     wanted = _expectation(plan, output, sha256, full, facts, strict=strict)
     checks = judge.judge(measures, wanted)
     return report.make_row(
-        file=output.file,
+        file=_shown_name(plan, output),
         name=output.name,
         sha256=sha256,
         measures=measures,
         checks=checks,
         full_perplexity=full if output is not plan.full else None,
     )
+
+
+def _shown_name(plan: Plan, output: Output) -> str:
+    """The file in the folder; the full file stays in the store and has none there."""
+    return output.file if output is not plan.full else f"{output.name}, for comparison"
 
 
 def _unmeasured(output: Output, made: Artifact | None) -> Row | None:
