@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.kinds import RELEASED
 from orchestrator.plan import MODEL, Plan
 from orchestrator.records import JSON, Resources, Step
-from orchestrator.runner import RELEASED
 
 # Measured on the pinned converter: PyTorch and transformers before the first tensor.
 CONVERTER_BASE = 700 << 20

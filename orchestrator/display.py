@@ -11,6 +11,7 @@ from orchestrator import toolchain, units
 from orchestrator.errors import UsageError
 from orchestrator.records import Status
 from orchestrator.store import Artifact, Store
+from orchestrator.tables import table
 
 if TYPE_CHECKING:
     from orchestrator.report import Report
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
 
 MARKS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
 _SHOWN_FALLBACKS = 3
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Columns of text, those in ``right`` aligned to the right."""
-    lines = [list(titles), *(list(row) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
-    shown = []
-    for line in lines:
-        cells = [
-            text.rjust(width) if index in right else text.ljust(width)
-            for index, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        shown.append("  ".join(cells).rstrip())
-    return "\n".join(shown)
 
 
 def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:

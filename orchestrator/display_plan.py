@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from orchestrator import units, workflow
 from orchestrator.budget import Moment
-from orchestrator.display import table
 from orchestrator.plan import union
 from orchestrator.records import JSON
+from orchestrator.tables import table
 from orchestrator.workflow import Outlook, Session
 
 _SHOWN = 3

@@ -12,10 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import machine, toolchain, units
+from orchestrator.sources.hub_client import endpoint
 
 REACH_SECONDS = 5.0
 LEAST_DISK = 10 << 30
 LEAST_MEMORY = 4 << 30
+_HUB = "models; local folders and packages serve without it"
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,7 @@ def _hosts() -> list[tuple[str, str]]:
         for chain in chains
         if chain.environment and chain.environment.extra_index
     }
-    return [*([first] if first else []), *indexes.items(), _hub()]
-
-
-def _hub() -> tuple[str, str]:
-    import os  # noqa: PLC0415
-
-    from huggingface_hub import constants  # noqa: PLC0415 - heavy
-
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return endpoint, "models; local folders and packages serve without it"
+    return [*([first] if first else []), *indexes.items(), (endpoint(), _HUB)]
 
 
 def _index() -> Finding:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.plan_graph import VERSIONS, Graph, toolchain_steps
+from orchestrator.plan_graph import Graph, toolchain_steps
 from orchestrator.planned import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.recipe_models import Quant, Recipe
 from orchestrator.records import JSON, Resources
@@ -18,7 +18,6 @@ from orchestrator.toolchain import ToolChain
 
 __all__ = [
     "MODEL",
-    "VERSIONS",
     "Choices",
     "Output",
     "Plan",
@@ -119,7 +118,7 @@ class _Planner(Graph):
         if not {"describe", "plan_quantize"} <= set(verbs) or format_ not in ("hf", "gguf"):
             return ""
         header = self._header(verbs, context)
-        dataset = self._dataset()
+        dataset = self.sources.dataset
         specs = [
             {**self._spec(quant), **({"dataset": dataset} if quant.imatrix else {})}
             for quant in self.recipe.quantize
@@ -134,15 +133,6 @@ class _Planner(Graph):
         )
         self.gate = (key,)
         return key
-
-    def _dataset(self) -> str:
-        """The name of the calibration text, which the quantizer writes into the file."""
-        corpus = self.sources.corpora.get("calibration")
-        if corpus is None:
-            return ""
-        identity = corpus.identity
-        name = identity.get("member") or identity.get("file") or identity.get("name")
-        return str(name or next(iter(identity["files"]))).rpartition("/")[2]
 
     def _header(
         self, verbs: Mapping[str, JSON], context: Mapping[str, JSON]

@@ -7,28 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import digest
+from orchestrator.kinds import KINDS
 from orchestrator.planned import MODEL, Choices, Sources
 from orchestrator.recipe_models import Recipe
 from orchestrator.records import JSON, Resources, Step
 from orchestrator.sourcing import Resolved
 from orchestrator.toolchain import ToolChain, build_identity, environment_identity, load
-
-# Raised when the code of a kind changes what it writes for the same parameters.
-VERSIONS = {
-    "build": 1,
-    "environment": 1,
-    "outline": 1,
-    "peek": 1,
-    "header": 1,
-    "forecast": 1,
-    "fetch": 1,
-    "merge": 1,
-    "convert": 1,
-    "imatrix": 1,
-    "quantize": 1,
-    "logits": 1,
-    "measure": 1,
-}
 
 
 class Graph:
@@ -59,7 +43,12 @@ class Graph:
     ) -> str:
         """Add a step under the key of everything that can change its bytes; ``rest`` cannot."""
         inputs = dict(inputs or {})
-        identity = {"kind": kind, "version": VERSIONS[kind], "params": params, "inputs": inputs}
+        identity = {
+            "kind": kind,
+            "version": KINDS[kind].version,
+            "params": params,
+            "inputs": inputs,
+        }
         key = digest.key(identity)
         if key not in self.steps:
             self.steps[key] = Step(kind, label, key, params, inputs, **rest)

@@ -29,6 +29,16 @@ class Sources:
         named = {"model": self.model, "base": self.base, "delta": self.delta, **self.corpora}
         return {name: one.unpinned for name, one in named.items() if one and one.unpinned}
 
+    @property
+    def dataset(self) -> str:
+        """The name of the calibration text, which the quantizer writes into the file."""
+        corpus = self.corpora.get("calibration")
+        if corpus is None:
+            return ""
+        identity = corpus.identity
+        name = identity.get("member") or identity.get("file") or identity.get("name")
+        return str(name or next(iter(identity["files"]))).rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Output:

@@ -6,9 +6,8 @@ Any ``concurrent.futures.Executor`` can carry the tasks; at home it is a pool of
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -16,35 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import Interrupted, OrchestrateError
+from orchestrator.kinds import KINDS, RELEASED
 from orchestrator.records import JSON, Outcome, Progress, Step, StepResult, Task
 from orchestrator.store import Artifact, Store
 
-KINDS: Mapping[str, str] = {
-    "build": "orchestrator.steps.build",
-    "environment": "orchestrator.steps.environment",
-    "outline": "orchestrator.steps.outline",
-    "peek": "orchestrator.steps.peek",
-    "header": "orchestrator.steps.header",
-    "forecast": "orchestrator.steps.forecast",
-    "fetch": "orchestrator.steps.fetch",
-    "merge": "orchestrator.steps.merge",
-    "convert": "orchestrator.steps.convert",
-    "imatrix": "orchestrator.steps.imatrix",
-    "quantize": "orchestrator.steps.quantize",
-    "logits": "orchestrator.steps.logits",
-    "measure": "orchestrator.steps.measure",
-}
-
-# Thousands of small files: sizes say enough, hashing them would take longer than using them.
-UNHASHED = frozenset({"environment"})
 NET_SLOTS = 4
-
-# What each --keep releases as soon as its last consumer is done.
-RELEASED: Mapping[str, frozenset[str]] = {
-    "all": frozenset(),
-    "f16": frozenset({"intermediate"}),
-    "final": frozenset({"intermediate", "f16"}),
-}
 
 
 class Listener(Protocol):
@@ -262,14 +237,14 @@ class Runner:
                 offline=self._settings.offline,
                 report=lambda progress: self._listener.progressed(step, progress),
             )
-            facts = kind(step.kind)(task)
+            facts = KINDS[step.kind].run(task)
             artifact = self._store.commit(
                 stage,
                 step,
                 {**facts, "calls": _calls(task)},
                 time.monotonic() - begun,
                 max((call.peak_memory for call in task.calls), default=0),
-                hash_files=step.kind not in UNHASHED,
+                hash_files=KINDS[step.kind].hashed,
             )
         return _result(step, artifact, Outcome.DONE)
 
@@ -303,12 +278,6 @@ def release(store: Store, steps: Iterable[Step], keep: str) -> None:
     for step in steps:
         if step.keep in RELEASED[keep]:
             store.release(step.key)
-
-
-def kind(name: str) -> Callable[[Task], dict[str, JSON]]:
-    """The ``run`` of a kind of work; its module is imported when it is first needed."""
-    run: Callable[[Task], dict[str, JSON]] = importlib.import_module(KINDS[name]).run
-    return run
 
 
 def _calls(task: Task) -> list[JSON]:

@@ -27,8 +27,12 @@ _CHUNK = 128 << 10  # what a broken connection can cost; the client hands out fu
 
 def where_is(repo: str, revision: str, repo_type: str) -> Where:
     """What is asked for, at the Hub the environment names now."""
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    return Where(endpoint.rstrip("/"), repo, repo_type, revision)
+    return Where(endpoint(), repo, repo_type, revision)
+
+
+def endpoint() -> str:
+    """The Hub the environment names now."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 @contextmanager
