@@ -161,3 +161,29 @@ def test_april_2023_says_why_it_cannot_compute_a_small_model(tmp_path: Path) -> 
     ran = make(tmp_path, "llama.cpp-ggjt-v1", TINY, quantize=["Q4_0"], verify=verify)
     assert "32, 40, 60 or 80 layers, not of 2" in ran.of("measure test-llama Q4_0").error
     assert ran.of("quantize test-llama to Q4_0").outcome is Outcome.DONE
+
+
+def imported(folder: Path, file: Path, **fields: Any) -> Ran:
+    """A run of today's llama.cpp on an old GGML file."""
+    recipe = harness.write_recipe(folder, "llama.cpp", file, **{"quantize": ["Q8_0"], **fields})
+    text = recipe.read_text("utf-8").replace(f"path: {file}", f"path: {file}\n  format: ggml")
+    recipe.write_text(text, encoding="utf-8")
+    store = Store(folder / "imported", print)
+    return harness.run(recipe, toolchain.load("llama.cpp"), store, Store(CACHE, print))
+
+
+def test_a_file_of_august_2023_becomes_a_gguf_that_says_the_same(tmp_path: Path) -> None:
+    old = make(tmp_path, "llama.cpp-ggjt-v3", TINY, quantize=["Q4_0"], verify=verified())
+    ran = imported(tmp_path, old.file("F16"), verify=verified())
+    assert not [one.error for one in ran.results if one.outcome is Outcome.FAILED]
+    now = ran.measures("Q8_0")
+    assert now["perplexity"]["value"] == pytest.approx(
+        old.measures("F16")["perplexity"]["value"], 0.01
+    )
+    assert now["smoke"]["cli"] == old.measures("F16")["smoke"]["cli"]
+
+
+def test_a_quantized_file_of_april_2023_cannot_become_a_gguf(tmp_path: Path) -> None:
+    old = make(tmp_path, "llama.cpp-ggjt-v1", TINY, quantize=["Q4_0"])
+    failed = imported(tmp_path, old.file("Q4_0"), verify={"kld": None}).failed()
+    assert "GGJTv1 file of type MOSTLY_Q4_0 cannot become a GGUF" in failed.error
