@@ -4,7 +4,7 @@ Makes a synthetic pair of llama-like models below ``--folder`` (removed at the e
 each in a process of its own, ``--rounds`` times in turn:
 
 - copies: read both inputs and write as many bytes as the result has, through one buffer;
-- streamed: the merge step, on one thread and on ``--threads``;
+- streamed: the merge step, on one thread and on ``--threads``, and where numkong is missing;
 - in memory: both models whole, then one addition per tensor, then one file (with torch where
   it is installed, else with numpy).
 
@@ -113,6 +113,12 @@ def streamed(base: Path, delta: Path, out: Path, threads: int) -> None:
     merge.run(Task(step, {"base": base, "delta": delta}, out, out, out, threads))
 
 
+def streamed_by_numpy(base: Path, delta: Path, out: Path, threads: int) -> None:
+    """The merge step where numkong is not installed."""
+    sys.modules["numkong"] = None  # type: ignore[assignment]
+    streamed(base, delta, out, threads)
+
+
 def in_memory(base: Path, delta: Path, out: Path, threads: int) -> None:
     """Load both, add, write: with torch if this Python has it, else with numpy."""
     try:
@@ -158,6 +164,7 @@ def _load(checkpoint: Checkpoint) -> dict[str, Any]:
 WAYS: Mapping[str, Callable[[Path, Path, Path, int], None]] = {
     "copies": copies,
     "streamed": streamed,
+    "streamed, numpy only": streamed_by_numpy,
     "in memory": in_memory,
 }
 
@@ -229,7 +236,8 @@ def bench(folder: Path, nbytes: int, threads: int, rounds: int) -> None:
     try:
         make_model(folder / "base", nbytes, ROWS, 1, 16)
         make_model(folder / "delta", nbytes, ROWS + 1, 2, 12)
-        runs = [("copies", 1), ("streamed", 1), ("streamed", threads), ("in memory", threads)]
+        runs = [("copies", 1), ("streamed", 1), ("streamed", threads)]
+        runs += [("streamed, numpy only", threads), ("in memory", threads)]
         found: Results = {(c, *run): [] for c in CONDITIONS for run in runs}
         for _ in range(rounds):
             for (condition, way, used), results in found.items():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -21,12 +25,14 @@ def reference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def check(left: np.ndarray, right: np.ndarray) -> None:
-    out = np.empty_like(left)
-    HalfAdder().add(left, right, out)
+    """Both forms of the addition; the faster one only where it is installed."""
     expected = reference(left, right)
     fits = (expected & 0x7FFF) < 0x7C00
-    assert np.array_equal((out & 0x7FFF) < 0x7C00, fits)
-    assert np.array_equal(out[fits], expected[fits])
+    for native in (False, True):
+        out = np.empty_like(left)
+        HalfAdder(native=native).add(left, right, out)
+        assert np.array_equal((out & 0x7FFF) < 0x7C00, fits)
+        assert np.array_equal(out[fits], expected[fits])
 
 
 @pytest.mark.parametrize("corner", CORNERS)
@@ -61,8 +67,66 @@ def test_sum_may_replace_an_input_and_spans_blocks() -> None:
     left = rng.choice(FINITE[(FINITE & 0x7FFF) < 0x7800], 1000)
     right = left[::-1] ^ np.uint16(0x8000)
     expected = reference(left, right)
-    HalfAdder(block=64).add(left, right, out=right)
+    HalfAdder(block=64, native=False).add(left, right, out=right)
     assert np.array_equal(right, expected)
+
+
+class Addition(ModuleType):
+    """A stand-in for numkong that calls ``function``."""
+
+    def __init__(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        super().__init__("numkong")
+        self.function = function
+        self.calls = 0
+
+    def add(self, left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
+        self.calls += 1
+        with np.errstate(over="ignore"):
+            out[:] = self.function(left, right)
+
+
+def flushed(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """What a processor does that takes subnormals for zero."""
+    total: np.ndarray = left + right
+    total[np.abs(total) < np.float16(2**-14)] = 0
+    return total
+
+
+def truncated(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    wide = left.astype(np.float32) + right
+    wide.view(np.uint32)[:] &= np.uint32(0xFFFFE000)
+    half: np.ndarray = wide.astype(np.float16)
+    return half
+
+
+@pytest.mark.parametrize("wrong", [flushed, truncated])
+def test_a_faster_addition_with_other_bits_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> None:
+    fake = Addition(wrong)
+    monkeypatch.setitem(sys.modules, "numkong", fake)
+    adder = HalfAdder()
+    tried, out = fake.calls, np.empty(1, np.uint16)
+    assert tried
+    adder.add(np.array([0x3C00], np.uint16), np.array([0x1001], np.uint16), out)
+    assert fake.calls == tried
+    assert out[0] == 0x3C01
+
+
+def test_a_faster_addition_with_the_same_bits_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Addition(np.add)
+    monkeypatch.setitem(sys.modules, "numkong", fake)
+    adder = HalfAdder()
+    tried = fake.calls
+    adder.add(FINITE[:10], FINITE[:10], np.empty(10, np.uint16))
+    assert fake.calls == tried + 1
+
+
+def test_without_a_faster_addition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numkong", None)
+    out = np.empty(1, np.uint16)
+    HalfAdder().add(np.array([0x3C00], np.uint16), np.array([0x3C00], np.uint16), out)
+    assert out[0] == 0x4000
 
 
 def test_every_bfloat16_rounds_to_nearest_even() -> None:
