@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from orchestrator import native
@@ -100,14 +100,35 @@ def _lay_out_merged(task: Task, model: Path) -> None:
 
 def _from_shapes(task: Task, model: Path) -> None:
     """One safetensors hole with the shapes of the model that config.json describes."""
-    for index in model.glob("*.index.json"):
-        index.unlink()
+    names = _indexed(model)
     listed = task.scratch / "shapes.json"
     trusted = bool(task.step.params["trust_remote_code"])
     values = {"input": str(model), "output": str(listed), "trust_remote_code": trusted}
     native.call(task, "shapes", values, cwd=task.scratch)
-    head, size = _header(json.loads(listed.read_text()))
+    head, size = _header(_stored(json.loads(listed.read_text()), names))
     safetensors.write_hole(head, size, model / "model.safetensors")
+
+
+def _indexed(model: Path) -> set[str]:
+    """The names that a shard index lists, if there is one; it does not fit the hole."""
+    names: set[str] = set()
+    for index in model.glob("*.index.json"):
+        names |= set(json.loads(index.read_text())["weight_map"])
+        index.unlink()
+    return names
+
+
+def _stored(shapes: Mapping[str, JSON], names: Set[str]) -> dict[str, JSON]:
+    """The tensors that the checkpoint holds, under its own names.
+
+    Without an index tied tensors are taken to be left out, as transformers does today; names
+    in an index that the model lacks are buffers, which converters leave out too.
+    """
+    tensors, prefix = shapes["tensors"], f"{shapes['prefix']}."
+    if not names:
+        return {name: one for name, one in tensors.items() if name not in shapes["tied"]}
+    whole = {name: name if name in tensors else prefix + name for name in sorted(names)}
+    return {name: tensors[known] for name, known in whole.items() if known in tensors}
 
 
 def _header(shapes: Mapping[str, JSON]) -> tuple[bytes, int]:

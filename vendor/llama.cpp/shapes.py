@@ -4,6 +4,8 @@
 
 The model is built on PyTorch's meta device, where tensors have a shape and no data.
 The type is the config's: ``.bin`` checkpoints do not say theirs before they are read.
+Which names a checkpoint uses, only its index says: with or without the prefix of the inner
+model, with or without tensors that are tied to others.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 
 def main() -> None:
-    """Write ``{name: {dtype, shape}}``, tied weights left out as checkpoints leave them."""
+    """Write ``{tensors: {name: {dtype, shape}}, tied: [name], prefix}``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
@@ -31,12 +33,12 @@ def main() -> None:
         )
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
     tied = tied if getattr(config, "tie_word_embeddings", False) else set()
-    shapes = {
+    tensors = {
         name: {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
         for name, tensor in model.state_dict().items()
-        if name not in tied
     }
-    args.out.write_text(json.dumps(shapes))
+    found = {"tensors": tensors, "tied": sorted(tied), "prefix": model.base_model_prefix}
+    args.out.write_text(json.dumps(found))
 
 
 main()
