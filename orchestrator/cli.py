@@ -61,9 +61,10 @@ def main() -> None:
     except OrchestrateError as error:
         click.secho(f"error: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.secho(f"error: {where}{error.strerror or error}", err=True, fg="red")
+        sys.exit(EXIT_ENVIRONMENT)
     except Exception as error:
         from orchestrator.bug import report
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestrator import units
+from orchestrator.errors import UsageError
 from orchestrator.records import Outcome, Progress, Step, StepResult
 
 if TYPE_CHECKING:
@@ -129,7 +130,13 @@ class JsonLog:
     """One JSON object a line, for machines; passes everything on to another listener."""
 
     def __init__(self, path: Path, then: Plain | Bars) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"events cannot be written to {path}: {error.strerror}",
+                "Give --log-json a file in a folder of yours.",
+            ) from error
         self._lock = threading.Lock()
         self._then = then
 

@@ -81,9 +81,15 @@ def memory_available() -> int:
 
 def disk_free(path: Path) -> int:
     """Bytes free for this user on the file system that holds ``path`` or will hold it."""
+    return shutil.disk_usage(existing(path)).free
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there already."""
+    path = path.absolute()
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free
+    return path
 
 
 def terminal() -> bool:

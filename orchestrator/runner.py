@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.errors import Interrupted, OrchestrateError
+from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
 from orchestrator.kinds import KINDS, RELEASED
 from orchestrator.records import JSON, Outcome, Progress, Step, StepResult, Task
 from orchestrator.store import Artifact, Store
@@ -196,6 +196,11 @@ class Runner:
         except OrchestrateError as error:
             log = self._store.log_path(step.key)
             return StepResult(step, Outcome.FAILED, error=str(error), log=log, cause=error)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            cause = EnvironmentProblem(f"{where}{error.strerror or error}")
+            log = self._store.log_path(step.key)
+            return StepResult(step, Outcome.FAILED, error=str(cause), log=log, cause=cause)
 
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result

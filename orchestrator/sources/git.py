@@ -6,6 +6,7 @@ clone dies with the orchestrator, can be interrupted, and logs like every other 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
         except OrchestrateError as error:
             problems.append(f"{source['git']}: {_reason(error)}")
     for mirror in source.get("mirrors", ()):
+        if task.offline:
+            break
         try:
             return _from_mirror(mirror, commit, dest, task)
         except EnvironmentProblem as error:
@@ -80,15 +83,22 @@ def _from_mirror(mirror: dict[str, Any], commit: str, dest: Path, task: Task) ->
     return where
 
 
+# What could make git read settings, run programs or take objects from elsewhere.
+_LIVELY = (
+    *("config", "config.worktree", "hooks", "commondir", "gitdir", "worktrees", "modules"),
+    *("objects/info/alternates", "objects/info/http-alternates", "info/grafts"),
+)
+
+
 def _strip_config(folder: Path) -> None:
     """A git folder out of an archive may carry configuration and hooks: none is needed."""
-    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-    for name in ("config.worktree", "hooks"):
+    for name in _LIVELY:
         path = folder / name
-        if path.is_file():
-            path.unlink()
-        elif path.is_dir():
-            path.rename(folder / "hooks.unused")
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
 
 def _git(task: Task, *arguments: str, timeout: float | None = None) -> None:
@@ -139,10 +149,13 @@ def resolve(url: str, revision: str) -> str:
         listed = str(Git().ls_remote(url, revision, f"{revision}^{{}}", kill_after_timeout=60))
     except GitCommandError as error:
         raise EnvironmentProblem(f"{url} cannot be reached to resolve {revision!r}") from error
-    lines = [line.split("\t") for line in listed.splitlines() if "\t" in line]
-    if not lines:
-        raise StepError(f"{url} has no branch or tag {revision!r}")
-    return lines[-1][0]
+    found = {name: commit for commit, _, name in (x.partition("\t") for x in listed.splitlines())}
+    # Git also lists refs that only end so; an annotated tag means the commit behind it.
+    tag, branch = f"refs/tags/{revision}", f"refs/heads/{revision}"
+    for name in (f"{tag}^{{}}", tag, branch, revision):
+        if name in found:
+            return found[name]
+    raise StepError(f"{url} has no branch or tag {revision!r}")
 
 
 def main(arguments: list[str]) -> None:
