@@ -6,46 +6,21 @@ Any ``concurrent.futures.Executor`` can carry the tasks; at home it is a pool of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from pathlib import Path
-from typing import Protocol
+from queue import SimpleQueue
 
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
-from orchestrator.kinds import KINDS, RELEASED
-from orchestrator.records import JSON, Outcome, Progress, Step, StepResult, Task
-from orchestrator.store import Artifact, Store
+from orchestrator.kinds import RELEASED
+from orchestrator.records import Outcome, Step, StepResult
+from orchestrator.store import Store
+from orchestrator.worker import Listener, Settings, Worker
+
+__all__ = ["Listener", "Runner", "Settings", "needed", "release"]
 
 NET_SLOTS = 4
-
-
-class Listener(Protocol):
-    """Who watches a run; called from several threads."""
-
-    def started(self, step: Step) -> None:
-        """A step begins its work."""
-
-    def progressed(self, step: Step, progress: Progress) -> None:
-        """A step got further."""
-
-    def waiting(self, step: Step, holder: str) -> None:
-        """Another process makes this artifact; this one waits for it."""
-
-    def finished(self, result: StepResult) -> None:
-        """A step is done, was a hit, was skipped or failed."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run behaves: CPU-bound steps at once, threads of each, what is kept."""
-
-    jobs: int = 1
-    threads: int = 1
-    offline: bool = False
-    keep: str = "f16"
 
 
 @dataclass
@@ -54,6 +29,8 @@ class _State:
 
     results: dict[str, StepResult] = field(default_factory=dict)
     running: dict[Future[StepResult], Step] = field(default_factory=dict)
+    events: SimpleQueue[Future[StepResult] | str] = field(default_factory=SimpleQueue)
+    sealing: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
     interrupted: Interrupted | None = None
 
@@ -87,6 +64,7 @@ class Runner:
     ) -> None:
         self._store, self._settings, self._listener = store, settings, listener
         self._executor = executor
+        self._worker = Worker(store, settings, listener)
 
     def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         """Bring the targets up to date; independent steps go on when one fails.
@@ -101,13 +79,13 @@ class Runner:
         state = _State()
         for key in targets:
             if key not in work:
-                self._record(state, self._hit(_by_key(steps, key)))
+                self._record(state, self._worker.hit(_by_key(steps, key)))
         if not work:
             return list(state.results.values())
         if self._executor is not None:
             self._walk(work, targets, state, self._executor)
         else:
-            with ThreadPoolExecutor(self._settings.jobs + NET_SLOTS) as pool:
+            with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
                 self._walk(work, targets, state, pool)
         if state.interrupted is not None:
             raise state.interrupted
@@ -148,7 +126,9 @@ class Runner:
                 self._record(state, StepResult(step, Outcome.SKIPPED, error=reason))
                 sorter.done(key)
             elif self._has_slot(step, state):
-                state.running[pool.submit(self._execute, step)] = step
+                future = pool.submit(self._worker.execute, step, state.events.put)
+                state.running[future] = step
+                future.add_done_callback(state.events.put)
             else:
                 later.append(key)
         return later
@@ -162,8 +142,11 @@ class Runner:
         return ""
 
     def _has_slot(self, step: Step, state: _State) -> bool:
-        """Two CPU-bound tools never share the same cores; the network has its own slots."""
-        busy = [running.resources for running in state.running.values()]
+        """Two CPU-bound tools never share the same cores; the network has its own slots.
+
+        A step whose tool is done and whose result is only being hashed holds no slot.
+        """
+        busy = [one.resources for one in state.running.values() if one.key not in state.sealing]
         if step.resources.cpu:
             return sum(one.cpu for one in busy) < self._settings.jobs
         if step.resources.net:
@@ -177,14 +160,16 @@ class Runner:
         targets: Sequence[str],
         sorter: TopologicalSorter[str],
     ) -> None:
-        finished, _ = wait(state.running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            step = state.running.pop(future)
-            result = self._outcome(future, step, state)
-            if result.outcome is Outcome.FAILED:
-                state.blocked[step.key] = f"needs '{step.label}', which failed"
-            self._record(state, result)
-            sorter.done(step.key)
+        event = state.events.get()
+        if isinstance(event, str):
+            state.sealing.add(event)
+            return
+        step = state.running.pop(event)
+        result = self._outcome(event, step, state)
+        if result.outcome is Outcome.FAILED:
+            state.blocked[step.key] = f"needs '{step.label}', which failed"
+        self._record(state, result)
+        sorter.done(step.key)
         self._release(state, work, targets)
 
     def _outcome(self, future: Future[StepResult], step: Step, state: _State) -> StepResult:
@@ -205,62 +190,6 @@ class Runner:
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result
         self._listener.finished(result)
-
-    # -- one step ------------------------------------------------------------------------
-
-    def _hit(self, step: Step) -> StepResult:
-        artifact = self._store.find(step.key)
-        assert artifact is not None, "needed() found it"
-        return _result(step, artifact, Outcome.HIT)
-
-    def _execute(self, step: Step) -> StepResult:
-        """Check, lock, check again, work, commit."""
-
-        def on_wait(holder: str) -> None:
-            self._listener.waiting(step, holder)
-
-        keys = {*step.inputs.values()}
-        with self._store.hold(keys), self._store.lock(step.key, on_wait):
-            found = self._store.find(step.key)
-            if found is not None:
-                return _result(step, found, Outcome.HIT)
-            self._listener.started(step)
-            return self._work(step)
-
-    def _work(self, step: Step) -> StepResult:
-        begun = time.monotonic()
-        needed_bytes = step.resources.disk_bytes + step.resources.scratch_bytes
-        with self._store.stage(step.key, needed_bytes) as stage:
-            inputs = {name: self._input(step, name, key) for name, key in step.inputs.items()}
-            task = Task(
-                step=step,
-                inputs=inputs,
-                workdir=stage.workdir,
-                scratch=stage.scratch,
-                log=stage.log,
-                threads=max(1, self._settings.threads // self._settings.jobs),
-                offline=self._settings.offline,
-                report=lambda progress: self._listener.progressed(step, progress),
-            )
-            facts = KINDS[step.kind].run(task)
-            artifact = self._store.commit(
-                stage,
-                step,
-                {**facts, "calls": _calls(task)},
-                time.monotonic() - begun,
-                max((call.peak_memory for call in task.calls), default=0),
-                hash_files=KINDS[step.kind].hashed,
-            )
-        return _result(step, artifact, Outcome.DONE)
-
-    def _input(self, step: Step, name: str, key: str) -> Path:
-        artifact = self._store.find(key)
-        if artifact is None:
-            raise OrchestrateError(
-                f"{step.label}: its input {name!r} disappeared from the store while it waited",
-                "Run again.",
-            )
-        return artifact.path
 
     # -- disk ----------------------------------------------------------------------------
 
@@ -285,45 +214,5 @@ def release(store: Store, steps: Iterable[Step], keep: str) -> None:
             store.release(step.key)
 
 
-def _calls(task: Task) -> list[JSON]:
-    """The native calls of a task without a path of this machine in them."""
-    places = {str(path): f"{{{name}}}" for name, path in task.inputs.items()}
-    places |= {str(task.workdir): "{work}", str(task.scratch): "{scratch}"}
-    if "data" in task.step.context:
-        places[str(task.step.context["data"])] = "{data}"
-    return [
-        {
-            "argv": [_program(call.argv[0], places), *(_without(t, places) for t in call.argv[1:])],
-            "seconds": round(call.seconds, 3),
-            "peak_memory": call.peak_memory,
-        }
-        for call in task.calls
-    ]
-
-
-def _program(path: str, places: Mapping[str, str]) -> str:
-    """A program of ours by its place, one of the machine's by its name."""
-    shown = _without(path, places)
-    return shown if shown != path else Path(path).name
-
-
-def _without(text: str, places: Mapping[str, str]) -> str:
-    for path in sorted(places, key=len, reverse=True):
-        text = text.replace(path, places[path])
-    return text
-
-
 def _by_key(steps: Sequence[Step], key: str) -> Step:
     return next(step for step in steps if step.key == key)
-
-
-def _result(step: Step, artifact: Artifact, outcome: Outcome) -> StepResult:
-    manifest = artifact.manifest
-    return StepResult(
-        step=step,
-        outcome=outcome,
-        seconds=manifest["seconds"],
-        peak_memory=manifest["peak_memory"],
-        facts=manifest["facts"],
-        path=artifact.path,
-    )
