@@ -203,7 +203,13 @@ def _differences(folder: Path, entries: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all that is in it, whatever its permissions; links are not followed."""
+    """Remove a folder and all that is in it, whatever its permissions; links are not followed.
+
+    An artifact may itself be a link into another store.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
     try:
         shutil.rmtree(folder)
     except PermissionError:

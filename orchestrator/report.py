@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from orchestrator import units
 from orchestrator.judge import perplexity_increase, verdict
@@ -122,11 +123,17 @@ def made_steps(
     for step in steps:
         if step.key in manifests:
             manifest = manifests[step.key]
-            calls = tuple(manifest.get("facts", {}).get("calls", ()))
+            calls = tuple(map(_anywhere, manifest.get("facts", {}).get("calls", ())))
             found.append(MadeStep(step.key, step.label, manifest["seconds"], calls))
         elif step.key in before:
             found.append(before[step.key])
     return tuple(found)
+
+
+def _anywhere(call: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """A call whose program, where it is one of the machine's own, goes by its name."""
+    program, *rest = call["argv"]
+    return {**call, "argv": [PurePath(program).name if program[0] != "{" else program, *rest]}
 
 
 def _before(earlier: Mapping[str, JSON]) -> dict[str, MadeStep]:

@@ -6,8 +6,11 @@ user's cache, so a test can break whatever it likes.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from orchestrator.console import Plain
 from orchestrator.records import Step
 from orchestrator.runner import Runner, Settings
 from orchestrator.store import Store
+from tests.native.typed import TINY, Said, artifacts, typed
 
 # Read before any test gets a home of its own.
 CACHE = Store.default_root()
@@ -30,9 +34,8 @@ def ready(name: str) -> dict[str, Path]:
     steps = plan.toolchain_steps(name, workflow.choices())
     missing = [step.key for step in steps if store.find(step.key) is None]
     if missing:
-        with open(os.devnull, "w", encoding="utf-8") as quiet:
-            runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(quiet))
-            results = runner.run(steps, missing)
+        runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))
+        results = runner.run(steps, missing)
         problems = [result.error for result in results if result.error]
         assert not problems, problems
     return {step.kind: _folder(store, step) for step in steps}
@@ -62,20 +65,63 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def link(root: Path, name: str) -> None:
+    """Put a built tool chain into the store at ``root``."""
+    for folder in ready(name).values():
+        artifact = folder.parent
+        place = root / "artifacts" / artifact.name[:2] / artifact.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.symlink_to(artifact, target_is_directory=True)
+
+
 @pytest.fixture
-def store_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+def store_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make a store of the test's own that has the named tool chains in it already."""
 
     def make(*names: str) -> Path:
         root = tmp_path / "store"
         for name in names:
-            for folder in ready(name).values():
-                artifact = folder.parent
-                link = root / "artifacts" / artifact.name[:2] / artifact.name
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.exists():
-                    link.symlink_to(artifact, target_is_directory=True)
+            link(root, name)
         monkeypatch.setenv("ORCHESTRATE_HOME", str(root))
         return root
 
-    yield make
+    return make
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the tiny llama's recipe left: its store, its files, what the run said."""
+
+    home: Path
+    out: Path
+    said: Said
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny llama's recipe, run once; for reading, tests that write take a copy."""
+    place = tmp_path_factory.mktemp("finished")
+    link(place / "store", "llama.cpp")
+    said = typed("run", TINY, "--out", place / "dist", "-t", "1", home=place / "store")
+    assert said.code == 0, said.all
+    return Finished(place / "store", place / "dist" / "tiny-llama", said)
+
+
+@pytest.fixture
+def without(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Copy the finished store, and leave out what steps of these kinds made."""
+
+    def make(*kinds: str) -> Path:
+        home = tmp_path / "store"
+        shutil.copytree(finished.home, home, symlinks=True)
+        shutil.rmtree(home / "logs")
+        for kind in kinds:
+            for folder in artifacts(home)[kind]:
+                shutil.rmtree(folder)
+        monkeypatch.setenv("ORCHESTRATE_HOME", str(home))
+        return home
+
+    return make
