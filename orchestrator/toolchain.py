@@ -64,7 +64,8 @@ class Build(Data):
     """How the native tools are built and what of the result is kept.
 
     ``options`` go to every build, ``profiles``, ``backends`` and ``platforms`` add to them.
-    ``profiles`` may depend on the processor: ``portable@x86_64`` wins over ``portable``.
+    ``profiles`` may depend on the processor: ``portable@x86_64`` wins over ``portable``;
+    ``backends`` on the system: ``cpu@darwin`` wins over ``cpu``.
     ``sources`` are glob patterns of source files to keep beside the binaries.
     ``overlay`` maps paths in the source to files of the data that take their place;
     ``cmakelists`` is such a file for upstreams that have none. Where make is wanted and not
@@ -100,7 +101,8 @@ class Build(Data):
             raise UsageError(
                 f"unknown back end {backend!r}", f"Known: {', '.join(sorted(self.backends))}."
             )
-        return (*self.options, *chosen, *self.backends[backend], *self.platforms.get(platform, ()))
+        special = self.backends.get(f"{backend}@{platform}", self.backends[backend])
+        return (*self.options, *chosen, *special, *self.platforms.get(platform, ()))
 
 
 class ExtraIndex(Data):
@@ -206,7 +208,6 @@ class ToolChain(Data):
     types: Mapping[str, QuantType]
     tensor_types: tuple[str, ...] = ()
     outtypes: tuple[str, ...] = ("f16",)
-    bad_at: Mapping[str, str] = {}
     folder: Path
 
     def verb(self, name: str) -> Verb:
