@@ -26,7 +26,7 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: It is not a size.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT]?)(i?)B)?", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:(?:([kKMGT])(i?))?B)?", text.strip())
     if found is None:
         raise UsageError(f"{text!r} is not a size", "Write bytes, '50GB' or '50GiB'.")
     power = "kMGT".index(found[2].replace("K", "k")) + 1 if found[2] else 0

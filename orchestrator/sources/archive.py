@@ -106,12 +106,17 @@ def _sound(archive: Path) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, *_lzma_error()) as error:
-        raise StepError(f"{archive.name} is not a sound archive: {error}") from error
+        raise _unsound(archive, error) from error
     except OSError as error:
         # Without a number it is gzip's or bz2's word, with EINVAL a seek to nowhere.
         if error.errno not in (None, errno.EINVAL):
             raise
-        raise StepError(f"{archive.name} is not a sound archive: {error}") from error
+        raise _unsound(archive, error) from error
+
+
+def _unsound(archive: Path, error: Exception) -> StepError:
+    why = str(error).partition("\n")[0].rstrip(": ")
+    return StepError(f"{archive.name} is not a sound archive: {why or type(error).__name__}")
 
 
 def _lzma_error() -> tuple[type[Exception], ...]:

@@ -1,0 +1,261 @@
+"""Archives from elsewhere: only what was asked for, only inside, or one sentence."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.sources import archive
+
+Entry = tuple[tarfile.TarInfo, bytes]
+
+
+def entry(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> Entry:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(data), kind, link
+    return info, data
+
+
+def tar_of(path: Path, *entries: Entry, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for info, data in entries:
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_the_inner_folder_alone_is_unpacked(tmp_path: Path, mode: str) -> None:
+    made = tar_of(
+        tmp_path / "x.tar",
+        entry("x-1.0/README", b"outside"),
+        entry("x-1.0/vendor/cpp/a.c", b"int a;"),
+        entry("x-1.0/vendor/cpp/deep/b.c", b"int b;"),
+        entry("x-1.0/vendor/cppx/c.c", b"no"),
+        mode=mode,
+    )
+
+    archive.extract_tree(made, "vendor/cpp", tmp_path / "out")
+
+    assert everything(tmp_path / "out") == ["a.c", "deep", "deep/b.c"]
+    assert (tmp_path / "out/a.c").read_bytes() == b"int a;"
+
+
+def test_a_missing_inner_folder_is_named(tmp_path: Path) -> None:
+    made = tar_of(tmp_path / "x.tgz", entry("x/other/a", b"a"))
+
+    with pytest.raises(StepError, match=r"x\.tgz has no folder 'vendor'"):
+        archive.extract_tree(made, "vendor", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["x/v/../../../evil", "x/v/../../evil", "x/v/a/../../../evil"])
+def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+    made = tar_of(tmp_path / "x.tgz", entry(name, b"evil"))
+    folder = tmp_path / "a" / "b" / "out"
+
+    with pytest.raises(StepError, match="not a sound archive"):
+        archive.extract_tree(made, "v", folder)
+
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        entry("x/v/link", kind=tarfile.SYMTYPE, link="/etc/passwd"),
+        entry("x/v/hard", kind=tarfile.LNKTYPE, link="x/v/../../../a"),
+        entry("x/v/null", kind=tarfile.CHRTYPE),
+        entry("x/v/disk", kind=tarfile.BLKTYPE),
+        entry("x/v/pipe", kind=tarfile.FIFOTYPE),
+    ],
+)
+def test_only_files_and_folders_come_out(tmp_path: Path, unwanted: Entry) -> None:
+    made = tar_of(tmp_path / "x.tgz", unwanted, entry("x/v/a", b"a"))
+
+    archive.extract_tree(made, "v", tmp_path / "out")
+
+    assert everything(tmp_path / "out") == ["a"]
+
+
+def test_a_file_cannot_be_written_through_a_link_of_the_same_archive(tmp_path: Path) -> None:
+    made = tar_of(
+        tmp_path / "x.tgz",
+        entry("x/v/d", kind=tarfile.SYMTYPE, link="../.."),
+        entry("x/v/d/evil", b"evil"),
+    )
+
+    archive.extract_tree(made, "v", tmp_path / "out")
+
+    assert (tmp_path / "out/d").is_dir()
+    assert not (tmp_path / "out/d").is_symlink()
+    assert not (tmp_path.parent / "evil").exists()
+
+
+def test_set_user_id_bits_are_dropped(tmp_path: Path) -> None:
+    info, data = entry("x/v/a", b"a")
+    info.mode = 0o6777
+
+    archive.extract_tree(tar_of(tmp_path / "x.tgz", (info, data)), "v", tmp_path / "out")
+
+    assert (tmp_path / "out/a").stat().st_mode & 0o7022 == 0
+
+
+def test_too_much_is_refused_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    for place in ("x/v/big", "x/skipped/big"):
+        made = tar_of(tmp_path / "x.tgz", entry(place, bytes(1001)), entry("x/v/a", b"a"))
+
+        with pytest.raises(StepError, match="unpacks to more than"):
+            archive.extract_tree(made, "v", tmp_path / "out")
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+    made = tar_of(tmp_path / "x.tgz", *(entry(f"x/v/{n}", b"") for n in range(4)))
+
+    with pytest.raises(StepError, match="3 files: refused"):
+        archive.extract_tree(made, "v", tmp_path / "out")
+
+
+def test_an_old_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(tarfile, "data_filter")
+
+    with pytest.raises(EnvironmentProblem, match="cannot unpack archives safely"):
+        archive.extract_tree(tmp_path / "x", "v", tmp_path / "out")
+
+
+def contents(seed: int) -> bytes:
+    """Bytes that do not shrink to nothing."""
+    return bytes((seed * n * n + n) % 251 for n in range(150))
+
+
+def sound_or_said(work: Callable[[], None]) -> None:
+    """What a damaged archive may do: give something, or fail with a sentence of ours."""
+    try:
+        work()
+    except OrchestrateError as error:
+        assert "\n" not in error.message
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_cut_anywhere_is_one_sentence(tmp_path: Path, mode: str) -> None:
+    made = tar_of(tmp_path / "x.tar", entry("x/v/a", contents(3)), entry("x/v/b", b"b"), mode=mode)
+    whole = made.read_bytes()
+    end = len(whole) if mode != "w" else 1024 + 512
+    for length in range(0, end, 37):
+        made.write_bytes(whole[:length])
+        sound_or_said(lambda: archive.extract_tree(made, "v", tmp_path / "out"))
+    made.write_bytes(whole[: len(whole) // 2] if mode != "w" else whole[:700])
+
+    with pytest.raises(StepError, match=r"x\.tar"):
+        archive.extract_tree(made, "v", tmp_path / "out")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_with_a_flipped_byte_is_read_or_one_sentence(tmp_path: Path, mode: str) -> None:
+    made = tar_of(tmp_path / "x.tar", entry("x/v/a", contents(5)), mode=mode)
+    whole = made.read_bytes()
+    for position in range(0, min(len(whole), 2048), 7):
+        made.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        sound_or_said(lambda: archive.extract_tree(made, "v", tmp_path / "out"))
+
+    assert everything(tmp_path) == [
+        "out",
+        *(f"out/{n}" for n in everything(tmp_path / "out")),
+        "x.tar",
+    ]
+
+
+# -- zip -----------------------------------------------------------------------------------
+
+
+def zip_of(path: Path, files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", how) as bundle:
+        for name, data in files.items():
+            bundle.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_one_member_of_a_zip(tmp_path: Path, how: int) -> None:
+    made = zip_of(tmp_path / "x.whl", {"p/model.gguf": contents(7), "p/x.py": b"raise"}, how)
+
+    archive.extract_member(made, "p/model.gguf", tmp_path / "m.gguf")
+
+    assert (tmp_path / "m.gguf").read_bytes() == contents(7)
+    assert everything(tmp_path) == ["m.gguf", "x.whl"]
+
+
+def test_the_name_inside_never_becomes_a_path(tmp_path: Path) -> None:
+    made = zip_of(tmp_path / "x.zip", {"../../evil": b"evil"})
+    (tmp_path / "a").mkdir()
+
+    archive.extract_member(made, "../../evil", tmp_path / "a" / "good")
+
+    assert everything(tmp_path) == ["a", "a/good", "x.zip"]
+
+
+def test_a_missing_member_is_named(tmp_path: Path) -> None:
+    made = zip_of(tmp_path / "x.whl", {"a": b""})
+
+    with pytest.raises(StepError, match=r"x\.whl has no file 'b'"):
+        archive.extract_member(made, "b", tmp_path / "b")
+
+
+def test_a_zip_bomb_is_refused_before_a_byte_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "HARMLESS_BYTES", 1 << 20)
+    made = zip_of(tmp_path / "x.zip", {"bomb": bytes(2 << 20)})
+
+    with pytest.raises(StepError, match="would grow from"):
+        archive.extract_member(made, "bomb", tmp_path / "b")
+
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_member_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
+    made = zip_of(tmp_path / "x.zip", {"a": contents(1)}, zipfile.ZIP_STORED)
+    data = bytearray(made.read_bytes())
+    place = data.rindex(b"PK\x01\x02")
+    data[place + 24 : place + 28] = (10).to_bytes(4, "little")
+    made.write_bytes(bytes(data))
+
+    with pytest.raises(StepError, match="not a sound archive"):
+        archive.extract_member(made, "a", tmp_path / "a")
+
+
+def test_an_encrypted_member_is_one_sentence(tmp_path: Path) -> None:
+    made = zip_of(tmp_path / "x.zip", {"a": b"secret"}, zipfile.ZIP_STORED)
+    data = bytearray(made.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + offset] |= 1
+    made.write_bytes(bytes(data))
+
+    with pytest.raises(StepError, match="encrypted"):
+        archive.extract_member(made, "a", tmp_path / "a")
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_read_or_one_sentence(tmp_path: Path, how: int) -> None:
+    made = zip_of(tmp_path / "x.zip", {"a": contents(9)}, how)
+    whole = made.read_bytes()
+    for position in range(len(whole)):
+        flipped = bytes([whole[position] ^ (0xFF if position % 2 else 0x01)])
+        made.write_bytes(whole[:position] + flipped + whole[position + 1 :])
+        sound_or_said(lambda: archive.extract_member(made, "a", tmp_path / "a"))
+    for length in range(len(whole)):
+        made.write_bytes(whole[:length])
+        with pytest.raises(StepError, match=r"x\.zip"):
+            archive.extract_member(made, "a", tmp_path / "a")
