@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from orchestrator.console import Watcher
+    from orchestrator.locking import Mode
     from orchestrator.store import Store
     from orchestrator.workflow import Session
 
@@ -24,7 +25,7 @@ RECIPES = click.argument(
 
 
 # Options of single commands; all others are those of a session.
-_OWN = ("no_limits", "as_json")
+_OWN = ("no_limits", "as_json", "rebuild_tools", "twice")
 
 _OPTIONS = [
     click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),
@@ -52,6 +53,8 @@ _OPTIONS = [
         help="Intermediate files to keep in the store: all, the converted file, or none.",
     ),
     click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
+    click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
+    click.option("--update-lock", is_flag=True, help="Lock the recipes as they are now, first."),
     click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
     click.option("-v", "--verbose", is_flag=True, help="Show steps that are up to date too."),
     click.option(
@@ -87,7 +90,8 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     listener = _listener(options)
     try:
         with _interruptible():
-            yield workflow.Session(store(), settings, chosen, listener)
+            mode: Mode = "require" if options["locked"] else "use"
+            yield workflow.Session(store(), settings, chosen, listener, mode)
     finally:
         listener.close()
 
@@ -140,6 +144,14 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
         own = {name: options.pop(name) for name in _OWN if name in options}
         loaded = workflow.load(recipes)
         with session(options) as current:
+            if options["update_lock"]:
+                from orchestrator import pinning
+
+                pinning.write_locks(loaded, current, lambda text: click.echo(text, err=True))
+            if own.get("no_limits"):
+                from orchestrator import standin
+
+                loaded = [standin.relaxed(recipe) for recipe in loaded]
             plans = workflow.make(loaded, current)
             return command(current, plans, options, **own)
 

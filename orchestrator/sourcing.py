@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.lock import Lock
 from orchestrator.recipe_sources import Source, Weights
 from orchestrator.records import JSON
 from orchestrator.sources.selection import HubFile, select, select_files
@@ -40,11 +41,13 @@ class Resolved:
 class Resolver:
     """Resolves sources with the digests that the store remembers.
 
-    ``digest`` gives a local file's SHA-256; ``offline`` forbids every request.
+    ``digest`` gives a local file's SHA-256; ``offline`` forbids every request; ``lock``
+    says what moving references mean, without a request.
     """
 
     digest: Callable[[Path], str]
     offline: bool = False
+    lock: Lock | None = None
 
     def resolve(self, source: Source) -> Resolved:
         """Make one source definite.
@@ -66,7 +69,9 @@ class Resolver:
 
         assert source.hub is not None
         revision = source.revision or "main"
-        commit = hub.resolve(source.hub, revision, repo_type=source.repo_type, offline=self.offline)
+        kind = source.repo_type
+        locked = self.lock.commit_of(kind, source.hub, revision) if self.lock else ""
+        commit = locked or hub.resolve(source.hub, revision, repo_type=kind, offline=self.offline)
         identity = {
             "kind": "hub",
             "repo": source.hub,
@@ -74,7 +79,8 @@ class Resolver:
             "commit": commit,
             **_selection(source),
         }
-        return Resolved(identity, {}, _format(source), "" if commit == revision else revision)
+        moves = not locked and commit != revision
+        return Resolved(identity, {}, _format(source), revision if moves else "")
 
     def _pypi(self, source: Source) -> Resolved:
         assert source.pypi is not None

