@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import dist, judge, report
+from orchestrator import dist, judge, report, standin
 from orchestrator.judge import Expectation, Reference
 from orchestrator.plan import Output, Plan
 from orchestrator.records import JSON
@@ -56,7 +56,7 @@ def collect(
         rows=tuple(rows),
         pins=_pins(plan, manifests),
         steps=report.made_steps(plan.steps, manifests, earlier),
-        notes=tuple(_notes(plan)),
+        notes=tuple(_notes(plan, strict)),
         full_name=plan.full.name,
     )
     return Result(plan, described, files, manifests)
@@ -187,12 +187,13 @@ def _identity(source: Mapping[str, JSON]) -> str:
     return f"{source.get('package', source.get('name'))} SHA-256 {source['sha256']}"
 
 
-def _notes(plan: Plan) -> list[str]:
+def _notes(plan: Plan, strict: bool) -> list[str]:
     unpinned = plan.sources.unpinned
-    return [
+    moved = [
         f"The {what} was named by {reference!r}, which can move; it was resolved for this run."
         for what, reference in unpinned.items()
     ]
+    return moved if strict else [*moved, standin.NOTE]
 
 
 def write(result: Result, folder: Path) -> dist.Published:

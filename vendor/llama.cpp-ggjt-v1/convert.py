@@ -54,6 +54,16 @@ def answer_from_config(converter: Any, config: dict[str, Any]) -> None:
     converter.permute_lazy = lambda tensor, _heads: permute(tensor, heads)
 
 
+def answer_from_params(converter: Any, params: dict[str, Any]) -> None:
+    """Take the heads from Meta's own params.json; upstream guesses heads of 128."""
+    guessed, heads = converter.Params.guessed, params["n_heads"]
+
+    def known(model: Any, file_type: Any) -> Any:
+        return replace(guessed(model, file_type), n_head=heads)
+
+    converter.Params.guessed = known
+
+
 def loads(text: bytes) -> Any:
     """A safetensors header without its metadata, which is no tensor."""
     found = json.loads(text)
@@ -69,9 +79,11 @@ def main() -> None:
 
     model = Path(arguments[-1])
     converter.json = SimpleNamespace(load=json.load, loads=loads)
-    config = model / "config.json"
+    config, params = model / "config.json", model / "params.json"
     if config.is_file():
         answer_from_config(converter, json.loads(config.read_text("utf-8")))
+    elif params.is_file():
+        answer_from_params(converter, json.loads(params.read_text("utf-8")))
     converter.main([*arguments[:-1], str(model_file(model))])
 
 

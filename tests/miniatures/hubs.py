@@ -1,0 +1,52 @@
+"""Hubs that serve the miniatures under the real names and revisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tests.hub import Hub, Repo
+from tests.miniatures.repositories import Layout, wikitext
+
+# As the recipes pin them; the others are named by their branch.
+REVISIONS = {
+    "huggyllama/llama-7b": "8416d3fefb0cb3ff5775a7b13c1692d10ff1aa16",
+    "bigscience/bloomz-7b1": "2f4c4f3ebcf171dbbe2bae989ea2d2f3d3486a97",
+    "tiiuae/falcon-7b": "898df1396f35e447d5fe44e0a3ccaaaa69f30d36",
+    "THUDM/chatglm3-6b": "e9e0406d062cdb887444fe5bd546833920abd4ac",
+}
+_SCRIPT = Path(__file__).with_name("torch_files.py")
+
+
+def revision(name: str) -> str:
+    """The commit at which a repository is served."""
+    return REVISIONS.get(name) or hashlib.sha1(name.encode()).hexdigest()
+
+
+def torch_writes(layouts: Iterable[Layout], python: Path, scratch: Path) -> None:
+    """Write the weight files of layouts with a tool chain's Python."""
+    jobs = [job for layout in layouts for job in layout.jobs]
+    scratch.mkdir(parents=True, exist_ok=True)
+    listed = scratch / "jobs.json"
+    listed.write_text(json.dumps(jobs))
+    subprocess.run([str(python), "-I", str(_SCRIPT), str(listed)], check=True, timeout=300)
+
+
+def make(root: Path, table: Mapping[str, Callable[[Layout], None]], python: Path) -> Hub:
+    """Lay out the repositories of ``table`` below ``root``; the Hub is not started yet."""
+    layouts = {}
+    for name, lay_out in table.items():
+        layouts[name] = Layout(root / name)
+        layouts[name].folder.mkdir(parents=True)
+        (layouts[name].folder / "README.md").write_text(f"A miniature of {name}.\n")
+        (layouts[name].folder / ".gitattributes").write_text("*.bin filter=lfs\n")
+        lay_out(layouts[name])
+    torch_writes(layouts.values(), python, root / "jobs")
+    wikitext(root / "datasets")
+    return Hub(
+        {name: Repo(layout.folder, revision(name)) for name, layout in layouts.items()},
+        {"ggml-org/ci": Repo(root / "datasets", revision("ggml-org/ci"))},
+    )

@@ -1,0 +1,165 @@
+"""Write weight files with torch, in a tool chain's environment: the tests' own has none.
+
+    python torch_files.py JOBS.json
+
+Each job reads tensors from files, changes them as it says and writes files: ``.bin`` and
+``.pth`` by torch's own pickles, ``.safetensors`` with the metadata that transformers writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch  # type: ignore[import-not-found,unused-ignore]
+from safetensors.torch import load_file, save_file  # type: ignore[import-not-found,unused-ignore]
+
+Weights = dict[str, Any]
+_META = {
+    "model.embed_tokens": "tok_embeddings",
+    "model.norm": "norm",
+    "lm_head": "output",
+    "self_attn.q_proj": "attention.wq",
+    "self_attn.k_proj": "attention.wk",
+    "self_attn.v_proj": "attention.wv",
+    "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1",
+    "mlp.down_proj": "feed_forward.w2",
+    "mlp.up_proj": "feed_forward.w3",
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+_GLM_ROWS = 832  # a multiple of 64 that the tokenizer's words and special tokens fit in
+
+
+def deepen(weights: Weights, layers: int) -> Weights:
+    """More layers of zeros: they add nothing, so the model writes what it wrote before.
+
+    In a delta the added layers are zeros throughout; in a model their norms are ones.
+    """
+    delta = abs(float(weights["model.norm.weight"].float().mean())) < 0.1
+    found = dict(weights)
+    pattern = {n: t for n, t in weights.items() if n.startswith("model.layers.0.")}
+    have = len({name.split(".")[2] for name in weights if name.startswith("model.layers.")})
+    for layer in range(have, layers):
+        for name, tensor in pattern.items():
+            norm = name.endswith("layernorm.weight") and not delta
+            new = torch.ones_like(tensor) if norm else torch.zeros_like(tensor)
+            found[name.replace(".0.", f".{layer}.", 1)] = new
+    return found
+
+
+def meta(weights: Weights, heads: int) -> Weights:
+    """Names and order of rows as in Meta's own files."""
+    found = {}
+    for name, tensor in weights.items():
+        new = name.removeprefix("model.") if name.startswith("model.layers") else name
+        for ours, theirs in _META.items():
+            new = new.replace(ours, theirs)
+        if "q_proj" in name or "k_proj" in name:
+            rows, columns = tensor.shape
+            halves = tensor.reshape(heads, 2, rows // heads // 2, columns)
+            found[new] = halves.transpose(1, 2).reshape(rows, columns)
+        else:
+            found[new] = tensor
+    found["rope.freqs"] = 1 / 10000 ** (torch.arange(0, 64, 2).float() / 64)
+    return found
+
+
+def chatglm(weights: Weights) -> Weights:
+    """GLM-4's tensors under the names that ChatGLM3's own code gave them."""
+    found = {"transformer.rotary_pos_emb.inv_freq": torch.ones(16, dtype=torch.float16)}
+    for name, tensor in weights.items():
+        if name == "model.embed_tokens.weight":
+            found["transformer.embedding.word_embeddings.weight"] = padded(tensor)
+        elif name == "lm_head.weight":
+            found["transformer.output_layer.weight"] = padded(tensor)
+        elif name == "model.norm.weight":
+            found["transformer.encoder.final_layernorm.weight"] = tensor
+        elif "q_proj" in name:
+            parts = [weights[name.replace("q_proj", f"{part}_proj")] for part in "qkv"]
+            found[chatglm_name(name, "q_proj", "query_key_value")] = torch.cat(parts)
+        elif "k_proj" not in name and "v_proj" not in name:
+            new = chatglm_name(name, "o_proj", "dense")
+            new = new.replace("gate_up_proj", "dense_h_to_4h")
+            found[new.replace("down_proj", "dense_4h_to_h")] = tensor
+    return found
+
+
+def chatglm_name(name: str, part: str, new: str) -> str:
+    inner = name.removeprefix("model.").replace("self_attn", "self_attention")
+    return f"transformer.encoder.{inner.replace(part, new)}"
+
+
+def padded(tensor: Any) -> Any:
+    extra = torch.zeros(_GLM_ROWS - tensor.shape[0], tensor.shape[1], dtype=tensor.dtype)
+    return torch.cat([tensor, extra])
+
+
+def bare(weights: Weights) -> Weights:
+    """Without the prefix, as BigScience's own files are."""
+    return {name.removeprefix("transformer."): tensor for name, tensor in weights.items()}
+
+
+def with_head(weights: Weights) -> Weights:
+    """With the output matrix that is tied to the embeddings, as transformers once saved it."""
+    return {**weights, "lm_head.weight": weights["transformer.word_embeddings.weight"]}
+
+
+CHANGES: dict[str, Callable[..., Weights]] = {
+    "deepen": deepen,
+    "meta": meta,
+    "chatglm": chatglm,
+    "bare": bare,
+    "with_head": with_head,
+}
+
+
+def read(files: list[str]) -> Weights:
+    found: Weights = {}
+    for file in files:
+        path = Path(file)
+        safe = path.suffix == ".safetensors"
+        found |= load_file(path) if safe else torch.load(path, weights_only=True)
+    return found
+
+
+def write(weights: Weights, folder: Path, stem: str, suffix: str, shards: int) -> None:
+    """One file, or shards and their index, named as transformers names them."""
+    if shards == 1:
+        save(weights, folder / f"{stem}{suffix}")
+        return
+    names = sorted(weights)
+    places: dict[str, str] = {}
+    size = -(-len(names) // shards)
+    for number in range(shards):
+        file = f"{stem}-{number + 1:05}-of-{shards:05}{suffix}"
+        part = {name: weights[name] for name in names[number * size : (number + 1) * size]}
+        save(part, folder / file)
+        places |= dict.fromkeys(part, file)
+    total = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    index = {"metadata": {"total_size": total}, "weight_map": places}
+    (folder / f"{stem}{suffix}.index.json").write_text(json.dumps(index, indent=2))
+
+
+def save(weights: Weights, path: Path) -> None:
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    if path.suffix == ".safetensors":
+        save_file(contiguous, path, metadata={"format": "pt"})
+    else:
+        torch.save(contiguous, path)
+
+
+def main() -> None:
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        weights = read(job["read"])
+        for name, arguments in job["change"]:
+            weights = CHANGES[name](weights, *arguments)
+        write(weights, Path(job["folder"]), job["stem"], job["suffix"], job["shards"])
+
+
+if __name__ == "__main__":
+    main()
