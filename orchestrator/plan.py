@@ -33,8 +33,8 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     """Plan one recipe.
 
     Raises:
-        UsageError: The tool chain has no such profile or back end, or ``--only`` names no
-            file of the recipe.
+        UsageError: The tool chain has no such profile or back end or does not read such
+            models, or ``--only`` names no file of the recipe.
     """
     return _Planner(recipe, chain, sources, choices).plan()
 
@@ -53,6 +53,7 @@ class _Planner(Graph):
 
     def plan(self) -> Plan:
         """All steps, in an order in which each comes after its inputs."""
+        self.check_weights()
         choice = self.recipe.toolchain
         self.toolchain(
             self.choices.profile or choice.profile, self.choices.backend or choice.backend

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import digest
+from orchestrator.errors import UsageError
 from orchestrator.kinds import KINDS
 from orchestrator.planned import MODEL, Choices, Sources
 from orchestrator.recipe_models import Recipe
@@ -131,6 +132,26 @@ class Graph:
             keep="always",
         )
 
+    def check_weights(self) -> None:
+        """Refuse models in a layout that the tool chain does not read.
+
+        Raises:
+            UsageError: With what it reads.
+        """
+        for source in self.weights().values():
+            if source.format not in self.chain.inputs:
+                raise UsageError(
+                    f"{self.recipe.name}: tool chain {self.chain.name} does not read models in "
+                    f"the format {source.format!r}",
+                    f"It reads: {', '.join(self.chain.inputs)}.",
+                )
+            if source.format == "hf" and _is_one_file(source):
+                raise UsageError(
+                    f"{self.recipe.name}: a model in the format 'hf' is a folder with config.json, "
+                    f"not one file like {_short(source)!r}",
+                    "Say 'format: gguf' or 'format: ggml' on the model if the file is one.",
+                )
+
     def weights(self) -> dict[str, Resolved]:
         """The sources of the model's weights by their part: model, or base and delta."""
         sources = self.sources
@@ -175,6 +196,12 @@ def _source_of(chain: ToolChain, commit: str) -> dict[str, JSON]:
     """Where a commit is to be had; mirrors hold the pinned one only."""
     source = chain.source.model_dump(mode="json")
     return source if commit == chain.source.commit else {**source, "mirrors": []}
+
+
+def _is_one_file(source: Resolved) -> bool:
+    identity = source.identity
+    single = identity["kind"] in ("url", "pypi") or bool(identity.get("file"))
+    return single or (identity["kind"] == "path" and len(identity["files"]) == 1)
 
 
 def _short(source: Resolved) -> str:

@@ -194,7 +194,10 @@ class QuantType(Data):
 
 
 class ToolChain(Data):
-    """One pinned upstream: everything that Python does not need to know about it."""
+    """One pinned upstream: everything that Python does not need to know about it.
+
+    ``inputs`` are the layouts of models that it reads: ``hf``, ``gguf``, ``ggml``, ``pth``.
+    """
 
     name: str
     about: str = ""
@@ -208,6 +211,7 @@ class ToolChain(Data):
     types: Mapping[str, QuantType]
     tensor_types: tuple[str, ...] = ()
     outtypes: tuple[str, ...] = ("f16",)
+    inputs: tuple[str, ...] = ("hf",)
     folder: Path
 
     def verb(self, name: str) -> Verb:
