@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "peek": Kind("peek"),
     "header": Kind("header"),
     "forecast": Kind("forecast"),
+    "explain": Kind("explain"),
     "fetch": Kind("fetch"),
     "merge": Kind("merge"),
     "convert": Kind("convert"),

@@ -1,0 +1,126 @@
+"""Find the options that make the pinned quantizer choose the types that a file has.
+
+The quantizer is run dry on the file itself, so its header alone decides and no tensor is
+read; see :mod:`orchestrator.overrides` for how options are searched.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator import native
+from orchestrator.formats import gguf
+from orchestrator.overrides import Explanation, Options, explain
+from orchestrator.quantizing import IMATRIX_FILE
+from orchestrator.records import JSON, Progress, Task
+
+_FULL_SEARCHES = 3  # of all types, when the header does not say which it is
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Write ``explanation.json`` and give the same as facts.
+
+    Returns:
+        Facts: ``type``, ``options`` (as in a recipe), ``unexplained`` and ``fixed`` tensors
+        (those that the quantizer never changes though they are quantized in the file), and
+        whether ``fallbacks`` happen.
+
+    Raises:
+        StepError: The quantizer cannot read the file.
+        FormatError: It is no GGUF file.
+    """
+    [source] = [path for path in task.inputs["model"].iterdir() if path.is_file()]
+    (task.scratch / "input").symlink_to(source)
+    if task.step.params["imatrix"]:
+        write_stand_in(task.scratch / IMATRIX_FILE)
+    whole = gguf.read(source)
+    wanted = {one.name: one.type for one in whole.tensors if _dimensions(one.shape) > 1}
+    quantizer = _Quantizer(task)
+    kind, found = _best(task, quantizer, wanted)
+    facts: dict[str, JSON] = {
+        "type": kind,
+        "options": found.options.given(),
+        "unexplained": list(found.unexplained),
+        "fixed": _fixed(task, quantizer, wanted),
+        "fallbacks": bool(quantizer.ask(kind, found.options).lists["fallbacks"]),
+    }
+    (task.workdir / "explanation.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+    return facts
+
+
+def write_stand_in(path: Path) -> None:
+    """Write an importance matrix of one entry that no tensor has, in the old format.
+
+    A dry run reads no values, but with a matrix the quantizer chooses other types.
+    """
+    name, dataset = b"none", b"none"
+    entry = struct.pack(f"<i{len(name)}siif", len(name), name, 1, 1, 1.0)
+    end = struct.pack(f"<ii{len(dataset)}s", 1, len(dataset), dataset)
+    path.write_bytes(struct.pack("<i", 1) + entry + end)
+
+
+class _Quantizer:
+    """The pinned quantizer, run dry on the file; what it answered is remembered."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._known: dict[str, native.Result] = {}
+
+    def types(self, kind: str, options: Options) -> dict[str, str]:
+        """The type (upper case) that each tensor would get, by name."""
+        listed = self.ask(kind, options).lists["tensors"]
+        return {one["tensor"]: (one["to"] or one["from"]).upper() for one in listed}
+
+    def ask(self, kind: str, options: Options) -> native.Result:
+        """All that the quantizer prints for a type and options."""
+        given = options.given()
+        told = json.dumps([kind, given], sort_keys=True)
+        if told not in self._known:
+            values: dict[str, Any] = {
+                **given,
+                "type": kind,
+                "dry_run": True,
+                "allow_requantize": True,
+                "input": "input",
+                "output": "",
+                "imatrix": IMATRIX_FILE if self._task.step.params["imatrix"] else "",
+            }
+            self._known[told] = native.call(
+                self._task, "plan_quantize", values, cwd=self._task.scratch
+            )
+        return self._known[told]
+
+
+def _best(task: Task, quantizer: _Quantizer, wanted: Mapping[str, str]) -> tuple[str, Explanation]:
+    """The type that explains the file with the fewest options."""
+    kinds = list(task.step.params["types"])
+    if len(kinds) > _FULL_SEARCHES:
+        wrong = {kind: _wrong(quantizer.types(kind, Options()), wanted) for kind in kinds}
+        kinds = sorted(kinds, key=wrong.__getitem__)[:_FULL_SEARCHES]
+    found: dict[str, Explanation] = {}
+    for index, kind in enumerate(kinds):
+        found[kind] = explain(wanted, partial(quantizer.types, kind))
+        task.report(Progress(index + 1, len(kinds), "types"))
+    best = min(kinds, key=lambda kind: found[kind].rank)
+    return best, found[best]
+
+
+def _wrong(types: Mapping[str, str], wanted: Mapping[str, str]) -> int:
+    return sum(types[name] != kind for name, kind in wanted.items())
+
+
+def _fixed(task: Task, quantizer: _Quantizer, wanted: Mapping[str, str]) -> list[str]:
+    """Tensors that are quantized in the file though this quantizer leaves them as they are."""
+    plain = task.step.params["plain"]
+    kept = quantizer.types(plain[0], Options())
+    return sorted(name for name, kind in wanted.items() if kept[name] == kind not in plain)
+
+
+def _dimensions(shape: Sequence[int]) -> int:
+    """Dimensions as the quantizer counts them: trailing ones are none."""
+    return max((at + 1 for at, size in enumerate(shape) if size > 1), default=1)
