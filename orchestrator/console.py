@@ -26,6 +26,8 @@ COLOURS = {
     Outcome.SKIPPED: "yellow",
     Outcome.FAILED: "bold red",
 }
+# Told with -v only; why steps were skipped is told once, with what failed.
+QUIET = frozenset({Outcome.HIT, Outcome.SKIPPED})
 TAIL_LINES = 15
 PLAIN_SECONDS = 30.0
 
@@ -67,7 +69,7 @@ class Plain:
 
     def finished(self, result: StepResult) -> None:
         """Say how a step ended."""
-        if result.outcome is not Outcome.HIT or self._verbose:
+        if self._verbose or result.outcome not in QUIET:
             self._say(line(result))
 
     def close(self) -> None:
@@ -116,7 +118,7 @@ class Bars:
         """Take the bar away and leave a line."""
         if result.step.key in self._ids:
             self._bars.remove_task(self._ids.pop(result.step.key))
-        if result.outcome is not Outcome.HIT or self._verbose:
+        if self._verbose or result.outcome not in QUIET:
             self._console.print(
                 line(result), style=COLOURS[result.outcome], markup=False, highlight=False
             )
@@ -204,13 +206,23 @@ def log_tail(path: Path) -> list[str]:
 
 def failures(results: Sequence[StepResult]) -> list[str]:
     """What failed and why, each with the end of its log."""
-    found = []
-    for result in results:
-        if result.outcome is Outcome.FAILED:
-            text = f"{result.step.label} failed: {result.error}"
-            tail = log_tail(result.log) if result.log else []
-            if tail:
-                text += "\n  the end of its log:\n" + "\n".join(f"    {one}" for one in tail)
-                text += f"\n  all of it: {result.log}"
-            found.append(text)
-    return found
+    skipped = [result for result in results if result.outcome is Outcome.SKIPPED]
+    return [
+        _failure(result, sum(f"'{result.step.label}'" in one.error for one in skipped))
+        for result in results
+        if result.outcome is Outcome.FAILED
+    ]
+
+
+def _failure(result: StepResult, waiting: int) -> str:
+    """One failure; ``waiting`` steps were not run because of it."""
+    label = result.step.label
+    text = result.error if result.error.startswith(label) else f"{label} failed: {result.error}"
+    tail = log_tail(result.log) if result.log else []
+    if tail:
+        text = text.replace(f"\n  its output is in {result.log}", "")
+        text += "\n  the end of its log:\n" + "\n".join(f"    {one}" for one in tail)
+        text += f"\n  all of it: {result.log}"
+    if waiting:
+        text += f"\n  {units.plural(waiting, 'step')} that need it: not run"
+    return text

@@ -12,8 +12,11 @@ from pathlib import Path
 from orchestrator.errors import EnvironmentProblem
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-# strerror(3) of these; many C++ programs say no more than "iostream error".
-FULL_WORDS = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+# strerror(3) of these, and numpy's tofile (convert.c), which leaves the reason out; many C++
+# programs say no more than "iostream error".
+FULL_WORDS = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written"
+)
 # Less than this is as good as nothing: no tool of ours writes so little.
 LEAST_BYTES = 1 << 20
 

@@ -32,6 +32,7 @@ def run(session: Session, plans: Sequence[Plan], out: Path, *, strict: bool, say
     Raises:
         EnvironmentProblem: Disk or memory are short, found before any work.
     """
+    session.store.sweep()
     todo = [one for one in plans if not workflow.up_to_date(one, session)]
     refused, sized = _prepare(todo, session, out)
     going = [sized.get(id(one), one) for one in plans if id(one) not in refused]

@@ -246,7 +246,9 @@ class Store:
         Returns:
             The artifacts that were removed. What someone makes or uses stays.
         """
-        self._remove_rubbish()
+        self.sweep()
+        for damaged in (self.root / "quarantine").glob("*"):
+            folders.remove_tree(damaged)
         known = sorted(self.artifacts(), key=lambda each: (each.last_used, each.key))
         total = sum(each.size for each in known)
         now = time.time()
@@ -260,6 +262,15 @@ class Store:
                     removed.append(each)
                     total -= each.size
         return removed
+
+    def sweep(self) -> None:
+        """Remove what killed runs left in staging; nobody's work in progress is touched."""
+        for left in (self.root / "staging").glob("*-*"):
+            key = left.name.partition("-")[0]
+            if KEY.fullmatch(key):
+                with self._locks.if_free(key) as held:
+                    if held:
+                        self._sweep(key)
 
     def log_path(self, key: str) -> Path:
         """Return where a key's log is, or would be."""
@@ -319,16 +330,6 @@ class Store:
     def _sweep(self, key: str) -> None:
         for left in (self.root / "staging").glob(f"{key}-*"):
             folders.remove_tree(left)
-
-    def _remove_rubbish(self) -> None:
-        for left in (self.root / "staging").glob("*-*"):
-            key = left.name.partition("-")[0]
-            if KEY.fullmatch(key):
-                with self._locks.if_free(key) as held:
-                    if held:
-                        self._sweep(key)
-        for damaged in (self.root / "quarantine").glob("*"):
-            folders.remove_tree(damaged)
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
