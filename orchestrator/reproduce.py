@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from orchestrator import again, machine, published, tables
+from orchestrator import again, machine, published, tables, units
 from orchestrator.artifact import Artifact
 from orchestrator.digest import file_sha256
 from orchestrator.errors import OrchestrateError, StepError
@@ -124,12 +124,14 @@ def _twice(plan: Plan, session: Session, place: Path, say: Say) -> tuple[Store, 
         again.elsewhere(plan.steps, targets, store, around, offline=offline, say=say)
         stores.append(store)
     first, second = stores
-    differing = [verdict for step in steps for verdict in _step_verdicts(step, first, second)]
-    whole = Verdict(f"all files of {len(steps)} steps", "a second making", IDENTICAL)
+    differing = [verdict for step in steps for verdict in step_verdicts(step, first, second)]
+    whole = Verdict(
+        f"all files of {units.plural(len(steps), 'step')}", "a second making", IDENTICAL
+    )
     return first, differing or [whole], len(steps)
 
 
-def _step_verdicts(step: Step, first: Store, second: Store) -> Iterator[Verdict]:
+def step_verdicts(step: Step, first: Store, second: Store) -> Iterator[Verdict]:
     """What differs between two makings of one step."""
     one, other = _artifact(first, step), _artifact(second, step)
     mine, theirs = _content(one), _content(other)

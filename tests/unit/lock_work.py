@@ -1,0 +1,88 @@
+"""Recipes to lock: a repository on a local Hub, local folders, and a session without tools."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from textwrap import dedent
+
+from orchestrator import plan_graph, toolchain, workflow
+from orchestrator.console import Plain
+from orchestrator.plan import Plan
+from orchestrator.records import Step
+from orchestrator.runner import Settings
+from orchestrator.store import Store
+from orchestrator.workflow import Session
+from tests.hub import Repo
+
+NAME = "org/model"
+COMMIT, LATER = "1" * 40, "2" * 40
+
+HUB = f"""\
+name: x
+family: llama
+toolchain: llama.cpp
+model: {{hub: {NAME}, revision: main}}
+quantize: [Q4_0, Q8_0]
+"""
+
+LOCAL = """\
+name: x
+family: llama
+toolchain: llama.cpp
+model: {path: model}
+quantize: [Q4_0]
+verify: {perplexity: {corpus: corpus.txt}}
+"""
+
+
+def folder_of_model(place: Path) -> Path:
+    """A model folder whose weights are no weights; nothing here looks into them."""
+    place.mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    (place / "tokenizer.model").write_bytes(b"\x0atokens")
+    (place / "model.safetensors").write_bytes(bytes(4000))
+    return place
+
+
+def repo(place: Path, commit: str = COMMIT) -> Repo:
+    return Repo(place, commit)
+
+
+def recipe_in(place: Path, text: str = LOCAL) -> Path:
+    """A recipe's file, with what LOCAL names beside it."""
+    if not (place / "model").exists():
+        folder_of_model(place / "model")
+        (place / "corpus.txt").write_text("Once upon a time.")
+    path = place / "x.yaml"
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+def session_in(place: Path, *, offline: bool = True) -> Session:
+    store = Store(place / "store", print)
+    settings = Settings(offline=offline)
+    return Session(store, settings, workflow.choices(), Plain(io.StringIO()))
+
+
+def planned(path: Path, session: Session) -> Plan:
+    """The plan of one recipe file."""
+    [made] = workflow.make(workflow.load([path]), session)
+    return made
+
+
+def environment_step() -> Step:
+    """The step that makes llama.cpp's Python environment."""
+    steps = plan_graph.toolchain_steps("llama.cpp", workflow.choices())
+    [found] = [step for step in steps if step.kind == "environment"]
+    assert toolchain.load("llama.cpp").environment is not None
+    return found
+
+
+def install(store: Store, *packages: str) -> None:
+    """Let a store have llama.cpp's environment with these packages."""
+    step = environment_step()
+    with store.lock(step.key), store.stage(step.key) as stage:
+        (stage.workdir / "venv").write_text("a stand-in")
+        store.commit(stage, step, {"packages": list(packages)})
