@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import __version__, cli_common
+from orchestrator import __version__, cli_common, commands_reproduce, commands_trust
 from orchestrator.cli_common import RECIPES, common, planning
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
@@ -274,3 +274,7 @@ def doctor() -> int:
     found = doctor_.examine(cli_common.store().root)
     click.echo(doctor_.text(found))
     return EXIT_OK if doctor_.sound(found) else EXIT_ENVIRONMENT
+
+
+commands_reproduce.register(cli)
+commands_trust.register(cli)
