@@ -118,12 +118,18 @@ def _calls(task: Task) -> list[JSON]:
         places[str(task.step.context["data"])] = "{data}"
     return [
         {
-            "argv": [_without(text, places) for text in call.argv],
+            "argv": [_program(call.argv[0], places), *(_without(t, places) for t in call.argv[1:])],
             "seconds": round(call.seconds, 3),
             "peak_memory": call.peak_memory,
         }
         for call in task.calls
     ]
+
+
+def _program(path: str, places: Mapping[str, str]) -> str:
+    """A program of ours by its place, one of the machine's by its name."""
+    shown = _without(path, places)
+    return shown if shown != path else Path(path).name
 
 
 def _without(text: str, places: Mapping[str, str]) -> str:
