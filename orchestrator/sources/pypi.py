@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.process import check_stopped
 from orchestrator.records import Progress
+
+_ADVICE = "Check the network, or set PIP_INDEX_URL to a mirror."
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage, PyPISimple
@@ -30,12 +33,19 @@ def index_url() -> str:
 
     pip reads its site-wide, user and environment files, the later one wins
     (https://pip.pypa.io/en/stable/topics/configuration/).
+
+    Raises:
+        UsageError: pip's configuration is no configuration.
     """
     configured = os.environ.get("PIP_INDEX_URL", "")
     if configured:
         return configured
     parser = configparser.RawConfigParser()
-    parser.read(_pip_files(), encoding="utf-8")
+    try:
+        parser.read(_pip_files(), encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        why = str(error).replace("\n", " ")
+        raise UsageError(f"pip's configuration cannot be read: {why}") from error
     return parser.get("global", "index-url", fallback="")
 
 
@@ -48,6 +58,9 @@ def effective_index() -> str:
 
 def _pip_files() -> list[Path]:
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    last = os.environ.get("PIP_CONFIG_FILE", "")
+    if last == os.devnull:  # pip's way to read none at all
+        return []
     folders = [
         platformdirs.site_config_path("pip", appauthor=False),
         Path("/etc"),
@@ -55,7 +68,7 @@ def _pip_files() -> list[Path]:
         platformdirs.user_config_path("pip", appauthor=False, roaming=True),
         Path(sys.prefix),
     ]
-    return [folder / name for folder in folders]
+    return [*(folder / name for folder in folders), *([Path(last)] if last else [])]
 
 
 def download(
@@ -85,7 +98,11 @@ def download(
         found = _find(client, package, version, kind, sha256)
         path = dest / Path(found.filename).name
         client.download_package(
-            found, path, timeout=60, progress=lambda size: _Meter(size or 0, report)
+            found,
+            path,
+            timeout=60,
+            verify=bool(found.digests),
+            progress=lambda size: _Meter(size or 0, report),
         )
     _check(path, sha256)
     return path
@@ -95,20 +112,29 @@ def download(
 def _client(package: str, version: str) -> Iterator[PyPISimple]:
     """A client of the index; its errors as sentences."""
     import requests  # noqa: PLC0415 - heavy
-    from pypi_simple import DigestMismatchError, NoSuchProjectError, PyPISimple  # noqa: PLC0415
+    from pypi_simple import PyPISimple  # noqa: PLC0415
+    from pypi_simple import errors as known  # noqa: PLC0415
 
     try:
         with PyPISimple(effective_index()) as client:
             yield client
-    except NoSuchProjectError as error:
+    except known.NoSuchProjectError as error:
         raise StepError(f"the package index has no project {package!r}") from error
-    except DigestMismatchError as error:
+    except known.DigestMismatchError as error:
         raise StepError(f"{package} {version} arrived damaged: {error}", "Run again.") from error
+    except (known.UnsupportedContentTypeError, known.UnsupportedRepoVersionError) as error:
+        raise EnvironmentProblem(
+            f"what answers for {package} {version} is no package index: {error}", _ADVICE
+        ) from error
     except requests.RequestException as error:
         raise EnvironmentProblem(
-            f"the package index cannot be reached for {package} {version} ({type(error).__name__})",
-            "Check the network, or set PIP_INDEX_URL to a mirror.",
+            f"the package index cannot be reached for {package} {version} ({_why(error)})", _ADVICE
         ) from error
+
+
+def _why(error: Exception) -> str:
+    answer = getattr(error, "response", None)
+    return type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
 
 
 def address(package: str, version: str, kind: str, sha256: str) -> str:
@@ -146,7 +172,7 @@ def released(versions: Mapping[str, str]) -> dict[str, tuple[Released, ...]]:
     except requests.RequestException as error:
         raise EnvironmentProblem(
             f"the package index cannot be reached ({type(error).__name__})",
-            "Check the network, or set PIP_INDEX_URL to a mirror.",
+            _ADVICE,
         ) from error
 
 
@@ -167,7 +193,8 @@ def _find(
 ) -> DistributionPackage:
     page = client.get_project_page(package, timeout=60)
     files = [p for p in page.packages if p.version == version and p.package_type == kind]
-    matching = [p for p in files if p.digests.get("sha256") == sha256] if sha256 else files
+    # An index that states no digest is believed until the file is here and is hashed.
+    matching = [p for p in files if p.digests.get("sha256", sha256) == sha256] if sha256 else files
     if not files:
         raise StepError(f"the package index has no {kind} of {package} {version}")
     if not matching:
@@ -199,6 +226,7 @@ class _Meter:
         return None
 
     def update(self, increment: int) -> None:
-        """Count bytes."""
+        """Count bytes; Ctrl-C ends the download here."""
+        check_stopped()
         self._done += increment
         self._report(Progress(self._done, self._total, "B"))
