@@ -80,8 +80,20 @@ def main() -> None:
     is_flag=True,
     help="Report limits, checksums and smoke texts without failing: for stand-in models.",
 )
+@click.option(
+    "--sign-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="ORCHESTRATE_SIGN_KEY",
+    help="Private key (PEM) to sign the files' provenance with; also ORCHESTRATE_SIGN_KEY.",
+)
 @planning
-def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) -> int:
+def run(
+    session: Session,
+    plans: Any,
+    options: dict[str, Any],
+    no_limits: bool,
+    sign_key: Path | None,
+) -> int:
     """Make, check and explain the files of recipes.
 
     Steps that are done are not repeated; what failed or was interrupted goes on.
@@ -92,7 +104,8 @@ def run(session: Session, plans: Any, options: dict[str, Any], no_limits: bool) 
     """
     from orchestrator import finish
 
-    return finish.run(session, plans, options["out"], strict=not no_limits, say=click.echo)
+    strict, out = not no_limits, options["out"]
+    return finish.run(session, plans, out, strict=strict, say=click.echo, sign_key=sign_key)
 
 
 @cli.command()

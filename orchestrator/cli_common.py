@@ -25,7 +25,7 @@ RECIPES = click.argument(
 
 
 # Options of single commands; all others are those of a session.
-_OWN = ("no_limits", "as_json", "rebuild_tools", "twice")
+_OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key")
 
 _OPTIONS = [
     click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
 REPORT_MD = "report.md"
 _RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD})
+# What may stand beside a file: nothing, its provenance, the same signed.
+SUFFIXES = ("", ".provenance.json", ".provenance.dsse.json")
 _RECORD = "dist"  # where report.json lists the files that are ours
 
 
@@ -46,6 +49,8 @@ def publish_files(
     report: Mapping[str, JSON],
     markdown: str,
     keep: Collection[str] = (),
+    *,
+    texts: Mapping[str, str] | None = None,
 ) -> Published:
     """Bring ``dest`` up to date; what is up to date is not touched.
 
@@ -56,6 +61,7 @@ def publish_files(
         markdown: Becomes ``report.md``.
         keep: Names of files from an earlier run to leave there, such as those that a run
             with ``--only`` does not make.
+        texts: Small files to write beside them, by file name.
 
     Every file is replaced whole, so that a kill leaves the old one or the new one. Only
     files that an earlier run put there are removed, and not if they were changed since.
@@ -67,16 +73,21 @@ def publish_files(
         UsageError: A name is no plain file name.
         EnvironmentProblem: The folder cannot be written, or the disk is full.
     """
-    _check_names(files)
+    texts = texts or {}
+    _check_names([*files, *texts])
     done = Published()
     with _writable(dest):
         dest.mkdir(parents=True, exist_ok=True)
         earlier = _earlier(dest, done)
         for name, wanted in sorted(files.items()):
             done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done)
-        _remove(dest, {n: e for n, e in earlier.items() if n not in {*files, *keep}}, done)
+        for name, text in sorted(texts.items()):
+            _write(dest / name, text)
+        stale = {n: e for n, e in earlier.items() if n not in {*files, *texts, *keep}}
+        _remove(dest, stale, done)
         kept = {name: entry for name, entry in earlier.items() if name in keep}
         record = kept | {name: _entry(wanted) for name, wanted in files.items()}
+        record |= {name: _text_entry(text) for name, text in texts.items()}
         _write(dest / SUMS, _sums(record))
         _write(dest / REPORT_MD, markdown)
         _write(dest / REPORT_JSON, _json({**report, _RECORD: dict(sorted(record.items()))}))
@@ -97,7 +108,7 @@ def earlier_report(dest: Path) -> Mapping[str, JSON]:
     return found if isinstance(found, dict) else {}
 
 
-def _check_names(files: Mapping[str, Wanted]) -> None:
+def _check_names(files: Iterable[str]) -> None:
     for name in files:
         if not _is_plain(name):
             raise UsageError(f"{name!r} cannot be the name of a file in dist")
@@ -137,6 +148,11 @@ def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
 
 def _entry(wanted: Wanted) -> dict[str, JSON]:
     return {"size": wanted.path.stat().st_size, "sha256": wanted.sha256}
+
+
+def _text_entry(text: str) -> dict[str, JSON]:
+    data = text.encode("utf-8")
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _publish(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestrator import console, display, dist, plan, workflow
+from orchestrator import attesting, console, display, dist, plan, workflow
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FAILED,
@@ -21,17 +21,29 @@ from orchestrator.workflow import Outlook, Session
 Say = Callable[[str], None]
 
 
-def run(session: Session, plans: Sequence[Plan], out: Path, *, strict: bool, say: Say) -> int:
+def run(
+    session: Session,
+    plans: Sequence[Plan],
+    out: Path,
+    *,
+    strict: bool,
+    say: Say,
+    sign_key: Path | None = None,
+) -> int:
     """Bring the plans' files up to date, judge them and put them into ``out``.
 
-    One plan that cannot be made does not stop the others.
+    One plan that cannot be made does not stop the others. With a private key their
+    provenance is signed.
 
     Returns:
         The exit code.
 
     Raises:
         EnvironmentProblem: Disk or memory are short, found before any work.
+        UsageError: The key cannot sign, found before any work.
     """
+    if sign_key is not None:
+        attesting.check_key(sign_key)
     session.store.sweep()
     todo = [one for one in plans if not workflow.up_to_date(one, session)]
     refused, sized = _prepare(todo, session, out)
@@ -39,7 +51,7 @@ def run(session: Session, plans: Sequence[Plan], out: Path, *, strict: bool, say
     done = workflow.execute(going, session)
     code = max([exit_code(done), *(error.exit_code for error in refused.values())])
     for one in going:
-        code = max(code, _report(one, session, out, strict, say))
+        code = max(code, _report(one, session, out, strict, say, sign_key=sign_key))
     workflow.tidy(going, session)
     for text in [*console.failures(done), *map(str, refused.values())]:
         say(f"error: {text}")
@@ -81,13 +93,16 @@ def foretell(
     return good, [*refused, *(error for error in objections if error is not None)]
 
 
-def _report(one: Plan, session: Session, out: Path, strict: bool, say: Say) -> int:
+def _report(
+    one: Plan, session: Session, out: Path, strict: bool, say: Say, *, sign_key: Path | None
+) -> int:
     """Judge what is there, write ``out``, print the table; the exit code of the checks."""
     folder = out / one.recipe.name
     result = collect(one, session.store, strict=strict, earlier=dist.earlier_report(folder))
     if not result.report.rows:
         return EXIT_OK
-    published = write(result, folder)
+    texts = attesting.documents(result, session.store.root, sign_key)
+    published = write(result, folder, texts)
     say(display.summary(result, folder, published.notes))
     return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK
 

@@ -196,11 +196,17 @@ def _notes(plan: Plan, strict: bool) -> list[str]:
     return moved if strict else [*moved, standin.NOTE]
 
 
-def write(result: Result, folder: Path) -> dist.Published:
-    """Bring the folder of one recipe up to date; files of other types stay."""
+def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) -> dist.Published:
+    """Bring the folder of one recipe up to date; files of other types stay.
+
+    ``texts`` are small files by name to put beside the others, such as provenance.
+    """
     described = report.as_json(result.report)
     plan = result.plan
     keep = [
-        f"{plan.recipe.name}-{quant.name}{plan.chain.extension}" for quant in plan.recipe.quantize
+        f"{plan.recipe.name}-{quant.name}{plan.chain.extension}{suffix}"
+        for quant in plan.recipe.quantize
+        for suffix in dist.SUFFIXES
     ]
-    return dist.publish_files(folder, result.files, described, report.markdown(result.report), keep)
+    markdown = report.markdown(result.report)
+    return dist.publish_files(folder, result.files, described, markdown, keep, texts=texts)

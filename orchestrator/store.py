@@ -23,6 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from orchestrator import artifact as folders
+from orchestrator import ledger
 from orchestrator.artifact import Artifact, Damaged, Stage
 from orchestrator.disk import translated
 from orchestrator.errors import EnvironmentProblem, UsageError
@@ -317,6 +318,7 @@ class Store:
 
     def _discard(self, key: str) -> int:
         folder = self._folder(key)
+        ledger.note(self.root, key, folder)
         rubbish = self.root / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
         rubbish.parent.mkdir(parents=True, exist_ok=True)
         try:
