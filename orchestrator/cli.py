@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import __version__, cli_common, commands_reproduce, commands_trust
+from orchestrator import (
+    __version__,
+    cli_common,
+    commands_diff,
+    commands_reproduce,
+    commands_trust,
+)
 from orchestrator.cli_common import RECIPES, common, planning
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
@@ -289,5 +295,6 @@ def doctor() -> int:
     return EXIT_OK if doctor_.sound(found) else EXIT_ENVIRONMENT
 
 
+commands_diff.register(cli)
 commands_reproduce.register(cli)
 commands_trust.register(cli)

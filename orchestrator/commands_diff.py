@@ -1,0 +1,90 @@
+"""The command that compares two files: diff."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.errors import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from orchestrator.comparing.compare import Report
+    from orchestrator.comparing.opened import Family
+    from orchestrator.records import Progress
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands of this module."""
+    cli.add_command(diff)
+
+
+@click.command()
+@click.argument("a", type=_FILE)
+@click.argument("b", type=_FILE)
+@click.option(
+    "--accept",
+    type=click.Choice(["identical", "same-tensors", "near", "different"]),
+    default="identical",
+    show_default=True,
+    help="The weakest verdict that gives exit code 0.",
+)
+@click.option("--no-values", is_flag=True, help="Compare bytes only; dequantize nothing.")
+@click.option(
+    "--family",
+    type=click.Choice(["auto", "llama", "bloom"]),
+    default="auto",
+    help="Whose GGML files they are; found out by itself.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_json: bool) -> int:
+    """Say how near two GGUF or GGML files are.
+
+    The verdict is identical, same tensors (only the header differs), near (same types and
+    shapes, under 1 % of the bytes differ) or different. A split GGUF file is named by any
+    of its parts.
+
+    \b
+    Example:
+      orchestrate diff mine-Q4_K_M.gguf published-Q4_K_M.gguf --accept same-tensors
+
+    \b
+    Exit codes: 0 identical, or what --accept says; 1 not so; 2 a file is damaged or of
+    another format.
+    """
+    from orchestrator.comparing import Verdict, compare
+    from orchestrator.comparing.text import text
+    from orchestrator.errors import UsageError
+    from orchestrator.formats.errors import FormatError
+
+    try:
+        with _progress() as report:
+            found = compare(a, b, values=not no_values, family=family, report=report)
+    except FormatError as error:
+        raise UsageError(error.message, error.hint) from error
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else text(found))
+    accepted = found.verdict.meets(Verdict(accept.replace("-", " ")))
+    return EXIT_OK if accepted else EXIT_FAILED
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Report]:
+    """A bar on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _progress: None
+        return
+    with click.progressbar(length=100, label="Comparing", file=sys.stderr) as bar:
+
+        def report(progress: Progress) -> None:
+            percent = int(100 * progress.done / max(progress.total, 1))
+            if percent > bar.pos:
+                bar.update(percent - bar.pos)
+
+        yield report

@@ -1,0 +1,109 @@
+"""GGML files of 2023: their numbers and vocabulary as keys, their own block layouts."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from orchestrator.comparing import Verdict, compare
+from orchestrator.formats.errors import FormatError
+from tests.unit.comparing.files import flip, tensor, write_ggml
+
+WO = "layers.0.attention.wo.weight"
+
+
+@pytest.mark.parametrize(
+    ("family", "magic", "version", "kind"),
+    [
+        ("llama", "ggml", 0, "Q4_0"),
+        ("llama", "ggjt", 1, "Q4_1"),
+        ("llama", "ggjt", 2, "Q5_0"),
+        ("llama", "ggjt", 3, "Q4_0"),
+        ("bloom", "ggml", 0, "Q4_1"),
+    ],
+)
+def test_a_flipped_byte_is_found_in_every_format(
+    tmp_path: Path, family: str, magic: str, version: int, kind: str
+) -> None:
+    a = write_ggml(tmp_path / "a.bin", family, {WO: kind}, magic=magic, version=version)
+    one = tensor(a, WO)
+    b = flip(a, one.offset + one.nbytes - 1, tmp_path / "b.bin")
+
+    same, found = compare(a, a), compare(a, b)
+
+    assert same.verdict is Verdict.IDENTICAL
+    (changed,) = (other for other in found.tensors if other.state != "identical")
+    assert (changed.name, changed.differing_blocks, changed.blocks) == (WO, 1, 4)
+    assert changed.values is not None
+    assert changed.values.largest > 0
+
+
+def test_numbers_and_vocabulary_are_keys(tmp_path: Path) -> None:
+    a = write_ggml(tmp_path / "a.bin", "llama", {})
+    b = write_ggml(tmp_path / "b.bin", "llama", {}, tokens=(b"<unk>", b"", b"b"))
+    c = write_ggml(tmp_path / "c.bin", "llama", {}, hparams={"ftype": 2})
+
+    vocabulary, number = compare(a, b), compare(a, c)
+
+    assert [one.key for one in vocabulary.keys] == ["(vocabulary)"]
+    assert [one.key for one in number.keys] == ["ftype"]
+    assert vocabulary.verdict is number.verdict is Verdict.SAME_TENSORS
+
+
+def test_a_score_belongs_to_the_vocabulary(tmp_path: Path) -> None:
+    a = write_ggml(tmp_path / "a.bin", "llama", {})
+    score = struct.pack("<f", -1.5)  # after every token; take the last one
+    b = flip(a, a.read_bytes().rindex(score), tmp_path / "b.bin")
+
+    assert [one.key for one in compare(a, b).keys] == ["(vocabulary)"]
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+def test_only_a_number_differs(tmp_path: Path, family: str) -> None:
+    a = write_ggml(tmp_path / "a.bin", family, {WO: "F16"}, magic="ggml")
+    b = write_ggml(tmp_path / "b.bin", family, {WO: "F16"}, magic="ggml", hparams={"n_mult": 32})
+
+    found = compare(a, b)
+
+    assert [one.key for one in found.keys] == ["n_mult"]
+    assert found.verdict is Verdict.SAME_TENSORS
+
+
+def test_tensors_are_the_same_in_another_container(tmp_path: Path) -> None:
+    a = write_ggml(tmp_path / "a.bin", "llama", {WO: "F16"}, magic="ggml")
+    b = write_ggml(tmp_path / "b.bin", "llama", {WO: "F16"}, magic="ggjt", version=3)
+
+    found = compare(a, b)
+
+    assert [one.key for one in found.keys] == ["(magic)", "(version)", "(vocabulary)"]
+    assert found.verdict is Verdict.SAME_TENSORS
+
+
+def test_the_same_type_with_another_layout_is_another_type(tmp_path: Path) -> None:
+    a = write_ggml(tmp_path / "a.bin", "llama", {WO: "Q4_0"}, version=1)
+    b = write_ggml(tmp_path / "b.bin", "llama", {WO: "Q4_0"}, version=2)
+
+    found = compare(a, b)
+
+    (changed,) = (one for one in found.tensors if one.state != "identical")
+    assert changed.types == ("Q4_0 (ggjt-v1)", "Q4_0 (ggjt-v2)")
+    assert found.verdict is Verdict.DIFFERENT
+
+
+def test_the_family_is_found_out_or_told(tmp_path: Path) -> None:
+    bloom = write_ggml(tmp_path / "a.bin", "bloom", {}, magic="ggml")
+
+    assert compare(bloom, bloom).a.format == "ggml"
+    assert compare(bloom, bloom, family="bloom").verdict is Verdict.IDENTICAL
+    with pytest.raises(FormatError):
+        compare(bloom, bloom, family="llama")
+
+
+def test_a_damaged_file_is_refused_with_llamas_reason(tmp_path: Path) -> None:
+    path = write_ggml(tmp_path / "a.bin", "llama", {})
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(FormatError, match=r"a\.bin: at byte"):
+        compare(path, path)
