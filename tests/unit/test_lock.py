@@ -63,6 +63,13 @@ def refusal(path: Path, place: Path) -> str:
     return caught.value.message
 
 
+def called(*argv: str) -> int:
+    """The exit code of a command, as the console script would give it."""
+    done = CliRunner().invoke(cli, argv, standalone_mode=False)
+    assert done.exception is None, done.output
+    return int(done.return_value)
+
+
 def test_the_lock_is_beside_its_recipe() -> None:
     assert lock.path_of(Path("recipes/llama-7b.yaml")) == Path("recipes/llama-7b.lock.yaml")
     assert lock.path_of(Path("v1.2.yml")) == Path("v1.2.lock.yaml")
@@ -227,8 +234,7 @@ def test_a_lock_is_required_by_locked(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError)
     assert "has no lock (x.lock.yaml)" in str(done.exception)
     locked(path, tmp_path)
-    done = CliRunner().invoke(cli, ["plan", "--locked", "--offline", str(path)])
-    assert done.exit_code == 0, done.output
+    assert called("plan", "--locked", "--offline", str(path)) == 0
 
 
 def test_update_lock_pins_what_is_there_now(tmp_path: Path) -> None:
@@ -237,8 +243,7 @@ def test_update_lock_pins_what_is_there_now(tmp_path: Path) -> None:
     (tmp_path / "corpus.txt").write_text("Another text.")
     refused = CliRunner().invoke(cli, ["plan", "--offline", str(path)], standalone_mode=False)
     assert isinstance(refused.exception, UsageError)
-    argv = ["plan", "--offline", "--update-lock", "--no-verify", str(path)]
-    assert CliRunner().invoke(cli, argv).exit_code == 0
+    assert called("plan", "--offline", "--update-lock", "--no-verify", str(path)) == 0
     found = lock.read(lock.path_of(path))
     assert found is not None
     pinned = found.sources["perplexity"].files["corpus.txt"]
@@ -380,8 +385,7 @@ def test_no_lock_is_none(tmp_path: Path) -> None:
 def test_patterns_of_files_may_name_locks_too(tmp_path: Path) -> None:
     path = recipe_in(tmp_path)
     locked(path, tmp_path)
-    done = CliRunner().invoke(cli, ["check", str(path), str(lock.path_of(path))])
-    assert done.exit_code == 0, done.output
+    assert called("check", str(path), str(lock.path_of(path))) == 0
     with pytest.raises(UsageError, match="is a lock"):
         locking.without_locks([lock.path_of(path)])
 
