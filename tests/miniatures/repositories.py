@@ -21,6 +21,7 @@ DECOY = b"weights in a format that nobody asked for\n" * 4096
 TEXT_BYTES = 9000  # some 2,500 tokens: four pieces of 512
 
 Job = dict[str, Any]
+Change = tuple[str, Sequence[object]]
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Layout:
         stem: str,
         suffix: str,
         shards: int = 1,
-        change: Sequence[tuple[str, list[int]]] = (),
+        change: Sequence[Change] = (),
     ) -> None:
         """Have torch write these files' tensors."""
         read = [str(file) for file in files]
@@ -73,7 +74,7 @@ def _llama_files(layout: Layout, source: Path) -> None:
     layout.copy(source, "tokenizer_config.json")
 
 
-def _deepened(layout: Layout, layers: int) -> list[tuple[str, list[int]]]:
+def _deepened(layout: Layout, layers: int) -> list[Change]:
     if not layers:
         return []
     layout.merge_json("config.json", num_hidden_layers=layers)
@@ -87,7 +88,7 @@ def llama(layout: Layout, layers: int = 0) -> None:
     change = _deepened(layout, layers)
     layout.weights([MODELS / "llama" / "model.safetensors"], "model", ".safetensors", 2, change)
     _bin_index(layout, 2)
-    layout.decoys("LICENSE.pdf")
+    layout.decoys("model.onnx")
 
 
 def chimera_delta(layout: Layout, layers: int = 0) -> None:
@@ -143,9 +144,11 @@ def chatglm3(layout: Layout) -> None:
     """THUDM/chatglm3-6b: its tokenizer is code of the repository."""
     layout.copy(CHATGLM3, "config.json", "tokenizer_config.json")
     layout.copy(CHATGLM3, "tokenization_chatglm.py", "configuration_chatglm.py")
-    layout.copy(MODELS / "llama", "tokenizer.model")
+    words = MODELS / "chatglm" / "tokenizer.json"
+    vocabulary = [words, MODELS / "llama" / "tokenizer.model", layout.folder / "tokenizer.model"]
     weights = [MODELS / "chatglm" / "model.safetensors"]
-    layout.weights(weights, "model", ".safetensors", 3, [("chatglm", [])])
+    change: Change = ("chatglm", [str(path) for path in vocabulary])
+    layout.weights(weights, "model", ".safetensors", 3, [change])
     _bin_index(layout, 3)
 
 
@@ -181,7 +184,7 @@ def meta_files(layout: Layout, layers: int = 0) -> None:
     text = json.dumps({**params, "norm_eps": 1e-06, "vocab_size": -1})
     (layout.folder / "params.json").write_text(text)
     layout.copy(MODELS / "llama", "tokenizer.model")
-    change: list[tuple[str, list[int]]] = [("deepen", [layers])] if layers else []
+    change: list[Change] = [("deepen", [layers])] if layers else []
     weights = [MODELS / "llama" / "model.safetensors"]
     layout.weights(weights, "consolidated.00", ".pth", change=[*change, ("meta", [4])])
 

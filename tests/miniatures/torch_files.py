@@ -16,6 +16,12 @@ from typing import Any
 
 import torch  # type: ignore[import-not-found,unused-ignore]
 from safetensors.torch import load_file, save_file  # type: ignore[import-not-found,unused-ignore]
+from sentencepiece import (  # type: ignore[import-not-found,unused-ignore]
+    sentencepiece_model_pb2,
+)
+from transformers.convert_slow_tokenizer import (  # type: ignore[import-not-found,unused-ignore]
+    bytes_to_unicode,
+)
 
 Weights = dict[str, Any]
 _META = {
@@ -69,14 +75,18 @@ def meta(weights: Weights, heads: int) -> Weights:
     return found
 
 
-def chatglm(weights: Weights) -> Weights:
-    """GLM-4's tensors under the names that ChatGLM3's own code gave them."""
+def chatglm(weights: Weights, source: str, template: str, target: str) -> Weights:
+    """GLM-4's tensors under ChatGLM3's names, its vocabulary as a SentencePiece model.
+
+    The same tokens in another order: so the model tells the stories that it told before.
+    """
+    rows = sentencepieces(Path(source), Path(template), Path(target))
     found = {"transformer.rotary_pos_emb.inv_freq": torch.ones(16, dtype=torch.float16)}
     for name, tensor in weights.items():
         if name == "model.embed_tokens.weight":
-            found["transformer.embedding.word_embeddings.weight"] = padded(tensor)
+            found["transformer.embedding.word_embeddings.weight"] = reordered(tensor, rows)
         elif name == "lm_head.weight":
-            found["transformer.output_layer.weight"] = padded(tensor)
+            found["transformer.output_layer.weight"] = reordered(tensor, rows)
         elif name == "model.norm.weight":
             found["transformer.encoder.final_layernorm.weight"] = tensor
         elif "q_proj" in name:
@@ -89,14 +99,41 @@ def chatglm(weights: Weights) -> Weights:
     return found
 
 
+def sentencepieces(source: Path, template: Path, target: Path) -> list[int]:
+    """Write a tokenizer.json's tokens as a SentencePiece model; their old ids in new order."""
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(template.read_bytes())
+    kinds = model.SentencePiece
+    plain = {spelled: bytes([byte]) for byte, spelled in bytes_to_unicode().items()}
+    tokens = json.loads(source.read_text())
+    words = tokens["model"]["vocab"]
+    end = next(one["id"] for one in tokens["added_tokens"] if one["content"] == "<|endoftext|>")
+    pieces = [("<unk>", kinds.UNKNOWN, end), ("<s>", kinds.CONTROL, end)]
+    pieces.append(("</s>", kinds.CONTROL, end))
+    single = {plain[word][0]: number for word, number in words.items() if len(word) == 1}
+    pieces += [(f"<0x{byte:02X}>", kinds.BYTE, single[byte]) for byte in range(256)]
+    pieces.append(("\u2581", kinds.NORMAL, single[32]))
+    for word, number in sorted(words.items(), key=lambda item: item[1]):
+        if len(word) > 1:
+            text = b"".join(plain[one] for one in word).decode()
+            pieces.append((text.replace(" ", "\u2581"), kinds.NORMAL, number))
+    del model.pieces[:]
+    for rank, (text, kind, _) in enumerate(pieces):
+        model.pieces.add(piece=text, score=-float(rank), type=kind)
+    model.trainer_spec.vocab_size = len(pieces)
+    target.write_bytes(model.SerializeToString())
+    return [number for _, _, number in pieces]
+
+
+def reordered(tensor: Any, rows: list[int]) -> Any:
+    """These rows, and zeros up to a multiple of 64 that leaves room for special tokens."""
+    extra = torch.zeros(_GLM_ROWS - len(rows), tensor.shape[1], dtype=tensor.dtype)
+    return torch.cat([tensor[rows], extra])
+
+
 def chatglm_name(name: str, part: str, new: str) -> str:
     inner = name.removeprefix("model.").replace("self_attn", "self_attention")
     return f"transformer.encoder.{inner.replace(part, new)}"
-
-
-def padded(tensor: Any) -> Any:
-    extra = torch.zeros(_GLM_ROWS - tensor.shape[0], tensor.shape[1], dtype=tensor.dtype)
-    return torch.cat([tensor, extra])
 
 
 def bare(weights: Weights) -> Weights:
