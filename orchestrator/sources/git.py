@@ -37,7 +37,9 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
         try:
             return _from_url(source["git"], commit, dest, task)
         except OrchestrateError as error:
+            process.check_stopped()
             problems.append(f"{source['git']}: {_reason(error)}")
+            shutil.rmtree(dest, ignore_errors=True)
     for mirror in source.get("mirrors", ()):
         if task.offline:
             break
