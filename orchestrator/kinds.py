@@ -37,7 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "outline": Kind("outline"),
     "peek": Kind("peek"),
     "header": Kind("header"),
-    "forecast": Kind("forecast"),
+    "forecast": Kind("forecast", version=2),
     "explain": Kind("explain"),
     "fetch": Kind("fetch"),
     "merge": Kind("merge"),

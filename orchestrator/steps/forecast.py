@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestrator.quantizing import IMATRIX_FILE, override_values
 from orchestrator.records import JSON, Progress, Task
 
 FORECAST = "forecast.json"
+_LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -72,6 +74,7 @@ def _dry_run(
         "input": source.name,
         "output": "",
         "override_kv": spec.get("override_kv", {}),
+        "imatrix": _stand_in_matrix(task.scratch).name if spec["imatrix"] else "",
     }
     done = native.call(
         task, "plan_quantize", values, cwd=task.scratch, what=f"foretell {spec['name']}"
@@ -89,6 +92,18 @@ def _dry_run(
     }
 
 
+def _stand_in_matrix(folder: Path) -> Path:
+    """An importance matrix of one number: that there is one decides about types, not what it says.
+
+    It has the simplest layout that llama-quantize reads (common/imatrix-loader.cpp): the count
+    of entries, then a name, how often it was seen, and its numbers.
+    """
+    name = b"blk.0.attn_q.weight"
+    path = folder / "stand-in.imatrix"
+    path.write_bytes(struct.pack(f"<ii{len(name)}siif", 1, len(name), name, 1, 1, 1.0))
+    return path
+
+
 def _requantize(task: Task) -> dict[str, bool]:
     return {"allow_requantize": True} if task.step.context["requantize"] else {}
 
@@ -99,7 +114,7 @@ def _extra(spec: Mapping[str, JSON]) -> dict[str, Any]:
     if spec["imatrix"]:
         extra |= {
             "quantize.imatrix.file": IMATRIX_FILE,
-            "quantize.imatrix.dataset": spec.get("dataset", ""),
+            "quantize.imatrix.dataset": spec.get("dataset", "")[:_LONGEST_TEXT],
             "quantize.imatrix.entries_count": 0,
             "quantize.imatrix.chunks_count": 0,
         }
@@ -113,7 +128,7 @@ def _described(
     data = sum(tensor_bytes(types[one.name], one.shape) for one in whole.tensors)
     return {
         "size": gguf.predicted_size(whole, types, extra_kv=_extra(spec)),
-        "bits_per_weight": round(8 * data / whole.n_elements, 4),
+        "bits_per_weight": 8 * data / whole.n_elements,
         "census": dict(sorted(Counter(types.values()).items())),
         "fallbacks": dry["fallbacks"],
         "needs_imatrix": dry["needs_imatrix"],
@@ -127,7 +142,7 @@ def _full(whole: gguf.GGUF, types: Mapping[str, str]) -> dict[str, JSON]:
     tokens = whole.metadata.get("tokenizer.ggml.tokens")
     return {
         "size": gguf.predicted_size(whole, types) if types else whole.file_size,
-        "bits_per_weight": round(8 * sum(sizes.values()) / whole.n_elements, 4),
+        "bits_per_weight": 8 * sum(sizes.values()) / whole.n_elements,
         "parameters": whole.n_elements,
         "largest_tensor": max(one.n_elements for one in whole.tensors),
         "vocabulary": tokens.count if isinstance(tokens, gguf.ArrayInfo) else 0,

@@ -22,7 +22,7 @@ from tests.unit.chain_work import (
 
 BUILD_KEY = "7f5c8c238970c90064cbc75afd2dc392e668fd181805a56d4278765ebc339534"
 FETCH_KEY = "2f364405237664a014f7881242ea1d68e24bc7a8ca8bc5a899f08a9cc878cdfc"
-ALL_KEYS = "764831ea84db6255b510a0d00d7abe4133d72d84037443567f1589cc6cd5e4d2"
+ALL_KEYS = "ec639fd40cc1667602ff933ab59bd947a6849075c984c12e22dde9d316ec6e48"
 
 
 def differing(one: Plan, other: Plan) -> set[str]:
