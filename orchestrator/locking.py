@@ -12,7 +12,7 @@ from orchestrator import lock as locks
 from orchestrator.errors import UsageError
 from orchestrator.lock import BuildOf, File, Input, Lock, Named, Package, Python, Tools
 from orchestrator.locked_packages import digests, pinned, public
-from orchestrator.planned import Plan, Sources
+from orchestrator.planned import Choices, Plan, Sources
 from orchestrator.recipe_models import Recipe
 from orchestrator.records import JSON, Step
 from orchestrator.sourcing import Resolved
@@ -36,8 +36,11 @@ def without_locks(paths: Sequence[Path]) -> list[Path]:
     return recipes
 
 
-def held(recipe: Recipe, chain: ToolChain, mode: Mode) -> Lock | None:
+def held(recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode) -> Lock | None:
     """The recipe's lock, if there is one and the recipe is still what it pins.
+
+    Another build profile than the locked one is one run's own choice, unless ``mode``
+    requires the lock.
 
     Raises:
         UsageError: The recipe or its tool chain moved, or ``mode`` requires a lock and
@@ -53,8 +56,20 @@ def held(recipe: Recipe, chain: ToolChain, mode: Mode) -> Lock | None:
             f"Make one with 'orchestrate lock {recipe.file}', or run without --locked.",
         )
     if lock is not None:
-        _refuse(recipe, list(lock.moved(recipe, chain)))
+        chosen = _chosen(lock, choices) if mode == "require" else ()
+        _refuse(recipe, [*lock.moved(recipe, chain), *chosen])
     return lock
+
+
+def _chosen(lock: Lock, choices: Choices) -> Iterator[str]:
+    """What the command line chose against the lock."""
+    build = lock.build
+    for what, wanted, locked in (
+        ("build profile", choices.profile, build.profile),
+        ("back end", choices.backend, build.backend),
+    ):
+        if wanted not in ("", locked):
+            yield f"the {what} is {wanted}, not {locked}"
 
 
 def hold(lock: Lock, plan: Plan, store: Store) -> Plan:

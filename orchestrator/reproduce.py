@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from orchestrator import again, machine, published, tables, units
+from orchestrator import again, machine, published, tables, units, workflow
 from orchestrator.artifact import Artifact
 from orchestrator.digest import file_sha256
 from orchestrator.errors import OrchestrateError, StepError
@@ -76,6 +76,7 @@ def reproduce(
     _have_tools(tools, session)
     keys = [step.key for step in tools]
     with session.store.hold(keys), again.workshop(session.store) as place:
+        plan = _with_room(plan, replace(session, store=Store(place, say_nothing)), session, out)
         verdicts: list[Verdict] = []
         steps = 0
         if twice:
@@ -97,6 +98,22 @@ def reproduce(
 def _have_tools(tools: Sequence[Step], session: Session) -> None:
     """Tools that are lent must be there; they stay for later runs."""
     again.here(tools, [step.key for step in tools], session.runner)
+
+
+def _with_room(plan: Plan, alone: Session, session: Session, out: Path) -> Plan:
+    """The plan with its sizes, once there is room to make all of it anew.
+
+    Raises:
+        EnvironmentProblem: Disk or memory are short.
+        StepError: The model cannot be made.
+    """
+    if not plan.forecast:
+        return plan
+    [outlook] = workflow.outlooks([plan], session, build=True)
+    if isinstance(outlook, OrchestrateError):
+        raise outlook
+    workflow.check_room([outlook], alone, out)
+    return outlook.plan
 
 
 def _once(plan: Plan, session: Session, place: Path, rebuild_tools: bool) -> Store:

@@ -125,7 +125,7 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
 
 def _made(recipe: Recipe, session: Session) -> Plan:
     chain = toolchain.load(recipe.toolchain.name)
-    lock = locking.held(recipe, chain, session.locks)
+    lock = locking.held(recipe, chain, session.choices, session.locks)
     sources = resolve(recipe, chain, session, lock)
     one = plan.make(recipe, chain, sources, session.choices)
     return locking.hold(lock, one, session.store) if lock else one

@@ -237,6 +237,16 @@ def test_a_lock_is_required_by_locked(tmp_path: Path) -> None:
     assert called("plan", "--locked", "--offline", str(path)) == 0
 
 
+def test_a_build_profile_of_ones_own_is_refused_by_locked_alone(tmp_path: Path) -> None:
+    path = recipe_in(tmp_path)
+    locked(path, tmp_path)
+    argv = ["plan", "--offline", "--profile", "native", str(path)]
+    assert called(*argv) == 0
+    done = CliRunner().invoke(cli, [*argv, "--locked"], standalone_mode=False)
+    assert isinstance(done.exception, UsageError)
+    assert "the build profile is native, not portable" in str(done.exception)
+
+
 def test_update_lock_pins_what_is_there_now(tmp_path: Path) -> None:
     path = recipe_in(tmp_path)
     locked(path, tmp_path)
