@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from orchestrator.errors import UsageError
 from orchestrator.lock import Lock
@@ -68,6 +69,11 @@ class Resolver:
         from orchestrator.sources import hub  # noqa: PLC0415 - its library is heavy
 
         assert source.hub is not None
+        if (source.sha256 or source.member) and not source.file:
+            raise UsageError(
+                f"{source.hub}: 'sha256' and 'member' are about one file, and none is named",
+                "Add 'file', or state checksums by path in 'files'.",
+            )
         revision = source.revision or "main"
         kind = source.repo_type
         locked = self.lock.commit_of(kind, source.hub, revision) if self.lock else ""
@@ -96,11 +102,11 @@ class Resolver:
 
     def _url(self, source: Source) -> Resolved:
         assert source.url is not None
-        name = source.url.rstrip("/").rpartition("/")[2] or "file"
+        name = urlsplit(source.url).path.rstrip("/").rpartition("/")[2]
         identity = {
             "kind": "url",
             "sha256": source.sha256 or "",
-            "name": name,
+            "name": name if name not in ("", ".", "..") else "file",
             "member": source.member or "",
         }
         return Resolved(identity, {"url": source.url}, _format(source))
@@ -157,6 +163,13 @@ def _wanted(root: Path, source: Source) -> list[str]:
 def _hold(files: Mapping[str, str], source: Source) -> None:
     """Compare local files with the checksums that the recipe states."""
     stated = {name: digest.lower() for name, digest in source.files.items()}
+    if source.sha256:
+        if len(files) != 1:
+            raise UsageError(
+                f"{source.path} is a folder, and 'sha256' is about one file",
+                "State checksums by path in 'files'.",
+            )
+        stated |= dict.fromkeys(files, source.sha256.lower())
     wrong = [name for name, digest in stated.items() if files.get(name) != digest]
     if wrong:
         found = files.get(wrong[0], "missing")
