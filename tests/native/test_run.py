@@ -38,10 +38,11 @@ def report(folder: Path) -> dict[str, Any]:
 
 def test_the_folder_holds_the_files_their_sums_and_the_report(finished: Finished) -> None:
     found = sorted(path.name for path in finished.out.iterdir())
-    assert found == sorted([*NAMES, "SHA256SUMS", "report.json", "report.md"])
+    told = [f"{name}.provenance.json" for name in NAMES]
+    assert found == sorted([*NAMES, *told, "SHA256SUMS", "report.json", "report.md"])
     lines = (finished.out / "SHA256SUMS").read_text("utf-8").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    assert sums == {name: file_sha256(finished.out / name) for name in NAMES}
+    assert sums == {name: file_sha256(finished.out / name) for name in [*NAMES, *told]}
 
 
 def test_every_file_has_the_bytes_that_the_recipe_states(finished: Finished) -> None:
