@@ -17,7 +17,7 @@ __all__ = ["Expectation", "Reference", "judge", "perplexity_increase", "verdict"
 
 # How far a measured number may be off a published one before that is worth a warning:
 # published sizes are rounded to two digits, perplexities change a little with every kernel.
-REFERENCE_TOLERANCE = {"perplexity": 0.01, "size": 0.03, "bits_per_weight": 0.005}
+REFERENCE_TOLERANCE = {"perplexity": 0.01, "size": 0.04, "bits_per_weight": 0.005}
 _NAMED = 3
 _SHOWN_TEXT = 60
 _OFF = "not held against limits: they only hold for the real weights"

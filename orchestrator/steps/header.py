@@ -105,7 +105,7 @@ def _from_shapes(task: Task, model: Path) -> None:
     trusted = bool(task.step.params["trust_remote_code"])
     values = {"input": str(model), "output": str(listed), "trust_remote_code": trusted}
     native.call(task, "shapes", values, cwd=task.scratch)
-    head, size = _header(_stored(json.loads(listed.read_text()), names))
+    head, size = _header(stored(json.loads(listed.read_text()), names))
     safetensors.write_hole(head, size, model / "model.safetensors")
 
 
@@ -118,7 +118,7 @@ def _indexed(model: Path) -> set[str]:
     return names
 
 
-def _stored(shapes: Mapping[str, JSON], names: Set[str]) -> dict[str, JSON]:
+def stored(shapes: Mapping[str, JSON], names: Set[str]) -> dict[str, JSON]:
     """The tensors that the checkpoint holds, under its own names.
 
     Without an index tied tensors are taken to be left out, as transformers does today; names
