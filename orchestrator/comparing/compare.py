@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.comparing.header import changed_keys
-from orchestrator.comparing.opened import PLANAR, Family, Located, Opened, open_model
+from orchestrator.comparing.opened import PLANAR, Family, Located, Opened, open_pair
 from orchestrator.comparing.ranges import CHUNK, Pair, Range
 from orchestrator.comparing.records import (
     NEAR_PERCENT,
@@ -52,7 +52,7 @@ def compare(
     Raises:
         FormatError: A file cannot be read, is malformed, or lacks a part.
     """
-    left, right = open_model(a, family), open_model(b, family)
+    left, right = open_pair(a, b, family)
     with Pair() as pair:
         tensors = tuple(_tensors(pair, left, right, values, report))
         same = _same_gaps(pair, left, right)

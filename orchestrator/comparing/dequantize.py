@@ -16,6 +16,8 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 from numpy.typing import NDArray
 
+from orchestrator.comparing.opened import PLANAR
+
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.floating[Any]]
 Decoder = Callable[[Bytes], Numbers]
@@ -139,7 +141,7 @@ def _q2_0(blocks: Bytes) -> Numbers:
 _OWN: Mapping[str, Decoder] = {
     "Q4_0 (ggjt-v1)": _q4("<f4", _neighbours, minimum=False),
     "Q4_1 (ggjt-v1)": _q4("<f4", _neighbours, minimum=True),
-    "Q4_1 (ggml)": _q4("<f4", _neighbours, minimum=True),
+    PLANAR: _q4("<f4", _neighbours, minimum=True),
     "Q4_2 (ggjt-v1)": _q4("<f2", _neighbours, minimum=False),
     "Q4_3 (ggjt-v1)": _q4("<f2", _neighbours, minimum=True),
     "Q5_0 (ggjt-v1)": _q5_v1(minimum=False),
@@ -153,12 +155,13 @@ _OWN: Mapping[str, Decoder] = {
 
 
 def in_blocks(rows: Bytes, block_bytes: int) -> Bytes:
-    """Whole rows of the type ``Q4_1 (ggml)`` as blocks of scale, minimum, nibbles.
+    """Whole rows of the type ``PLANAR`` as blocks of scale, minimum, nibbles.
 
-    The first programs stored a row as all minima, all scales, all nibbles (bloomz.cpp
-    eba1ab8, llama.cpp up to March 2023), later ones as blocks (bloomz.cpp 9614897), and the
-    files say nothing of it. A wrong reading takes nibbles for float32 numbers, whose exponents
-    are then at random, so the reading with more credible scales and minima is taken.
+    The first quantizers stored a row as all minima, all scales, all nibbles (those of
+    bloomz.cpp eba1ab8 and 9614897 do); since the blocks got a struct, ggml stores and reads
+    them one by one (ggml.c of 9614897), and the files say nothing of it. A wrong reading
+    takes nibbles for float32 numbers, whose exponents are then at random, so the reading
+    with more credible scales and minima is taken.
     """
     count = rows.shape[1] // block_bytes
     blocks = rows.reshape(-1, block_bytes)

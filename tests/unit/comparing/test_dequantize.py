@@ -4,7 +4,8 @@ golden.json holds two blocks of random bytes of each type and the SHA-256 of the
 values (no negative zeros) that upstream's own C made of them: ``to_float`` of llama.cpp
 0c1e570 for today's types, ``dequantize_row_*`` of ggml.c in llama-cpp-python 0.1.36 (Q4_3),
 0.1.43 (ggjt v1) and 0.1.50 (ggjt v2) for the others. ``early_q4_1`` are 96 columns and two
-rows of Q4_1 as bloomz.cpp eba1ab8 (rows) and 9614897 (blocks) quantize and dequantize them.
+rows of Q4_1 as ggml.c of bloomz.cpp eba1ab8 (rows) and 9614897 (blocks) quantizes and
+dequantizes them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from orchestrator.comparing import Verdict, compare
 from orchestrator.formats.errors import FormatError
 from tests.unit.comparing.files import flip, tensor, write_ggml
+from tests.unit.formats.build import GGMLSpec, Tensor, ggml_bytes, whole_model
 
 WO = "layers.0.attention.wo.weight"
 
@@ -18,6 +20,7 @@ WO = "layers.0.attention.wo.weight"
     ("family", "magic", "version", "kind"),
     [
         ("llama", "ggml", 0, "Q4_0"),
+        ("llama", "ggmf", 1, "Q4_1"),
         ("llama", "ggjt", 1, "Q4_1"),
         ("llama", "ggjt", 2, "Q5_0"),
         ("llama", "ggjt", 3, "Q4_0"),
@@ -38,6 +41,29 @@ def test_a_flipped_byte_is_found_in_every_format(
     assert (changed.name, changed.differing_blocks, changed.blocks) == (WO, 1, 4)
     assert changed.values is not None
     assert changed.values.largest > 0
+
+
+def test_rows_and_blocks_of_the_same_early_q4_1_hold_the_same_values(tmp_path: Path) -> None:
+    golden = json.loads(Path(__file__).with_name("golden.json").read_text())["early_q4_1"]
+    paths = []
+    for form in ("rows", "blocks"):
+        path = tmp_path / f"{form}.bin"
+        tensors = [
+            Tensor(one.name, (96, 2), "Q4_1") if one.name == WO else one
+            for one in whole_model("bloom")
+        ]
+        path.write_bytes(ggml_bytes(GGMLSpec("ggml", family="bloom", tensors=tensors)))
+        one = tensor(path, WO)
+        data = bytearray(path.read_bytes())
+        data[one.offset : one.offset + one.nbytes] = bytes.fromhex(golden[form]["blocks"])
+        path.write_bytes(data)
+        paths.append(path)
+
+    (found,) = (one for one in compare(*paths).tensors if one.state != "identical")
+
+    assert found.values is not None
+    assert found.values.largest == 0
+    assert found.state == "differs"
 
 
 def test_numbers_and_vocabulary_are_keys(tmp_path: Path) -> None:

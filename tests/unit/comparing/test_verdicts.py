@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.comparing import Verdict, compare
-from orchestrator.comparing.opened import open_model
+from orchestrator.comparing.opened import open_model, open_pair
 from orchestrator.formats.errors import FormatError
 from orchestrator.records import Progress
 from tests.unit.comparing.files import SOME, Model, data_of, flip, tensor, write_gguf
@@ -238,6 +238,21 @@ def test_files_without_tensors_are_compared(tmp_path: Path) -> None:
     a, b = pair(tmp_path, Model([]), Model([]))
 
     assert compare(a, b).verdict is Verdict.IDENTICAL
+
+
+def test_a_header_that_is_the_same_is_as_good_as_read(tmp_path: Path) -> None:
+    a, b = pair(tmp_path, Model(), Model())
+
+    assert open_pair(a, b) == (open_model(a), open_model(b))
+    assert open_pair(a, b)[1].side.files == (b,)
+
+
+def test_equal_headers_with_files_of_other_lengths_are_read(tmp_path: Path) -> None:
+    a, b = pair(tmp_path, Model(), Model())
+    b.write_bytes(b.read_bytes()[:-40])
+
+    with pytest.raises(FormatError, match=r"b\.gguf: .*tensor 'output' ends at byte"):
+        open_pair(a, b)
 
 
 def test_progress_ends_at_all_bytes(tmp_path: Path) -> None:
