@@ -7,8 +7,14 @@ import json
 from pathlib import Path
 from textwrap import dedent
 
-from orchestrator import plan_graph, toolchain, workflow
+import pytest
+from click.testing import CliRunner
+
+from orchestrator import lock, pinning, plan_graph, toolchain, workflow
+from orchestrator.cli import cli
 from orchestrator.console import Plain
+from orchestrator.errors import EXIT_USAGE, UsageError
+from orchestrator.lock import Lock
 from orchestrator.plan import Plan
 from orchestrator.records import Step
 from orchestrator.runner import Settings
@@ -86,3 +92,27 @@ def install(store: Store, *packages: str) -> None:
     with store.lock(step.key), store.stage(step.key) as stage:
         (stage.workdir / "venv").write_text("a stand-in")
         store.commit(stage, step, {"packages": list(packages)})
+
+
+def locked(path: Path, place: Path, *, offline: bool = True) -> Lock:
+    """Lock a recipe; what was written."""
+    said: list[str] = []
+    pinning.write_locks(workflow.load([path]), session_in(place, offline=offline), said.append)
+    found = lock.read(lock.path_of(path))
+    assert found is not None
+    return found
+
+
+def refusal(path: Path, place: Path) -> str:
+    with pytest.raises(UsageError) as caught:
+        planned(path, session_in(place))
+    assert caught.value.exit_code == EXIT_USAGE
+    assert "--update-lock" in caught.value.hint
+    return caught.value.message
+
+
+def called(*argv: str) -> int:
+    """The exit code of a command, as the console script would give it."""
+    done = CliRunner().invoke(cli, argv, standalone_mode=False)
+    assert done.exception is None, done.output
+    return int(done.return_value)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
-from orchestrator import lock, locking, pinning, toolchain, workflow
+from orchestrator import lock, toolchain
 from orchestrator.cli import cli
 from orchestrator.digest import file_sha256
-from orchestrator.errors import EXIT_USAGE, StepError, UsageError
-from orchestrator.lock import File, Input, Lock
+from orchestrator.errors import StepError, UsageError
+from orchestrator.lock import File
 from orchestrator.records import Outcome
 from tests.hub import Hub
 from tests.unit.lock_work import (
@@ -29,10 +24,12 @@ from tests.unit.lock_work import (
     LATER,
     LOCAL,
     NAME,
+    called,
     folder_of_model,
-    install,
+    locked,
     planned,
     recipe_in,
+    refusal,
     repo,
     session_in,
 )
@@ -44,30 +41,6 @@ def served(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("PIP_INDEX_URL", f"{hub.url}/no-index")
         yield hub
-
-
-def locked(path: Path, place: Path, *, offline: bool = True) -> Lock:
-    """Lock a recipe; what was written."""
-    said: list[str] = []
-    pinning.write_locks(workflow.load([path]), session_in(place, offline=offline), said.append)
-    found = lock.read(lock.path_of(path))
-    assert found is not None
-    return found
-
-
-def refusal(path: Path, place: Path) -> str:
-    with pytest.raises(UsageError) as caught:
-        planned(path, session_in(place))
-    assert caught.value.exit_code == EXIT_USAGE
-    assert "--update-lock" in caught.value.hint
-    return caught.value.message
-
-
-def called(*argv: str) -> int:
-    """The exit code of a command, as the console script would give it."""
-    done = CliRunner().invoke(cli, argv, standalone_mode=False)
-    assert done.exception is None, done.output
-    return int(done.return_value)
 
 
 def test_the_lock_is_beside_its_recipe() -> None:
@@ -266,162 +239,3 @@ def test_a_run_of_one_file_without_measures_keeps_to_the_whole_lock(tmp_path: Pa
     session = session_in(tmp_path)
     less = replace(session, choices=replace(session.choices, verify=False, only=("Q4_0",)))
     assert planned(path, less).sources.corpora == {}
-
-
-# -- packages --------------------------------------------------------------------------------
-
-
-def test_without_the_environment_only_stated_packages_are_pinned_and_that_is_said(
-    tmp_path: Path,
-) -> None:
-    path, said = recipe_in(tmp_path), list[str]()
-    pinning.write_locks(workflow.load([path]), session_in(tmp_path), said.append)
-    found = lock.read(lock.path_of(path))
-    assert found is not None
-    assert found.python is not None
-    assert not found.python.complete
-    assert "torch" in found.python.packages
-    assert any("is not made yet" in text for text in said)
-
-
-def test_all_installed_packages_are_pinned_and_installed_again(tmp_path: Path) -> None:
-    path, session = recipe_in(tmp_path), session_in(tmp_path)
-    install(session.store, "torch==2.13.0+cpu", "Jinja2==3.1.6")
-    found = locked(path, tmp_path)
-    assert found.python is not None
-    assert found.python.complete
-    assert {n: p.version for n, p in found.python.packages.items()} == {
-        "torch": "2.13.0+cpu",
-        "jinja2": "3.1.6",
-    }
-    [step] = [one for one in planned(path, session).steps if one.kind == "environment"]
-    assert step.context["constraints"] == ["jinja2==3.1.6", "torch==2.13.0"]
-
-
-def test_an_environment_with_other_packages_is_refused(tmp_path: Path) -> None:
-    path, session = recipe_in(tmp_path), session_in(tmp_path)
-    install(session.store, "torch==2.13.0+cpu", "jinja2==3.1.6")
-    locked(path, tmp_path)
-    install(session.store, "torch==2.13.0", "jinja2==3.1.7")
-    message = refusal(path, tmp_path)
-    assert "the package jinja2 is 3.1.7, not 3.1.6" in message
-    assert "torch" not in message
-
-
-class _Index(BaseHTTPRequestHandler):
-    """A simple index that knows two releases of one package."""
-
-    def do_GET(self) -> None:
-        if not self.path.rstrip("/").endswith("numpy"):
-            self.send_error(404)
-            return
-        files = [
-            {
-                "filename": f"numpy-{version}{suffix}",
-                "url": f"numpy-{version}{suffix}",
-                "hashes": {"sha256": hashlib.sha256((version + suffix).encode()).hexdigest()},
-                "size": 7,
-            }
-            for version in ("2.2.5", "2.2.6")
-            for suffix in (".tar.gz", "-cp311-cp311-manylinux2014_x86_64.whl")
-        ]
-        page = {"meta": {"api-version": "1.1"}, "name": "numpy", "files": files}
-        body = json.dumps({**page, "versions": ["2.2.5", "2.2.6"]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), _Index)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/simple"
-    monkeypatch.setenv("PIP_INDEX_URL", url)
-    yield url
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_packages_have_the_digests_of_every_file_of_their_release(
-    index: str, tmp_path: Path
-) -> None:
-    path = recipe_in(tmp_path)
-    found = locked(path, tmp_path, offline=False)
-    assert found.python is not None
-    numpy = found.python.packages["numpy"]
-    wanted = ["2.2.6.tar.gz", "2.2.6-cp311-cp311-manylinux2014_x86_64.whl"]
-    digests = {hashlib.sha256(text.encode()).hexdigest() for text in wanted}
-    assert (numpy.version, set(numpy.sha256)) == ("2.2.6", digests)
-    assert found.python.packages["torch"].sha256 == ()  # this index lacks it
-
-
-def test_an_index_out_of_reach_costs_the_digests_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    path, said = recipe_in(tmp_path), list[str]()
-    session = session_in(tmp_path, offline=False)
-    pinning.write_locks(workflow.load([path]), session, said.append)
-    assert any("without digests: the package index cannot be reached" in text for text in said)
-    assert lock.read(lock.path_of(path)) is not None
-
-
-# -- the file --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "format: 2", "{", "format: 1\nrecipe: 3", "\x80", "a: &x [*x]"],
-)
-def test_a_damaged_lock_is_one_sentence(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.lock.yaml"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(UsageError, match=r"x\.lock\.yaml cannot be used as a lock"):
-        lock.read(path)
-
-
-def test_no_lock_is_none(tmp_path: Path) -> None:
-    assert lock.read(tmp_path / "x.lock.yaml") is None
-
-
-def test_patterns_of_files_may_name_locks_too(tmp_path: Path) -> None:
-    path = recipe_in(tmp_path)
-    locked(path, tmp_path)
-    assert called("check", str(path), str(lock.path_of(path))) == 0
-    with pytest.raises(UsageError, match="is a lock"):
-        locking.without_locks([lock.path_of(path)])
-
-
-_WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
-_FILES = st.builds(File, size=st.none() | st.integers(0, 2**60), sha256=_WORDS, blob=st.just(""))
-_INPUTS = st.builds(
-    Input,
-    kind=st.sampled_from(["hub", "pypi", "path", "url"]),
-    repo=_WORDS,
-    commit=st.from_regex(r"[0-9]{40}|[0-9]{5}e[0-9]{4}", fullmatch=True),
-    version=st.sampled_from(["", "1.0", "1e3", "2.10", "0x10", "yes", "null", "2026-01-01"]),
-    files=st.dictionaries(_WORDS, _FILES, max_size=3),
-)
-
-
-@given(st.dictionaries(_WORDS, _INPUTS, max_size=3), _WORDS)
-def test_what_is_written_is_what_is_read(sources: dict[str, Input], name: str) -> None:
-    content = {
-        "recipe": {"name": name, "digest": "1" * 64},
-        "toolchain": {"name": "t", "commit": "1" * 40, "data": "2" * 64},
-        "build": {"profile": "portable", "backend": "cpu", "system": ["linux", "x86_64"]},
-    }
-    one = Lock.model_validate({**content, "sources": sources})
-    text = lock.text(one, "x.yaml")
-    import yaml
-
-    assert Lock.model_validate(yaml.safe_load(text)) == one
-    assert lock.text(Lock.model_validate(yaml.safe_load(text)), "x.yaml") == text
