@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from orchestrator import machine, toolchain, units
 from orchestrator.sources.hub_client import endpoint
@@ -105,7 +106,8 @@ def _memory() -> Finding:
 def _processor() -> Finding:
     found = machine.describe()
     features = ", ".join(found.features) or "features not known"
-    fine = "avx2" in found.features or "asimd" in found.features or not found.features
+    known = set(found.features)
+    fine = not known or "asimd" in known or known >= {"avx2", "fma", "f16c", "bmi2"}
     return Finding(
         "processor",
         fine,
@@ -148,7 +150,11 @@ def _host(url: str, why: str) -> Callable[[], Finding]:
 
 
 def _answer(url: str) -> str:
+    """Whether the host behind ``url``, or the proxy before it, takes a connection."""
     parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
         with socket.create_connection((parts.hostname or "", port), REACH_SECONDS):

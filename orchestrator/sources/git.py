@@ -103,7 +103,14 @@ def _strip_config(folder: Path) -> None:
     (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
 
+def _check_installed() -> None:
+    """GitPython would say so with a traceback."""
+    if shutil.which("git") is None:
+        raise EnvironmentProblem("git is not installed", "Install git (Debian: apt install git).")
+
+
 def _git(task: Task, *arguments: str, timeout: float | None = None) -> None:
+    _check_installed()
     native.launch(
         task,
         [sys.executable, "-m", "orchestrator.sources.git", *arguments],
@@ -142,9 +149,10 @@ def resolve(url: str, revision: str) -> str:
     """The commit a branch or tag of a remote repository points to now.
 
     Raises:
-        EnvironmentProblem: The remote cannot be reached.
+        EnvironmentProblem: The remote cannot be reached, or git is not installed.
         StepError: It has no such branch or tag.
     """
+    _check_installed()
     from git import Git, GitCommandError  # noqa: PLC0415 - heavy
 
     try:

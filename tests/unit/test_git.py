@@ -331,6 +331,23 @@ def test_what_cannot_be_resolved_is_said(upstream: Repo) -> None:
         git.resolve("file:///nonexistent", "main")
 
 
+def test_without_git_that_is_what_is_missing(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file.c").write_text("old")
+    place = mirror(index, pack(tree, "x", tmp_path / "x.tgz"), tree="x")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+    with pytest.raises(EnvironmentProblem, match="git is not installed"):
+        git.resolve("file:///nonexistent", "main")
+    with pytest.raises(EnvironmentProblem, match="git is not installed"):
+        checkout(tmp_path / "a", {"git": "file:///nonexistent"}, "1" * 40)
+    dest, _ = checkout(tmp_path / "b", unreachable(place), "1" * 40)
+    assert (dest / "file.c").read_text() == "old"
+
+
 def test_the_process_of_its_own_says_what_is_wrong(
     tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
