@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StepError
@@ -39,3 +41,14 @@ def override_values(overrides: Mapping[str, str]) -> dict[str, Any]:
         kind, _, value = text.partition(":")
         found[key] = kinds[kind](value)  # type: ignore[operator]
     return found
+
+
+def write_stand_in(path: Path) -> None:
+    """Write an importance matrix of one entry that no tensor has, in the old format.
+
+    A dry run reads no values, but with a matrix the quantizer chooses other types.
+    """
+    name, dataset = b"none", b"none"
+    entry = struct.pack(f"<i{len(name)}siif", len(name), name, 1, 1, 1.0)
+    end = struct.pack(f"<ii{len(dataset)}s", 1, len(dataset), dataset)
+    path.write_bytes(struct.pack("<i", 1) + entry + end)

@@ -7,16 +7,14 @@ read; see :mod:`orchestrator.overrides` for how options are searched.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from orchestrator import native
 from orchestrator.formats import gguf
 from orchestrator.overrides import Explanation, Options, explain
-from orchestrator.quantizing import IMATRIX_FILE
+from orchestrator.quantizing import IMATRIX_FILE, write_stand_in
 from orchestrator.records import JSON, Progress, Task
 
 _FULL_SEARCHES = 3  # of all types, when the header does not say which it is
@@ -51,17 +49,6 @@ def run(task: Task) -> dict[str, JSON]:
     }
     (task.workdir / "explanation.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
     return facts
-
-
-def write_stand_in(path: Path) -> None:
-    """Write an importance matrix of one entry that no tensor has, in the old format.
-
-    A dry run reads no values, but with a matrix the quantizer chooses other types.
-    """
-    name, dataset = b"none", b"none"
-    entry = struct.pack(f"<i{len(name)}siif", len(name), name, 1, 1, 1.0)
-    end = struct.pack(f"<ii{len(dataset)}s", 1, len(dataset), dataset)
-    path.write_bytes(struct.pack("<i", 1) + entry + end)
 
 
 class _Quantizer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from orchestrator import native
 from orchestrator.errors import StepError
 from orchestrator.formats import gguf
 from orchestrator.formats.ggml_types import tensor_bytes
-from orchestrator.quantizing import IMATRIX_FILE, override_values
+from orchestrator.quantizing import IMATRIX_FILE, override_values, write_stand_in
 from orchestrator.records import JSON, Progress, Task
 
 FORECAST = "forecast.json"
@@ -74,7 +73,7 @@ def _dry_run(
         "input": source.name,
         "output": "",
         "override_kv": spec.get("override_kv", {}),
-        "imatrix": _stand_in_matrix(task.scratch).name if spec["imatrix"] else "",
+        "imatrix": _matrix(task) if spec["imatrix"] else "",
     }
     done = native.call(
         task, "plan_quantize", values, cwd=task.scratch, what=f"foretell {spec['name']}"
@@ -92,16 +91,10 @@ def _dry_run(
     }
 
 
-def _stand_in_matrix(folder: Path) -> Path:
-    """An importance matrix of one number: that there is one decides about types, not what it says.
-
-    It has the simplest layout that llama-quantize reads (common/imatrix-loader.cpp): the count
-    of entries, then a name, how often it was seen, and its numbers.
-    """
-    name = b"blk.0.attn_q.weight"
-    path = folder / "stand-in.imatrix"
-    path.write_bytes(struct.pack(f"<ii{len(name)}siif", 1, len(name), name, 1, 1, 1.0))
-    return path
+def _matrix(task: Task) -> str:
+    """The bare name of a stand-in: that there is a matrix decides about types."""
+    write_stand_in(task.scratch / IMATRIX_FILE)
+    return IMATRIX_FILE
 
 
 def _requantize(task: Task) -> dict[str, bool]:

@@ -16,9 +16,9 @@ from orchestrator.adopted import File, Given
 from orchestrator.console import Plain
 from orchestrator.errors import UsageError
 from orchestrator.formats import gguf
+from orchestrator.quantizing import write_stand_in
 from orchestrator.recipe import Recipe, load
 from orchestrator.runner import Settings
-from orchestrator.steps.explain import write_stand_in
 from orchestrator.store import Store
 from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
 
