@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator import lock as locks
-from orchestrator.errors import UsageError
+from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.lock import BuildOf, File, Input, Lock, Named, Package, Python, Tools
 from orchestrator.locked_packages import digests, pinned, public
 from orchestrator.planned import Choices, Plan, Sources
@@ -279,9 +279,15 @@ def _pypi(source: Resolved, offline: bool, say: Say) -> Input:
     )
 
 
-def _url(source: Resolved, _offline: bool, _say: Say) -> Input:
-    identity = source.identity
-    files = {identity["name"]: File(sha256=identity["sha256"])}
+def _url(source: Resolved, offline: bool, say: Say) -> Input:
+    from orchestrator.sources import remote  # noqa: PLC0415 - heavy
+
+    identity, size = source.identity, None
+    try:
+        size = None if offline else remote.download_size(identity, source.context)
+    except OrchestrateError as error:
+        say(f"{identity['name']} is pinned without its size: {error.message}.")
+    files = {identity["name"]: File(size=size, sha256=identity["sha256"])}
     return Input(kind="url", member=identity["member"], files=files)
 
 

@@ -118,6 +118,19 @@ def test_local_files_are_pinned_with_sizes(tmp_path: Path) -> None:
     assert "-DGGML_NATIVE=OFF" in found.build.options
 
 
+def test_a_file_behind_an_address_has_its_servers_size_and_the_recipes_digest(
+    served: Hub, tmp_path: Path
+) -> None:
+    recipe_in(tmp_path)
+    url = f"{served.url}/{NAME}/resolve/main/model.safetensors"
+    corpus = f"corpus: {{url: '{url}', sha256: {'ab' * 32}}}"
+    path = recipe_in(tmp_path, LOCAL.replace("corpus: corpus.txt", corpus))
+    pinned = locked(path, tmp_path, offline=False).sources["perplexity"].files
+    assert pinned == {"model.safetensors": File(size=4000, sha256="ab" * 32)}
+    pinned = locked(path, tmp_path).sources["perplexity"].files
+    assert pinned == {"model.safetensors": File(sha256="ab" * 32)}
+
+
 def test_the_same_recipe_gives_the_same_text_anywhere_at_any_time(tmp_path: Path) -> None:
     texts = set()
     for name in ("here", "and there"):
