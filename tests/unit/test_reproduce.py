@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,10 +105,8 @@ def test_the_work_is_done_in_a_store_of_its_own_that_goes(tmp_path: Path) -> Non
 def test_what_a_killed_reproduction_left_is_removed_and_what_runs_is_not(tmp_path: Path) -> None:
     session = session_in(tmp_path)
     place = session.store.root / "reproduce"
-    ended = os.fork()
-    if ended == 0:
-        os._exit(0)
-    os.waitpid(ended, 0)
+    code = "import os; print(os.getpid())"
+    ended = int(subprocess.check_output([sys.executable, "-c", code]))
     running = place / f"{os.getppid()}-theirs"
     for folder in (place / f"{ended}-left", running):
         (folder / "store").mkdir(parents=True)
