@@ -21,8 +21,8 @@ SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
 REPORT_MD = "report.md"
 _RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD})
-# What may stand beside a file: nothing, its provenance, the same signed.
-SUFFIXES = ("", ".provenance.json", ".provenance.dsse.json")
+# What stands beside a file: its provenance, and the same signed.
+BESIDE = (".provenance.json", ".provenance.dsse.json")
 _RECORD = "dist"  # where report.json lists the files that are ours
 
 

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from orchestrator import __version__
 from orchestrator.argv_shape import neutral
+from orchestrator.dist import BESIDE
 from orchestrator.lock import Lock
 from orchestrator.planned import Output, Plan
 from orchestrator.records import JSON, Step
@@ -24,7 +25,7 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 BUILDER = "pkg:pypi/orchestrate-gguf"
 BUILD_TYPE = f"{BUILDER}#recipe/v1"
-SUFFIX = ".provenance.json"
+SUFFIX = BESIDE[0]
 
 _TOOLS = ("build", "environment")
 _HUB = "https://huggingface.co"

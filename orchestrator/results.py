@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,11 +202,19 @@ def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) 
     ``texts`` are small files by name to put beside the others, such as provenance.
     """
     described = report.as_json(result.report)
-    plan = result.plan
-    keep = [
-        f"{plan.recipe.name}-{quant.name}{plan.chain.extension}{suffix}"
-        for quant in plan.recipe.quantize
-        for suffix in dist.SUFFIXES
-    ]
     markdown = report.markdown(result.report)
+    keep = list(_kept(result, folder, texts or {}))
     return dist.publish_files(folder, result.files, described, markdown, keep, texts=texts)
+
+
+def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:
+    """Names from earlier runs that stay: of other types, and signatures that still hold."""
+    plan = result.plan
+    for quant in plan.recipe.quantize:
+        file = f"{plan.recipe.name}-{quant.name}{plan.chain.extension}"
+        told, signed = (file + suffix for suffix in dist.BESIDE)
+        same = folder / told
+        if file not in result.files:
+            yield from (file, told, signed)
+        elif same.is_file() and same.read_bytes() == texts.get(told, "").encode("utf-8"):
+            yield signed

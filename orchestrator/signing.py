@@ -11,12 +11,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.dist import BESIDE
 from orchestrator.errors import OrchestrateError, UsageError
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-SUFFIX = ".provenance.dsse.json"
+SUFFIX = BESIDE[1]
 _MAKE = "Make one: openssl genpkey -algorithm ed25519 -out key.pem"
 
 

@@ -90,6 +90,23 @@ def test_a_run_can_sign_and_a_changed_file_is_found(
     assert typed("verify-provenance", file, "--key", stranger).code == 1
 
 
+def test_a_signature_stays_while_it_holds(without: Callable[..., Path], tmp_path: Path) -> None:
+    home = without()
+    secret, public = keys(tmp_path)
+    run = ("run", TINY, "--only", "Q4_0", "--out", tmp_path / "dist")
+    assert typed(*run, "--sign-key", secret, home=home).code == 0
+    file = tmp_path / "dist" / "tiny-llama" / "tiny-llama-Q4_0.gguf"
+
+    assert typed(*run, home=home).code == 0
+    assert typed("verify-provenance", file, "--key", public).code == 0
+
+    plain = file.with_name(file.name + provenance.SUFFIX)
+    plain.write_text("another statement")
+    assert typed(*run, home=home).code == 0
+    assert typed("verify-provenance", file, "--key", public).code == 2
+    assert typed("verify-provenance", file).code == 0
+
+
 def test_a_key_that_cannot_sign_is_told_before_any_work(tmp_path: Path) -> None:
     _, public = keys(tmp_path)
 
