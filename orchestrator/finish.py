@@ -62,6 +62,8 @@ def _prepare(
     plans: Sequence[Plan], session: Session, out: Path
 ) -> tuple[dict[int, OrchestrateError], dict[int, Plan]]:
     """Foretell and check plans: the reason of those that cannot be made, sizes of the others."""
+    # A first look, at what the tool chains need; sizes of models are not known yet.
+    workflow.check_room([Outlook(one, None) for one in plans], session, out)
     refused: dict[int, OrchestrateError] = {}
     good: dict[int, Outlook] = {}
     for one, outlook in zip(plans, workflow.outlooks(plans, session, build=True), strict=True):
