@@ -248,6 +248,7 @@ class _Planner(Graph):
             "token_embedding_type": quant.token_embedding_type or "",
             "tensor_types": dict(quant.tensor_types),
             "override_kv": dict(quant.override_kv),
+            "order": quant.order,
             "allow_requantize": quant.allow_requantize,
         }
         given = {name: value for name, value in options.items() if value}

@@ -138,6 +138,8 @@ def _recipe(document: Document, path: Path) -> Recipe:
     own["verify"] = document.verify.model_copy(update={"sha256": _spelled(document)})
     final = Document.model_construct(**own)
     content = _portable(final.model_dump(exclude={"extends"}), path.parent)
+    order = [quant.order for quant in document.quantize]
+    content |= {"order": order} if any(order) else {}  # keys of canonical JSON are sorted
     return Recipe.model_construct(**own, file=path, digest=key(content))
 
 

@@ -127,6 +127,11 @@ class Quant(Frozen):
     )
     limits: Limits = Field(default=Limits(), description="Limits that win over verify.limits.")
 
+    @property
+    def order(self) -> list[list[str]]:
+        """Names in the order that decides about bytes: the first rule that matches wins."""
+        return [list(names) for names in (self.tensor_types, self.override_kv) if len(names) > 1]
+
     @field_validator("name", mode="before")
     @classmethod
     def _named_by_type(cls, value: Any, info: ValidationInfo) -> Any:
