@@ -85,8 +85,9 @@ class Resolver:
             "commit": commit,
             **_selection(source),
         }
-        moves = not locked and commit != revision
-        return Resolved(identity, {}, _format(source), revision if moves else "")
+        moved = revision if not locked and commit != revision else ""
+        context = {"revision": moved} if moved else {}
+        return Resolved(identity, context, _format(source), moved)
 
     def _pypi(self, source: Source) -> Resolved:
         assert source.pypi is not None

@@ -30,6 +30,7 @@ from orchestrator.sources.hub_cache import (
     corrupt,
     discard,
     missing,
+    note_commit,
     require_cached,
     still_corrupt,
 )
@@ -88,6 +89,21 @@ def resolve(
     if offline:
         return cached_commit(CachedRepo(cache_root(cache_dir), repo, repo_type), revision)
     return str(client.repo_info(client.where_is(repo, revision, repo_type)).sha)
+
+
+def remember(
+    repo: str,
+    revision: str,
+    commit: str,
+    *,
+    repo_type: str = "model",
+    cache_dir: Path | None = None,
+) -> None:
+    """Note which commit a branch had when its files were fetched, as the Hub's client does.
+
+    Offline :func:`resolve` answers from this note.
+    """
+    note_commit(CachedRepo(cache_root(cache_dir), repo, repo_type), revision, commit)
 
 
 def listing(

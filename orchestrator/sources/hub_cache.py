@@ -121,6 +121,17 @@ def cached_commit(cache: CachedRepo, revision: str) -> str:
     )
 
 
+def note_commit(cache: CachedRepo, revision: str, commit: str) -> None:
+    """Write down a branch's commit where :func:`cached_commit` looks for it."""
+    if not safe_path(revision):
+        return
+    ref = cache.ref(revision)
+    ref.parent.mkdir(parents=True, exist_ok=True)
+    fresh = ref.with_name(f"{ref.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    fresh.write_text(commit, "ascii")
+    fresh.replace(ref)
+
+
 def cached_listing(cache: CachedRepo, commit: str) -> tuple[HubFile, ...]:
     """List what is cached of a commit; digests are those that name the blobs.
 

@@ -61,6 +61,8 @@ def _hub(task: Task) -> dict[str, JSON]:
         offline=task.offline,
         report=task.report,
     )
+    if revision := task.step.context.get("revision"):
+        hub.remember(source["repo"], revision, source["commit"], repo_type=source["repo_type"])
     digests = {file.path: file.sha256 or file_sha256(snapshot / file.path) for file in files}
     _hold(digests, source["files"])
     if source["sha256"]:

@@ -228,6 +228,19 @@ def test_reports_say_what_was_resolved_and_what_was_not_held(modern: Ran) -> Non
     assert NOTE in report["notes"]
 
 
+def test_afterwards_no_network_is_needed(modern: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Branches are what they were when their files were fetched."""
+    monkeypatch.setenv("HF_HOME", str(modern.place / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    again = modern.place / "again"
+    paths = [RECIPES / f"{name}.yaml" for name in MODERN]
+    where = ("--out", str(modern.place / "dist"), "--log-json", str(again))
+    said = typed("run", *paths, "--no-limits", "--offline", *where, home=modern.store)
+    assert said.code == 0, said.all
+    assert not ended(again, "done")
+
+
 def test_a_plan_of_a_merge_reads_kilobytes(
     modern: Ran, store_with: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,19 @@ def test_offline_a_branch_is_what_it_was(hub_cache: Path) -> None:
     assert hub.resolve(NAME, "main", offline=True) == COMMIT
 
 
+def test_a_branch_is_remembered_as_the_client_does_it(hub_cache: Path) -> None:
+    hub.remember(NAME, "main", "0" * 40)
+    hub.remember(NAME, "main", COMMIT)
+    hub.remember(NAME, "refs/pr/1", COMMIT)
+    hub.remember(NAME, "../../x", COMMIT)
+    assert hub.resolve(NAME, "main", offline=True) == COMMIT
+    assert hub.resolve(NAME, "refs/pr/1", offline=True) == COMMIT
+    refs = hub_cache / "models--org--tiny" / "refs"
+    files = [path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file()]
+    assert sorted(files) == ["main", "refs/pr/1"]
+    assert not list(hub_cache.rglob("x"))
+
+
 def test_a_cache_without_links_works_too(
     server: Hub, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
