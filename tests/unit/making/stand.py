@@ -15,6 +15,15 @@ from tests.unit.task_work import a_task
 NORM, WEIGHT = Tensor("norm", (256,), "F32"), Tensor("weight", (256, 4), "F16")
 
 
+CONVERSION = {
+    "verb": "convert",
+    "outtype": "f16",
+    "model_name": "small",
+    "tokenizer_pre": "",
+    "file": "model.gguf",
+}
+
+
 def tool(code: str, *arguments: Any, **verb: Any) -> dict[str, Any]:
     """A verb that runs some lines of Python with ``args`` at hand."""
     text = "import sys; from pathlib import Path; args = sys.argv[1:]\n" + dedent(code)

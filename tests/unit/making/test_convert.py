@@ -9,15 +9,7 @@ import pytest
 from orchestrator.errors import StepError
 from orchestrator.records import Progress, Task
 from orchestrator.steps import convert, imatrix
-from tests.unit.making.stand import task_of, tool, whole
-
-CONVERSION = {
-    "verb": "convert",
-    "outtype": "f16",
-    "model_name": "small",
-    "tokenizer_pre": "",
-    "file": "model.gguf",
-}
+from tests.unit.making.stand import CONVERSION, task_of, tool, whole
 
 
 def hugging(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from orchestrator.records import Task
 from orchestrator.steps import forecast, header
 from tests.unit.formats.build import KV
 from tests.unit.hub.shape import tensor_file
-from tests.unit.making.stand import task_of, tool, whole
+from tests.unit.making.stand import CONVERSION, task_of, tool, whole
 
 CONVERT_HOLES = """
 import json, shutil
