@@ -66,6 +66,30 @@ def test_rows_and_blocks_of_the_same_early_q4_1_hold_the_same_values(tmp_path: P
     assert found.state == "differs"
 
 
+def test_rows_of_early_q4_1_are_never_cut(tmp_path: Path) -> None:
+    golden = json.loads(Path(__file__).with_name("golden.json").read_text())["early_q4_1"]
+    rows = bytes.fromhex(golden["rows"]["blocks"])[:72] * 9000  # more than one piece
+    tensors = [
+        Tensor(one.name, (96, 9000), "Q4_1") if one.name == WO else one
+        for one in whole_model("bloom")
+    ]
+    a, b = tmp_path / "a.bin", tmp_path / "b.bin"
+    data = bytearray(ggml_bytes(GGMLSpec("ggml", family="bloom", tensors=tensors)))
+    a.write_bytes(data)
+    at = tensor(a, WO).offset
+    data[at : at + len(rows)] = rows
+    a.write_bytes(data)
+    data[at + len(rows) - 1] ^= 0x10  # a nibble of the last row
+    b.write_bytes(data)
+
+    (found,) = (one for one in compare(a, b).tensors if one.state != "identical")
+
+    scale = struct.unpack_from("<f", rows, 12 + 8)[0]
+    assert (found.differing_blocks, found.blocks) == (1, 27_000)
+    assert found.values is not None
+    assert found.values.largest == pytest.approx(scale)
+
+
 def test_numbers_and_vocabulary_are_keys(tmp_path: Path) -> None:
     a = write_ggml(tmp_path / "a.bin", "llama", {})
     b = write_ggml(tmp_path / "b.bin", "llama", {}, tokens=(b"<unk>", b"", b"b"))

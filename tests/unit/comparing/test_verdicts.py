@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.comparing import Verdict, compare
 from orchestrator.comparing.opened import open_model, open_pair
+from orchestrator.comparing.records import ValueDifference
 from orchestrator.formats.errors import FormatError
 from orchestrator.records import Progress
 from tests.unit.comparing.files import SOME, Model, data_of, flip, tensor, write_gguf
@@ -152,6 +153,33 @@ def test_values_that_are_not_finite_are_counted_apart(tmp_path: Path) -> None:
     assert by_name["w"].mean == pytest.approx(2 / 6)
     assert by_name["v"] is not None
     assert by_name["v"].largest == 2e300
+
+
+def test_two_ways_to_write_no_number_are_no_difference(tmp_path: Path) -> None:
+    shape = [Tensor("w", (1,), "F32")]
+    a, b = pair(
+        tmp_path,
+        Model(shape, data={"w": struct.pack("<I", 0x7FC00000)}),
+        Model(shape, data={"w": struct.pack("<I", 0xFFC00001)}),
+    )
+
+    (found,) = compare(a, b).tensors
+
+    assert (found.state, found.differing_blocks) == ("differs", 1)
+    assert found.values == ValueDifference(0.0, 0.0, 0)
+
+
+def test_all_values_of_a_large_piece_are_counted(tmp_path: Path) -> None:
+    shape = [Tensor("w", (32, 10_000), "Q8_0")]
+    steps = [1 + index % 100 for index in range(10_000)]
+    zero = struct.pack("<e", 1.0) + bytes(32)
+    other = b"".join(struct.pack("<e", 1.0) + bytes([one]) + bytes(31) for one in steps)
+    a, b = pair(tmp_path, Model(shape, data={"w": zero * 10_000}), Model(shape, data={"w": other}))
+
+    (found,) = compare(a, b).tensors
+
+    assert found.differing_blocks == 10_000
+    assert found.values == ValueDifference(100.0, sum(steps) / 320_000)
 
 
 def test_values_of_another_type_are_compared_too(tmp_path: Path) -> None:
