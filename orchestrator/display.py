@@ -25,7 +25,8 @@ _SHOWN_FALLBACKS = 3
 def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
     """A run's result: the table of files, what is wrong with them, and where they are."""
     described = result.report
-    parts = [f"\n{described.name}: {MARKS[described.status]}", _files(described)]
+    verdict = MARKS[described.status] if described.status is not Status.SKIP else "not verified"
+    parts = [f"\n{described.name}: {verdict}", _files(described)]
     troubles = [
         f"{MARKS[check.status]}: {row.file}: {check.message}"
         for row in described.rows

@@ -21,6 +21,7 @@ MEASURES = "measures.json"
 _LOGITS = "logits.bin"
 _FULL_FACTS = "perplexity.json"
 _LEAST_CONTEXT = 512
+_LEAST_DIVERGENCES = 100
 _BY_TOOLS = ("smoke", "memory", "perplexity", "kld", "speed")
 
 
@@ -147,6 +148,7 @@ class _Measurement:
     def _divergence(
         self, logits: Path, setting: Mapping[str, str], wanted: Mapping[str, JSON]
     ) -> tuple[JSON, JSON]:
+        _expect_enough(logits.parent, self.task.step.label)
         name = borrow(logits, self.task.scratch / _LOGITS).name
         done = self._call("divergence", {**setting, "logits": name}, "divergence")
         assert done is not None
@@ -204,6 +206,19 @@ def _perplexity(
         "wanted_chunks": wanted["chunks"],
         "chunks": int(chunks) if chunks else None,
     }
+
+
+def _expect_enough(logits: Path, what: str) -> None:
+    """Statistics need so many tokens, or the tool exits 0 without any (llama-perplexity)."""
+    facts = json.loads((logits / _FULL_FACTS).read_text("utf-8"))
+    context = int(facts["context"])
+    tokens = (facts["chunks"] or 0) * (context - 1 - context // 2)
+    if tokens < _LEAST_DIVERGENCES:
+        raise StepError(
+            f"{what}: {tokens} tokens are too few to say how far a file diverges, at least "
+            f"{_LEAST_DIVERGENCES} are needed",
+            "Raise 'chunks' or 'context' of 'verify: perplexity:', or say 'kld: false'.",
+        )
 
 
 def _of_full(logits: Path, wanted: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -294,7 +295,8 @@ def test_one_flipped_byte_in_the_weights_is_found_by_the_checksum(
 def test_damaged_logits_are_one_sentence(
     measured: Run, made: dict[str, Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "logits").mkdir()
+    shutil.copytree(made["logits"], tmp_path / "logits")
+    (tmp_path / "logits" / "logits.bin").unlink()
     data = (made["logits"] / "logits.bin").read_bytes()
     (tmp_path / "logits" / "logits.bin").write_bytes(data[: len(data) // 2])
     with pytest.raises(StepError, match="saved logits are damaged"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,10 +90,20 @@ def running() -> Iterator[Index]:
             if name in index.damaged:
                 content = bytes([content[0] ^ 1]) + content[1:]
             half = len(content) // 2 if name in index.cut else len(content)
-            self._send(200, "application/octet-stream", content, half)
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+            if asked is None:
+                self._send(200, "application/octet-stream", content, half)
+                return
+            first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
+            whole = f"bytes {first}-{last}/{len(content)}"
+            self._send(206, "application/octet-stream", content[first : last + 1], whole=whole)
 
-        def _send(self, status: int, kind: str, body: bytes, sent: int | None = None) -> None:
+        def _send(
+            self, status: int, kind: str, body: bytes, sent: int | None = None, whole: str = ""
+        ) -> None:
             self.send_response(status)
+            if whole:
+                self.send_header("Content-Range", whole)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
