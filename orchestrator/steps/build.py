@@ -20,6 +20,12 @@ from orchestrator.records import JSON, Progress, Task
 from orchestrator.sources import git
 from orchestrator.toolchain import expand
 
+# In the words of cmake, of make, and of the shells that make calls.
+_NO_COMPILER = re.compile(
+    r"No CMAKE_C(XX)?_COMPILER"
+    r"|: (\d+: )?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+): (No such file|(command )?not found)"
+)
+
 
 def run(task: Task) -> dict[str, JSON]:
     """Get the pinned source, build, install, self-test.
@@ -112,7 +118,7 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> None:
             what=f"{task.step.label}: {what}",
         )
     except process.ToolError as error:
-        if "No CMAKE_C" in error.tail or "No CMAKE_CXX" in error.tail:
+        if _NO_COMPILER.search(error.tail):
             raise EnvironmentProblem(
                 "no C++ compiler was found",
                 "Install one (Debian: apt install g++; macOS: xcode-select --install).",

@@ -12,8 +12,15 @@ from urllib.parse import urlsplit
 from orchestrator import native, process
 from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.records import JSON, Progress, Task
+from orchestrator.sources import pypi
 
 REACH_SECONDS = 4.0
+_UNREACHED = (
+    "Failed to establish a new connection",
+    "Temporary failure in name",
+    "Read timed out",
+    "ConnectTimeoutError",
+)
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -27,12 +34,13 @@ def run(task: Task) -> dict[str, JSON]:
         StepError: A package does not install or import.
     """
     venv = task.workdir / "venv"
-    made = _call(task, [sys.executable, "-m", "venv", str(venv)], "create", check=False)
-    if made.returncode != 0:
+    try:
+        _call(task, [sys.executable, "-m", "venv", str(venv)], "create")
+    except process.ToolError as error:
         raise EnvironmentProblem(
             "Python's venv module does not work here",
             "Install it (Debian: apt install python3-venv).",
-        )
+        ) from error
     requirements = task.scratch / "requirements.txt"
     requirements.write_text(task.step.params["requirements"], encoding="utf-8")
     _install(task, venv, requirements)
@@ -54,7 +62,9 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
         constraints.write_text("".join(f"{one}\n" for one in locked), encoding="utf-8")
         argv += ["-c", str(constraints)]
     index = task.step.context["extra_index"]
-    if index and not task.offline and _answers(index):
+    if task.offline:
+        argv += ["--no-index"]  # what PIP_FIND_LINKS names still serves
+    elif index and _answers(index):
         argv += ["--extra-index-url", index]
     seen = 0
 
@@ -66,17 +76,16 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
     try:
         _call(task, argv, "install packages", on_text=count)
     except process.ToolError as error:
-        raise _explained(error) from error
+        raise _explained(error, task.offline) from error
 
 
-def _explained(error: process.ToolError) -> Exception:
+def _explained(error: process.ToolError, offline: bool) -> Exception:
     """Tell an unreachable index from a package that does not exist or build."""
-    offline = (
-        "Failed to establish a new connection",
-        "Temporary failure in name",
-        "Read timed out",
-    )
-    if any(word in error.tail for word in offline):
+    if offline:
+        return EnvironmentProblem(
+            "the tool chain's Python environment is not stored here", "Run once without --offline."
+        )
+    if any(word in error.tail for word in _UNREACHED) or _silent(error.tail):
         return EnvironmentProblem(
             "the package index cannot be reached for the tool chain's Python environment",
             "Check the network, or set PIP_INDEX_URL to a mirror.",
@@ -88,6 +97,11 @@ def _explained(error: process.ToolError) -> Exception:
             "Use a Python version that the tool chain's requirements.txt supports.",
         )
     return error
+
+
+def _silent(tail: str) -> bool:
+    """Told not to try again (PIP_RETRIES=0), pip keeps to itself that nobody answered."""
+    return "(from versions: none)" in tail and not _answers(pypi.effective_index())
 
 
 def _last(tail: str, word: str) -> str:
@@ -103,7 +117,8 @@ def _answers(url: str) -> bool:
         return True
     parts = urlsplit(url)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 443), REACH_SECONDS):
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        with socket.create_connection((parts.hostname or "", port), REACH_SECONDS):
             return True
     except OSError:
         return False
@@ -114,7 +129,6 @@ def _call(
     argv: list[str],
     what: str,
     *,
-    check: bool = True,
     on_text: process.Reader | None = None,
 ) -> process.Completed:
     extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
@@ -124,6 +138,5 @@ def _call(
         cwd=task.scratch,
         env=process.clean_env(extra),
         on_text=on_text,
-        check=check,
         what=f"{task.step.label}: {what}",
     )

@@ -1,0 +1,264 @@
+"""Building with a real compiler: a few lines of C++ stand in for an upstream."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from git import Repo
+
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.process import ToolError
+from orchestrator.records import Progress, Task
+from orchestrator.steps import build
+from tests.unit.task_work import a_task
+
+LIBRARY = "int answer() { return ANSWER; }\n"
+TOOL = """\
+#include <iostream>
+int answer();
+int main() { std::cout << "the answer is " << answer() << std::endl; }
+"""
+CMAKE = """\
+cmake_minimum_required(VERSION 3.20)
+project(stand CXX)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+add_library(stand SHARED library.cpp)
+set_target_properties(stand PROPERTIES VERSION 1.2 SOVERSION 1)
+target_compile_definitions(stand PRIVATE ANSWER=${ANSWER})
+add_executable(tool tool.cpp)
+target_link_libraries(tool stand)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+execute_process(COMMAND git rev-parse HEAD WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    OUTPUT_FILE ${CMAKE_BINARY_DIR}/bin/commit.txt ERROR_QUIET)
+"""
+MAKE = """\
+tool: tool.cpp library.cpp
+\t$(CXX) -DANSWER=$(ANSWER) -o tool tool.cpp library.cpp
+"""
+SPEC: dict[str, Any] = {
+    "system": "cmake",
+    "cmakelists": "",
+    "overlay": {},
+    "targets": ["tool"],
+    "binaries": ["bin", "."],
+    "products": ["tool", "libstand*", "commit.txt"],
+    "sources": ["*.py", "deep/**/*.txt"],
+    "self_test": [{"argv": ["{bin}/tool{exe}"], "expect": "the answer is 42"}],
+}
+OPTIONS = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DANSWER=42",
+    "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
+    "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+]
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Repo:
+    folder = tmp_path / "upstream"
+    (folder / "deep" / "er").mkdir(parents=True)
+    files = {
+        "library.cpp": LIBRARY,
+        "tool.cpp": TOOL,
+        "CMakeLists.txt": CMAKE,
+        "Makefile": MAKE,
+        "convert.py": "print()",
+        "deep/er/a.txt": "a",
+        "deep/b.bin": "b",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return committed(Repo.init(folder))
+
+
+def committed(repo: Repo) -> Repo:
+    with repo.config_writer() as config:
+        config.set_value("user", "name", "test")
+        config.set_value("user", "email", "test@localhost")
+    repo.git.add("-A")
+    repo.git.commit("-q", "-m", "stand-in")
+    return repo
+
+
+def task_of(
+    folder: Path,
+    repo: Repo,
+    options: list[str] | None = None,
+    progress: list[Progress] | None = None,
+    **changes: Any,
+) -> Task:
+    params: Mapping[str, Any] = {
+        "commit": repo.head.commit.hexsha,
+        "build": {**SPEC, **changes},
+        "options": OPTIONS if options is None else options,
+    }
+    context = {"source": {"git": f"file://{repo.working_dir}"}, "data": str(folder)}
+    return a_task(folder / "t", params, context, progress=progress)
+
+
+def tools_of(workdir: Path) -> str:
+    """What the tool says when it is called from where it is."""
+    return subprocess.run(
+        [workdir / "bin" / "tool"], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout
+
+
+def test_a_build_can_be_moved(tmp_path: Path, upstream: Repo) -> None:
+    told: list[Progress] = []
+    task = task_of(tmp_path, upstream, progress=told)
+
+    facts = build.run(task)
+
+    assert facts == {
+        "origin": f"file://{upstream.working_dir}",
+        "commit": upstream.head.commit.hexsha,
+        "options": OPTIONS,
+    }
+    assert told[-1].done == told[-1].total > 0
+    moved = tmp_path / "elsewhere"
+    task.workdir.rename(moved)
+    shutil.rmtree(task.scratch)
+    assert tools_of(moved) == "the answer is 42\n"
+    assert (moved / "bin" / "libstand.so.1").is_symlink()
+    kept = sorted(p.relative_to(moved / "src").as_posix() for p in (moved / "src").rglob("*"))
+    assert kept == ["convert.py", "deep", "deep/er", "deep/er/a.txt"]
+
+
+def test_the_commit_that_surrounds_the_build_is_not_recorded(
+    tmp_path: Path, upstream: Repo
+) -> None:
+    """Sources without a .git of their own, built somewhere inside another repository."""
+    committed(Repo.init(tmp_path))
+    task = task_of(tmp_path, upstream)
+
+    build.run(task)
+
+    own = (task.workdir / "bin" / "commit.txt").read_text().strip()
+    assert own == upstream.head.commit.hexsha
+    shutil.rmtree(task.scratch / "source" / ".git")
+    bare = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=task.scratch / "source",
+        env=build._env(task),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bare.returncode != 0
+
+
+def test_files_of_ours_take_their_places(tmp_path: Path, upstream: Repo) -> None:
+    (tmp_path / "mine.cpp").write_text("int answer() { return 41 + 1; }\n")
+    task = task_of(tmp_path, upstream, overlay={"library.cpp": "mine.cpp"})
+
+    build.run(task)
+
+    assert tools_of(task.workdir) == "the answer is 42\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_build_with_make(tmp_path: Path, upstream: Repo) -> None:
+    task = task_of(tmp_path, upstream, ["ANSWER=42"], system="make")
+
+    build.run(task)
+
+    assert tools_of(task.workdir) == "the answer is 42\n"
+    assert [path.name for path in (task.workdir / "bin").iterdir()] == ["tool"]
+
+
+def without_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "make" else which(name))
+
+
+def test_without_make_our_own_cmakelists_serves(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_make(monkeypatch)
+    (tmp_path / "ours.txt").write_text(CMAKE.replace("${ANSWER}", "42"))
+    rpath = 'set(CMAKE_BUILD_RPATH_USE_ORIGIN ON)\nset(CMAKE_BUILD_RPATH "$ORIGIN")\n'
+    (tmp_path / "ours.txt").write_text(
+        CMAKE.replace("${ANSWER}", "42").replace("add_library", f"{rpath}add_library")
+    )
+    task = task_of(tmp_path, upstream, ["ANSWER=1"], system="make", cmakelists="ours.txt")
+
+    build.run(task)
+
+    shutil.rmtree(task.scratch)
+    assert tools_of(task.workdir) == "the answer is 42\n"
+
+
+def test_without_make_and_cmakelists_that_is_said(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_make(monkeypatch)
+
+    with pytest.raises(EnvironmentProblem, match="make, which is not installed"):
+        build.run(task_of(tmp_path, upstream, system="make"))
+
+
+@pytest.mark.parametrize("system", ["cmake", "make"])
+def test_without_a_compiler_that_is_said(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    options = OPTIONS if system == "cmake" else ["ANSWER=42"]
+    for name in ("git", "make", "sh", "ld", "uname"):
+        found = shutil.which(name)
+        if found:
+            (tools / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tools))
+    if system == "make" and not (tools / "make").exists():
+        pytest.skip("make is not installed")
+
+    with pytest.raises(EnvironmentProblem, match=r"no C\+\+ compiler was found") as caught:
+        build.run(task_of(tmp_path, upstream, options, system=system))
+    assert "apt install g++" in caught.value.hint
+
+
+def test_a_compiler_error_is_the_tools(tmp_path: Path, upstream: Repo) -> None:
+    (tmp_path / "mine.cpp").write_text("int answer() { return }\n")
+
+    with pytest.raises(ToolError, match="do it: compile failed") as caught:
+        build.run(task_of(tmp_path, upstream, overlay={"library.cpp": "mine.cpp"}))
+    assert "error:" in caught.value.tail
+
+
+def test_a_target_that_was_not_made_is_named(tmp_path: Path, upstream: Repo) -> None:
+    with pytest.raises(StepError, match="succeeded but did not make tool"):
+        build.run(task_of(tmp_path, upstream, products=["libstand*"]))
+
+
+def test_a_tool_that_says_something_else_is_not_kept(tmp_path: Path, upstream: Repo) -> None:
+    options = [*OPTIONS, "-DANSWER=41"]
+
+    with pytest.raises(StepError, match="self-test ran but did not print 'the answer is 42'"):
+        build.run(task_of(tmp_path, upstream, options))
+
+
+def test_a_tool_that_the_processor_kills_is_explained(tmp_path: Path, upstream: Repo) -> None:
+    (tmp_path / "mine.cpp").write_text("int answer() { __builtin_trap(); }\n")
+
+    with pytest.raises(ToolError, match="self-test failed: it was killed by SIG"):
+        build.run(task_of(tmp_path, upstream, overlay={"library.cpp": "mine.cpp"}))
+
+
+def test_the_users_compiler_flags_do_not_leak_in(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXXFLAGS", "-DANSWER=1 -nonsense")
+    monkeypatch.setenv("CMAKE_GENERATOR", "Nonsense")
+    task = task_of(tmp_path, upstream)
+
+    build.run(task)
+
+    assert tools_of(task.workdir) == "the answer is 42\n"
+    assert os.environ["CXXFLAGS"]

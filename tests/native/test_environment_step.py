@@ -1,0 +1,114 @@
+"""Python environments for real: venv and pip, with a package index on this machine."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.process import ToolError
+from orchestrator.records import Task
+from orchestrator.steps import environment
+from tests.unit.index_work import Index, running
+from tests.unit.task_work import a_task
+
+INFO = "small-1.0.dist-info"
+
+
+def wheel(code: str) -> bytes:
+    """A wheel with one module."""
+    files = {
+        "small.py": code,
+        f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n",
+        f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{INFO}/RECORD"])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bundle:
+        for name, text in {**files, f"{INFO}/RECORD": record}.items():
+            bundle.writestr(name, text)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    with running() as one:
+        monkeypatch.setenv("PIP_INDEX_URL", one.url)
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        monkeypatch.delenv("PIP_NO_INDEX", raising=False)
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        yield one
+
+
+def task_of(folder: Path, requirements: str, extra: str = "", **rest: Any) -> Task:
+    params = {"requirements": requirements, "install_env": {"SMALL_FLAG": "on"}}
+    context = {"imports": ["small"], "extra_index": extra}
+    return a_task(folder, params, context, **rest)
+
+
+def test_an_environment_can_be_moved(tmp_path: Path, index: Index) -> None:
+    index.add("small", "small-1.0-py3-none-any.whl", wheel("word = 'hello'\n"))
+    task = task_of(tmp_path / "t", "small==1.0\n", index.url)
+
+    facts = environment.run(task)
+
+    assert "small==1.0" in facts["packages"]
+    moved = tmp_path / "elsewhere"
+    task.workdir.rename(moved)
+    python = moved / "venv" / "bin" / "python"
+    code = "import small, sys; print(small.word, sys.prefix)"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["hello", str(moved / "venv")]
+    assert f"--extra-index-url {index.url}" in task.log.read_text()
+
+
+def test_a_package_that_does_not_import_is_found_at_once(tmp_path: Path, index: Index) -> None:
+    index.add("small", "small-1.0-py3-none-any.whl", wheel("raise OSError('no library')\n"))
+
+    with pytest.raises(ToolError, match="import small failed") as caught:
+        environment.run(task_of(tmp_path, "small==1.0\n"))
+    assert "no library" in caught.value.tail
+
+
+def test_a_version_that_is_not_to_be_had(tmp_path: Path, index: Index) -> None:
+    index.add("small", "small-1.0-py3-none-any.whl", wheel(""))
+
+    with pytest.raises(StepError, match=r"for Python 3\.\d+: .*small==2\.0"):
+        environment.run(task_of(tmp_path, "small==2.0\n"))
+
+
+def test_an_index_out_of_reach(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("PIP_INDEX_URL", f"{address}/simple")
+
+        with pytest.raises(EnvironmentProblem, match="the package index cannot be reached"):
+            environment.run(task_of(tmp_path, "small==1.0\n", f"{address}/extra"))
+
+    assert "--extra-index-url" not in (tmp_path / "log").read_text()
+
+
+def test_offline_no_index_is_asked(tmp_path: Path, index: Index) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"is not stored here\n  Run once without"):
+        environment.run(task_of(tmp_path, "small==1.0\n", offline=True))
+    assert index.asked == []
+
+
+def test_without_venv_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    with pytest.raises(EnvironmentProblem, match="venv module does not work"):
+        environment.run(task_of(tmp_path / "t", ""))
