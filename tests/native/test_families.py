@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from gguf import GGUFReader
 
-from orchestrator import native, toolchain, workflow
+from orchestrator import workflow
 from orchestrator.digest import file_sha256
 from orchestrator.standin import NOTE
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
-from tests.miniatures.repositories import Layout
-from tests.native.conftest import link, ready
-from tests.native.test_standin_chain import reachable
-from tests.native.typed import RECIPES, Said, artifacts, ended, typed
+from tests.native.conftest import link
+from tests.native.families import PERPLEXITY, Ran, run, served
+from tests.native.typed import RECIPES, artifacts, ended, typed
 
-TOKEN = "hf_must_not_reach_what_a_repository_runs"
 MODERN = (
     "llama-7b",
     "chimera-7b",
@@ -39,75 +34,6 @@ MODERN = (
     "chatglm3-6b",
     "glm-4-9b-chat",
 )
-OLD = ("llama-7b", "llama-7b-v3", "chimera-7b")
-BLOOMZ = ("bloomz-7b1", "phoenix-7b")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One run of several recipes: the Hub that served it, what it said and left."""
-
-    place: Path
-    hub: Hub
-    recipes: Path
-    said: Said
-
-    @property
-    def store(self) -> Path:
-        return self.place / "store"
-
-    def file(self, recipe: str, kind: str, suffix: str = ".gguf") -> Path:
-        return self.place / "dist" / recipe / f"{recipe}-{kind}{suffix}"
-
-    def report(self, recipe: str) -> dict[str, Any]:
-        text = (self.place / "dist" / recipe / "report.json").read_text("utf-8")
-        found: dict[str, Any] = json.loads(text)
-        return found
-
-    def row(self, recipe: str, kind: str) -> dict[str, Any]:
-        [found] = [one for one in self.report(recipe)["files"] if one["type"] == kind]
-        assert isinstance(found, dict)
-        return found
-
-    def snapshot(self, repo: str) -> set[str]:
-        """The files of a repository that came into the Hub client's cache."""
-        folder = self.place / "hf" / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots"
-        root = folder / hubs.revision(repo)
-        return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-
-    def converted(self, recipe: str) -> Path:
-        """The F16 that the files of a recipe were made from; it stays in the store."""
-        for folder in artifacts(self.store)["convert"]:
-            label = json.loads((folder / "manifest.json").read_text("utf-8"))["label"]
-            if label == f"convert {recipe} to F16":
-                [found] = (folder / "files").iterdir()
-                return found
-        raise AssertionError(f"{recipe} was not converted")
-
-
-Table = Mapping[str, Callable[[Layout], None]]
-
-
-def python() -> Path:
-    return native.environment_python(ready("llama.cpp")["environment"])
-
-
-def served(place: Path, table: Table) -> Iterator[Hub]:
-    """A Hub of miniatures, and an environment in which the client finds it."""
-    with hubs.make(place / "hub", table, python()) as hub, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(place))
-        patch.setenv("HF_HOME", str(place / "hf"))
-        patch.delenv("HF_HUB_CACHE", raising=False)
-        patch.setenv("HF_ENDPOINT", hub.url)
-        patch.setenv("HF_TOKEN", TOKEN)
-        yield hub
-
-
-def run(place: Path, hub: Hub, recipes: Path, names: tuple[str, ...], *more: str) -> Ran:
-    paths = [recipes / f"{name}.yaml" for name in names]
-    where = ("--out", str(place / "dist"), "--log-json", str(place / "log"))
-    said = typed("run", *paths, "--no-limits", *where, *more, home=place / "store")
-    return Ran(place, hub, recipes, said)
 
 
 def kinds(path: Path) -> list[str]:
@@ -122,9 +48,6 @@ def tensors(path: Path) -> dict[str, tuple[int, str]]:
         one.name: (int(one.tensor_type), hashlib.sha256(one.data.tobytes()).hexdigest())
         for one in GGUFReader(path).tensors
     }
-
-
-# -- GGUF, by today's llama.cpp -----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +65,7 @@ def test_every_file_of_an_unchanged_recipe_is_made_and_measured(modern: Ran, rec
     report = modern.report(recipe)
     assert [one["type"] for one in report["files"]] == kinds(RECIPES / f"{recipe}.yaml")
     for row in report["files"]:
-        checks = {one["name"]: one for one in row["checks"]}
+        checks = modern.checks(recipe, row["type"])
         assert checks["structure"]["status"] == "pass"
         assert checks["smoke"]["numbers"]["text"].strip()
         # Miniatures tell stories: an untrained model of this size would say 700.
@@ -220,6 +143,11 @@ def test_a_merge_of_fetched_models_is_that_of_the_same_models_at_home(modern: Ra
     assert 769 in rows.tolist()  # the base's 768 and <pad>
 
 
+def test_both_halves_of_a_merge_are_in_what_it_says(modern: Ran) -> None:
+    assert modern.perplexity("llama-7b") == pytest.approx(PERPLEXITY["llama"], rel=0.01)
+    assert modern.perplexity("chimera-7b") == pytest.approx(PERPLEXITY["chimera"], rel=0.01)
+
+
 def test_reports_say_what_was_resolved_and_what_was_not_held(modern: Ran) -> None:
     report = modern.report("chimera-7b")
     delta = "FreedomIntelligence/chimera-chat-7b-delta"
@@ -274,110 +202,3 @@ def test_code_that_is_not_trusted_stops_before_weights_are_fetched(
     assert said.code == 1
     assert "this model brings Python code of its own" in said.all
     assert "trust_remote_code: true" in said.all
-
-
-# -- GGML, by the tools of 2023 -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the recipes with Meta's files where the recipes want them."""
-    place = tmp_path_factory.mktemp("copied")
-    shutil.copytree(RECIPES, place / "recipes")
-    layout = Layout(place / "recipes" / "ggml" / "models" / "7B")
-    layout.folder.mkdir(parents=True)
-    repositories.meta_files(layout, layers=32)
-    hubs.torch_writes([layout], python(), place / "jobs")
-    return place / "recipes" / "ggml"
-
-
-@pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory, copied: Path) -> Iterator[Ran]:
-    """The llama recipes of 2023. Their tools wait by spinning, so they get one thread."""
-    place = tmp_path_factory.mktemp("old")
-    for name in ("llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3"):
-        link(place / "store", name)
-    for hub in served(place, repositories.OLD):
-        yield run(place, hub, copied, OLD, "-t", "1")
-
-
-@pytest.mark.parametrize(
-    ("recipe", "bits"),
-    [
-        ("llama-7b-ggml", {"F16": 16.0, "Q4_0": 5.0, "Q4_1": 6.0}),
-        (
-            "llama-7b-ggml-v3",
-            {"F16": 16.0, "Q4_0": 4.5, "Q4_1": 5.0, "Q5_0": 5.5, "Q5_1": 6.0, "Q8_0": 8.5},
-        ),
-        ("chimera-7b-ggml", {"F16": 16.0, "Q4_0": 5.0}),
-    ],
-)
-def test_files_of_2023_are_made_and_measured(old: Ran, recipe: str, bits: dict[str, float]) -> None:
-    assert old.said.code == 0, old.said.all
-    assert [one["type"] for one in old.report(recipe)["files"]] == list(bits)
-    for kind, expected in bits.items():
-        row = old.row(recipe, kind)
-        assert row["bits_per_weight"] == pytest.approx(expected, abs=0.05)
-        checks = {one["name"]: one for one in row["checks"]}
-        assert checks["structure"]["status"] == "pass"
-        assert 1 < checks["perplexity"]["numbers"]["perplexity"] < 3
-        assert checks["smoke"]["numbers"]["text"].strip()
-
-
-def test_both_chains_of_2023_make_the_same_f16(old: Ran) -> None:
-    """As upstream's SHA256SUMS of both commits state it for the real one."""
-    first, third = old.converted("llama-7b-ggml"), old.converted("llama-7b-ggml-v3")
-    assert file_sha256(first) == file_sha256(third)
-
-
-def test_two_ways_to_one_model_tell_the_same_stories(old: Ran, modern: Ran) -> None:
-    """Layers that add nothing stand for those that the old tools want."""
-
-    def perplexity(ran: Ran, recipe: str) -> float:
-        checks = ran.row(recipe, "F16")["checks"]
-        [found] = [one["numbers"]["perplexity"] for one in checks if one["name"] == "perplexity"]
-        return float(found)
-
-    llama = perplexity(modern, "llama-7b")
-    assert perplexity(old, "llama-7b-ggml") == pytest.approx(llama, rel=0.02)
-    assert perplexity(old, "llama-7b-ggml-v3") == pytest.approx(llama, rel=0.02)
-    chimera = perplexity(modern, "chimera-7b")
-    assert perplexity(old, "chimera-7b-ggml") == pytest.approx(chimera, rel=0.05)
-
-
-def test_input_checksums_hold_without_the_flag(old: Ran, copied: Path, tmp_path: Path) -> None:
-    said = typed("run", copied / "llama-7b.yaml", "--out", tmp_path, home=old.store)
-    assert said.code == 2
-    assert "is not the file the recipe means" in said.all
-    assert NOTE in old.report("llama-7b-ggml")["notes"]
-
-
-@pytest.fixture(scope="module")
-def bloomz(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    """The recipes of bloomz.cpp, where its repository or a mirror of it can be had."""
-    names = ("bloomz.cpp", "bloomz.cpp-phoenix")
-    problems = {reachable(toolchain.load(name).source.git) for name in names} - {""}
-    if problems:
-        pytest.skip("; ".join(problems))
-    place = tmp_path_factory.mktemp("bloomz")
-    for name in names:
-        link(place / "store", name)
-    for hub in served(place, repositories.OLD):
-        yield run(place, hub, RECIPES / "ggml", BLOOMZ, "-t", "2")
-
-
-@pytest.mark.parametrize("recipe", [f"{name}-ggml" for name in BLOOMZ])
-def test_files_of_bloomz_are_made_and_checked(bloomz: Ran, recipe: str) -> None:
-    assert bloomz.said.code == 0, bloomz.said.all
-    row = bloomz.row(recipe, "Q4_0")
-    checks = {one["name"]: one for one in row["checks"]}
-    assert checks["structure"]["status"] == "pass"
-    assert checks["census"]["numbers"]["census"] == {"F32": 20, "Q4_0": 10}
-    assert checks["smoke"]["numbers"]["text"].strip()
-    assert row["bits_per_weight"] == pytest.approx(5.1, abs=0.05)
-
-
-def test_safetensors_and_bin_become_the_same_ggml_file(bloomz: Ran) -> None:
-    """Phoenix's shards and bloomz's one file hold the same weights here."""
-    first, second = bloomz.converted("bloomz-7b1-ggml"), bloomz.converted("phoenix-7b-ggml")
-    assert file_sha256(first) == file_sha256(second)
