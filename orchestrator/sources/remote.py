@@ -64,7 +64,9 @@ class Ranged(io.RawIOBase):
 
 
 @contextmanager
-def opened(source: Mapping[str, JSON], context: Mapping[str, JSON]) -> Iterator[tuple[BinaryIO, int]]:
+def opened(
+    source: Mapping[str, JSON], context: Mapping[str, JSON]
+) -> Iterator[tuple[BinaryIO, int]]:
     """The one file of a resolved source as a stream, and its size in bytes.
 
     Args:
@@ -101,7 +103,7 @@ def _outer(
         return
     ranged = Ranged(_reader(source, context))
     with io.BufferedReader(ranged, CHUNK) as stream:
-        yield stream, ranged.size  # type: ignore[misc]
+        yield stream, ranged.size
 
 
 def download_size(source: Mapping[str, JSON], context: Mapping[str, JSON]) -> int:

@@ -76,7 +76,7 @@ def test_the_size_of_saved_logits(vocabulary: int, context: int, chunks: int, si
     assert budget.logits_bytes(vocabulary, context, chunks) == size
 
 
-def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: int) -> Step:
+def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: Any) -> Step:
     reads = {one.label: one.key for one in inputs}
     return Step(
         "kind", name, name, {}, reads, keep=keep, resources=Resources(disk_bytes=disk, **more)
