@@ -183,7 +183,12 @@ Watcher = Plain | Bars | JsonLog
 
 
 def shown(progress: Progress) -> str:
-    """Progress as text: ``12/180 tensors``, ``3.2 GB of 13 GB``, ``45%``."""
+    """Progress as text: ``12/180 tensors``, ``3.2 GB of 13 GB``, ``45%``, ``speed``."""
+    counted = _counted(progress) if progress.done or progress.total else ""
+    return " ".join(part for part in (progress.note, counted) if part)
+
+
+def _counted(progress: Progress) -> str:
     if progress.unit == "B":
         total = f" of {units.size(progress.total)}" if progress.total else ""
         return f"{units.size(progress.done)}{total}"
