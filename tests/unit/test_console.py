@@ -45,6 +45,9 @@ def test_an_outcome_is_a_line(one: StepResult, line: str) -> None:
         (Progress(3_200_000_000, 0, "B"), "3.20 GB"),
         (Progress(45.4, 100, "%"), "45%"),
         (Progress(1, 2), "1/2"),
+        (Progress(0, 0, note="speed"), "speed"),
+        (Progress(2, 8, "chunks", note="divergence"), "divergence 2/8 chunks"),
+        (Progress(0, 0), ""),
     ],
 )
 def test_progress_is_text(progress: Progress, text: str) -> None:
