@@ -40,7 +40,7 @@ def extract_tree(archive: Path, inner: str, dest: Path) -> None:
             "this Python cannot unpack archives safely", "Use Python 3.10.12, 3.11.4 or newer."
         )
     dest.mkdir(parents=True, exist_ok=True)
-    with _sound(archive), tarfile.open(archive, "r:*") as tar:
+    with sound(archive.name), tarfile.open(archive, "r:*") as tar:
         if _extract_members(tar, PurePosixPath(inner), dest, archive.name) == 0:
             raise StepError(f"{archive.name} has no folder {inner!r}")
 
@@ -71,7 +71,7 @@ def extract_member(archive: Path, inner: str, dest: Path) -> None:
         StepError: The zip is damaged or has no such file, or the file lies about its size
             or shrinks as no real file does.
     """
-    with _sound(archive), zipfile.ZipFile(archive) as bundle:
+    with sound(archive.name), zipfile.ZipFile(archive) as bundle:
         if inner not in bundle.namelist():
             raise StepError(f"{archive.name} has no file {inner!r}")
         info = bundle.getinfo(inner)
@@ -101,22 +101,26 @@ class _Limited:
 
 
 @contextmanager
-def _sound(archive: Path) -> Iterator[None]:
-    """Say of whatever the readers of archives stumble over that the archive is damaged."""
+def sound(name: str) -> Iterator[None]:
+    """Say of whatever the readers of archives stumble over that the archive is damaged.
+
+    Raises:
+        StepError: It is.
+    """
     try:
         yield
     except (*_DAMAGE, *_lzma_error()) as error:
-        raise _unsound(archive, error) from error
+        raise _unsound(name, error) from error
     except OSError as error:
         # Without a number it is gzip's or bz2's word, with EINVAL a seek to nowhere.
         if error.errno not in (None, errno.EINVAL):
             raise
-        raise _unsound(archive, error) from error
+        raise _unsound(name, error) from error
 
 
-def _unsound(archive: Path, error: Exception) -> StepError:
+def _unsound(name: str, error: Exception) -> StepError:
     why = str(error).partition("\n")[0].rstrip(": ")
-    return StepError(f"{archive.name} is not a sound archive: {why or type(error).__name__}")
+    return StepError(f"{name} is not a sound archive: {why or type(error).__name__}")
 
 
 def _lzma_error() -> tuple[type[Exception], ...]:

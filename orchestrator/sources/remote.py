@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.records import JSON
+from orchestrator.sources import archive
 
 if TYPE_CHECKING:
     import requests
@@ -83,13 +84,11 @@ def opened(
         if not member:
             yield stream, size
             return
-        try:
-            with ZipFile(stream) as bundle, bundle.open(member) as inner:
+        with archive.sound(f"the archive of {member}"), ZipFile(stream) as bundle:
+            if member not in bundle.namelist():
+                raise StepError(f"there is no file {member!r} in the archive")
+            with bundle.open(member) as inner:
                 yield inner, bundle.getinfo(member).file_size  # type: ignore[misc]
-        except KeyError as error:
-            raise StepError(f"there is no file {member!r} in the archive") from error
-        except BadZipFile as error:
-            raise StepError(f"the archive of {member} is not a sound zip: {error}") from error
 
 
 @contextmanager
@@ -151,11 +150,14 @@ def _taken(answer: requests.Response, url: str, start: int, end: int) -> tuple[b
     ranged = answer.status_code == 206
     if not ranged and start:
         raise StepError(f"{url} cannot be read in parts: its server ignores ranges")
-    total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    size = int(total) if ranged and total.isdigit() else int(answer.headers["Content-Length"])
+    headers = answer.headers
+    told = headers.get("Content-Range", "").rpartition("/")[2] if ranged else ""
+    told = told if told.isdigit() else headers.get("Content-Length", "")
+    if not told.isdigit():
+        raise StepError(f"{url} cannot be read in parts: its server does not say how long it is")
     data = bytearray()
     for chunk in answer.iter_content(1 << 16):
         data += chunk
         if len(data) >= end - start:
             break
-    return bytes(data[: end - start]), size
+    return bytes(data[: end - start]), int(told)

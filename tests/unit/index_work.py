@@ -27,6 +27,8 @@ class Index:
         damaged: File names whose first byte is another one.
         cut: File names of which only the first half is sent.
         asked: The paths that were asked for.
+        ranges: Whether parts of files are served.
+        sent: Bytes of such parts.
     """
 
     url: str = ""
@@ -37,6 +39,8 @@ class Index:
     damaged: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    ranges: bool = True
+    sent: int = 0
 
     def add(self, project: str, name: str, content: bytes) -> str:
         """Serve a file; returns its SHA-256."""
@@ -91,10 +95,11 @@ def running() -> Iterator[Index]:
                 content = bytes([content[0] ^ 1]) + content[1:]
             half = len(content) // 2 if name in index.cut else len(content)
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
-            if asked is None:
+            if asked is None or not index.ranges:
                 self._send(200, "application/octet-stream", content, half)
                 return
             first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
+            index.sent += last + 1 - first
             whole = f"bytes {first}-{last}/{len(content)}"
             self._send(206, "application/octet-stream", content[first : last + 1], whole=whole)
 
