@@ -26,6 +26,8 @@ ggml/llama-7b ggml/llama-13b ggml/llama-30b ggml/llama-65b
 ggml/llama-7b-v3 ggml/llama-13b-v3 ggml/llama-30b-v3 ggml/llama-65b-v3
 ggml/chimera-7b ggml/chimera-inst-7b ggml/bloomz-7b1 ggml/phoenix-7b
 tiny/llama tiny/chimera tiny/bloom tiny/falcon tiny/chatglm
+published/smollm2-135m-instruct published/qwen2.5-0.5b-instruct published/llama-3.2-1b-instruct
+published/llama-7b-ggjt-v1 published/llama-7b-ggjt-v3 published/smollm2-135m-q4_1
 """.split()  # noqa: SIM905 - a list of words reads better so
 
 
@@ -57,7 +59,7 @@ def test_every_recipe_names_the_schema_for_editors(path: Path) -> None:
 def test_files_of_this_repository_that_recipes_name_are_there(recipes: dict[str, Recipe]) -> None:
     for name, recipe in recipes.items():
         # Only Meta's own weights are not in the repository and not to be had without them.
-        if not name.startswith("ggml/llama"):
+        if not name.startswith(("ggml/llama", "published/llama-7b")):
             assert load(recipe.file, _allowed).digest == recipe.digest
 
 
@@ -180,6 +182,29 @@ def test_sizes_of_the_old_files_are_expected(recipes: dict[str, Recipe]) -> None
         reference = recipes[f"ggml/llama-{size}b"].verify.reference
         assert reference is not None
         assert reference.size == {"F16": full << 30, "Q4_0": round(small * 2**30)}
+
+
+@pytest.mark.parametrize(
+    ("name", "commit", "digests"),
+    [
+        ("smollm2-135m-instruct", "20a04b22063020cd0f29b7781f5352d7a6abf786", {"F16": "ec30a679"}),
+        ("qwen2.5-0.5b-instruct", "20a04b22063020cd0f29b7781f5352d7a6abf786", {"F16": "977753a3"}),
+        ("llama-3.2-1b-instruct", "b3821", {"Q8_0": "432f310a"}),
+        ("llama-7b-ggjt-v1", None, {"F16": "666a4bb5", "Q4_0": "fcb7664c", "Q4_1": "cc061458"}),
+        ("llama-7b-ggjt-v3", None, {"F16": "666a4bb5", "Q4_0": "ec2f2d1f"}),
+        ("smollm2-135m-q4_1", None, {"Q4_1": "b179c952"}),
+    ],
+)
+def test_published_files_are_claimed_of_files_that_the_recipe_makes(
+    name: str, commit: str | None, digests: dict[str, str], recipes: dict[str, Recipe]
+) -> None:
+    recipe = recipes[f"published/{name}"]
+    assert recipe.toolchain.commit == commit
+    made = {recipe.converted_name, *(quant.name for quant in recipe.quantize)}
+    stated = {entry["type"]: entry["sha256"] for entry in recipe.published}
+    assert set(stated) <= made
+    assert {type_: sha256[:8] for type_, sha256 in stated.items()} == digests
+    assert {len(sha256) for sha256 in stated.values()} == {64}
 
 
 def test_the_real_model_without_a_hub(recipes: dict[str, Recipe]) -> None:
