@@ -98,6 +98,7 @@ def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
         for what, reference in one.plan.sources.unpinned.items()
     }
     lines += [f"Unpinned: {text}." for text in sorted(unpinned)]
+    lines += sorted({one.plan.untried for one in outlooks} - {""})
     return "\n".join(lines)
 
 
@@ -114,6 +115,7 @@ def as_value(one: Outlook, session: Session) -> JSON:
         if forecast
         else {},
         "unpinned": one.plan.sources.unpinned,
+        "untried": one.plan.untried,
         "steps": [
             {
                 "key": step.key,

@@ -73,6 +73,17 @@ class Plan:
         return next(step for step in self.steps if step.key == key)
 
     @property
+    def untried(self) -> str:
+        """A sentence when nobody knows whether the tool chain's data holds for its commit."""
+        source, commit = self.chain.source, self.sources.commit
+        if commit in (source.commit, *source.tried):
+            return ""
+        return (
+            f"{self.chain.name} {commit[:12]} was not tried with this data (pinned: "
+            f"{source.commit[:12]}); names and flags of the pinned commit are used."
+        )
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Keys of the steps whose results the user asked for."""
         wanted = [key for output in self.outputs for key in (output.step, output.measure)]

@@ -193,6 +193,7 @@ def _notes(plan: Plan, strict: bool) -> list[str]:
         f"The {what} was named by {reference!r}, which can move; it was resolved for this run."
         for what, reference in unpinned.items()
     ]
+    moved += [plan.untried] if plan.untried else []
     return moved if strict else [*moved, standin.NOTE]
 
 

@@ -46,11 +46,17 @@ class Mirror(Data):
 
 
 class Source(Data):
-    """Where upstream's source comes from; every place must give the same commit."""
+    """Where upstream's source comes from; every place must give the same commit.
+
+    ``tried`` are other commits that the data is known to hold for; ``renamed`` says what
+    programs and scripts were called before, for those of which nobody knows.
+    """
 
     git: str = ""
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     mirrors: tuple[Mirror, ...] = ()
+    tried: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = {}
 
 
 class Command(Data):
@@ -289,11 +295,7 @@ def names(vendor: Path = VENDOR) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def load(name: str, vendor: Path = VENDOR) -> ToolChain:
-    """The tool chain of this name.
-
-    Raises:
-        UsageError: There is none, or its data is not what it must be.
-    """
+    """The tool chain of this name; UsageError when there is none, or its data is wrong."""
     path = vendor / name / "toolchain.yaml"
     if name not in names(vendor):
         raise UsageError(

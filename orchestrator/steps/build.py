@@ -25,6 +25,8 @@ _NO_COMPILER = re.compile(
     r"No CMAKE_C(XX)?_COMPILER"
     r"|: (\d+: )?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+): (No such file|(command )?not found)"
 )
+# In the words of ninja and of make.
+_NO_TARGET = re.compile(r"(?:unknown|No rule to make) target ['`](?P<name>[^']+)'")
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -39,7 +41,7 @@ def run(task: Task) -> dict[str, JSON]:
     origin = git.checkout(context["source"], params["commit"], source, task)
     _overlay(params["build"], Path(context["data"]), source)
     output = _compiled(task, source)
-    _install(params["build"], source, output, task.workdir)
+    _install(task, source, output)
     _self_test(task)
     return {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
 
@@ -123,7 +125,24 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> None:
                 "no C++ compiler was found",
                 "Install one (Debian: apt install g++; macOS: xcode-select --install).",
             ) from error
+        target = _NO_TARGET.search(error.tail)
+        if target is not None and _names_changed(task):
+            missing = f"{task.step.label}: this source has no target {target['name']}"
+            raise StepError(missing, _names_changed(task)) from error
         raise
+
+
+def _names_changed(task: Task) -> str:
+    """A hint for commits that the data was not tried with: what was called how before."""
+    pinned, commit = task.step.context["source"], task.step.params["commit"]
+    if commit in (pinned.get("commit", commit), *pinned.get("tried", ())):
+        return ""
+    known = [f"{new} was {old}" for new, old in pinned.get("renamed", {}).items()]
+    names = f" Known: {'; '.join(known)}." if known else ""
+    return (
+        f"Commit {commit[:12]} was not tried with this data, and names change between "
+        f"versions.{names} Use the pinned commit, or describe this one in a folder of vendor/."
+    )
 
 
 def _ninja_progress(task: Task) -> Any:
@@ -138,13 +157,19 @@ def _ninja_progress(task: Task) -> Any:
     return read
 
 
-def _install(build: Mapping[str, JSON], source: Path, output: Path, workdir: Path) -> None:
+def _install(task: Task, source: Path, output: Path) -> None:
     """Copy products and sources; links stay links."""
+    build, workdir = task.step.params["build"], task.workdir
     folders = [output / name for name in build["binaries"] if (output / name).is_dir()]
     products = [path for folder in folders for path in _matching(folder, build["products"])]
     missing = [name for name in build["targets"] if not _made(name, products)]
     if missing:
-        raise StepError(f"the build succeeded but did not make {', '.join(missing)}")
+        what = f"the build succeeded but did not make {', '.join(missing)}"
+        raise StepError(what, _names_changed(task))
+    scripts = set(build["sources"]) & set(task.step.context["source"].get("renamed", {}))
+    gone = sorted(name for name in scripts if not (source / name).is_file())
+    if gone:
+        raise StepError(f"the source has no {', '.join(gone)}", _names_changed(task))
     (workdir / "bin").mkdir()
     for path in products:
         shutil.copy2(path, workdir / "bin" / path.name, follow_symlinks=False)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,54 @@ def test_a_compiler_error_is_the_tools(tmp_path: Path, upstream: Repo) -> None:
 def test_a_target_that_was_not_made_is_named(tmp_path: Path, upstream: Repo) -> None:
     with pytest.raises(StepError, match="succeeded but did not make tool"):
         build.run(task_of(tmp_path, upstream, products=["libstand*"]))
+
+
+RENAMED = {"new-tool": "tool", "new.py": "convert.py"}
+
+
+def of_another_commit(task: Task, **known: Any) -> Task:
+    """The same task, for data that pins another commit than the one to build."""
+    source = {**task.step.context["source"], "commit": "0" * 40, "renamed": RENAMED, **known}
+    return replace(task, step=replace(task.step, context={**task.step.context, "source": source}))
+
+
+@pytest.mark.parametrize("system", ["cmake", "make"])
+def test_a_commit_without_a_target_says_what_it_was_called(
+    tmp_path: Path, upstream: Repo, system: str
+) -> None:
+    if system == "make" and shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    options = OPTIONS if system == "cmake" else ["ANSWER=42"]
+    task = task_of(tmp_path, upstream, options, system=system, targets=["new-tool"])
+
+    with pytest.raises(StepError, match="this source has no target new-tool") as caught:
+        build.run(of_another_commit(task))
+
+    assert upstream.head.commit.hexsha[:12] in caught.value.hint
+    assert "new-tool was tool; new.py was convert.py." in caught.value.hint
+
+
+def test_a_commit_without_a_script_says_what_it_was_called(tmp_path: Path, upstream: Repo) -> None:
+    task = task_of(tmp_path, upstream, sources=["new.py", "no-such-*.py"])
+
+    with pytest.raises(StepError, match=r"the source has no new\.py") as caught:
+        build.run(of_another_commit(task))
+    assert "new.py was convert.py" in caught.value.hint
+
+
+def test_a_commit_that_was_tried_gets_no_such_hint(tmp_path: Path, upstream: Repo) -> None:
+    task = task_of(tmp_path, upstream, targets=["new-tool"])
+
+    with pytest.raises(ToolError, match="compile failed"):
+        build.run(of_another_commit(task, tried=[upstream.head.commit.hexsha]))
+
+
+def test_another_commit_that_has_everything_is_built(tmp_path: Path, upstream: Repo) -> None:
+    task = of_another_commit(task_of(tmp_path, upstream))
+
+    build.run(task)
+
+    assert tools_of(task.workdir) == "the answer is 42\n"
 
 
 def test_a_tool_that_says_something_else_is_not_kept(tmp_path: Path, upstream: Repo) -> None:
