@@ -29,6 +29,7 @@ def test_an_attempt_to_reach_another_host_fails_even_if_swallowed(
     tests = "".join(body.format(number, attempt) for number, attempt in enumerate(ATTEMPTS))
     (tmp_path / "test_escape.py").write_text(f"import socket\n{tests}")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
