@@ -75,3 +75,23 @@ def test_the_file_of_the_wheel_becomes_a_verified_k_quant(home: Path, tmp_path: 
     assert census == {"F32": 61, "Q5_0": 166, "Q4_K": 16, "Q8_0": 15, "Q6_K": 14}
     assert checks["census"]["numbers"]["census"] == dict(census)
     assert 5 < rows["F16"]["perplexity"] < rows["Q4_K_M"]["perplexity"] < 60
+
+
+def test_the_wheels_own_file_comes_back_but_for_the_order_of_its_header(
+    home: Path, tmp_path: Path
+) -> None:
+    """Dequantized to F32 and quantized again: the verdict that docs/published.md explains."""
+    name = "published-smollm2-135m-q4_1"
+    path = RECIPES / "published" / "smollm2-135m-q4_1.yaml"
+    said = typed("run", path, "--out", tmp_path / "dist", "--no-verify", home=home)
+    assert said.code == 0, said.all
+    made = tmp_path / "dist" / name / f"{name}-Q4_1.gguf"
+    fields = yaml.safe_load(path.read_text("utf-8"))
+    assert file_sha256(made) == fields["verify"]["sha256"]["Q4_1"]
+    [theirs] = (home / "artifacts").rglob("SmolLM2-135M-Instruct.Q4_1.gguf")
+    assert file_sha256(theirs) == fields["published"][0]["sha256"]
+    said = typed("diff", made, theirs, "--json", "--accept", "same-tensors", home=home)
+    assert said.code == 0, said.all
+    found = json.loads(said.out)
+    assert (found["verdict"], found["keys"]) == ("same tensors", [])
+    assert found["counts"] == {"identical": 272}
