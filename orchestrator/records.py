@@ -46,7 +46,6 @@ class Step:
     after: tuple[str, ...] = ()
     context: Mapping[str, JSON] = field(default_factory=dict)
     resources: Resources = Resources()
-    requested: bool = False
     keep: str = "all"
 
 

@@ -17,8 +17,6 @@ from orchestrator.records import JSON, Task
 from orchestrator.sources.selection import HubFile, select
 from orchestrator.sources.wanted import hub_selection
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".gguf")
-
 
 def run(task: Task) -> dict[str, JSON]:
     """Write the outline of the step's source.

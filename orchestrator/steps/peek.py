@@ -37,7 +37,7 @@ def run(task: Task) -> dict[str, JSON]:
     name = _name(source)
     with remote.opened(source, context) as (stream, size):
         found = gguf.parse(Reader(stream, name, size))
-    with remote.opened(source, context) as (stream, _):
+        stream.seek(0)
         (task.workdir / HEADER).write_bytes(stream.read(found.data_offset))
     return {
         "size": size,
