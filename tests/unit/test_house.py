@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 HOUSE = Path(orchestrator.__file__).parent
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
-HEAVY = ("pydantic", "rich", "requests", "huggingface_hub", "git", "yaml", "numpy", "pypi_simple")
+HEAVY = (
+    *("pydantic", "rich", "requests", "huggingface_hub", "git", "yaml", "numpy", "pypi_simple"),
+    *("jinja2", "sqlite3"),
+)
 
 
 def module_name(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""Unattended rebuilds: every recipe, every night, compared with the last good one."""
