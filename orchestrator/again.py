@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator import console, process
+from orchestrator import console, machine, process
 from orchestrator.artifact import remove_tree
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError, StepError
 from orchestrator.records import JSON, Outcome, Resources, Step
@@ -81,20 +81,8 @@ def _sweep(place: Path) -> None:
     """Remove what processes left that are gone."""
     for left in place.iterdir():
         pid = left.name.partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not machine.alive(int(pid)):
             remove_tree(left)
-
-
-def _alive(pid: int) -> bool:
-    if sys.platform == "win32":
-        return True  # there os.kill() sends Ctrl-C, whatever it is asked
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _keep_logs(folder: Path) -> None:

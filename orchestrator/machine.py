@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,42 @@ def existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def process_id() -> str:
+    """This process among all of this machine's, those of other days too: pid, start, host."""
+    return f"{os.getpid()}@{_started(os.getpid())}@{socket.gethostname()}"
+
+
+def process_runs(name: str) -> bool:
+    """Whether the process of a :func:`process_id` still runs; yes where nobody can tell."""
+    pid, _, rest = name.partition("@")
+    started, _, host = rest.partition("@")
+    if host != socket.gethostname() or not pid.isdigit():
+        return True
+    return alive(int(pid)) and started in ("", _started(int(pid)))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this number exists."""
+    if sys.platform == "win32":
+        return True  # there os.kill() sends Ctrl-C, whatever it is asked
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot: field 22 of proc(5)'s stat; or nothing."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[19]
 
 
 def terminal() -> bool:

@@ -1,0 +1,99 @@
+"""Connections to the history: opened for one piece of work, migrated first, then closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import EnvironmentProblem
+from orchestrator.history.schema import MIGRATIONS, VERSION
+
+if TYPE_CHECKING:
+    import sqlite3
+
+BUSY_SECONDS = 30.0
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection in a transaction that is committed at the end, or not at all.
+
+    Raises:
+        EnvironmentProblem: The database cannot be written, is damaged, or is a newer one.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(_connect(path)) as database:
+            migrate(database, path)
+            database.execute("BEGIN IMMEDIATE")
+            with database:
+                yield database
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A connection that sees one state of the database; None where there is none yet.
+
+    Raises:
+        EnvironmentProblem: As :func:`writing`.
+    """
+    if not path.exists():
+        yield None
+        return
+    with _explained(path), closing(_connect(path)) as database:
+        migrate(database, path)
+        database.execute("BEGIN")
+        yield database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    import sqlite3  # noqa: PLC0415 - not needed by most commands
+
+    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    database.row_factory = sqlite3.Row
+    database.execute("PRAGMA journal_mode = WAL")
+    # With a write-ahead log this loses the last transactions in a power cut, never the file.
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    import sqlite3  # noqa: PLC0415 - not needed by most commands
+
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise EnvironmentProblem(
+            f"the history in {path} cannot be used: {error}",
+            "Free some space if the disk is full; if the file is damaged, move it away: a new "
+            "one is begun.",
+        ) from error
+
+
+def migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables to this version, each migration in one transaction.
+
+    Raises:
+        EnvironmentProblem: A newer version of this program made them.
+    """
+    while (version := _version(database, path)) < VERSION:
+        database.execute("BEGIN IMMEDIATE")
+        with database:
+            if _version(database, path) == version:  # nobody else was faster
+                for statement in MIGRATIONS[version]:
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    found = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if found > VERSION:
+        raise EnvironmentProblem(
+            f"the history in {path} was made by a newer version of this program "
+            f"(its tables are version {found}, known are {VERSION})",
+            "Use that version, or another ORCHESTRATE_HOME.",
+        )
+    return found

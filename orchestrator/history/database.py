@@ -1,0 +1,304 @@
+"""The history of one store: written while runs go on, read by nights, pages and people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import machine as machines
+from orchestrator.digest import key as digest_of
+from orchestrator.history.connection import reading, writing
+from orchestrator.history.records import (
+    GOOD,
+    INTERRUPTED,
+    RUNNING,
+    Alarm,
+    Ended,
+    FileRow,
+    Machine,
+    Night,
+    Run,
+    StepRow,
+)
+from orchestrator.records import JSON
+
+if TYPE_CHECKING:
+    import sqlite3
+
+NAME = "history.sqlite"
+_RUN = tuple(one.name for one in fields(Run))
+
+
+def now() -> str:
+    """This moment as the history writes it, such as ``2026-11-26T02:00:00+00:00``."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+class History:
+    """The history in the store at ``root``; safe under kills and under parallel runs.
+
+    Every method is one transaction. All of them raise EnvironmentProblem when the database
+    cannot be read or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / NAME
+
+    # -- writing -------------------------------------------------------------------------
+
+    def begin_night(self, options: Mapping[str, JSON]) -> int:
+        """Note that a night begins on this machine; its number."""
+        with writing(self.path) as database:
+            return _inserted(
+                database,
+                "INSERT INTO nights (started, machine, process, state, options)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (now(), _here(database), machines.process_id(), RUNNING, _text(options)),
+            )
+
+    def end_night(self, night: int, state: str, summary: Mapping[str, JSON]) -> None:
+        """Note how a night went."""
+        with writing(self.path) as database:
+            database.execute(
+                "UPDATE nights SET ended = ?, state = ?, summary = ? WHERE id = ?",
+                (now(), state, _text(summary), night),
+            )
+
+    def begin_run(
+        self,
+        recipe: str,
+        file: Path,
+        digest: str,
+        *,
+        night: int = 0,
+        toolchain: str = "",
+        commit: str = "",
+        source: str = "",
+    ) -> int:
+        """Note that the run of one recipe begins; its number.
+
+        Args:
+            recipe: Its name.
+            file: The recipe itself.
+            digest: That of the recipe's content.
+            night: The night it belongs to, 0 for none.
+            toolchain: The tool chain's name.
+            commit: The commit of the tool chain's source.
+            source: Where that source is at home.
+        """
+        with writing(self.path) as database:
+            start = (now(), _here(database), machines.process_id(), RUNNING)
+            given = (night, recipe, str(file), digest, toolchain, commit, source)
+            return _inserted(
+                database,
+                "INSERT INTO runs (started, machine, process, state, night, recipe, file,"
+                ' digest, toolchain, "commit", source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+                (*start, *given),
+            )
+
+    def end_run(self, run: int, ended: Ended) -> None:
+        """Note all that is known of a run when it is over."""
+        with writing(self.path) as database:
+            report = _keep_report(database, ended.report)
+            database.execute(
+                "UPDATE runs SET ended = ?, state = ?, error = ?, report = ? WHERE id = ?",
+                (now(), ended.state, ended.error, report, run),
+            )
+            _insert_all(database, "steps", run, ended.steps)
+            _insert_all(database, "files", run, ended.files)
+            _insert_all(database, "alarms", run, ended.alarms)
+
+    def accept(self, recipe: str) -> Run | None:
+        """Let a recipe's newest finished night be what later ones are compared with.
+
+        Returns:
+            That run; None when the recipe has none with files.
+        """
+        with writing(self.path) as database:
+            row = database.execute(
+                f"SELECT {_columns(_RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
+                " AND id IN (SELECT run FROM files) ORDER BY id DESC LIMIT 1",
+                (recipe,),
+            ).fetchone()
+            if row is None:
+                return None
+            database.execute("UPDATE runs SET accepted = ? WHERE id = ?", (now(), row["id"]))
+            return _run(row)
+
+    # -- reading -------------------------------------------------------------------------
+
+    def machines(self) -> dict[str, Machine]:
+        """Every machine that wrote here, by its id."""
+        rows = self._all("SELECT id, described FROM machines")
+        return {row["id"]: Machine(row["id"], json.loads(row["described"])) for row in rows}
+
+    def nights(self, limit: int = -1) -> list[Night]:
+        """Nights, the newest first."""
+        rows = self._all("SELECT * FROM nights ORDER BY id DESC LIMIT ?", limit)
+        return [_night(row) for row in rows]
+
+    def recipes(self) -> list[str]:
+        """The names of all recipes that were run."""
+        return [row["recipe"] for row in self._all("SELECT DISTINCT recipe FROM runs ORDER BY 1")]
+
+    def runs(
+        self, recipe: str = "", night: int | None = None, *, nightly: bool = False, limit: int = -1
+    ) -> list[Run]:
+        """Runs, the newest first.
+
+        Args:
+            recipe: Only of this recipe.
+            night: Only of this night.
+            nightly: Only those of nights, not those by hand.
+            limit: How many at most; all when negative.
+        """
+        wanted = {"recipe = ?": recipe or None, "night = ?": night}
+        given = {where: value for where, value in wanted.items() if value is not None}
+        wheres = [*given, *(["night > 0"] if nightly else [])]
+        where = f"WHERE {' AND '.join(wheres)} " if wheres else ""
+        rows = self._all(
+            f"SELECT {_columns(_RUN)}, process FROM runs {where}ORDER BY id DESC LIMIT ?",  # noqa: S608
+            *given.values(),
+            limit,
+        )
+        return [_run(row) for row in rows]
+
+    def last_good(self, recipe: str, before: int | None = None) -> Run | None:
+        """The newest run of a night that later nights are compared with.
+
+        Args:
+            recipe: The recipe's name.
+            before: Only runs before this one.
+        """
+        rows = self._all(
+            f"SELECT {_columns(_RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
+            f" AND (state IN ({', '.join('?' * len(GOOD))}) OR accepted != '')"
+            " AND id < ? ORDER BY id DESC LIMIT 1",
+            recipe,
+            *GOOD,
+            2**62 if before is None else before,
+        )
+        return _run(rows[0]) if rows else None
+
+    def steps(self, run: int) -> list[StepRow]:
+        """The steps of a run, in the order in which they ended."""
+        return [StepRow(*row) for row in self._rows_of("steps", StepRow, [run]).get(run, ())]
+
+    def files(self, runs: Sequence[int]) -> dict[int, list[FileRow]]:
+        """The files of runs by the runs' numbers."""
+        found = self._rows_of("files", FileRow, runs)
+        return {run: [FileRow(*row) for row in rows] for run, rows in found.items()}
+
+    def alarms(self, runs: Sequence[int]) -> dict[int, list[Alarm]]:
+        """The alarms of runs by the runs' numbers; runs without one are left out."""
+        found = self._rows_of("alarms", Alarm, runs)
+        return {run: [Alarm(*row) for row in rows] for run, rows in found.items()}
+
+    def report(self, digest: str) -> Mapping[str, JSON]:
+        """The report of this digest; empty when there is none."""
+        rows = self._all("SELECT content FROM reports WHERE digest = ?", digest)
+        found: Mapping[str, JSON] = json.loads(rows[0]["content"]) if rows else {}
+        return found
+
+    def _rows_of(
+        self, table: str, kind: type, runs: Sequence[int]
+    ) -> dict[int, list[tuple[Any, ...]]]:
+        """Rows of a table by run; SQLite takes a bounded number of values at once."""
+        names = tuple(one.name for one in fields(kind))
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for part in _parts(list(runs), 500):
+            marks = ", ".join("?" * len(part))
+            query = f"SELECT run, {_columns(names)} FROM {table} WHERE run IN ({marks})"  # noqa: S608
+            for row in self._all(f"{query} ORDER BY rowid", *part):
+                found.setdefault(row[0], []).append(tuple(row)[1:])
+        return found
+
+    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        with reading(self.path) as database:
+            return [] if database is None else database.execute(query, values).fetchall()
+
+
+def _parts(values: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _columns(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _text(value: Mapping[str, JSON]) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _inserted(database: sqlite3.Connection, statement: str, values: Sequence[Any]) -> int:
+    return int(database.execute(statement, values).lastrowid or 0)
+
+
+def _here(database: sqlite3.Connection) -> str:
+    """The id of this machine, which the database knows from now on."""
+    found = machines.describe()
+    # Neither the kernel's version nor the last kilobyte of memory makes another machine.
+    lasting = {
+        "processor": found.processor,
+        "architecture": machines.architecture(),
+        "cores": found.cores,
+        "features": list(found.features),
+    }
+    name = digest_of(lasting)[:12]
+    database.execute(
+        "INSERT OR REPLACE INTO machines (id, described) VALUES (?, ?)", (name, _text(vars(found)))
+    )
+    return name
+
+
+def _keep_report(database: sqlite3.Connection, report: Mapping[str, JSON]) -> str:
+    """Store a report once, however many nights it stays the same; its digest."""
+    if not report:
+        return ""
+    digest = digest_of(report)
+    database.execute(
+        "INSERT OR IGNORE INTO reports (digest, content) VALUES (?, ?)", (digest, _text(report))
+    )
+    return digest
+
+
+def _insert_all(
+    database: sqlite3.Connection,
+    table: str,
+    run: int,
+    rows: Sequence[StepRow] | Sequence[FileRow] | Sequence[Alarm],
+) -> None:
+    for row in rows:
+        names = ("run", *(one.name for one in fields(row)))
+        marks = ", ".join("?" * len(names))
+        statement = f"INSERT INTO {table} ({_columns(names)}) VALUES ({marks})"  # noqa: S608
+        database.execute(statement, (run, *astuple(row)))
+
+
+def _run(row: sqlite3.Row) -> Run:
+    values = {name: row[name] for name in _RUN}
+    return Run(**{**values, "state": _state(row)})
+
+
+def _night(row: sqlite3.Row) -> Night:
+    return Night(
+        id=row["id"],
+        started=row["started"],
+        ended=row["ended"],
+        machine=row["machine"],
+        state=_state(row),
+        options=json.loads(row["options"]),
+        summary=json.loads(row["summary"]),
+    )
+
+
+def _state(row: sqlite3.Row) -> str:
+    """The state; what nobody works on any more was interrupted."""
+    state = str(row["state"])
+    over = state == RUNNING and not machines.process_runs(row["process"])
+    return INTERRUPTED if over else state
