@@ -48,6 +48,17 @@ class EnvironmentProblem(OrchestrateError):  # noqa: N818 - an error of the mach
     exit_code = EXIT_ENVIRONMENT
 
 
+class NetworkProblem(EnvironmentProblem):
+    """Another machine did not answer, or not now: asking again later may help.
+
+    ``wait`` is how many seconds it asked to be left alone, 0 if it did not say.
+    """
+
+    def __init__(self, message: str, hint: str = "", wait: float = 0) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
 class Interrupted(OrchestrateError):  # noqa: N818 - the user's will is no error
     """The user pressed Ctrl-C, or the process was asked to end."""
 

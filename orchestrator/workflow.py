@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator import budget, console, estimate, locking, machine, plan, toolchain, units
 from orchestrator.budget import Forecast, Moment
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.lock import Lock
 from orchestrator.plan import Choices, Plan, Sources
 from orchestrator.quantizing import refuse_fallbacks
@@ -172,10 +172,10 @@ def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError |
 
 def _failure(result: StepResult) -> OrchestrateError:
     """The step's own error with its label before and the end of its log after it."""
-    cause = result.cause
-    environment = isinstance(cause, EnvironmentProblem)
-    kind = EnvironmentProblem if environment else StepError
-    return kind(console.failures([result])[0])
+    cause, text = result.cause, console.failures([result])[0]
+    if isinstance(cause, NetworkProblem):
+        return NetworkProblem(text, wait=cause.wait)
+    return (EnvironmentProblem if isinstance(cause, EnvironmentProblem) else StepError)(text)
 
 
 def _outlook(one: Plan, session: Session) -> Outlook:

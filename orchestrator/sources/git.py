@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import native, process
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.records import Task
 from orchestrator.sources import archive, pypi
 
@@ -47,7 +47,8 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
             return _from_mirror(mirror, commit, dest, task)
         except EnvironmentProblem as error:
             problems.append(f"{mirror['pypi']} {mirror['version']}: {error.message}")
-    raise EnvironmentProblem(
+    kind = EnvironmentProblem if task.offline else NetworkProblem
+    raise kind(
         f"the source of commit {commit[:12]} cannot be had: {'; '.join(problems) or 'offline'}",
         "Check the network; a machine with a mirror can use git's url.<base>.insteadOf.",
     )
@@ -149,7 +150,8 @@ def resolve(url: str, revision: str) -> str:
     """The commit a branch or tag of a remote repository points to now.
 
     Raises:
-        EnvironmentProblem: The remote cannot be reached, or git is not installed.
+        NetworkProblem: The remote cannot be reached.
+        EnvironmentProblem: Git is not installed.
         StepError: It has no such branch or tag.
     """
     _check_installed()
@@ -158,7 +160,7 @@ def resolve(url: str, revision: str) -> str:
     try:
         listed = str(Git().ls_remote(url, revision, f"{revision}^{{}}", kill_after_timeout=60))
     except GitCommandError as error:
-        raise EnvironmentProblem(f"{url} cannot be reached to resolve {revision!r}") from error
+        raise NetworkProblem(f"{url} cannot be reached to resolve {revision!r}") from error
     found = {name: commit for commit, _, name in (x.partition("\t") for x in listed.splitlines())}
     # Git also lists refs that only end so; an annotated tag means the commit behind it.
     tag, branch = f"refs/tags/{revision}", f"refs/heads/{revision}"

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, UsageError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, UsageError
+from orchestrator.sources import backoff
 
-RETRIED_STATUS = (408, 429, 500, 502, 503, 504)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on file size
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LOGIN = "run `hf auth login` or set HF_TOKEN"
@@ -93,12 +93,15 @@ def _http(error: BaseException, where: Where) -> OrchestrateError:
         return _forbidden(where, code)
     if status == 404:
         return _not_found(where, code, response)
+    wait = backoff.asked(response.headers) or 0
     if status == 429:
-        return EnvironmentProblem(
+        return NetworkProblem(
             f"The Hub at {where.endpoint} still limits our requests (HTTP 429) for {where.repo}.",
             f"Wait some minutes, or {_LOGIN} for a higher limit; what is here is kept.",
+            wait,
         )
-    return EnvironmentProblem(
+    kind = NetworkProblem if status in backoff.RETRIED_STATUS else EnvironmentProblem
+    return kind(
         f"The Hub at {where.endpoint} answers HTTP {status} for {where.repo}.",
         "Try again later, or name a mirror in HF_ENDPOINT; what has been fetched is kept.",
     )
@@ -166,7 +169,7 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
             "Unset HF_HUB_OFFLINE, or pass --offline to use only what is cached.",
         )
     if is_transport(error):
-        return EnvironmentProblem(
+        return NetworkProblem(
             f"The Hub at {where.endpoint} cannot be reached for {where.repo} ({kind}).",
             "Check the network, name a mirror in HF_ENDPOINT, or pass --offline to use "
             "what is cached; what has been fetched is kept.",

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestrator.errors import Interrupted
+from orchestrator.sources import backoff
 from orchestrator.sources.hub_cache import CachedRepo, Meter
 from orchestrator.sources.hub_errors import (
-    RETRIED_STATUS,
     BrokenTransferError,
     is_transport,
     status_of,
@@ -45,16 +45,14 @@ OpenRange = Callable[[str, int], AbstractContextManager[Body]]
 
 
 def pause(error: BaseException, attempt: int) -> float | None:
-    """Seconds to wait before asking again, honouring Retry-After; None: do not ask again."""
+    """Seconds to wait before asking again, as the server wishes; None: do not ask again."""
     status = status_of(error)
     if status is None:
         return min(2.0**attempt, 8.0) if is_transport(error) else None
-    if status not in RETRIED_STATUS:
+    if status not in backoff.RETRIED_STATUS:
         return None
-    wanted = str(getattr(error, "response").headers.get("Retry-After", ""))  # noqa: B009
-    if wanted.isdigit():
-        return min(float(wanted), _LONGEST_PAUSE)
-    return min(2.0**attempt, 8.0)
+    wanted = backoff.asked(getattr(error, "response").headers)  # noqa: B009
+    return min(2.0**attempt, 8.0) if wanted is None else min(wanted, _LONGEST_PAUSE)
 
 
 def retrying(call: Callable[[], Result], tries: int = 4) -> Result:

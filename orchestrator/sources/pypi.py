@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
 from orchestrator.process import check_stopped
 from orchestrator.records import Progress
 
@@ -127,7 +127,7 @@ def _client(package: str, version: str) -> Iterator[PyPISimple]:
             f"what answers for {package} {version} is no package index: {error}", _ADVICE
         ) from error
     except requests.RequestException as error:
-        raise EnvironmentProblem(
+        raise NetworkProblem(
             f"the package index cannot be reached for {package} {version} ({_why(error)})", _ADVICE
         ) from error
 
@@ -170,7 +170,7 @@ def released(versions: Mapping[str, str]) -> dict[str, tuple[Released, ...]]:
         with PyPISimple(effective_index()) as client:
             return {name: _released(client, name, one) for name, one in versions.items()}
     except requests.RequestException as error:
-        raise EnvironmentProblem(
+        raise NetworkProblem(
             f"the package index cannot be reached ({type(error).__name__})",
             _ADVICE,
         ) from error

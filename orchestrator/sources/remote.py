@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile
 
-from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.errors import NetworkProblem, StepError
 from orchestrator.records import JSON
-from orchestrator.sources import archive
+from orchestrator.sources import archive, backoff
 
 if TYPE_CHECKING:
     import requests
@@ -139,12 +139,17 @@ def http_range(url: str, start: int, end: int) -> tuple[bytes, int]:
         with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
             return _taken(answer, url, start, end)
     except requests.RequestException as error:
-        raise EnvironmentProblem(
+        raise NetworkProblem(
             f"{url} cannot be reached ({type(error).__name__})", "Check the network."
         ) from error
 
 
 def _taken(answer: requests.Response, url: str, start: int, end: int) -> tuple[bytes, int]:
+    if answer.status_code in backoff.RETRIED_STATUS:
+        wait = backoff.asked(answer.headers) or 0
+        raise NetworkProblem(
+            f"{url} answers {answer.status_code} {answer.reason}", "Try again later.", wait
+        )
     if answer.status_code not in (200, 206):
         raise StepError(f"{url} answers {answer.status_code} {answer.reason}")
     ranged = answer.status_code == 206

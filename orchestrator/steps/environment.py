@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import native, process
-from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.records import JSON, Progress, Task
 from orchestrator.sources import pypi
 
@@ -86,7 +86,7 @@ def _explained(error: process.ToolError, offline: bool) -> Exception:
             "the tool chain's Python environment is not stored here", "Run once without --offline."
         )
     if any(word in error.tail for word in _UNREACHED) or _silent(error.tail):
-        return EnvironmentProblem(
+        return NetworkProblem(
             "the package index cannot be reached for the tool chain's Python environment",
             "Check the network, or set PIP_INDEX_URL to a mirror.",
         )

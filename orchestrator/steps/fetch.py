@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from orchestrator import process
 from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, StepError
+from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.records import JSON, Progress, Task
-from orchestrator.sources import archive, pypi
+from orchestrator.sources import archive, backoff, pypi
 from orchestrator.sources.wanted import hub_selection
 
 CHUNK = 1 << 20
@@ -120,10 +120,13 @@ def _download(url: str, target: Path, task: Task) -> None:
                 out.write(chunk)
                 task.report(Progress(out.tell(), total, "B"))
     except urllib.error.HTTPError as error:
-        kind = EnvironmentProblem if error.code >= 500 or error.code == 429 else StepError
-        raise kind(f"{url} answers {error.code} {error.reason}") from error
+        said = f"{url} answers {error.code} {error.reason}"
+        if error.code in backoff.RETRIED_STATUS:
+            wait = backoff.asked(dict(error.headers)) or 0
+            raise NetworkProblem(said, "Try again later.", wait) from error
+        raise (EnvironmentProblem if error.code >= 500 else StepError)(said) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise EnvironmentProblem(f"{url} cannot be reached: {error}") from error
+        raise NetworkProblem(f"{url} cannot be reached: {error}") from error
 
 
 def _path(task: Task) -> dict[str, JSON]:
