@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator import attesting, console, display, dist, plan, workflow
-from orchestrator.errors import (
-    EXIT_ENVIRONMENT,
-    EXIT_FAILED,
-    EXIT_OK,
-    EnvironmentProblem,
-    OrchestrateError,
-)
+from orchestrator import attesting, console, display, dist, plan, recording, workflow
+from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
+from orchestrator.outcome import Finished, exit_code, problems
 from orchestrator.plan import Plan
-from orchestrator.records import Outcome, Status, StepResult
+from orchestrator.records import Status, StepResult
 from orchestrator.results import collect, write
 from orchestrator.workflow import Outlook, Session
 
 Say = Callable[[str], None]
+# Which of several outlooks cannot be made on this machine, by their place, and why.
+Fit = Callable[[Sequence[Outlook]], Mapping[int, OrchestrateError]]
 
 
 def run(
@@ -30,13 +27,43 @@ def run(
     say: Say,
     sign_key: Path | None = None,
 ) -> int:
+    """Bring the plans' files up to date, and say what came of it; the exit code.
+
+    Raises:
+        EnvironmentProblem, UsageError: As :func:`bring`.
+    """
+    with recording.by_hand(session.store, plans) as record:
+        done = bring(session, plans, out, strict=strict, sign_key=sign_key)
+        record(done)
+    for one in done:
+        if one.result is not None and one.result.report.rows:
+            say(display.summary(one.result, one.folder, one.notes))
+    for text in problems(done):
+        say(f"error: {text}")
+    return max((one.code for one in done), default=EXIT_OK)
+
+
+def bring(
+    session: Session,
+    plans: Sequence[Plan],
+    out: Path,
+    *,
+    strict: bool = True,
+    sign_key: Path | None = None,
+    fit: Fit | None = None,
+) -> list[Finished]:
     """Bring the plans' files up to date, judge them and put them into ``out``.
 
     One plan that cannot be made does not stop the others. With a private key their
     provenance is signed.
 
-    Returns:
-        The exit code.
+    Args:
+        session: What all commands share.
+        plans: The plans; they run as one graph.
+        out: Where the folders of files go.
+        strict: False for stand-in models: limits are reported as off.
+        sign_key: The private key.
+        fit: Says which of them the machine has no room for; without it, all must fit.
 
     Raises:
         EnvironmentProblem: Disk or memory are short, found before any work.
@@ -46,34 +73,46 @@ def run(
         attesting.check_key(sign_key)
     session.store.sweep()
     todo = [one for one in plans if not workflow.up_to_date(one, session)]
-    refused, sized = _prepare(todo, session, out)
+    refused, sized = _prepare(todo, session, fit or _all_or_none(session, out))
     going = [sized.get(id(one), one) for one in plans if id(one) not in refused]
-    done = workflow.execute(going, session)
-    code = max([exit_code(done), *(error.exit_code for error in refused.values())])
-    for one in going:
-        code = max(code, _report(one, session, out, strict, say, sign_key=sign_key))
+    results = {result.step.key: result for result in workflow.execute(going, session)}
+    done = []
+    for one in plans:
+        if id(one) in refused:
+            done.append(Finished(one, out / one.recipe.name, refused=refused[id(one)]))
+        else:
+            own = sized.get(id(one), one)
+            done.append(_finished(own, session, out, results, strict=strict, sign_key=sign_key))
     workflow.tidy(going, session)
-    for text in [*console.failures(done), *map(str, refused.values())]:
-        say(f"error: {text}")
-    return code
+    return done
+
+
+def _all_or_none(session: Session, out: Path) -> Fit:
+    def fit(outlooks: Sequence[Outlook]) -> Mapping[int, OrchestrateError]:
+        workflow.check_room(outlooks, session, out)
+        return {}
+
+    return fit
 
 
 def _prepare(
-    plans: Sequence[Plan], session: Session, out: Path
+    plans: Sequence[Plan], session: Session, fit: Fit
 ) -> tuple[dict[int, OrchestrateError], dict[int, Plan]]:
     """Foretell and check plans: the reason of those that cannot be made, sizes of the others."""
     # A first look, at what the tool chains need; sizes of models are not known yet.
-    workflow.check_room([Outlook(one, None) for one in plans], session, out)
-    refused: dict[int, OrchestrateError] = {}
+    first = fit([Outlook(one, None) for one in plans])
+    refused = {id(plans[place]): error for place, error in first.items()}
+    going = [one for one in plans if id(one) not in refused]
     good: dict[int, Outlook] = {}
-    for one, outlook in zip(plans, workflow.outlooks(plans, session, build=True), strict=True):
+    for one, outlook in zip(going, workflow.outlooks(going, session, build=True), strict=True):
         error = outlook if isinstance(outlook, OrchestrateError) else _objection(outlook)
         if error is not None:
             refused[id(one)] = error
         elif isinstance(outlook, Outlook):
             good[id(one)] = outlook
-    workflow.check_room(list(good.values()), session, out)
-    return refused, {key: outlook.plan for key, outlook in good.items()}
+    keys = list(good)
+    refused |= {keys[place]: error for place, error in fit(list(good.values())).items()}
+    return refused, {key: outlook.plan for key, outlook in good.items() if key not in refused}
 
 
 def _objection(outlook: Outlook) -> OrchestrateError | None:
@@ -95,26 +134,24 @@ def foretell(
     return good, [*refused, *(error for error in objections if error is not None)]
 
 
-def _report(
-    one: Plan, session: Session, out: Path, strict: bool, say: Say, *, sign_key: Path | None
-) -> int:
-    """Judge what is there, write ``out``, print the table; the exit code of the checks."""
+def _finished(
+    one: Plan,
+    session: Session,
+    out: Path,
+    results: Mapping[str, StepResult],
+    *,
+    strict: bool,
+    sign_key: Path | None,
+) -> Finished:
+    """Judge what is there and write its folder."""
     folder = out / one.recipe.name
+    steps = tuple(results[step.key] for step in one.steps if step.key in results)
     result = collect(one, session.store, strict=strict, earlier=dist.earlier_report(folder))
     if not result.report.rows:
-        return EXIT_OK
+        return Finished(one, folder, steps)
     texts = attesting.documents(result, session.store.root, sign_key)
     published = write(result, folder, texts)
-    say(display.summary(result, folder, published.notes))
-    return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK
-
-
-def exit_code(results: Sequence[StepResult]) -> int:
-    """0, or 1 when a step failed, or 3 when the machine was the reason."""
-    failed = [result for result in results if result.outcome is Outcome.FAILED]
-    if any(isinstance(result.cause, EnvironmentProblem) for result in failed):
-        return EXIT_ENVIRONMENT
-    return EXIT_FAILED if failed else EXIT_OK
+    return Finished(one, folder, steps, result, tuple(published.notes))
 
 
 def verify(session: Session, plans: Sequence[Plan], out: Path, say: Say) -> int:

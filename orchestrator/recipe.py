@@ -31,6 +31,9 @@ from orchestrator.recipe_yaml import Loc, Mark, Problem, RecipeError, near
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 
+# What says nothing about the files: it may change without another digest.
+_APART = {"extends", "publish", "alarms"}
+
 AllowedTypes = Callable[[str], Vocabulary | Collection[str]]
 
 _SENTENCES = {
@@ -137,7 +140,7 @@ def _recipe(document: Document, path: Path) -> Recipe:
     own = {name: getattr(document, name) for name in Document.model_fields}
     own["verify"] = document.verify.model_copy(update={"sha256": _spelled(document)})
     final = Document.model_construct(**own)
-    content = _portable(final.model_dump(exclude={"extends"}), path.parent)
+    content = portable(final.model_dump(exclude=_APART), path.parent)
     order = [quant.order for quant in document.quantize]
     content |= {"order": order} if any(order) else {}  # keys of canonical JSON are sorted
     return Recipe.model_construct(**own, file=path, digest=key(content))
@@ -150,14 +153,14 @@ def _spelled(document: Document) -> dict[str, str]:
     return {spelled[name.casefold()]: value for name, value in document.verify.sha256.items()}
 
 
-def _portable(value: Any, folder: Path) -> Any:
+def portable(value: Any, folder: Path) -> Any:
     """JSON with paths relative to the recipe: the same digest wherever it is checked out."""
     if isinstance(value, Path):
         return Path(os.path.relpath(value, folder)).as_posix()
     if isinstance(value, Mapping):
-        return {name: _portable(item, folder) for name, item in value.items()}
+        return {name: portable(item, folder) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_portable(item, folder) for item in value]
+        return [portable(item, folder) for item in value]
     return value
 
 

@@ -6,6 +6,7 @@ Any ``concurrent.futures.Executor`` can carry the tasks; at home it is a pool of
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from orchestrator.worker import Listener, Settings, Worker
 __all__ = ["Listener", "Runner", "Settings", "needed", "release"]
 
 NET_SLOTS = 4
+LATE = "the time is up"
 
 
 @dataclass
@@ -139,7 +141,7 @@ class Runner:
         for key in (*step.inputs.values(), *step.after):
             if key in state.blocked:
                 return state.blocked[key]
-        return ""
+        return LATE if time.monotonic() >= self._settings.deadline else ""
 
     def _has_slot(self, step: Step, state: _State) -> bool:
         """Two CPU-bound tools never share the same cores; the network has its own slots.

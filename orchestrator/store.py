@@ -49,7 +49,7 @@ class Store:
 
     def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
         self.root = root.absolute()
-        self._warn = warn
+        self.warn = warn
         self._locks = Locks(self.root / "locks")
         self._digests = Digests(self.root / "digests.sqlite", warn)
 
@@ -310,11 +310,11 @@ class Store:
         target = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}"
         with self._locks.if_free(key) as held:
             if not held:  # whoever holds the lock is replacing it, maybe we ourselves
-                self._warn(f"{told}; it will be made again")
+                self.warn(f"{told}; it will be made again")
             elif folders.stamp(self._folder(key)) == stamp and self._folder(key).exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._folder(key).rename(target)
-                self._warn(f"{told}; it was moved to {target} and will be made again")
+                self.warn(f"{told}; it was moved to {target} and will be made again")
 
     def _discard(self, key: str) -> int:
         folder = self._folder(key)

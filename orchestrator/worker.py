@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,12 +33,16 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run behaves: CPU-bound steps at once, threads of each, what is kept."""
+    """How a run behaves: CPU-bound steps at once, threads of each, what is kept.
+
+    From ``deadline`` on (a moment of ``time.monotonic``) no step is started.
+    """
 
     jobs: int = 1
     threads: int = 1
     offline: bool = False
     keep: str = "f16"
+    deadline: float = math.inf
 
 
 class Worker:

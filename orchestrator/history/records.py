@@ -100,7 +100,8 @@ class FileRow:
 
     ``step`` is the key of the step that made it and ``artifact_file`` its name there;
     ``asked`` is a digest of what the recipe asks for it: while that stays, nobody wanted
-    other bytes. ``measure`` is the key of the step that measured it. ``size`` is in bytes,
+    other bytes. ``measure`` is the key of the step that measured it, and ``fresh`` says
+    whether it did so in this run or in an earlier one. ``size`` is in bytes,
     ``increase`` relative to the full file's perplexity, ``same_top`` a share of 1, speeds
     are tokens per second. ``verdict`` and ``note`` say how its bytes compare with those of
     the run ``against`` (0: with none).
@@ -116,6 +117,7 @@ class FileRow:
     artifact_file: str = ""
     asked: str = ""
     measure: str = ""
+    fresh: bool = False
     perplexity: float | None = None
     perplexity_error: float | None = None
     increase: float | None = None

@@ -48,7 +48,7 @@ _FIRST = (
         file TEXT NOT NULL, type TEXT NOT NULL, sha256 TEXT NOT NULL, status TEXT NOT NULL,
         size INTEGER NOT NULL, bits_per_weight REAL NOT NULL,
         step TEXT NOT NULL, artifact_file TEXT NOT NULL, asked TEXT NOT NULL,
-        measure TEXT NOT NULL,
+        measure TEXT NOT NULL, fresh INTEGER NOT NULL,
         perplexity REAL, perplexity_error REAL, increase REAL, kld REAL, same_top REAL,
         prompt_per_second REAL, generation_per_second REAL, memory INTEGER,
         verdict TEXT NOT NULL, note TEXT NOT NULL, against INTEGER NOT NULL)""",

@@ -180,9 +180,7 @@ def test_a_damaged_database_is_said_with_its_place(history: History) -> None:
     history.path.parent.mkdir(parents=True)
     history.path.write_bytes(b"no database at all, but long enough to be looked at as one")
 
-    with pytest.raises(
-        EnvironmentProblem, match=r"history.sqlite cannot be .*not a database"
-    ):
+    with pytest.raises(EnvironmentProblem, match=r"history.sqlite cannot be .*not a database"):
         history.runs()
 
 
