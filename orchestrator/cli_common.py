@@ -1,8 +1,9 @@
-"""What the commands share: options, the session they work in, and Ctrl-C."""
+"""What the commands share: options, words and colours, the session they work in, Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,63 +14,135 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator import cli_complete, colours
+
 if TYPE_CHECKING:
     from orchestrator.console import Watcher
     from orchestrator.locking import Mode
     from orchestrator.store import Store
+    from orchestrator.voice import Voice
     from orchestrator.workflow import Session
 
 RECIPES = click.argument(
-    "recipes", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECIPE..."
+    "recipes",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RECIPE...",
+    shell_complete=cli_complete.recipes,
 )
-
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error."
+)
 
 # Options of single commands; all others are those of a session.
 _OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key")
 
-_OPTIONS = [
-    click.option("--only", multiple=True, metavar="NAME", help="Only this file or type."),
-    click.option("--profile", default="", metavar="NAME", help="Build profile: portable, native."),
-    click.option("--backend", default="", metavar="NAME", help="cpu, cuda, metal or vulkan."),
-    click.option(
+_OPTIONS = {
+    "only": click.option(
+        "--only",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=cli_complete.only,
+        help="Only this file or type of the recipes; may be given again.",
+    ),
+    "profile": click.option(
+        "--profile",
+        default="",
+        show_default=False,
+        metavar="NAME",
+        help="Build profile, portable or native; without it, the recipe's.",
+    ),
+    "backend": click.option(
+        "--backend",
+        default="",
+        show_default=False,
+        metavar="NAME",
+        help="cpu, cuda, metal or vulkan; without it, the recipe's.",
+    ),
+    "jobs": click.option(
         "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."
     ),
-    click.option(
+    "threads": click.option(
         "--threads",
         "-t",
         type=click.IntRange(1),
         help="Threads of all native tools together; without it, all cores.",
     ),
-    click.option(
+    "out": click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("dist"),
-        help="Where the files go (default: dist).",
+        help="Where the files go.",
     ),
-    click.option(
+    "keep": click.option(
         "--keep",
         type=click.Choice(["all", "f16", "final"]),
         default="f16",
         help="Intermediate files to keep in the store: all, the converted file, or none.",
     ),
-    click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
-    click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
-    click.option("--update-lock", is_flag=True, help="Lock the recipes as they are now, first."),
-    click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
-    click.option("-v", "--verbose", is_flag=True, help="Show steps that are up to date too."),
-    click.option(
+    "offline": click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
+    "locked": click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
+    "update_lock": click.option(
+        "--update-lock", is_flag=True, help="Lock the recipes as they are now, first."
+    ),
+    "no_verify": click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
+    "verbose": click.option(
+        "-v", "--verbose", is_flag=True, help="Show steps that are up to date too."
+    ),
+    "log_json": click.option(
         "--log-json",
         type=click.Path(path_type=Path, dir_okay=False),
         help="Append events to this file, one JSON object a line.",
     ),
-]
+}
+# What holds for an option that a command does not have.
+_ABSENT: dict[str, Any] = {
+    **{"only": (), "profile": "", "backend": "", "jobs": 1, "threads": None, "keep": "f16"},
+    **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
+}
+# Names of options that are the same wherever they stand.
+SHARED = (*_OPTIONS, "as_json")
+# For commands that run steps but make no files of recipes.
+TOOLS = ("profile", "backend", "jobs", "threads", "offline", "verbose", "log_json")
+
+
+def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The named options of a session, for a command that has no use for the others."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return decorate
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that plans."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    """Options of every command that plans and runs recipes."""
+    return options(*_OPTIONS)(command)
+
+
+def say(text: str, *, plain: bool = False) -> None:
+    """A result, to standard output; ``plain`` for JSON, which has no colours."""
+    click.echo(text if plain else colours.highlight(text))
+
+
+def remark(text: str) -> None:
+    """Progress, warnings and errors, to standard error."""
+    click.echo(colours.highlight(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs, alone on standard output."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def voice(as_json: bool) -> Voice:
+    """Where a command's results and failures go."""
+    from orchestrator.voice import Voice
+
+    return Voice(say, remark, print_json if as_json else None)
 
 
 @contextlib.contextmanager
@@ -78,6 +151,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     from orchestrator import machine, workflow
     from orchestrator.runner import Settings
 
+    options = {**_ABSENT, **options}
     settings = Settings(
         jobs=options["jobs"],
         threads=options["threads"] or machine.cores(),
@@ -100,9 +174,7 @@ def store() -> Store:
     """The store of this user; warnings go to standard error."""
     from orchestrator.store import Store
 
-    return Store(
-        Store.default_root(), lambda text: click.secho(f"warning: {text}", err=True, fg="yellow")
-    )
+    return Store(Store.default_root(), lambda text: remark(f"warning: {text}"))
 
 
 def _listener(options: dict[str, Any]) -> Watcher:
@@ -112,7 +184,9 @@ def _listener(options: dict[str, Any]) -> Watcher:
     if machine.terminal():
         from rich.console import Console
 
-        then = console.Bars(Console(stderr=True), options["verbose"])
+        coloured = colours.wanted(sys.stderr)
+        rich = Console(stderr=True, color_system="auto" if coloured else None)
+        then = console.Bars(rich, options["verbose"])
     else:
         then = console.Plain(sys.stderr, options["verbose"])
     return console.JsonLog(options["log_json"], then) if options["log_json"] else then
@@ -147,7 +221,7 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
             if options["update_lock"]:
                 from orchestrator import pinning
 
-                pinning.write_locks(loaded, current, lambda text: click.echo(text, err=True))
+                pinning.write_locks(loaded, current, remark)
             if own.get("no_limits"):
                 from orchestrator import standin
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator import cli_common
+from orchestrator.cli_common import AS_JSON
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def register(cli: click.Group) -> None:
     "--accept",
     type=click.Choice(["identical", "same-tensors", "near", "different"]),
     default="identical",
-    show_default=True,
     help="The weakest verdict that gives exit code 0.",
 )
 @click.option("--no-values", is_flag=True, help="Compare bytes only; dequantize nothing.")
@@ -43,7 +43,7 @@ def register(cli: click.Group) -> None:
     default="auto",
     help="Whose GGML files they are; found out by itself.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_json: bool) -> int:
     """Say how near two GGUF or GGML files are.
 
@@ -69,7 +69,10 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
             found = compare(a, b, values=not no_values, family=family, report=report)
     except FormatError as error:
         raise UsageError(error.message, error.hint) from error
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else text(found))
+    if as_json:
+        cli_common.print_json(found.as_json())
+    else:
+        cli_common.say(text(found))
     accepted = found.verdict.meets(Verdict(accept.replace("-", " ")))
     return EXIT_OK if accepted else EXIT_FAILED
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli_common import RECIPES, common, planning, session
+from orchestrator import cli_common
+from orchestrator.cli_common import AS_JSON, RECIPES, planning, session
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -25,35 +25,43 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @RECIPES
-@common
-def lock(recipes: Sequence[Path], **options: Any) -> int:
-    """Pin everything that recipes need, in RECIPE.lock.yaml beside each.
+@cli_common.options("offline")
+@AS_JSON
+def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
+    """Pin all inputs of recipes, in a lock beside each.
 
-    Full commits, size and SHA-256 of every input file, the tool chain's data, Python
-    packages, corpora. No weights are fetched. 'run' keeps to a lock that is there.
+    RECIPE.lock.yaml holds full commits, size and SHA-256 of every input file, the tool
+    chain's data, Python packages, corpora. No weights are fetched. 'run' keeps to a lock that
+    is there. With --offline what only the network knows is left out, and said.
 
     \b
     Example:
       orchestrate lock recipes/smollm2-135m.yaml
+
+    \b
+    Exit codes: 0 locked; 1 a source cannot be listed; 2 a bad recipe; 3 no network.
     """
     from orchestrator import pinning, workflow
 
     loaded = workflow.load(recipes)
     with session(options) as current:
-        pinning.write_locks(loaded, current, click.echo)
+        say = cli_common.remark if as_json else cli_common.say
+        written = pinning.write_locks(loaded, current, say)
+    if as_json:
+        cli_common.print_json(written)
     return EXIT_OK
 
 
 @click.command()
 @RECIPES
-@common
+@cli_common.options("only", "out", *cli_common.TOOLS, "locked", "update_lock")
 @click.option("--rebuild-tools", is_flag=True, help="Build the tool chain again too.")
 @click.option(
     "--twice",
     is_flag=True,
     help="Make every step twice, with other threads, folders, home, locale, zone and umask.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 @planning
 def reproduce(
     current: Session,
@@ -64,14 +72,18 @@ def reproduce(
     twice: bool,
     as_json: bool,
 ) -> int:
-    """Make files again in an empty store and compare them with those there are.
+    """Make files again in an empty store and compare.
 
     They are compared with the store's, with the folder of outputs and with what the recipe
-    says is published. Exit code 0 means that all of them are identical.
+    says is published. Nothing is measured; files and store stay as they are. Built tools are
+    lent, unless --rebuild-tools is given.
 
     \b
     Example:
       orchestrate reproduce recipes/tiny/llama.yaml --twice
+
+    \b
+    Exit codes: 0 there was something to compare with, and all of it is identical; 1 not so.
     """
     from orchestrator import reproduce as reproducing
 
@@ -88,7 +100,7 @@ def reproduce(
         reproducing.write(done, options["out"] / one.recipe.name)
         found.append(done)
         if not as_json:
-            click.echo(reproducing.text(done))
+            cli_common.say(reproducing.text(done))
     if as_json:
-        click.echo(json.dumps([reproducing.as_json(one) for one in found], indent=2))
+        cli_common.print_json([reproducing.as_json(one) for one in found])
     return EXIT_OK if all(one.identical for one in found) else EXIT_FAILED

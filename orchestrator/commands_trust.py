@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common
+from orchestrator import cli_common, cli_complete
+from orchestrator.cli_common import AS_JSON
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 FILE = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -28,25 +29,41 @@ def register(cli: click.Group) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The recipe to write; without it, it is printed.",
 )
-@click.option("--model", default="", metavar="SOURCE", help="Folder, GGUF, or owner/name@commit.")
+@click.option(
+    "--model",
+    default="",
+    show_default=False,
+    metavar="SOURCE",
+    help="Folder, GGUF, or owner/name@commit; without it, what the file says.",
+)
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The calibration text of the importance matrix.",
 )
-@cli_common.common
+@cli_common.options(*cli_common.TOOLS)
 def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **options: Any) -> int:
     """Write the recipe that would make a published GGUF file.
+
+    Only the file's header is read; the pinned quantizer says, run dry, which options give
+    these types. What the header does not say stands in the recipe as "Not known".
 
     \b
     Example:
       orchestrate adopt model-Q4_K_M.gguf -o recipes/model.yaml --model owner/name@commit
+
+    \b
+    Exit codes: 0 written; 1 the quantizer cannot read it; 2 the recipe exists already, or
+    the file is no GGUF file or one of several parts.
     """
     from orchestrator.adopt import adopt as write
 
     with cli_common.session(options) as session:
         text = write(session, path, target, model, corpus)
-    click.echo(f"{target} is written" if target is not None else text, nl=target is not None)
+    if target is None:
+        click.echo(text, nl=False)
+    else:
+        cli_common.say(f"{target} is written")
     return EXIT_OK
 
 
@@ -61,25 +78,41 @@ def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **op
     "--rederive",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="RECIPE",
+    shell_complete=cli_complete.recipes,
     help="Make the file again from this recipe, in an empty store, and compare.",
 )
-@cli_common.common
-def verify_provenance(path: Path, key: Path | None, rederive: Path | None, **options: Any) -> int:
-    """Check a file against its provenance, its signature, or a recipe.
+@cli_common.options(*cli_common.TOOLS, "locked")
+@AS_JSON
+def verify_provenance(
+    path: Path, key: Path | None, rederive: Path | None, as_json: bool, **options: Any
+) -> int:
+    """Check where a file says it comes from.
+
+    It is compared with its provenance, that with its signature, and with what a recipe makes.
+
+    The statement FILE.provenance.json must lie beside the file. Without --key and --rederive
+    that finds accidents, not lies.
 
     \b
     Example:
       orchestrate verify-provenance dist/tiny-llama/tiny-llama-Q4_0.gguf --key publisher.pem
+
+    \b
+    Exit codes: 0 all that was asked for holds; 1 it does not; 2 there is no statement.
     """
     from orchestrator import attesting
 
     found, told = attesting.verify(path, key)
-    click.echo("\n".join(found.lines))
-    if not found.sound:
-        return EXIT_FAILED
-    if rederive is None:
-        return EXIT_OK
-    with cli_common.session(options) as session:
-        made = attesting.rederive(path, told, rederive, session)
-    click.echo("\n".join(made.lines))
-    return EXIT_OK if made.sound else EXIT_FAILED
+    if not as_json:
+        cli_common.say("\n".join(found.lines))
+    lines, sound = found.lines, found.sound
+    if sound and rederive is not None:
+        with cli_common.session(options) as session:
+            made = attesting.rederive(path, told, rederive, session)
+        lines, sound = (*lines, *made.lines), made.sound
+        if not as_json:
+            cli_common.say("\n".join(made.lines))
+    if as_json:
+        checks = [dict(zip(("check", "found"), line.split(": ", 1), strict=True)) for line in lines]
+        cli_common.print_json({"file": str(path), "sound": sound, "checks": checks})
+    return EXIT_OK if sound else EXIT_FAILED

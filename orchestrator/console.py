@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from orchestrator import units
+from orchestrator import colours, units
 from orchestrator.errors import UsageError
 from orchestrator.records import Outcome, Progress, Step, StepResult
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MARKS = {Outcome.DONE: "✓", Outcome.HIT: "·", Outcome.SKIPPED: "-", Outcome.FAILED: "✗"}
-COLOURS = {
-    Outcome.DONE: "green",
-    Outcome.HIT: "dim",
-    Outcome.SKIPPED: "yellow",
-    Outcome.FAILED: "bold red",
+LOOKS = {
+    Outcome.DONE: colours.OK,
+    Outcome.HIT: colours.QUIET,
+    Outcome.SKIPPED: colours.WARNING,
+    Outcome.FAILED: colours.FAILURE,
 }
 # Told with -v only; why steps were skipped is told once, with what failed.
 QUIET = frozenset({Outcome.HIT, Outcome.SKIPPED})
@@ -112,7 +112,9 @@ class Bars:
 
     def waiting(self, step: Step, holder: str) -> None:
         """Say whose work is awaited."""
-        self._console.print(f"… {step.label}: waits for {holder}", style="yellow", markup=False)
+        self._console.print(
+            f"… {step.label}: waits for {holder}", style=colours.WARNING.rich, markup=False
+        )
 
     def finished(self, result: StepResult) -> None:
         """Take the bar away and leave a line."""
@@ -120,7 +122,7 @@ class Bars:
             self._bars.remove_task(self._ids.pop(result.step.key))
         if self._verbose or result.outcome not in QUIET:
             self._console.print(
-                line(result), style=COLOURS[result.outcome], markup=False, highlight=False
+                line(result), style=LOOKS[result.outcome].rich, markup=False, highlight=False
             )
 
     def close(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import toolchain, units
+from orchestrator import report, toolchain, units
 from orchestrator.errors import UsageError
-from orchestrator.records import Status
+from orchestrator.records import JSON, Status, StepResult
 from orchestrator.store import Artifact, Store
 from orchestrator.tables import table
 
@@ -35,6 +35,21 @@ def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
     ]
     parts += [*troubles, *notes, f"Files and report: {folder}"]
     return "\n".join(parts)
+
+
+def summary_value(result: Result, folder: Path, notes: Iterable[str]) -> JSON:
+    """The same for programs: the report, where the files are, and what was replaced there."""
+    return {**report.as_json(result.report), "folder": str(folder), "changes": list(notes)}
+
+
+def step_value(result: StepResult) -> JSON:
+    """One step's outcome for programs."""
+    return {
+        "key": result.step.key,
+        "label": result.step.label,
+        "outcome": result.outcome.value,
+        "path": str(result.path) if result.path is not None else None,
+    }
 
 
 _TITLES = ("File", "Size", "Bits/w", "Perplexity", "Δ", "KLD", "Prompt t/s", "Gen. t/s", "")
@@ -130,19 +145,28 @@ def artifact_path(store: Store, key: str | None) -> Path:
     return found[0].path
 
 
-def verified(found: Iterable[tuple[Artifact, list[str]]]) -> tuple[str, bool]:
+def verified(
+    found: Iterable[tuple[Artifact, list[str]]], *, as_json: bool = False
+) -> tuple[str, bool]:
     """What reading the store again found, and whether all is sound."""
-    lines, count = [], 0
+    damaged, count = [], 0
     for artifact, problems in found:
         count += 1
-        lines += [f"damaged: {artifact.label}: {problem}" for problem in problems]
+        damaged += [(artifact, problems)] if problems else []
+    if as_json:
+        told = [{"key": a.key, "label": a.label, "problems": problems} for a, problems in damaged]
+        return json.dumps({"read": count, "damaged": told}, indent=1), not damaged
+    lines = [f"damaged: {a.label}: {problem}" for a, problems in damaged for problem in problems]
     if lines:
         lines.append("Damaged artifacts were set aside; 'orchestrate run' makes them again.")
     return "\n".join([*lines, f"{units.plural(count, 'artifact')} read"]), not lines
 
 
-def collected(removed: Sequence[Artifact]) -> str:
+def collected(removed: Sequence[Artifact], *, as_json: bool = False) -> str:
     """What was removed."""
+    if as_json:
+        told = [{"key": one.key, "label": one.label, "size": one.size} for one in removed]
+        return json.dumps({"removed": told}, indent=1)
     lines = [f"removed {one.label}" for one in removed]
     return "\n".join([*lines, f"{units.plural(len(removed), 'artifact')} removed"])
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from orchestrator import machine, toolchain, units
+from orchestrator.records import JSON
 from orchestrator.sources.hub_client import endpoint
 
 REACH_SECONDS = 5.0
@@ -61,6 +62,11 @@ def text(findings: Iterable[Finding]) -> str:
         if not one.fine and one.advice:
             lines.append(f"      {one.advice}")
     return "\n".join(lines)
+
+
+def as_json(findings: Sequence[Finding]) -> dict[str, JSON]:
+    """All findings for programs."""
+    return {"sound": sound(findings), "findings": [asdict(one) for one in findings]}
 
 
 def sound(findings: Iterable[Finding]) -> bool:

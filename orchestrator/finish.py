@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator import attesting, console, display, dist, plan, recording, workflow
+from orchestrator import attesting, console, display, dist, plan, recording, report, workflow
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
 from orchestrator.outcome import Finished, exit_code, problems
 from orchestrator.plan import Plan
 from orchestrator.records import Status, StepResult
 from orchestrator.results import collect, write
+from orchestrator.voice import Voice
 from orchestrator.workflow import Outlook, Session
 
-Say = Callable[[str], None]
 # Which of several outlooks cannot be made on this machine, by their place, and why.
 Fit = Callable[[Sequence[Outlook]], Mapping[int, OrchestrateError]]
 
@@ -24,7 +24,7 @@ def run(
     out: Path,
     *,
     strict: bool,
-    say: Say,
+    voice: Voice,
     sign_key: Path | None = None,
 ) -> int:
     """Bring the plans' files up to date, and say what came of it; the exit code.
@@ -35,11 +35,11 @@ def run(
     with recording.by_hand(session.store, plans) as record:
         done = bring(session, plans, out, strict=strict, sign_key=sign_key)
         record(done)
-    for one in done:
-        if one.result is not None and one.result.report.rows:
-            say(display.summary(one.result, one.folder, one.notes))
-    for text in problems(done):
-        say(f"error: {text}")
+    made = [(one.result, one.folder, one.notes) for one in done if one.result is not None]
+    for result, folder, notes in made:
+        voice.result(display.summary(result, folder, notes))
+    voice.value([display.summary_value(*one) for one in made])
+    voice.errors(problems(done))
     return max((one.code for one in done), default=EXIT_OK)
 
 
@@ -154,7 +154,7 @@ def _finished(
     return Finished(one, folder, steps, result, tuple(published.notes))
 
 
-def verify(session: Session, plans: Sequence[Plan], out: Path, say: Say) -> int:
+def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> int:
     """Measure the files of recipes that are there already, and judge them again.
 
     Raises:
@@ -169,18 +169,18 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, say: Say) -> int:
             )
         for output in (*one.outputs, one.full):
             session.store.release(output.measure)
-    return run(session, plans, out, strict=True, say=say)
+    return run(session, plans, out, strict=True, voice=voice)
 
 
-def build(session: Session, name: str, say: Say) -> int:
+def build(session: Session, name: str, voice: Voice) -> int:
     """Build one tool chain and its environment."""
     steps = plan.toolchain_steps(name, session.choices)
     results = session.runner.run(steps, [step.key for step in steps])
-    for text in console.failures(results):
-        say(f"error: {text}")
-    for result in results:
-        if result.path is not None:
-            say(f"{result.step.label}: {result.path}")
+    made = [result for result in results if result.path is not None]
+    for result in made:
+        voice.result(f"{result.step.label}: {result.path}")
+    voice.value([display.step_value(result) for result in made])
+    voice.errors(console.failures(results))
     return exit_code(results)
 
 
@@ -191,16 +191,16 @@ def verify_file(
     corpus: Path | None,
     prompt: str,
     *,
-    say: Say,
+    voice: Voice,
 ) -> int:
     """Check any GGUF file, alone or against its unquantized file."""
     one = workflow.single(path, against, corpus, prompt, session)
     done = workflow.execute([one], session)
-    for text in console.failures(done):
-        say(f"error: {text}")
+    voice.errors(console.failures(done))
     code = exit_code(done)
     if code != EXIT_OK:
         return code
     result = collect(one, session.store, strict=True)
-    say(display.checks(result))
+    voice.result(display.checks(result))
+    voice.value(report.as_json(result.report))
     return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK

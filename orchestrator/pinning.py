@@ -10,10 +10,15 @@ from orchestrator.recipe import Recipe
 from orchestrator.workflow import Session
 
 
-def write_locks(recipes: Sequence[Recipe], session: Session, say: locking.Say) -> None:
+def write_locks(
+    recipes: Sequence[Recipe], session: Session, say: locking.Say
+) -> list[dict[str, str]]:
     """Pin recipes as they are now, with all their files and texts.
 
     Nothing is fetched but listings, shard indexes and what the package index states.
+
+    Returns:
+        For each recipe its name, its file and that of its lock.
 
     Raises:
         OrchestrateError: A reference cannot be resolved, or a source cannot be listed.
@@ -21,6 +26,11 @@ def write_locks(recipes: Sequence[Recipe], session: Session, say: locking.Say) -
     # The recipe's own profile and back end: what one run chooses is no pin.
     whole = replace(session.choices, only=(), profile="", backend="", verify=True)
     alone = replace(session, choices=whole, locks="ignore")
+    written = []
     for one in workflow.make(recipes, alone):
+        recipe = one.recipe
         lock = locking.make(one, session.store, offline=session.settings.offline, say=say)
-        say(f"{one.recipe.name}: {locking.write(lock, one.recipe)}")
+        path = locking.write(lock, recipe)
+        say(f"{recipe.name}: {path}")
+        written.append({"name": recipe.name, "recipe": str(recipe.file), "lock": str(path)})
+    return written

@@ -20,19 +20,6 @@ def test_help_names_every_command_and_every_exit_code(orchestrate: Command) -> N
         assert code in said.out
 
 
-@pytest.mark.parametrize("path", [[], ["store"], ["toolchain"]])
-def test_every_command_explains_itself(orchestrate: Command, path: list[str]) -> None:
-    listed = orchestrate(*path, "--help").out.partition("Commands:\n")[2]
-    names = [
-        line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "
-    ]
-    assert len(names) >= 2
-    for name in names:
-        said = orchestrate(*path, name, "--help")
-        assert said.code == 0
-        assert said.out.startswith("Usage: ")
-
-
 def test_the_version(orchestrate: Command) -> None:
     assert orchestrate("--version").out.startswith("orchestrate, version 0")
 

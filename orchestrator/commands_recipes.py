@@ -1,0 +1,204 @@
+"""The commands that make and check the files of recipes: run, plan, check, verify, schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator import cli_common
+from orchestrator.cli_common import AS_JSON, RECIPES, common, planning
+from orchestrator.errors import EXIT_OK, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
+    from orchestrator.recipe_yaml import Problem
+    from orchestrator.workflow import Session
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands of this module."""
+    for command in (run, plan, check, verify, schema):
+        cli.add_command(command)
+
+
+@click.command()
+@RECIPES
+@common
+@click.option(
+    "--no-limits",
+    is_flag=True,
+    help="Report limits, checksums and smoke texts without failing: for stand-in models.",
+)
+@click.option(
+    "--sign-key",
+    type=_FILE,
+    envvar="ORCHESTRATE_SIGN_KEY",
+    help="Private key (PEM) to sign the files' provenance with; also ORCHESTRATE_SIGN_KEY.",
+)
+@AS_JSON
+@planning
+def run(
+    session: Session,
+    plans: Sequence[Plan],
+    options: dict[str, Any],
+    *,
+    no_limits: bool,
+    sign_key: Path | None,
+    as_json: bool,
+) -> int:
+    """Make, check and explain the files of recipes.
+
+    Fetches, converts, quantizes and measures what is not done yet; steps that are done are
+    not repeated, and what failed or was interrupted goes on. The files, their checksums and a
+    report are in a folder of the recipe's name below --out. A recipe's lock is kept to.
+    One recipe that cannot be made does not stop the others.
+
+    \b
+    Example:
+      orchestrate run recipes/smollm2-135m-requant.yaml --only Q4_K_M
+
+    \b
+    Exit codes: 0 made, and every limit is kept; 1 a step failed or a limit was not kept;
+    2 a bad recipe; 3 the machine lacks something; 130 interrupted.
+    """
+    from orchestrator import finish
+
+    out, voice = options["out"], cli_common.voice(as_json)
+    return finish.run(session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key)
+
+
+@click.command()
+@RECIPES
+@common
+@AS_JSON
+@planning
+def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_json: bool) -> int:
+    """Show what a run would do, fetch and need.
+
+    Only configurations and headers are fetched, no weights. Sizes are exact once the tool
+    chain is built, and marked as estimates before.
+
+    \b
+    Example:
+      orchestrate plan recipes/llama-7b.yaml
+
+    \b
+    Exit codes: 0 a run could begin; 1 a file cannot be made; 3 disk or memory is short.
+    """
+    from orchestrator import display, workflow
+    from orchestrator.finish import foretell
+
+    outlooks, refused = foretell(plans, session)
+    cli_common.say(display.plan(outlooks, session, as_json=as_json), plain=as_json)
+    for error in refused:
+        cli_common.remark(f"error: {error}")
+    workflow.check_room(outlooks, session, options["out"])
+    return max((error.exit_code for error in refused), default=EXIT_OK)
+
+
+@click.command()
+@RECIPES
+@AS_JSON
+def check(recipes: Sequence[Path], as_json: bool) -> int:
+    """Validate recipes and do nothing else.
+
+    Every problem of every recipe is told at once, with its line. Nothing is fetched, so
+    whether a repository exists is not looked at.
+
+    \b
+    Example:
+      orchestrate check recipes/llama-7b.yaml recipes/falcon-7b.yaml
+
+    \b
+    Exit codes: 0 no problem found; 2 a recipe cannot be used.
+    """
+    from orchestrator import units, workflow
+    from orchestrator.recipe import RecipeError
+
+    try:
+        loaded = workflow.load(recipes)
+    except RecipeError as error:
+        if not as_json:
+            raise
+        cli_common.print_json({"recipes": [], "problems": [_told(p) for p in error.problems]})
+        cli_common.remark(f"error: {error}")
+        return EXIT_USAGE
+    if as_json:
+        values = [
+            {"name": one.name, "recipe": str(one.file), "digest": one.digest} for one in loaded
+        ]
+        cli_common.print_json({"recipes": values, "problems": []})
+    else:
+        cli_common.say(f"{units.plural(len(loaded), 'recipe')}: no problem found")
+    return EXIT_OK
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    mark = problem.mark
+    where = {"recipe": str(mark.file), "line": mark.line, "column": mark.column}
+    return {**where, "key": list(problem.loc), "problem": problem.text}
+
+
+@click.command()
+def schema() -> int:
+    """Print the JSON Schema of recipes, for editors.
+
+    Editors that know it complete keys and mark mistakes while a recipe is written.
+
+    \b
+    Example:
+      orchestrate schema > recipe.schema.json
+    """
+    from orchestrator.recipe import schema_text
+
+    click.echo(schema_text(), nl=False)
+    return EXIT_OK
+
+
+@click.command()
+@click.argument("path", type=_FILE)
+@click.option(
+    "--against",
+    type=_FILE,
+    help="The unquantized file: names, shapes, perplexity and divergence are compared with it.",
+)
+@click.option("--corpus", type=_FILE, help="Text for perplexity and divergence.")
+@click.option("--prompt", default="", show_default=False, help="A prompt to continue.")
+@cli_common.options("only", "out", "keep", *cli_common.TOOLS, "locked")
+@AS_JSON
+def verify(
+    path: Path,
+    against: Path | None,
+    corpus: Path | None,
+    prompt: str,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Check a recipe's files again, or any GGUF file.
+
+    PATH is a recipe (.yaml), whose files must have been made, or a GGUF file. Everything is
+    measured anew; nothing is quantized. --against, --corpus and --prompt are for a file; a
+    recipe says these itself.
+
+    \b
+    Example:
+      orchestrate verify model-Q4_K_M.gguf --against model-F16.gguf --corpus wiki.test.raw
+
+    \b
+    Exit codes: 0 every check holds; 1 one does not, or a file was not made yet.
+    """
+    from orchestrator import finish, workflow
+
+    voice = cli_common.voice(as_json)
+    if path.suffix in (".yaml", ".yml"):
+        loaded = workflow.load([path])
+        with cli_common.session(options) as session:
+            plans = workflow.make(loaded, session)
+            return finish.verify(session, plans, options["out"], voice)
+    with cli_common.session(options) as session:
+        return finish.verify_file(session, path, against, corpus, prompt, voice=voice)
