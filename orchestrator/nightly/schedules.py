@@ -209,7 +209,7 @@ def _cron_text(command: str) -> str:
 def _github_actions(job: Job) -> dict[str, object]:
     root = next((one for one in (job.folder, *job.folder.parents) if (one / ".git").exists()), None)
     root = root or job.folder
-    webhook = _option(job.arguments, "--webhook") is not None
+    # An address that lets anybody post there is a secret, and has a place in the environment.
     given = tuple(_within(word, root, job.folder) for word in _without(job.arguments, "--webhook"))
     site = _option(given, "--site")
     hours = _hours(given)
@@ -224,7 +224,6 @@ def _github_actions(job: Job) -> dict[str, object]:
         "arguments": " ".join(map(_actions_word, (*defaults, *given))),
         "folder": _actions_word(folder) if folder else "",
         "site": None if site is None else _plain_site(os.path.normpath(Path(folder, site))),
-        "webhook": webhook,
         "minutes": min(_with_margin(hours), _HOSTED_MINUTES) if hosted else _with_margin(hours),
         "hosted": hosted,
         "hour": job.hour,
