@@ -20,7 +20,7 @@ from .schedule_work import NAMES, WORDS, called, job, missing, program
 needs_systemd = pytest.mark.skipif(
     missing("systemd-analyze"), reason="systemd-analyze is not installed"
 )
-needs_posix = pytest.mark.skipif(os.name == "nt", reason="systemd and cron are not for Windows")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="systemd and cron are not for Windows")
 SERVICE, TIMER = "orchestrate-nightly.service", "orchestrate-nightly.timer"
 SPLIT = "awk '/^# File /{out=$3} {print > out}'"  # as docs/how-to/nightly.md says it
 
@@ -226,7 +226,6 @@ def test_cron_finds_nothing_wrong_with_the_line(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stdout
 
 
-@needs_posix
 @settings(max_examples=40, deadline=None)
 @example(name="100% $HOME", words=["\\%", "\\\\%", "%\\", "'%'", '"', "#", ""])
 @given(name=NAMES, words=st.lists(WORDS, min_size=1, max_size=5))

@@ -86,6 +86,7 @@ def test_the_budget_ends_before_the_job_does(hours: str | None, budget: float, r
     nightly = workflow(made)["jobs"]["nightly"]
 
     assert nightly["timeout-minutes"] >= 60 * budget + 30
+    assert 60 * budget < step(made, "Nightly")["timeout-minutes"] < nightly["timeout-minutes"]
     assert nightly["runs-on"] == runner
     if runner != "self-hosted":
         assert nightly["timeout-minutes"] <= 360
