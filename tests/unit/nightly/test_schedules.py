@@ -22,7 +22,7 @@ needs_systemd = pytest.mark.skipif(
 )
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="systemd and cron are not for Windows")
 SERVICE, TIMER = "orchestrate-nightly.service", "orchestrate-nightly.timer"
-SPLIT = "awk '/^# File /{out=$3} {print > out}'"  # as docs/how-to/nightly.md says it
+SPLIT = "awk '/^# File /{out=$3} {print > out}'"
 
 
 def units(made: Job, folder: Path, system: bool = False) -> tuple[Path, Path]:
@@ -36,6 +36,12 @@ def units(made: Job, folder: Path, system: bool = False) -> tuple[Path, Path]:
 
 def setting(text: str, name: str) -> list[str]:
     return re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+
+
+def test_the_documentation_takes_the_units_apart_as_these_tests_do() -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "nightly.md"
+
+    assert SPLIT in page.read_text("utf-8")
 
 
 @needs_systemd
