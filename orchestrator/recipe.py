@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -114,7 +115,8 @@ def schema_text() -> str:
 
 def _vocabulary(tree: Tree, allowed_types: AllowedTypes, problems: list[Problem]) -> Vocabulary:
     chosen = tree.data.get("toolchain")
-    name = chosen.get("name") if isinstance(chosen, Mapping) else None
+    chosen = chosen if isinstance(chosen, Mapping) else {}
+    name = chosen.get("name")
     if not isinstance(name, str):
         return Vocabulary()
     try:
@@ -123,9 +125,10 @@ def _vocabulary(tree: Tree, allowed_types: AllowedTypes, problems: list[Problem]
         text = " ".join(part.rstrip(".") for part in (error.message + ".", error.hint) if part)
         problems.append(Problem(tree.mark(("toolchain", "name")), ("toolchain", "name"), text))
         return Vocabulary()
-    if isinstance(allowed, Vocabulary):
-        return allowed
-    return Vocabulary(types={spelling: spelling for spelling in allowed})
+    if not isinstance(allowed, Vocabulary):
+        return Vocabulary(types={spelling: spelling for spelling in allowed})
+    # Another commit may convert other models than the one that the data describes.
+    return replace(allowed, families=()) if chosen.get("commit") else allowed
 
 
 def _place(problem: Problem) -> tuple[str, int, int]:

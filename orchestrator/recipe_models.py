@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from orchestrator.recipe_sources import Frozen, Model, Source
 from orchestrator.recipe_types import (
     Also,
+    Family,
     MetadataKey,
     Name,
     Number,
@@ -31,8 +32,6 @@ from orchestrator.recipe_types import (
     TensorType,
     Url,
 )
-
-Family = Literal["llama", "chimera", "bloomz", "phoenix", "falcon", "chatglm"]
 
 
 class ToolChainChoice(Frozen):
@@ -233,7 +232,9 @@ class Document(Frozen):
         description="Another recipe, relative to this one; mappings merge, all else replaces.",
     )
     name: Name = Field(description="Name of the recipe and of its files' folder; not inherited.")
-    family: Family = Field(description="Family of the model.")
+    family: Family = Field(
+        description="Family of the model: one that its tool chain converts, such as llama or qwen3."
+    )
     description: str = Field(default="", description="One sentence for lists and reports.")
     toolchain: Annotated[ToolChainChoice, Also()] = Field(
         description="The pinned upstream, by name or with options."

@@ -40,6 +40,7 @@ class Vocabulary:
     types: Mapping[str, str] | None = None
     tensor_types: Collection[str] = ()
     outtypes: Collection[str] = ()
+    families: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,14 @@ def _tensor_type(text: str, info: ValidationInfo) -> str:
     return text.lower()
 
 
+def _family(text: str, info: ValidationInfo) -> str:
+    known = _vocabulary(info).families
+    if known and text not in known:
+        # A tool chain knows a hundred and more: only the nearest helps.
+        raise ValueError(f"{text!r} is no family that this tool chain converts{near(text, known)}")
+    return text
+
+
 def _outtype(text: str, info: ValidationInfo) -> str:
     known = _vocabulary(info).outtypes
     if known and text not in known:
@@ -191,6 +200,11 @@ Name = Annotated[
         r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
         "is not a name: letters, digits, '.', '_' and '-', a letter or digit first",
     ),
+]
+Family = Annotated[
+    str,
+    Matches(r"^[a-z0-9][a-z0-9._-]{0,63}$", "is not a family: lower case, such as 'llama'"),
+    AfterValidator(_family),
 ]
 Hub = Annotated[
     str,

@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestrator import budget, console, estimate, locking, machine, plan, toolchain, units
 from orchestrator.budget import Forecast, Moment
 from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
+from orchestrator.families import load as families_of
 from orchestrator.lock import Lock
 from orchestrator.plan import Choices, Plan, Sources
 from orchestrator.quantizing import refuse_fallbacks
@@ -68,7 +69,8 @@ def vocabulary(name: str) -> Vocabulary:
         for known, spec in chain.types.items()
         for spelling in (known, *spec.aliases)
     }
-    return Vocabulary(spellings, chain.tensor_types, chain.outtypes)
+    known = families_of(chain.folder).names
+    return Vocabulary(spellings, chain.tensor_types, chain.outtypes, known)
 
 
 def load(paths: Sequence[Path]) -> list[Recipe]:

@@ -1,0 +1,66 @@
+"""``vendor/<name>/families.yaml``: which models a tool chain converts, by family.
+
+A family is what a recipe calls the kind of its model: mostly the architecture's name in
+GGUF. ``architectures.yaml`` beside it is upstream's own table, written by
+``scripts/list_architectures.py``; a tool chain without these files takes any family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.errors import UsageError
+
+
+class Families(BaseModel):
+    """What a tool chain converts.
+
+    ``architectures`` gives the family of each name in config.json's ``architectures``,
+    ``also`` further families, ``silent`` those whose models do not continue a text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architectures: Mapping[str, str] = {}
+    also: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All families."""
+        return frozenset({*self.architectures.values(), *self.also})
+
+
+@lru_cache(maxsize=32)
+def load(folder: Path) -> Families:
+    """The families of the tool chain whose data is in ``folder``.
+
+    Raises:
+        UsageError: The data is wrong.
+    """
+    upstream = _mapping(folder / "architectures.yaml")
+    own = _mapping(folder / "families.yaml")
+    try:
+        renamed = own.get("architectures") or {}
+        return Families.model_validate({**own, "architectures": {**upstream, **renamed}})
+    except (ValidationError, TypeError) as error:
+        raise UsageError(
+            f"{folder / 'families.yaml'}: {error}", "Mend the tool chain's data."
+        ) from error
+
+
+def _mapping(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path} is not a mapping", "Mend the tool chain's data.")
+    return loaded
