@@ -13,6 +13,7 @@ from orchestrator import (
     commands_completion,
     commands_diff,
     commands_machine,
+    commands_new,
     commands_recipes,
     commands_reproduce,
     commands_trust,
@@ -84,6 +85,7 @@ def _usage(error: click.UsageError) -> str:
 
 for _module in (
     commands_recipes,
+    commands_new,
     commands_reproduce,
     commands_diff,
     commands_trust,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,12 +22,14 @@ class Families(BaseModel):
     """What a tool chain converts.
 
     ``architectures`` gives the family of each name in config.json's ``architectures``,
-    ``also`` further families, ``silent`` those whose models do not continue a text.
+    ``gguf`` that of each architecture which GGUF calls otherwise, ``also`` further families,
+    ``silent`` those whose models do not continue a text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architectures: Mapping[str, str] = {}
+    gguf: Mapping[str, str] = {}
     also: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
 
@@ -47,14 +50,16 @@ def load(folder: Path) -> Families:
     own = _mapping(folder / "families.yaml")
     try:
         renamed = own.get("architectures") or {}
-        return Families.model_validate({**own, "architectures": {**upstream, **renamed}})
+        gguf = {upstream[name]: family for name, family in renamed.items() if name in upstream}
+        known = {"architectures": {**upstream, **renamed}, "gguf": gguf}
+        return Families.model_validate({**own, **known})
     except (ValidationError, TypeError) as error:
         raise UsageError(
             f"{folder / 'families.yaml'}: {error}", "Mend the tool chain's data."
         ) from error
 
 
-def _mapping(path: Path) -> dict[str, object]:
+def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:

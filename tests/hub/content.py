@@ -26,6 +26,7 @@ class Repo:
         private: Everything does.
         granted: Tokens that may read.
         digests: SHA-256 by path, for sparse files that would take long to hash.
+        card: The front matter of README.md, as the API tells it.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Repo:
     private: bool = False
     granted: frozenset[str] = frozenset()
     digests: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def knows(self, revision: str) -> bool:
         return revision == self.revision or revision in self.branches
@@ -81,6 +83,7 @@ class Repo:
             "gated": "manual" if self.gated else False,
             "disabled": False,
             "tags": [],
+            "cardData": dict(self.card),
             "downloads": 0,
             "likes": 0,
             "siblings": [self._sibling(path, blobs) for path in self.paths()],

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator import machine
-from tests.unit.cli.command import Command
+from tests.hub import Hub, Repo
+from tests.unit.cli.command import Command, Said
+from tests.unit.cli.new_work import NAME, New
 from tests.unit.fake_work import fake_kinds
 
 
@@ -24,3 +27,21 @@ def orchestrate(
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_kinds(monkeypatch)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub({}) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+@pytest.fixture
+def new(orchestrate: Command, hub: Hub) -> New:
+    """Serve a repository and have a recipe written for it."""
+
+    def call(repo: Repo, *words: str | Path) -> Said:
+        hub.repos["models"][NAME] = repo
+        return orchestrate("new", NAME, *words)
+
+    return call

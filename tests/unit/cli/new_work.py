@@ -1,0 +1,34 @@
+"""Recipes that ``orchestrate new`` wrote in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import workflow
+from orchestrator.recipe import Recipe
+from tests.hub import Repo
+from tests.unit.cli.command import Said
+from tests.unit.drafting.models import repository
+from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
+
+NAME = "Org-1/Some_Model.v2"
+FILE = Path("some_model.v2.yaml")
+FREE = {"license": "apache-2.0"}
+
+New = Callable[..., Said]
+
+
+def written(said: Said, path: Path = FILE) -> Recipe:
+    assert (said.code, said.err) == (0, "")
+    [recipe] = workflow.load([path])
+    return recipe
+
+
+def gguf_repository(folder: Path, *names: str) -> Repo:
+    repo = repository(folder, config=None, tensors=[])
+    fields = {"general.architecture": KV("str", "bloom")}
+    data = gguf_bytes(GGUFSpec(fields, [Tensor("token_embd.weight", (512, 4), "F16")]))
+    for name in names:
+        (folder / name).write_bytes(data)
+    return repo
