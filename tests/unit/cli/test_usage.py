@@ -57,7 +57,7 @@ def test_check_prints_every_error_of_every_recipe(orchestrate: Command) -> None:
         "model: {hub: x/y, revision: main}\nquantize: [Q4_KM]\nextra: 1\n"
     )
     Path("b.yaml").write_text("name: [\n")
-    Path("c.yaml").write_text("name: c\nfamily: nonsense\n")
+    Path("c.yaml").write_text("name: c\nfamily: No Sense\n")
 
     said = orchestrate("check", "a.yaml", "b.yaml", "c.yaml", RECIPE)
 
