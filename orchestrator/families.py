@@ -47,12 +47,12 @@ def load(folder: Path) -> Families:
         UsageError: The data is wrong.
     """
     upstream = _mapping(folder / "architectures.yaml")
-    own = _mapping(folder / "families.yaml")
     try:
-        renamed = own.get("architectures") or {}
+        own = Families.model_validate(_mapping(folder / "families.yaml"))
+        renamed = own.architectures
         gguf = {upstream[name]: family for name, family in renamed.items() if name in upstream}
         known = {"architectures": {**upstream, **renamed}, "gguf": gguf}
-        return Families.model_validate({**own, **known})
+        return Families.model_validate({**own.model_dump(), **known})
     except (ValidationError, TypeError) as error:
         raise UsageError(
             f"{folder / 'families.yaml'}: {error}", "Mend the tool chain's data."

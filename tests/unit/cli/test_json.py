@@ -66,7 +66,7 @@ def test_recipes_are_checked(orchestrate: Command) -> None:
     assert [one["name"] for one in sound["recipes"]] == ["tiny-llama"]
     assert sound["problems"] == []
 
-    Path("a.yaml").write_text("name: a\nfamily: nonsense\n")
+    Path("a.yaml").write_text("name: a\nfamily: No Sense\n")
     said = orchestrate("check", "a.yaml", RECIPE, "--json")
     places = {(one["recipe"], one["line"], *one["key"]) for one in value(said, 2)["problems"]}
     assert ("a.yaml", 2, "family") in places
