@@ -119,11 +119,14 @@ def test_systemd_starts_exactly_the_command_in_its_folders(name: str, words: lis
         )
 
         found = parsed(service)
+        (start,) = setting(service.read_text("utf-8"), "ExecStart")
 
     (command,) = found["Command Line"]
     argv = command_words(command)
     assert argv[-len(words) - 3 :] == [str(run), "-m", "nightly", *words]
     assert argv[: -len(words) - 3] in ([], ["/bin/sh", "-c", 'exec "$0" "$@"'])
+    # Variables are replaced when the service starts, which no dump shows, and never with ':'.
+    assert start.lstrip('"').startswith(":") == ("$" in "".join(argv))
     # The dump shows the line end that keeps blanks and backslashes, which is no other folder.
     assert [value.rstrip("/") for value in found["WorkingDirectory"]] == [str(folder)]
     assert f"ORCHESTRATE_HOME={home}" in found["Environment"]
@@ -143,6 +146,22 @@ def test_the_service_is_given_its_budget_and_a_margin(
     arguments: tuple[str, ...], limit: str
 ) -> None:
     assert setting(render("systemd", job(*arguments)), "TimeoutStartSec") == [limit]
+
+
+def test_a_night_is_asked_to_end_before_it_is_killed_and_only_a_good_one_succeeds() -> None:
+    text = render("systemd", job())
+
+    assert setting(text, "KillMode") == ["mixed"]
+    assert setting(text, "KillSignal") == ["SIGTERM"]
+    assert setting(text, "SuccessExitStatus") == ["0"]
+    assert setting(text, "Type") == ["oneshot"]
+
+
+def test_a_night_that_the_machine_slept_through_is_made_up_for() -> None:
+    text = render("systemd", job())
+
+    assert setting(text, "Persistent") == ["true"]
+    assert setting(text, "RandomizedDelaySec") == ["15min"]
 
 
 def test_the_service_is_held_to_the_limits_of_its_job() -> None:

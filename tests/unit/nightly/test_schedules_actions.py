@@ -64,6 +64,7 @@ def test_actions_are_pinned_and_rights_are_few(form: str) -> None:
     used = [one["uses"] for each in jobs.values() for one in each["steps"] if "uses" in one]
 
     assert made["permissions"] == {}
+    assert jobs["nightly"]["steps"][0]["with"] == {"persist-credentials": False}
     assert jobs["nightly"]["permissions"] == {"contents": "read"}
     assert ("pages" in jobs) == any(word.startswith("--site") for word in FORMS[form])
     assert used
@@ -124,6 +125,14 @@ def test_the_runner_starts_exactly_the_command(name: str, words: list[str]) -> N
         written = ran(job(*words, folder=folder), root)
 
     assert written == [str(folder), "nightly", *words]
+
+
+def test_a_night_waits_for_the_one_before() -> None:
+    made = workflow(job())
+
+    assert made["concurrency"] == {"group": "orchestrate-nightly", "cancel-in-progress": False}
+    # YAML 1.1, which this reader follows, takes the key 'on' for true.
+    assert made[True] == {"schedule": [{"cron": "17 2 * * *"}], "workflow_dispatch": None}
 
 
 def test_without_limits_the_runner_is_given_those_of_github(tmp_path: Path) -> None:
