@@ -189,7 +189,7 @@ def test_a_store_for_temporary_files_is_not_hidden_from_the_service(
 
 def test_what_a_users_manager_cannot_apply_is_for_the_system_only() -> None:
     fatal = ["CapabilityBoundingSet", "PrivateDevices", "User", "ProtectClock", "ProtectHostname"]
-    fatal += ["ProtectKernelLogs", "ProtectKernelModules"]
+    fatal += ["ProtectKernelLogs", "ProtectKernelModules", "ProtectProc", "RemoveIPC"]
     text = render("systemd", job())
 
     for name in fatal:
