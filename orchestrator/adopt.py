@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator import adopted, console, toolchain, workflow
+from orchestrator import adopted, console, families, toolchain, workflow
 from orchestrator.adopted import File, Given
 from orchestrator.errors import EnvironmentProblem, OrchestrateError, UsageError
 from orchestrator.formats import gguf
@@ -58,7 +58,9 @@ def adopt(
     # The recipe names the file itself only when nothing better is known of the model.
     shown = replace(header, path=_relative(path, folder))
     facts = explained(session, path, header)
-    file = File(path.name, session.store.file_digest(path), shown, facts)
+    known = families.load(toolchain.load(CHAIN).folder)
+    family = known.of_gguf(str(header.metadata.get("general.architecture", "")))
+    file = File(path.name, session.store.file_digest(path), shown, facts, family)
     recipe = adopted.recipe(file, given)
     _write(recipe, folder, target)
     return recipe

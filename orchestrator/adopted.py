@@ -15,7 +15,6 @@ from orchestrator.formats import gguf
 from orchestrator.formats.file_types import PLAIN
 from orchestrator.records import JSON
 
-_FAMILIES = {"bloom": "bloomz", "falcon": "falcon", "chatglm": "chatglm", "glm4": "chatglm"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REPOSITORY = re.compile(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)/?", re.ASCII)
 _PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
@@ -41,12 +40,16 @@ class Given:
 
 @dataclass(frozen=True)
 class File:
-    """A published file: its name, digest, header, and the quantizer's explanation of it."""
+    """A published file: its name, digest, header, and the quantizer's explanation of it.
+
+    ``family`` is what recipes call its architecture; empty when no family is known.
+    """
 
     name: str
     sha256: str
     header: gguf.GGUF
     facts: Mapping[str, JSON]
+    family: str = ""
 
     def text(self, key: str) -> str:
         """A text of the header, or an empty one."""
@@ -81,9 +84,9 @@ def _head(file: File) -> Iterator[str]:
     yield "# The types below were checked with the pinned quantizer; what the file does not"
     yield "# say is marked with 'Not known'."
     yield f"name: {_word(_recipe_name(file))}"
-    if architecture not in _FAMILIES and architecture != "llama":
+    if not file.family:
         yield f"# The architecture {_line(architecture)!r} is none of the families: said as llama."
-    yield f"family: {_FAMILIES.get(architecture, 'llama')}"
+    yield f"family: {_word(file.family or 'llama')}"
     yield f"description: {_word('What would make ' + _line(file.name))}"
     version = file.header.metadata.get("general.quantization_version", "none")
     yield f"# Not known: which llama.cpp made it (the header says quantization version {version})."

@@ -38,6 +38,11 @@ class Families(BaseModel):
         """All families."""
         return frozenset({*self.architectures.values(), *self.also})
 
+    def of_gguf(self, architecture: str) -> str:
+        """The family of a GGUF file by its ``general.architecture``; empty if not known."""
+        family = self.gguf.get(architecture, architecture)
+        return family if family in self.names else ""
+
 
 @lru_cache(maxsize=32)
 def load(folder: Path) -> Families:

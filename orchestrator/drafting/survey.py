@@ -185,17 +185,17 @@ def _from_gguf(
     source = {"kind": "hub", "repo": repo, "commit": commit, "repo_type": "model", "file": name}
     with remote.opened(source, {}) as (stream, size):
         header = gguf.parse(Reader(stream, name, size))
-    architecture = header.metadata.get("general.architecture", "")
-    family = families.gguf.get(str(architecture), str(architecture))
-    if family not in families.names:
-        config = Config((str(architecture),), "", "", (), 0, False, "")
+    architecture = str(header.metadata.get("general.architecture", ""))
+    family = families.of_gguf(architecture)
+    if not family:
+        config = Config((architecture,), "", "", (), 0, False, "")
         raise refusal.architecture(repo, config, families, chain)
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     rows = {one.shape[0] for one in header.tensors if len(one.shape) > 1}
     return Found(
         *place,
         file=name,
-        architecture=str(architecture),
+        architecture=architecture,
         family=family,
         silent=family in families.silent,
         chat="tokenizer.chat_template" in header.metadata,

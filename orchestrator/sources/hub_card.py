@@ -17,13 +17,11 @@ class Card:
         commit: The full commit that the revision stands for.
         metadata: The front matter of its README.md, as its authors wrote it: of any shape.
         gated: Whether readers must first accept terms.
-        private: Whether it is hidden from others.
     """
 
     commit: str
     metadata: Mapping[str, Any]
     gated: bool
-    private: bool
 
 
 def card(repo: str, revision: str) -> Card:
@@ -36,4 +34,4 @@ def card(repo: str, revision: str) -> Card:
     info = client.repo_info(client.where_is(repo, revision, "model"))
     # The client's own object; a card that is no mapping is handed on as it is.
     told = getattr(info.card_data, "__dict__", {})
-    return Card(str(info.sha), dict(told), bool(info.gated), bool(info.private))
+    return Card(str(info.sha), dict(told), bool(info.gated))

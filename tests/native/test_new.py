@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator import toolchain
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
-from tests.native.conftest import link
+from tests.native.conftest import link, ready
 from tests.native.families import served
-from tests.native.typed import RECIPES, typed, variant
+from tests.native.typed import RECIPES, ROOT, typed, variant
 
 NAME = "someone/Mini-Llama"
 CORPUS = RECIPES / "tiny" / "corpus"
@@ -51,3 +54,14 @@ def test_a_new_recipe_runs_as_it_was_written(hub: Hub, tmp_path: Path) -> None:
         checks = {one["name"]: one["status"] for one in row["checks"]}
         assert {checks[name] for name in ("smoke", "perplexity", "kld")} == {"pass"}, kind
         assert (tmp_path / "dist" / "tiny-llama" / f"tiny-llama-{kind}.gguf").is_file()
+
+
+def test_the_list_of_architectures_is_that_of_the_pinned_converter(tmp_path: Path) -> None:
+    source = ready("llama.cpp")["build"] / "src"
+    target = tmp_path / "architectures.yaml"
+
+    command = [sys.executable, str(ROOT / "scripts" / "list_architectures.py")]
+    subprocess.run([*command, str(source), str(target)], check=True, timeout=60)
+
+    kept = toolchain.load("llama.cpp").folder / "architectures.yaml"
+    assert target.read_text("utf-8") == kept.read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,18 @@ def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, adopted.recipe(published(tmp_path, {}, type="BF16"), Given()))
 
     assert (recipe.quantize, recipe.convert.outtype) == ((), "bf16")
+
+
+@pytest.mark.parametrize(("family", "said"), [("qwen3", "qwen3"), ("", "llama")])
+def test_the_family_is_the_architectures_or_a_guess_that_is_told(
+    tmp_path: Path, family: str, said: str
+) -> None:
+    file = replace(published(tmp_path, {"general.architecture": "odd"}), family=family)
+
+    text = adopted.recipe(file, Given())
+
+    assert loaded(tmp_path, text).family == said
+    assert ("'odd' is none of the families" in text) == (not family)
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_the_pinned_converter_knows_an_architecture(architecture: str, family: s
     assert known.architectures[architecture] == family
 
 
+@pytest.mark.parametrize(
+    ("architecture", "family"),
+    [("qwen3", "qwen3"), ("bloom", "bloomz"), ("chimera", "chimera"), ("", ""), ("lama", "")],
+)
+def test_a_gguf_file_has_a_family(architecture: str, family: str) -> None:
+    assert families.load(toolchain.load("llama.cpp").folder).of_gguf(architecture) == family
+
+
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_data_of_every_tool_chain_is_sound(chain: str) -> None:
     found = families.load(toolchain.load(chain).folder)
