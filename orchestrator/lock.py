@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from orchestrator.errors import UsageError
 from orchestrator.recipe_models import Recipe
 from orchestrator.records import JSON
-from orchestrator.toolchain import Data, ToolChain, data_digest
+from orchestrator.toolchain import ToolChain, data_digest
+from orchestrator.toolchain_data import Data
 
 SUFFIX = ".lock.yaml"
 

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator import process
 from orchestrator.errors import StepError
 from orchestrator.records import JSON, Call, Progress, Task
-from orchestrator.toolchain import Verb
+from orchestrator.toolchain_data import Verb
 
 _PROGRESS_WINDOW = 4096
 

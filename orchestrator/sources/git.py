@@ -23,7 +23,7 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
     """Put the source tree of ``commit`` into ``dest`` and say where it came from.
 
     Args:
-        source: The JSON of :class:`orchestrator.toolchain.Source`.
+        source: The JSON of :class:`orchestrator.toolchain_data.Source`.
         commit: The full commit id; every place must deliver exactly this.
         dest: A folder that does not exist yet.
         task: Whose log, scratch folder and reporter are used.

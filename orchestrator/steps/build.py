@@ -18,7 +18,7 @@ from orchestrator import native, process
 from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.records import JSON, Progress, Task
 from orchestrator.sources import git
-from orchestrator.toolchain import expand
+from orchestrator.toolchain_data import expand
 
 # In the words of cmake, of make, and of the shells that make calls.
 _NO_COMPILER = re.compile(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator import toolchain
 from orchestrator.errors import UsageError
-from orchestrator.toolchain import expand
+from orchestrator.toolchain_data import expand
 from tests.unit.chain_work import CHAIN, changed, make_chain, make_vendor
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import toolchain
 from orchestrator.errors import UsageError
-from orchestrator.toolchain import Verb
+from orchestrator.toolchain_data import Verb
 from tests.standin import ggml_files
 
 CHAINS = toolchain.names()
