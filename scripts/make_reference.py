@@ -283,7 +283,7 @@ def command_parts(command: click.Command, path: tuple[str, ...]) -> Iterator[str
         usage = "COMMAND ..."
     else:
         usage = " ".join(command.collect_usage_pieces(context))
-    yield f"`{' '.join(path)} {usage}`"
+    yield f"```text\n{' '.join(path)} {usage}\n```"
     yield from help_parts(command.help or "")
     rows = [option_row(one, context) for one in command.params if isinstance(one, click.Option)]
     if rows:

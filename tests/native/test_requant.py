@@ -80,7 +80,7 @@ def test_the_file_of_the_wheel_becomes_a_verified_k_quant(home: Path, tmp_path: 
 def test_the_wheels_own_file_comes_back_but_for_the_order_of_its_header(
     home: Path, tmp_path: Path
 ) -> None:
-    """Dequantized to F32 and quantized again: the verdict that docs/explanation/published.md explains."""
+    """Dequantized to F32 and quantized again: the verdict is explained in published.md."""
     name = "published-smollm2-135m-q4_1"
     path = RECIPES / "published" / "smollm2-135m-q4_1.yaml"
     said = typed("run", path, "--out", tmp_path / "dist", "--no-verify", home=home)

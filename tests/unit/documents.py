@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -35,7 +36,7 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@lru_cache(maxsize=None)
+@cache
 def tokens(page: Path) -> tuple[Token, ...]:
     return tuple(MarkdownIt("commonmark").enable("table").parse(page.read_text("utf-8")))
 
@@ -59,7 +60,7 @@ def anchors(page: Path) -> set[str]:
     """What GitHub makes of the headings: lower case, no punctuation, dashes, counted."""
     found: list[str] = []
     every = tokens(page)
-    for head, content in zip(every, every[1:], strict=False):
+    for head, content in itertools.pairwise(every):
         if head.type == "heading_open":
             text = "".join(child.content for child in content.children or ())
             slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import io
 import json
 import re
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import click
@@ -15,7 +17,12 @@ import pytest
 import yaml
 
 from orchestrator import workflow
+from orchestrator.console import Plain
 from orchestrator.recipe import Document, load
+from orchestrator.records import Check
+from orchestrator.report import Row
+from orchestrator.runner import Settings
+from orchestrator.store import Store
 from orchestrator.toolchain import ToolChain
 from tests.unit.cli.tree import LEAVES, parse
 from tests.unit.documents import (
@@ -41,10 +48,11 @@ AROUND = {
     "model": {"hub": "owner/name", "revision": "main"},
     "quantize": ["Q4_0", {"type": "Q4_K_M"}],
     "imatrix": {"corpus": "text.txt"},
+    "verify": {"perplexity": {"corpus": "text.txt"}},
 }
 
 
-def of(language: str) -> Any:
+def of(language: str) -> pytest.MarkDecorator:
     """Parametrize a test with the blocks of a language."""
     found = [block for block in BLOCKS if block.language == language]
     assert found, f"no block of {language} was found"
@@ -124,9 +132,9 @@ def test_every_json_is_json(block: Block) -> None:
 @of("python")
 def test_every_python_imports_what_there_is(block: Block) -> None:
     tree = ast.parse(block.text)
-    imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
+    tree.body = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
 
-    exec(compile(ast.Module(imports, type_ignores=[]), str(block), "exec"), {})
+    exec(compile(tree, str(block), "exec"), {})
 
 
 def test_the_readme_names_every_command() -> None:
@@ -139,3 +147,54 @@ def test_the_readme_names_every_command() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 200
+
+
+def test_the_example_of_a_report_has_the_keys_of_one() -> None:
+    [example] = [json.loads(block.text) for block in BLOCKS if block.language == "json"]
+    [check] = example["checks"]
+
+    assert set(example) == {field.name for field in dataclasses.fields(Row)}
+    assert set(check) == {field.name for field in dataclasses.fields(Check)}
+
+
+def test_every_json_output_is_described() -> None:
+    page = ROOT / "docs" / "reference" / "json.md"
+    told = {text for _, text in spans(page)}
+    reporting = {
+        " ".join(("orchestrate", *path))
+        for path, command in LEAVES.items()
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+
+    assert reporting <= told
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    pages = runpy.run_path(str(ROOT / "scripts" / "make_reference.py"))["pages"]()
+
+    assert len(pages) == 3
+    for file, made in pages.items():
+        assert (ROOT / "docs" / "reference" / file).read_text("utf-8") == made, (
+            "run 'python scripts/make_reference.py'"
+        )
+
+
+def step_labels(text: str) -> set[str]:
+    """The steps that a run says it did, without their times."""
+    return {found.group(1) for found in re.finditer(r"(?m)^✓ (.+?)  \d.*$", text)}
+
+
+def test_the_readme_shows_the_run_of_its_first_line(tmp_path: Path) -> None:
+    [shown] = [block.text for block in BLOCKS if block.page.parent == ROOT if "✓" in block.text]
+    session = workflow.Session(
+        Store(tmp_path, print), Settings(), workflow.choices(), Plain(io.StringIO())
+    )
+    [plan] = workflow.make(workflow.load([ROOT / "recipes" / "tiny" / "llama.yaml"]), session)
+    titles, *rows = shown.partition("tiny-llama: ok\n")[2].splitlines()[:-1]
+
+    assert step_labels(shown) == {step.label for step in plan.steps}
+    assert titles.split("  ")[0] == "File"
+    assert [row.split("  ")[0].split(",")[0] for row in rows] == [
+        plan.full.name,
+        *(output.file for output in plan.outputs),
+    ]
