@@ -8,7 +8,7 @@ import click
 SECTIONS = {
     "Make": ("run", "new", "adopt", "lock"),
     "Check": ("check", "plan", "verify", "diff", "reproduce", "bisect", "verify-provenance"),
-    "Watch": ("nightly", "history", "site"),
+    "Watch": ("nightly", "accept", "history", "site"),
     "Pass on": ("publish",),
     "Look after": ("doctor", "store", "toolchain"),
     "Other": ("schema", "completion"),
