@@ -151,8 +151,10 @@ def _notes(draft: Draft) -> Iterator[str]:
         yield "Some rows do not fit the types' blocks; the recipe accepts larger types there."
     if found.silent:
         yield "This model continues no text: no prompt, perplexity or speed is checked."
-    if not found.weights.exact:
+    if found.weights.layout == "bin":
         yield "Pickled weights state no sizes: parameters and sizes are estimated from the files'."
+    elif not found.weights.exact:
+        yield "Packed weights hide how many there are: parameters and sizes are too small."
 
 
 def _licence(found: Found) -> str:

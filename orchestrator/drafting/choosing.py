@@ -127,12 +127,13 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
 def recipe_name(repo: str) -> str:
     """The repository's name as a recipe's: lower case, of the characters that names have."""
     bare = re.sub(r"[^a-z0-9._-]+", "-", repo.rpartition("/")[2].lower())
-    return bare.lstrip("._-")[:100] or "model"
+    return bare.removesuffix("-gguf").lstrip("._-")[:100] or "model"
 
 
 def _outtype(found: Found, chain: ToolChain) -> str:
-    """bfloat16 weights stay what they are: half of their small values has no float16."""
-    if found.weights.dtype == "bf16" and "bf16" in chain.outtypes:
+    """bfloat16 weights stay what they are, 8-bit floats become it: float16's range is smaller."""
+    wide = found.weights.dtype == "bf16" or found.weights.dtype.startswith("f8")
+    if wide and "bf16" in chain.outtypes:
         return "bf16"
     return "f16"
 

@@ -31,6 +31,14 @@ def quantized_only(repo: str, files: Sequence[str]) -> UsageError:
     )
 
 
+def misnamed(repo: str, file: str, kind: str) -> UsageError:
+    """Its file is called unquantized and is not."""
+    return UsageError(
+        f"{file} of {repo} is called unquantized, but most of it is {kind or 'nothing'}",
+        "Name the repository that its files were made from.",
+    )
+
+
 def no_config(repo: str, names: Collection[str]) -> UsageError:
     """It has no config.json: say what it looks like instead."""
     known = {

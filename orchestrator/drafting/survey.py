@@ -1,14 +1,15 @@
 """Ask the Hub about a model: a few small files and the headers of its weights.
 
-No weight is fetched: a model of 140 GB costs some requests and a few hundred kilobytes.
+No weight is fetched: a model of 140 GB costs some requests, and 48 KiB a weight file.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from math import prod
 
 from orchestrator.drafting import config as configs
 from orchestrator.drafting import licence, refusal
@@ -127,14 +128,17 @@ def _weights(repo: str, commit: str, selection: Selection, config: Config) -> We
     size = sum(file.size for file in selection.weights)
     count = len(selection.weights)
     if selection.weight_format == "safetensors":
-        return _from_headers(repo, commit, [file.path for file in selection.weights], size)
+        paths = [file.path for file in selection.weights]
+        return _from_headers(repo, commit, paths, size, packed=bool(config.quantized))
     # Pickled weights say nothing before they are fetched; their size nearly does.
     dtype = config.dtype or "f16"
     parameters = size // _BYTES.get(dtype, 2)
     return Weights(selection.weight_format, count, size, parameters, False, dtype, config.rows)
 
 
-def _from_headers(repo: str, commit: str, paths: Sequence[str], size: int) -> Weights:
+def _from_headers(
+    repo: str, commit: str, paths: Sequence[str], size: int, *, packed: bool
+) -> Weights:
     from orchestrator.sources import hub  # noqa: PLC0415 - its library is heavy
 
     tensors = [
@@ -146,9 +150,11 @@ def _from_headers(repo: str, commit: str, paths: Sequence[str], size: int) -> We
     kinds = Counter[str]()
     for one in tensors:
         kinds[one.dtype.lower()] += one.n_elements
-    parameters = kinds.total()
+    dtype = _most(kinds)
+    # Methods that pack several weights into a whole number hide how many there are.
+    exact = not packed or dtype.startswith(("f", "b"))
     return Weights(
-        "safetensors", len(paths), size, parameters, True, _most(kinds), tuple(sorted(rows))
+        "safetensors", len(paths), size, kinds.total(), exact, dtype, tuple(sorted(rows))
     )
 
 
@@ -157,14 +163,14 @@ def _most(kinds: Counter[str]) -> str:
     return kinds.most_common(1)[0][0] if kinds else ""
 
 
-def _plain_gguf(names: Iterable[str]) -> tuple[str, str]:
-    """The file that is not quantized, and its type; empty when there is none in one piece."""
+def _plain_gguf(names: Sequence[str]) -> str:
+    """The file that is called unquantized; empty when there is none in one piece."""
     for kind in _PLAIN_GGUF:
         pattern = re.compile(rf"(.*[-._/])?{kind}\.gguf", re.IGNORECASE)
         for name in sorted(names):
             if pattern.fullmatch(name):
-                return name, kind.replace("fp", "f")
-    return "", ""
+                return name
+    return ""
 
 
 def _from_gguf(
@@ -179,7 +185,7 @@ def _from_gguf(
 
     repo, commit, _ = place
     names = [file.path for file in files if file.path.endswith(".gguf")]
-    name, kind = _plain_gguf(names)
+    name = _plain_gguf(names)
     if not name:
         raise refusal.quantized_only(repo, names)
     source = {"kind": "hub", "repo": repo, "commit": commit, "repo_type": "model", "file": name}
@@ -190,6 +196,12 @@ def _from_gguf(
     if not family:
         config = Config((architecture,), "", "", (), 0, False, "")
         raise refusal.architecture(repo, config, families, chain)
+    kinds = Counter[str]()
+    for one in header.tensors:
+        kinds[one.type.lower()] += prod(one.shape)
+    dtype = _most(kinds)
+    if dtype not in _PLAIN_GGUF:
+        raise refusal.misnamed(repo, name, dtype)
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     rows = {one.shape[0] for one in header.tensors if len(one.shape) > 1}
     return Found(
@@ -203,5 +215,5 @@ def _from_gguf(
         quantized="",
         vocabulary=tokens.count if isinstance(tokens, gguf.ArrayInfo) else 0,
         licence=terms,
-        weights=Weights("gguf", 1, size, header.n_elements, True, kind, tuple(sorted(rows))),
+        weights=Weights("gguf", 1, size, header.n_elements, True, dtype, tuple(sorted(rows))),
     )

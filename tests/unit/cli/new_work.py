@@ -25,10 +25,11 @@ def written(said: Said, path: Path = FILE) -> Recipe:
     return recipe
 
 
-def gguf_repository(folder: Path, *names: str) -> Repo:
+def gguf_repository(folder: Path, *names: str, kind: str = "F16") -> Repo:
+    """A repository of GGUF files, whose tensor is of this type whatever they are called."""
     repo = repository(folder, config=None, tensors=[])
     fields = {"general.architecture": KV("str", "bloom")}
-    data = gguf_bytes(GGUFSpec(fields, [Tensor("token_embd.weight", (512, 4), "F16")]))
+    data = gguf_bytes(GGUFSpec(fields, [Tensor("token_embd.weight", (512, 4), kind)]))
     for name in names:
         (folder / name).write_bytes(data)
     return repo

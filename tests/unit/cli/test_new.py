@@ -79,8 +79,11 @@ def test_pickled_weights_are_estimated_by_their_size(new: New, tmp_path: Path) -
     written(said)
 
 
-@pytest.mark.parametrize(("dtype", "outtype"), [("BF16", "bf16"), ("F16", "f16"), ("F32", "f16")])
-def test_bfloat16_weights_stay_what_they_are(
+@pytest.mark.parametrize(
+    ("dtype", "outtype"),
+    [("BF16", "bf16"), ("F8_E4M3", "bf16"), ("F16", "f16"), ("F32", "f16")],
+)
+def test_the_converted_file_keeps_the_range_of_the_weights(
     new: New, tmp_path: Path, dtype: str, outtype: str
 ) -> None:
     recipe = written(new(repository(tmp_path / "m", tensors=llama_tensors(dtype=dtype))))
@@ -248,10 +251,12 @@ def test_the_text_model_of_a_seeing_model_counts(new: New, tmp_path: Path) -> No
 def test_weights_that_are_quantized_already_are_told(new: New, tmp_path: Path) -> None:
     config = {**LLAMA, "quantization_config": {"quant_method": "gptq"}}
 
-    said = new(repository(tmp_path / "m", config))
+    said = new(repository(tmp_path / "m", config, llama_tensors(dtype="I32")))
 
     written(said)
     assert "note: The weights are quantized already (gptq)" in said.out
+    assert "about 1.04 million" in said.out
+    assert "note: Packed weights hide how many there are" in said.out
 
 
 def test_an_unquantized_gguf_is_where_a_recipe_starts(new: New, tmp_path: Path) -> None:

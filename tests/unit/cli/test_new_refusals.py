@@ -50,6 +50,15 @@ def test_a_repository_of_quantized_files_leads_to_adopt(
     assert "orchestrate adopt" in said.err
 
 
+def test_a_file_that_is_called_unquantized_must_be(new: New, tmp_path: Path) -> None:
+    said = new(gguf_repository(tmp_path / "m", "x-F16.gguf", kind="Q4_0"))
+
+    assert said.code == 2
+    assert "x-F16.gguf of Org-1/Some_Model.v2 is called unquantized, but most of it is q4_0" in (
+        said.err
+    )
+
+
 def test_an_adapter_is_named_with_its_base(new: New, tmp_path: Path) -> None:
     repo = repository(tmp_path / "m", config=None, tensors=[])
     config = {"base_model_name_or_path": "huggyllama/llama-7b"}

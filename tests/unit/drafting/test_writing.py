@@ -83,6 +83,14 @@ def test_no_name_breaks_a_recipe(asked: str, architecture: str, method: str) -> 
     assert yaml.safe_load(shown) == plain
 
 
+@pytest.mark.parametrize(
+    ("repo", "name"),
+    [("a/Qwen2.5-0.5B", "qwen2.5-0.5b"), ("a/X-GGUF", "x"), ("a/_", "model"), ("a/-é x", "x")],
+)
+def test_a_recipe_is_called_like_the_repository(repo: str, name: str) -> None:
+    assert recipe_name(repo) == name
+
+
 @given(st.text())
 def test_every_repository_has_a_name_for_its_recipe(name: str) -> None:
     assert is_accepted(recipe_name(f"org/{name}"))
