@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -79,3 +81,12 @@ class Found:
     vocabulary: int
     licence: Licence
     weights: Weights
+
+
+def tally(tensors: Iterable[tuple[str, int]]) -> tuple[str, int]:
+    """The type that most numbers have, in lower case, and how many there are of all types."""
+    kinds = Counter[str]()
+    for kind, count in tensors:
+        kinds[kind.lower()] += count
+    most = kinds.most_common(1)
+    return (most[0][0] if most else ""), kinds.total()

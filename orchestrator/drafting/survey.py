@@ -6,26 +6,21 @@ No weight is fetched: a model of 140 GB costs some requests, and 48 KiB a weight
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from math import prod
 
 from orchestrator.drafting import config as configs
-from orchestrator.drafting import licence, refusal
+from orchestrator.drafting import gguf_files, licence, refusal
 from orchestrator.drafting.config import Config
-from orchestrator.drafting.found import Found, Licence, Weights
+from orchestrator.drafting.found import Found, Weights, tally
 from orchestrator.errors import StepError, UsageError
 from orchestrator.families import Families
-from orchestrator.formats import gguf, safetensors
-from orchestrator.formats.reader import Reader
+from orchestrator.formats import safetensors
 from orchestrator.sources.selection import HubFile, Selection, select
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
 _LARGEST_TEXT = 64 << 20
-# Unquantized GGUF files by how publishers name them, the most exact first.
-_PLAIN_GGUF = ("bf16", "f16", "fp16", "f32", "fp32")
 _BYTES = {"f32": 4}
 
 
@@ -52,17 +47,19 @@ def survey(repo: str, revision: str, chain: str, families: Families) -> Found:
     files = hub.listing(repo, about.commit)
     read = partial(_text_file, repo, about.commit, files)
     terms = licence.read(about.metadata, repo, about.commit, gated=about.gated)
-    place = (repo, about.commit, revision)
     selection = _selection(files, read, repo)
     if selection is None:
-        return _from_gguf(place, files, families, terms, chain)
+        place = gguf_files.Place(repo, about.commit, revision, terms)
+        return gguf_files.survey(place, files, chain, families)
     config = configs.read(read("config.json"), repo)
     architecture = _known(config, families)
     if not architecture:
         raise refusal.architecture(repo, config, families, chain)
     family = families.architectures[architecture]
     return Found(
-        *place,
+        repo=repo,
+        commit=about.commit,
+        asked=revision,
         file="",
         architecture=architecture,
         family=family,
@@ -147,73 +144,7 @@ def _from_headers(
         for tensor in safetensors.parse_header(start, total, path).tensors
     ]
     rows = {one.shape[-1] for one in tensors if len(one.shape) == 2 and min(one.shape) > 1}
-    kinds = Counter[str]()
-    for one in tensors:
-        kinds[one.dtype.lower()] += one.n_elements
-    dtype = _most(kinds)
+    dtype, parameters = tally((one.dtype, one.n_elements) for one in tensors)
     # Methods that pack several weights into a whole number hide how many there are.
     exact = not packed or dtype.startswith(("f", "b"))
-    return Weights(
-        "safetensors", len(paths), size, kinds.total(), exact, dtype, tuple(sorted(rows))
-    )
-
-
-def _most(kinds: Counter[str]) -> str:
-    """The type of most numbers."""
-    return kinds.most_common(1)[0][0] if kinds else ""
-
-
-def _plain_gguf(names: Sequence[str]) -> str:
-    """The file that is called unquantized; empty when there is none in one piece."""
-    for kind in _PLAIN_GGUF:
-        pattern = re.compile(rf"(.*[-._/])?{kind}\.gguf", re.IGNORECASE)
-        for name in sorted(names):
-            if pattern.fullmatch(name):
-                return name
-    return ""
-
-
-def _from_gguf(
-    place: tuple[str, str, str],
-    files: Sequence[HubFile],
-    families: Families,
-    terms: Licence,
-    chain: str,
-) -> Found:
-    """A repository of GGUF files: one that is not quantized can be where a recipe starts."""
-    from orchestrator.sources import remote  # noqa: PLC0415 - its library is heavy
-
-    repo, commit, _ = place
-    names = [file.path for file in files if file.path.endswith(".gguf")]
-    name = _plain_gguf(names)
-    if not name:
-        raise refusal.quantized_only(repo, names)
-    source = {"kind": "hub", "repo": repo, "commit": commit, "repo_type": "model", "file": name}
-    with remote.opened(source, {}) as (stream, size):
-        header = gguf.parse(Reader(stream, name, size))
-    architecture = str(header.metadata.get("general.architecture", ""))
-    family = families.of_gguf(architecture)
-    if not family:
-        config = Config((architecture,), "", "", (), 0, False, "")
-        raise refusal.architecture(repo, config, families, chain)
-    kinds = Counter[str]()
-    for one in header.tensors:
-        kinds[one.type.lower()] += prod(one.shape)
-    dtype = _most(kinds)
-    if dtype not in _PLAIN_GGUF:
-        raise refusal.misnamed(repo, name, dtype)
-    tokens = header.metadata.get("tokenizer.ggml.tokens")
-    rows = {one.shape[0] for one in header.tensors if len(one.shape) > 1}
-    return Found(
-        *place,
-        file=name,
-        architecture=architecture,
-        family=family,
-        silent=family in families.silent,
-        chat="tokenizer.chat_template" in header.metadata,
-        code=False,
-        quantized="",
-        vocabulary=tokens.count if isinstance(tokens, gguf.ArrayInfo) else 0,
-        licence=terms,
-        weights=Weights("gguf", 1, size, header.n_elements, True, dtype, tuple(sorted(rows))),
-    )
+    return Weights("safetensors", len(paths), size, parameters, exact, dtype, tuple(sorted(rows)))

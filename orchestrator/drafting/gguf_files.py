@@ -1,0 +1,99 @@
+"""Repositories that hold only GGUF files: one that is not quantized can start a recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from orchestrator.drafting import refusal
+from orchestrator.drafting.config import Config
+from orchestrator.drafting.found import Found, Licence, Weights, tally
+from orchestrator.families import Families
+from orchestrator.formats import gguf
+from orchestrator.formats.reader import Reader
+from orchestrator.sources.selection import HubFile
+
+# Unquantized files by how publishers name them, the most exact first.
+_PLAIN = ("bf16", "f16", "fp16", "f32", "fp32")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository at a commit, the revision that was asked for, and its licence."""
+
+    repo: str
+    commit: str
+    asked: str
+    licence: Licence
+
+
+def survey(place: Place, files: Sequence[HubFile], chain: str, families: Families) -> Found:
+    """What the header of the unquantized file says; costs some ranges of it.
+
+    Args:
+        place: The repository.
+        files: Its listing.
+        chain: Name of the tool chain, for messages.
+        families: What that converts.
+
+    Raises:
+        UsageError: There is no such file, or its architecture is not known.
+        EnvironmentProblem: No access, no network.
+        FormatError: It is no sound GGUF file.
+    """
+    names = [file.path for file in files if file.path.endswith(".gguf")]
+    name = plain(names)
+    if not name:
+        raise refusal.quantized_only(place.repo, names)
+    header = _header(place, name)
+    weights = _weights(header)
+    if weights.dtype not in _PLAIN:
+        raise refusal.misnamed(place.repo, name, weights.dtype)
+    architecture = str(header.metadata.get("general.architecture", ""))
+    family = families.of_gguf(architecture)
+    if not family:
+        config = Config((architecture or "(none)",), "", "", (), 0, False, "")
+        raise refusal.architecture(place.repo, config, families, chain)
+    tokens = header.metadata.get("tokenizer.ggml.tokens")
+    return Found(
+        repo=place.repo,
+        commit=place.commit,
+        asked=place.asked,
+        file=name,
+        architecture=architecture,
+        family=family,
+        silent=family in families.silent,
+        chat="tokenizer.chat_template" in header.metadata,
+        code=False,
+        quantized="",
+        vocabulary=tokens.count if isinstance(tokens, gguf.ArrayInfo) else 0,
+        licence=place.licence,
+        weights=weights,
+    )
+
+
+def plain(names: Sequence[str]) -> str:
+    """The file that is called unquantized; empty when there is none in one piece."""
+    for kind in _PLAIN:
+        pattern = re.compile(rf"(.*[-._/])?{kind}\.gguf", re.IGNORECASE)
+        for name in sorted(names):
+            if pattern.fullmatch(name):
+                return name
+    return ""
+
+
+def _header(place: Place, name: str) -> gguf.GGUF:
+    from orchestrator.sources import remote  # noqa: PLC0415 - its library is heavy
+
+    source = {"kind": "hub", "repo": place.repo, "commit": place.commit, "repo_type": "model"}
+    with remote.opened({**source, "file": name}, {}) as (stream, size):
+        return gguf.parse(Reader(stream, name, size))
+
+
+def _weights(header: gguf.GGUF) -> Weights:
+    tensors = header.tensors
+    dtype, parameters = tally((one.type, prod(one.shape)) for one in tensors)
+    rows = {one.shape[0] for one in tensors if len(one.shape) > 1}
+    return Weights("gguf", 1, header.file_size, parameters, True, dtype, tuple(sorted(rows)))
