@@ -75,7 +75,9 @@ def _fail(text: str, code: int) -> None:
 
 
 def _usage(error: click.UsageError) -> str:
-    """What click found wrong, after how the command is to be used."""
+    """What click found wrong, after how the command is to be used; help, if nothing was said."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
     found = f"error: {error.format_message()}"
     if error.ctx is None:
         return found

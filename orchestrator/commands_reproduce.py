@@ -54,7 +54,7 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
 
 @click.command()
 @RECIPES
-@cli_common.options("only", "out", *cli_common.TOOLS, "locked", "update_lock")
+@cli_common.options("only", "out", *cli_common.TOOLS, "locked", "update_lock", "no_verify")
 @click.option("--rebuild-tools", is_flag=True, help="Build the tool chain again too.")
 @click.option(
     "--twice",
@@ -75,8 +75,9 @@ def reproduce(
     """Make files again in an empty store and compare.
 
     They are compared with the store's, with the folder of outputs and with what the recipe
-    says is published. Nothing is measured; files and store stay as they are. Built tools are
-    lent, unless --rebuild-tools is given.
+    says is published. The files there are stay as they are, and speed is not measured; with
+    --no-verify the texts for measuring are not needed. Built tools are lent, unless
+    --rebuild-tools is given.
 
     \b
     Example:

@@ -20,6 +20,14 @@ def test_help_names_every_command_and_every_exit_code(orchestrate: Command) -> N
         assert code in said.out
 
 
+@pytest.mark.parametrize("group", [[], ["store"], ["toolchain"]])
+def test_a_group_alone_shows_its_help(orchestrate: Command, group: list[str]) -> None:
+    said = orchestrate(*group)
+
+    assert said.code == 2
+    assert said.err == orchestrate(*group, "--help").out
+
+
 def test_the_version(orchestrate: Command) -> None:
     assert orchestrate("--version").out.startswith("orchestrate, version 0")
 
