@@ -14,7 +14,6 @@ from orchestrator.drafting.choosing import Draft, Wanted
 from orchestrator.drafting.found import Found
 from orchestrator.errors import EnvironmentProblem, UsageError
 from orchestrator.records import JSON
-from orchestrator.toolchain import ToolChain
 
 FOLDER = Path("recipes")
 # Where editors find the schema when a recipe lies in this repository's own recipes/.
@@ -68,8 +67,7 @@ def write(request: Request) -> Written:
     """
     chain = toolchain.load(request.chain)
     _refuse_existing(request, request.target)
-    found = survey.survey(request.repo, request.revision, chain.name, families.load(chain.folder))
-    _check_layout(found, chain)
+    found = survey.survey(request.repo, request.revision, chain, families.load(chain.folder))
     target = request.target or _place(found.repo)
     _refuse_existing(request, target)
     wanted = Wanted(
@@ -82,14 +80,6 @@ def write(request: Request) -> Written:
     day = datetime.now(timezone.utc).date().isoformat()
     _publish(writing.recipe(draft, day, _schema(target)), target)
     return Written(target, draft, tuple(_notes(draft)))
-
-
-def _check_layout(found: Found, chain: ToolChain) -> None:
-    if found.file and "gguf" not in chain.inputs:
-        raise UsageError(
-            f"{found.repo} holds only GGUF files, which {chain.name} does not read",
-            "Name the repository that they were made from.",
-        )
 
 
 def _place(repo: str) -> Path:
@@ -116,16 +106,21 @@ def _schema(target: Path) -> str:
 
 def _publish(text: str, target: Path) -> None:
     """Put the recipe in its place only when it loads."""
-    draft = target.parent / f".{os.getpid()}.{target.name}.part.yaml"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        workflow.load([draft])
-        draft.replace(target)
+        _replace(text, target)
     except OSError as error:
         raise EnvironmentProblem(
             f"{target} cannot be written: {error.strerror}", "Choose another place with -o."
         ) from error
+
+
+def _replace(text: str, target: Path) -> None:
+    draft = target.parent / f".{os.getpid()}.{target.name}.part.yaml"
+    try:
+        draft.write_text(text, encoding="utf-8")
+        workflow.load([draft])
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
 

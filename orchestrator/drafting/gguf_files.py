@@ -14,6 +14,7 @@ from orchestrator.families import Families
 from orchestrator.formats import gguf
 from orchestrator.formats.reader import Reader
 from orchestrator.sources.selection import HubFile
+from orchestrator.toolchain import ToolChain
 
 # Unquantized files by how publishers name them, the most exact first.
 _PLAIN = ("bf16", "f16", "fp16", "f32", "fp32")
@@ -29,20 +30,23 @@ class Place:
     licence: Licence
 
 
-def survey(place: Place, files: Sequence[HubFile], chain: str, families: Families) -> Found:
+def survey(place: Place, files: Sequence[HubFile], chain: ToolChain, families: Families) -> Found:
     """What the header of the unquantized file says; costs some ranges of it.
 
     Args:
         place: The repository.
         files: Its listing.
-        chain: Name of the tool chain, for messages.
+        chain: The tool chain that is to read it.
         families: What that converts.
 
     Raises:
-        UsageError: There is no such file, or its architecture is not known.
+        UsageError: There is no such file, its architecture is not known, or the tool chain
+            reads no GGUF files.
         EnvironmentProblem: No access, no network.
         FormatError: It is no sound GGUF file.
     """
+    if "gguf" not in chain.inputs:
+        raise refusal.unread(place.repo, chain.name)
     names = [file.path for file in files if file.path.endswith(".gguf")]
     name = plain(names)
     if not name:
@@ -55,7 +59,7 @@ def survey(place: Place, files: Sequence[HubFile], chain: str, families: Familie
     family = families.of_gguf(architecture)
     if not family:
         config = Config((architecture or "(none)",), "", "", (), 0, False, "")
-        raise refusal.architecture(place.repo, config, families, chain)
+        raise refusal.architecture(place.repo, config, families, chain.name)
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     return Found(
         repo=place.repo,

@@ -31,6 +31,14 @@ def quantized_only(repo: str, files: Sequence[str]) -> UsageError:
     )
 
 
+def unread(repo: str, chain: str) -> UsageError:
+    """It holds GGUF files, and the tool chain is older than they are."""
+    return UsageError(
+        f"{repo} holds only GGUF files, which {chain} does not read",
+        "Name the repository that they were made from.",
+    )
+
+
 def misnamed(repo: str, file: str, kind: str) -> UsageError:
     """Its file is called unquantized and is not."""
     return UsageError(

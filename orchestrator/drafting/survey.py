@@ -17,6 +17,7 @@ from orchestrator.errors import StepError, UsageError
 from orchestrator.families import Families
 from orchestrator.formats import safetensors
 from orchestrator.sources.selection import HubFile, Selection, select
+from orchestrator.toolchain import ToolChain
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
@@ -24,13 +25,13 @@ _LARGEST_TEXT = 64 << 20
 _BYTES = {"f32": 4}
 
 
-def survey(repo: str, revision: str, chain: str, families: Families) -> Found:
+def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Found:
     """Everything that a recipe for a repository needs to know.
 
     Args:
         repo: ORGANISATION/NAME.
         revision: A branch, a tag or a full commit.
-        chain: Name of the tool chain, for messages.
+        chain: The tool chain that is to convert it.
         families: What that converts.
 
     Raises:
@@ -54,7 +55,7 @@ def survey(repo: str, revision: str, chain: str, families: Families) -> Found:
     config = configs.read(read("config.json"), repo)
     architecture = _known(config, families)
     if not architecture:
-        raise refusal.architecture(repo, config, families, chain)
+        raise refusal.architecture(repo, config, families, chain.name)
     family = families.architectures[architecture]
     return Found(
         repo=repo,

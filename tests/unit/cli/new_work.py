@@ -25,10 +25,10 @@ def written(said: Said, path: Path = FILE) -> Recipe:
     return recipe
 
 
-def gguf_repository(folder: Path, *names: str, kind: str = "F16") -> Repo:
+def gguf_repository(folder: Path, *names: str, kind: str = "F16", of: str = "bloom") -> Repo:
     """A repository of GGUF files, whose tensor is of this type whatever they are called."""
     repo = repository(folder, config=None, tensors=[])
-    fields = {"general.architecture": KV("str", "bloom")}
+    fields = {"general.architecture": KV("str", of)}
     data = gguf_bytes(GGUFSpec(fields, [Tensor("token_embd.weight", (512, 4), kind)]))
     for name in names:
         (folder / name).write_bytes(data)

@@ -197,6 +197,14 @@ def test_a_licence_of_its_own_is_named_and_linked(new: New, tmp_path: Path) -> N
     assert stated == {"license": "other", "license_name": "it's #1", "license_link": link}
 
 
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "../../x", "https://u@x.y", "a b"])
+def test_a_link_that_leads_nowhere_is_left_out(new: New, tmp_path: Path, link: str) -> None:
+    card = {"license": "other", "license_link": link}
+    written(new(repository(tmp_path / "m", card=card)))
+
+    assert yaml.safe_load(FILE.read_text())["publish"] == {"license": "other"}
+
+
 def test_a_gated_model_with_access_is_written_but_not_called_free(
     new: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,9 +232,18 @@ def test_code_of_the_repository_is_not_trusted_by_itself(
     assert "modeling_x.py" not in hub.targets()
 
 
-def test_a_chat_model_is_asked_a_question(new: New, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer_config.json", '{"chat_template": "{{ messages }}"}'),
+        ("chat_template.jinja", "{{ messages }}"),
+    ],
+)
+def test_a_chat_model_is_asked_a_question(
+    new: New, tmp_path: Path, file: str, content: str
+) -> None:
     repo = repository(tmp_path / "m")
-    (repo.folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    (repo.folder / file).write_text(content)
 
     smoke = written(new(repo)).verify.smoke
 

@@ -59,6 +59,41 @@ def test_a_file_that_is_called_unquantized_must_be(new: New, tmp_path: Path) -> 
     )
 
 
+def test_a_gguf_file_of_an_unknown_architecture_is_told(new: New, tmp_path: Path) -> None:
+    said = new(gguf_repository(tmp_path / "m", "x-F16.gguf", of="lama"))
+
+    assert said.code == 2
+    assert "llama.cpp does not convert lama" in said.err
+
+
+def test_a_tool_chain_that_reads_no_gguf_says_so(new: New, tmp_path: Path) -> None:
+    said = new(gguf_repository(tmp_path / "m", "x-F16.gguf"), "--toolchain", "bloomz.cpp")
+
+    assert said.code == 2
+    assert "holds only GGUF files, which bloomz.cpp does not read" in said.err
+
+
+def test_a_configuration_of_gigabytes_is_not_fetched(new: New, hub: Hub, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "m")
+    with (repo.folder / "config.json").open("ab") as stream:
+        stream.truncate(65 << 20)
+
+    said = new(replace(repo, digests={"config.json": "0" * 64}))
+
+    assert said.code == 1
+    assert "config.json of Org-1/Some_Model.v2 has 68157440 bytes" in said.err
+    assert hub.served("config.json") == 0
+
+
+def test_a_place_that_cannot_be_written_is_told(new: New, tmp_path: Path) -> None:
+    Path("file").write_text("no folder")
+
+    said = new(repository(tmp_path / "m"), "-o", "file/x.yaml")
+
+    assert said.code == 3
+    assert "file/x.yaml cannot be written" in said.err
+
+
 def test_an_adapter_is_named_with_its_base(new: New, tmp_path: Path) -> None:
     repo = repository(tmp_path / "m", config=None, tensors=[])
     config = {"base_model_name_or_path": "huggyllama/llama-7b"}
