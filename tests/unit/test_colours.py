@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator import colours
+from orchestrator import cli_common, colours
 from orchestrator.colours import FAILURE, OK, QUIET, WARNING
+from orchestrator.console import Bars
+from orchestrator.records import Outcome, StepResult
 from tests.unit.fake_work import RECIPE
+from tests.unit.runner_work import a_step
 
 SWITCHES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 CHECK = "from orchestrator.cli import main; main()"
@@ -104,6 +108,30 @@ def test_no_terminal_shows_none_unless_forced(
     with pytest.raises(SystemExit):
         cli.main()
     assert OK.paint("no problem found") in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_progress_bars_are_bars_without_colours_too(
+    no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SWITCHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        listener = cli_common._listener({"verbose": False, "log_json": None})
+        listener.finished(StepResult(a_step("make it"), Outcome.FAILED, error="no"))
+        listener.close()
+        shown = os.read(reader, 65536).decode()
+    os.close(reader)
+
+    assert isinstance(listener, Bars)
+    assert "✗ make it" in colours.plain(shown)
+    assert (FAILURE.paint("✗ make it") in shown) is coloured
+    assert bool(re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", shown)) is coloured
 
 
 @pytest.mark.parametrize("look", [OK, WARNING, FAILURE, QUIET])
