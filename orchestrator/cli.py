@@ -16,6 +16,7 @@ from orchestrator import (
     commands_new,
     commands_recipes,
     commands_reproduce,
+    commands_site,
     commands_trust,
 )
 from orchestrator.errors import (
@@ -90,6 +91,7 @@ for _module in (
     commands_new,
     commands_reproduce,
     commands_diff,
+    commands_site,
     commands_trust,
     commands_machine,
     commands_completion,

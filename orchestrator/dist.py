@@ -20,7 +20,8 @@ from orchestrator.records import JSON
 SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
 REPORT_MD = "report.md"
-_RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD})
+REPORT_HTML = "report.html"
+_RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD, REPORT_HTML})
 # What stands beside a file: its provenance, and the same signed.
 BESIDE = (".provenance.json", ".provenance.dsse.json")
 _RECORD = "dist"  # where report.json lists the files that are ours
@@ -51,6 +52,7 @@ def publish_files(
     keep: Collection[str] = (),
     *,
     texts: Mapping[str, str] | None = None,
+    page: str = "",
 ) -> Published:
     """Bring ``dest`` up to date; what is up to date is not touched.
 
@@ -62,6 +64,7 @@ def publish_files(
         keep: Names of files from an earlier run to leave there, such as those that a run
             with ``--only`` does not make.
         texts: Small files to write beside them, by file name.
+        page: Becomes ``report.html``; when it is empty, the one that is there stays.
 
     Every file is replaced whole, so that a kill leaves the old one or the new one. Only
     files that an earlier run put there are removed, and not if they were changed since.
@@ -90,6 +93,8 @@ def publish_files(
         record |= {name: _text_entry(text) for name, text in texts.items()}
         _write(dest / SUMS, _sums(record))
         _write(dest / REPORT_MD, markdown)
+        if page:
+            _write(dest / REPORT_HTML, page)
         _write(dest / REPORT_JSON, _json({**report, _RECORD: dict(sorted(record.items()))}))
     if "copy" in done.ways.values():
         done.notes.append(

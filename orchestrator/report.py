@@ -271,15 +271,19 @@ def _checks(row: Row) -> str:
 def _step(step: MadeStep) -> str:
     """The commands of a step; what was done without any is among the pins."""
     head = f"**{_cell(step.label)}** ({units.duration(step.seconds)})"
-    calls = [" ".join(_word(word) for word in call["argv"]) for call in step.calls]
-    block = "\n".join(calls)
+    block = "\n".join(command(call["argv"]) for call in step.calls)
     fence = "```"
     while fence in block:
         fence += "`"
     return f"{head}\n\n{fence}sh\n{block}\n{fence}"
 
 
+def command(argv: Sequence[str]) -> str:
+    """A command as a shell would have to be given it; placeholders stay readable."""
+    return " ".join(map(_word, argv))
+
+
 def _word(word: str) -> str:
-    """One argument as a shell would have to be given it; placeholders stay readable."""
+    """One argument of a command."""
     plain = word and all(letter.isalnum() or letter in "_@%+=:,./-{}" for letter in word)
     return word if plain else "'" + word.replace("'", "'\"'\"'") + "'"

@@ -205,7 +205,18 @@ def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) 
     described = report.as_json(result.report)
     markdown = report.markdown(result.report)
     keep = list(_kept(result, folder, texts or {}))
-    return dist.publish_files(folder, result.files, described, markdown, keep, texts=texts)
+    page = _page(described, folder)
+    return dist.publish_files(
+        folder, result.files, described, markdown, keep, texts=texts, page=page
+    )
+
+
+def _page(described: Mapping[str, JSON], folder: Path) -> str:
+    """The report as a page; empty when it is there, for drawing takes longer than looking."""
+    from orchestrator.site import single  # noqa: PLC0415 - brings what draws
+
+    made = single.is_made(folder / dist.REPORT_HTML, described)
+    return "" if made else single.report_page(described)
 
 
 def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from orchestrator.history.records import (
     Run,
     StepRow,
 )
-from orchestrator.records import JSON
+from orchestrator.records import JSON, Outcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -187,6 +187,29 @@ class History:
     def steps(self, run: int) -> list[StepRow]:
         """The steps of a run, in the order in which they ended."""
         return [StepRow(*row) for row in self._rows_of("steps", StepRow, [run]).get(run, ())]
+
+    def step_counts(self, since: int = 0) -> dict[int, dict[str, int]]:
+        """How many steps had each outcome, by the numbers of the runs from ``since`` on."""
+        found: dict[int, dict[str, int]] = {}
+        rows = self._all(
+            "SELECT run, outcome, COUNT(*) FROM steps WHERE run >= ? GROUP BY run, outcome", since
+        )
+        for run, outcome, count in rows:
+            found.setdefault(run, {})[outcome] = count
+        return found
+
+    def failures(self, since: int = 0) -> dict[int, list[StepRow]]:
+        """The steps that failed, by the numbers of the runs from ``since`` on."""
+        names = _columns(tuple(one.name for one in fields(StepRow)))
+        rows = self._all(
+            f"SELECT run, {names} FROM steps WHERE run >= ? AND outcome = ? ORDER BY rowid",  # noqa: S608
+            since,
+            Outcome.FAILED.value,
+        )
+        found: dict[int, list[StepRow]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(StepRow(*tuple(row)[1:]))
+        return found
 
     def files(self, runs: Sequence[int]) -> dict[int, list[FileRow]]:
         """The files of runs by the runs' numbers."""

@@ -39,7 +39,7 @@ def report(folder: Path) -> dict[str, Any]:
 def test_the_folder_holds_the_files_their_sums_and_the_report(finished: Finished) -> None:
     found = sorted(path.name for path in finished.out.iterdir())
     told = [f"{name}.provenance.json" for name in NAMES]
-    assert found == sorted([*NAMES, *told, "SHA256SUMS", "report.json", "report.md"])
+    assert found == sorted([*NAMES, *told, "SHA256SUMS", "report.html", "report.json", "report.md"])
     lines = (finished.out / "SHA256SUMS").read_text("utf-8").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     assert sums == {name: file_sha256(finished.out / name) for name in [*NAMES, *told]}

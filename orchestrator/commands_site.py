@@ -1,0 +1,59 @@
+"""The command that writes pages of what was made: site."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from orchestrator import cli_common
+from orchestrator.errors import EXIT_OK
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands of this module."""
+    cli.add_command(site)
+
+
+@click.command()
+@click.argument(
+    "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), metavar="DIR"
+)
+@click.option(
+    "--dist",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("dist"),
+    help="Where the files lie, to link to those that are there (default: dist).",
+)
+@click.option(
+    "--nights",
+    type=click.IntRange(1),
+    default=365,
+    help="How many of the newest nights are shown (default: 365).",
+)
+@click.option("--title", default="Nightly builds", help="The name of the site.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> int:
+    """Write pages of all nights and recipes into DIR (default: site).
+
+    They need no server: open DIR/index.html. Pages that say the same are left alone.
+
+    \b
+    Example:
+      orchestrate site public --dist dist
+    """
+    from orchestrator import units
+    from orchestrator.history import History
+    from orchestrator.site import write
+
+    done = write(History(cli_common.store().root), folder, dist=dist, nights=nights, title=title)
+    if as_json:
+        click.echo(json.dumps(done.as_json(), indent=1))
+        return EXIT_OK
+    pages = units.plural(len(done.written) + done.unchanged, "file")
+    changed = (
+        f"{len(done.written)} written, {done.unchanged} unchanged, {len(done.removed)} removed"
+    )
+    click.echo(f"{folder / 'index.html'}: {pages}, {units.size(done.bytes)}; {changed}")
+    return EXIT_OK

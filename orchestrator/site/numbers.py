@@ -1,0 +1,36 @@
+"""All numbers of a recipe as comma-separated values, for other programs."""
+
+from __future__ import annotations
+
+import csv as comma
+import io
+
+from orchestrator.site import words
+from orchestrator.site.series import Runs
+
+_RUN = ("night", "started", "machine", "commit")
+_FILE = (
+    *("file", "type", "status", "verdict", "sha256", "size", "bits_per_weight", "perplexity"),
+    *("perplexity_error", "kld", "same_top", "prompt_per_second", "generation_per_second"),
+    "memory",
+)
+# A spreadsheet takes text that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t")
+
+
+def csv(runs: Runs) -> str:
+    """One line a file and run, the oldest first; sizes in bytes, empty where not measured."""
+    text = io.StringIO()
+    lines = comma.writer(text, lineterminator="\n")
+    lines.writerow([*_RUN, *_FILE])
+    for entry, rows in runs:
+        told = [_cell(getattr(entry.run, name)) for name in _RUN]
+        lines.writerows([*told, *(_cell(getattr(row, name)) for name in _FILE)] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = words.plain(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

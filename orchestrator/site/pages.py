@@ -1,0 +1,262 @@
+"""What each page of the site says: the index, one page a recipe, one page a night."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.history import FileRow, History, Night
+from orchestrator.site import faces, pictures, rendering, series, troubles, words
+from orchestrator.site.faces import Face
+from orchestrator.site.numbers import csv
+from orchestrator.site.past import Details, Entry, Past, Recipe, details
+from orchestrator.site.series import Runs
+from orchestrator.site.trend import Time
+from orchestrator.site.troubles import Trouble
+from orchestrator.site.writing import Text
+
+COLUMNS = 30  # nights in the table of the index
+CHANGES = 60
+_BESIDE = (".provenance.json", ".provenance.dsse.json")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recipe in one night: what it looks like and says, and where it leads."""
+
+    face: Face
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recipe of the index: its cells, the newest night first."""
+
+    recipe: Recipe
+    face: Face
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """All pages of what is known; ``dist`` as the pages in ``folder`` find it, if at all."""
+
+    history: History
+    past: Past
+    folder: Path
+    dist: Path | None
+    title: str
+
+    def pages(self) -> dict[str, Text]:
+        """What makes each page, by its place."""
+        found: dict[str, Text] = {
+            rendering.STYLE: partial(rendering.static, rendering.STYLE),
+            rendering.SCRIPT: partial(rendering.static, rendering.SCRIPT),
+            "index.html": self.index,
+            "nights/index.html": self.nights,
+        }
+        for recipe in self.past.recipes:
+            found[f"recipes/{recipe.page}.html"] = partial(self.recipe, recipe)
+            found[f"recipes/{recipe.page}.csv"] = partial(self.numbers, recipe)
+        for place in range(len(self.past.nights)):
+            found[_night_page(self.past.nights[place])] = partial(self.night, place)
+        return found
+
+    def index(self) -> str:
+        """Recipes by nights, and what calls for attention."""
+        nights = self.past.nights[:COLUMNS]
+        lines = [_line(recipe, nights) for recipe in self.past.recipes]
+        months = Counter(words.day(night.started)[:7] for night in nights)
+        return self._page(
+            "index.html.j2",
+            "",
+            nights=nights,
+            months=months,
+            lines=lines,
+            attention=self._attention(),
+            legend=faces.LEGEND,
+            counts=_counts([line.face for line in lines]),
+        )
+
+    def _attention(self) -> list[Trouble]:
+        """Recipes whose last run, in the newest nights, calls for somebody."""
+        nights = self.past.nights
+        # While the newest night runs, the one before it is what is known of most recipes.
+        recent = {night.id for night in nights[: 2 if nights and not nights[0].ended else 1]}
+        return troubles.group(
+            (
+                (recipe, recipe.newest)
+                for recipe in self.past.recipes
+                if recipe.newest.face.calls and (recipe.newest.run.night in recent or not nights)
+            ),
+            self._report,
+        )
+
+    @cached_property
+    def _report(self) -> Callable[[str], Mapping[str, Any]]:
+        """A report by its digest; those of several nights are often the same."""
+        return lru_cache(maxsize=64)(self.history.report)
+
+    def nights(self) -> str:
+        """All nights, one a line."""
+        lines = [
+            (night, _counts([entry.face for _, entry in self._of_night[night.id]]))
+            for night in self.past.nights
+        ]
+        return self._page("nights.html.j2", "../", lines=lines)
+
+    def night(self, place: int) -> str:
+        """One night: every recipe, and what went wrong."""
+        nights = self.past.nights
+        night = nights[place]
+        entries = sorted(self._of_night[night.id], key=lambda pair: pair[1].face.rank)
+        return self._page(
+            "night.html.j2",
+            "../",
+            night=night,
+            older=nights[place + 1] if place + 1 < len(nights) else None,
+            newer=nights[place - 1] if place else None,
+            entries=entries,
+            wrong=troubles.group(
+                (
+                    pair
+                    for pair in entries
+                    if pair[1].face.calls and pair[1].face is not faces.ALARM
+                ),
+                self._report,
+            ),
+            counts=_counts([entry.face for _, entry in entries]),
+            options=_flat(night.options),
+            summary=_flat(night.summary),
+        )
+
+    @cached_property
+    def _of_night(self) -> Mapping[int, list[tuple[Recipe, Entry]]]:
+        found: dict[int, list[tuple[Recipe, Entry]]] = {night.id: [] for night in self.past.nights}
+        for recipe in self.past.recipes:
+            for entry in recipe.entries:
+                if entry.run.night in found:
+                    found[entry.run.night].append((recipe, entry))
+        return found
+
+    def recipe(self, recipe: Recipe) -> str:
+        """One recipe: its files now, what became of them over time, and how they are made."""
+        known = details(self.history, recipe)
+        runs = series.in_order(recipe.entries, known.files)
+        made, rows = runs[-1] if runs else (None, ())
+        colours = series.types(runs)
+        time = series.time(recipe.entries)
+        changes = series.changes(runs)
+        return self._page(
+            "recipe.html.j2",
+            "../",
+            recipe=recipe,
+            trouble=self._trouble(recipe),
+            made=made,
+            rows=rows,
+            links=self._links(recipe, rows),
+            quality=list(pictures.quality(rows, colours)),
+            trends=list(pictures.over_time(runs, time, colours)) if time else [],
+            races=self._races(runs, time, colours),
+            speeds=list(series.speeds(runs)),
+            changes=changes[:CHANGES],
+            more_changes=max(0, len(changes) - CHANGES),
+            verdicts={
+                one.run.id: _verdicts(known.files.get(one.run.id, ())) for one in recipe.entries
+            },
+            **_of_report(known),
+        )
+
+    def _trouble(self, recipe: Recipe) -> Trouble | None:
+        """What is wrong with its last run, if anything is that is no alarm."""
+        last = recipe.newest
+        wrong = last.face.calls and last.face is not faces.ALARM
+        return troubles.group([(recipe, last)], self._report)[0] if wrong else None
+
+    def _races(
+        self, runs: Runs, time: Time | None, colours: Mapping[str, int]
+    ) -> list[pictures.Picture]:
+        if time is None:
+            return []
+        return list(pictures.speed_over_time(runs, time, colours, self.past.machine))
+
+    def numbers(self, recipe: Recipe) -> str:
+        """All numbers of all runs of a recipe, as comma-separated values."""
+        return csv(series.in_order(recipe.entries, details(self.history, recipe).files))
+
+    def _links(self, recipe: Recipe, rows: Sequence[FileRow]) -> dict[str, str]:
+        """Addresses of what lies in the recipe's folder in dist, by file name."""
+        if self.dist is None or not recipe.plain:
+            return {}
+        there = self.dist / recipe.name
+        try:
+            present = {path.name for path in there.iterdir()}
+            way = os.path.relpath(there.resolve(), (self.folder / "recipes").resolve())
+        except (OSError, ValueError):  # not made, or on another drive of Windows
+            return {}
+        names = [row.file + end for row in rows for end in ("", *_BESIDE)]
+        wanted = [*names, "report.html", "report.json", "SHA256SUMS"]
+        base = Path(way).as_posix()
+        return {name: quote(f"{base}/{name}") for name in wanted if name in present}
+
+    def _page(self, template: str, root: str, **values: Any) -> str:
+        shared = {"root": root, "title": self.title, "past": self.past, "inline": None}
+        return rendering.render(template, {**shared, **values})
+
+
+def _night_page(night: Night) -> str:
+    return f"nights/{night.id}.html"
+
+
+def _line(recipe: Recipe, nights: Sequence[Night]) -> Line:
+    runs = recipe.of_night()
+    cells = tuple(_cell(recipe, night, runs.get(night.id)) for night in nights)
+    return Line(recipe, recipe.newest.face, cells)
+
+
+def _cell(recipe: Recipe, night: Night, entry: Entry | None) -> Cell:
+    face = entry.face if entry else faces.NONE
+    link = f"{_night_page(night)}#{quote(recipe.page)}" if face.calls else ""
+    return Cell(face, f"{recipe.name}, {words.day(night.started)}: {face.word}", link)
+
+
+def _counts(found: Sequence[Face]) -> list[tuple[Face, int]]:
+    """How often each face is there, the worst first."""
+    return sorted(Counter(found).items(), key=lambda pair: pair[0].rank)
+
+
+def _verdicts(rows: Sequence[FileRow]) -> list[tuple[str, int]]:
+    """How the bytes of a run's files compare with the last good ones, with counts."""
+    return sorted(Counter(row.verdict for row in rows if row.verdict).items())
+
+
+def _of_report(known: Details) -> dict[str, Any]:
+    report = known.report
+    return {
+        "description": report.get("description", ""),
+        "checks": [(one["file"], one["checks"]) for one in report.get("files", ())],
+        "pins": sorted(report.get("pins", {}).items()),
+        "notes": report.get("notes", ()),
+    }
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is a single value, or a list of them, as text; the rest has pages of its own."""
+    return [
+        (name.replace("_", " "), text) for name, value in values.items() if (text := _plain(value))
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None or isinstance(value, dict | list) else str(value)

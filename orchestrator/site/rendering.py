@@ -1,0 +1,93 @@
+"""Templates to text: everything that is filled in is cleaned and escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import report
+from orchestrator.site import faces, words
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+HERE = Path(__file__).parent
+STYLE = "site.css"
+SCRIPT = "site.js"
+
+
+def static(name: str) -> str:
+    """The text of the style sheet or the script."""
+    return (HERE / "static" / name).read_text("utf-8")
+
+
+def data_files() -> list[Path]:
+    """Every file that decides what pages look like, but for the program itself."""
+    return sorted([*(HERE / "templates").glob("*.j2"), *(HERE / "static").iterdir()])
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """One page."""
+    return _environment().get_template(template).render(**values)
+
+
+def drawn(svg: str) -> Markup:
+    """A drawing, which is escaped already."""
+    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2, which is heavy
+
+    return Markup(svg)  # noqa: S704 - made by orchestrator.site.svg, which escapes
+
+
+def script_hash(text: str) -> str:
+    """What a content security policy calls a script or style in the page."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - heavy
+
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_filled,
+    )
+    made.filters |= {
+        "change": words.change,
+        "command": report.command,
+        "day": words.day,
+        "duration": words.duration,
+        "fixed": words.fixed,
+        "minute": words.minute,
+        "percent": words.percent,
+        "short": words.short,
+        "size": words.size,
+        "speed": words.speed,
+        "tail": tail,
+        "drawn": drawn,
+    }
+    made.globals |= {"commit_url": words.commit_url, "face": faces.of, "span": words.between}
+    return made
+
+
+def _filled(value: Any) -> Any:
+    """What an expression puts into a page; markup was cleaned where it was made."""
+    if type(value) is str:
+        return words.plain(value)
+    return "" if value is None else value
+
+
+def tail(text: str, limit: int = 12_000) -> str:
+    """The end of a long text, from a whole line on."""
+    if len(text) <= limit:
+        return text
+    return "…\n" + text[-limit:].partition("\n")[2]

@@ -1,0 +1,159 @@
+"""Quality against size: one dot a file, those that no other beats joined to a front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from orchestrator.site import labels, scales, svg
+from orchestrator.site.front import pareto
+from orchestrator.site.labels import Box
+from orchestrator.site.scales import Scale
+
+WIDE, HIGH = 560.0, 340.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 12.0, 14.0, 46.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A file: ``tip`` says all of it in a sentence, ``colour`` is the number of its colour."""
+
+    label: str
+    x: float
+    y: float
+    tip: str
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value to compare with, drawn across: the full file's, give or take ``error``."""
+
+    label: str
+    value: float
+    error: float = 0.0
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the axes measure, and whether the upright one is logarithmic."""
+
+    x: str
+    y: str
+    log: bool = False
+
+
+def draw(
+    ident: str, title: str, dots: Sequence[Dot], axes: Axes, level: Level | None = None
+) -> str:
+    """The picture; lower and further left is better.
+
+    Args:
+        ident: Its name in the page.
+        title: What it shows.
+        dots: The files.
+        axes: Titles of the axes.
+        level: The full file.
+    """
+    best = pareto([(dot.x, dot.y) for dot in dots])
+    heights = [dot.y for dot in dots] + ([level.value] if level else [])
+    x = scales.fitted([dot.x for dot in dots], _LEFT, WIDE - _RIGHT, pad=0.09)
+    y = scales.fitted(heights, HIGH - _BOTTOM, _TOP, log=axes.log, pad=0.09)
+    names = ", ".join(dots[number].label for number in best)
+    description = (
+        f"{axes.y} against {axes.x} of {len(dots)} files; no other file is both smaller and "
+        f"better than these: {names}. All values are in the table of files."
+    )
+    line = [(x.at(dots[number].x), y.at(dots[number].y)) for number in best]
+    full = _around(line)
+    if level is not None:
+        full += [_level_box(level, y), _level_line(level, y)]
+    parts = [
+        *_grid(x, y, axes),
+        *(_level(level, y) if level else ()),
+        *_front(line),
+        *_dots(dots, set(best), x, y, full),
+    ]
+    return svg.drawing(ident, title, description, WIDE, HIGH, *parts)
+
+
+def _grid(x: Scale, y: Scale, axes: Axes) -> list[str]:
+    foot = HIGH - _BOTTOM
+    across, up = x.ticks(6), y.ticks(6)
+    parts = [svg.line(_LEFT, y.at(value), WIDE - _RIGHT, y.at(value), "grid") for value in up]
+    parts += [
+        svg.words(_LEFT - 8, y.at(value) + 4, scales.label(value, up), "tick", "end")
+        for value in up
+    ]
+    parts += [svg.line(x.at(value), foot, x.at(value), foot + 4, "axis") for value in across]
+    parts += [
+        svg.words(x.at(value), foot + 18, scales.label(value, across), "tick", "middle")
+        for value in across
+    ]
+    parts.append(svg.line(_LEFT, foot, WIDE - _RIGHT, foot, "axis"))
+    parts.append(svg.words((WIDE + _LEFT - _RIGHT) / 2, HIGH - 8, axes.x, "title", "middle"))
+    return parts
+
+
+def _level(level: Level, y: Scale) -> list[str]:
+    height = y.at(level.value)
+    parts = []
+    if level.error and (not y.log or level.value > level.error):
+        top = max(y.at(level.value + level.error), _TOP)
+        bottom = min(y.at(level.value - level.error), HIGH - _BOTTOM)
+        band = {"x": _LEFT, "y": top, "width": WIDE - _RIGHT - _LEFT, "height": bottom - top}
+        parts.append(svg.tag("rect", {"class": "band", **band}))
+    parts.append(svg.line(_LEFT, height, WIDE - _RIGHT, height, "level"))
+    box = _level_box(level, y)
+    parts.append(svg.words(box.left, box.bottom - 4, level.label, "tick"))
+    return parts
+
+
+def _level_box(level: Level, y: Scale) -> Box:
+    """Where the level's name is: below its line, for hardly a file is better."""
+    height = y.at(level.value)
+    bottom = height + 18 if height < HIGH - _BOTTOM - 20 else height - 3
+    wide = labels.width(level.label)
+    return Box(_LEFT + 6, bottom - labels.HEIGHT, _LEFT + 6 + wide, bottom)
+
+
+def _level_line(level: Level, y: Scale) -> Box:
+    height = y.at(level.value)
+    return Box(_LEFT, height - 1, WIDE - _RIGHT, height + 1)
+
+
+def _around(line: Sequence[tuple[float, float]]) -> list[Box]:
+    """The area of a line in steps, as thin boxes."""
+    found = []
+    for (left, top), (right, bottom) in pairwise(line):
+        found.append(Box(left, top - 1, right, top + 1))
+        found.append(Box(right - 1, min(top, bottom), right + 1, max(top, bottom)))
+    return found
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[str]:
+    return [svg.path(points, "front", steps=True)] if len(points) > 1 else []
+
+
+def _dots(
+    dots: Sequence[Dot], best: set[int], x: Scale, y: Scale, full: Sequence[Box]
+) -> list[str]:
+    places = [(x.at(dot.x), y.at(dot.y)) for dot in dots]
+    room = Box(_LEFT, _TOP - 8, WIDE, HIGH - _BOTTOM)
+    placed = labels.around(places, [dot.label for dot in dots], room, full)
+    parts = []
+    for number, (dot, (across, down), label) in enumerate(zip(dots, places, placed, strict=True)):
+        kind = f"dot c{dot.colour % 8}" + ("" if number in best else " beaten")
+        circle = {"class": kind, "cx": across, "cy": down, "r": 5}
+        parts.append(svg.tag("circle", circle, svg.tag("title", {}, svg.text(dot.tip))))
+        if label is None:
+            continue
+        box = label.box
+        middle, height = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+        if label.led:
+            near = min(max(across, box.left), box.right)
+            parts.append(svg.line(across, down, near, height, "lead"))
+        kind = "name" if number in best else "name beaten"
+        parts.append(svg.words(middle, height + 4, dot.label, kind, "middle"))
+    return parts
