@@ -14,7 +14,6 @@ from orchestrator.site import faces, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 HERE = Path(__file__).parent
 STYLE = "site.css"
@@ -34,13 +33,6 @@ def data_files() -> list[Path]:
 def render(template: str, values: Mapping[str, Any]) -> str:
     """One page."""
     return _environment().get_template(template).render(**values)
-
-
-def drawn(svg: str) -> Markup:
-    """A drawing, which is escaped already."""
-    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2, which is heavy
-
-    return Markup(svg)  # noqa: S704 - made by orchestrator.site.svg, which escapes
 
 
 def script_hash(text: str) -> str:
@@ -73,7 +65,6 @@ def _environment() -> Environment:
         "size": words.size,
         "speed": words.speed,
         "tail": tail,
-        "drawn": drawn,
     }
     made.globals |= {"commit_url": words.commit_url, "face": faces.of, "span": words.between}
     return made

@@ -43,8 +43,8 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "root": "",
             "title": report["name"],
             "inline": {
-                "style": rendering.drawn(style),
-                "script": rendering.drawn(script),
+                "style": style,
+                "script": script,
                 "style_hash": rendering.script_hash(style),
                 "script_hash": rendering.script_hash(script),
             },

@@ -23,6 +23,7 @@ def test_a_run_makes_files_and_says_so(orchestrate: Command) -> None:
     assert "Q4_K_M" in said.out
     made = {path.name for path in Path("dist/tiny-llama").iterdir()}
     assert {"tiny-llama-Q4_0.gguf", "SHA256SUMS", "report.json", "report.md"} <= made
+    assert "report.html" in made
     events = [json.loads(line) for line in Path("log.json").read_text().splitlines()]
     assert {"started", "finished"} == {event["event"] for event in events}
     assert "✓ convert tiny-llama to F16" in said.err

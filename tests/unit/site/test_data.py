@@ -1,0 +1,307 @@
+"""What the pages are made from: fronts, axes, labels, lines, troubles, names."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.history import Alarm, History
+from orchestrator.site import faces, labels, past, scales, series, trend, troubles, words
+from orchestrator.site.front import pareto
+from orchestrator.site.labels import Box
+from tests.unit.history.past import a_file, a_run, a_step
+
+NUMBERS = st.floats(min_value=0, max_value=100, allow_nan=False)
+POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=30)
+
+
+def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] <= other[0] and one[1] <= other[1]
+
+
+@given(POINTS)
+def test_the_front_is_exactly_what_nothing_beats(points: list[tuple[float, float]]) -> None:
+    wanted = {n for n, one in enumerate(points) if not any(beats(other, one) for other in points)}
+
+    assert set(pareto(points)) == wanted
+
+
+@given(POINTS)
+def test_the_front_falls_as_sizes_rise(points: list[tuple[float, float]]) -> None:
+    found = [points[number] for number in pareto(points)]
+
+    assert all(a == b or (a[0] < b[0] and a[1] > b[1]) for a, b in pairwise(found))
+
+
+@given(
+    st.floats(min_value=-1e6, max_value=1e6),
+    st.floats(min_value=1e-4, max_value=1e6),
+    st.integers(min_value=2, max_value=10),
+)
+def test_ticks_are_even_round_and_within(low: float, span: float, most: int) -> None:
+    high = low + span
+
+    found = scales.ticks(low, high, most)
+
+    assert 1 <= len(found) <= most + 1
+    assert all(low - span * 1e-6 <= value <= high + span * 1e-6 for value in found)
+    steps = [b - a for a, b in pairwise(found)]
+    assert all(math.isclose(step, steps[0], rel_tol=1e-3) for step in steps)
+    for step in steps:
+        leading = step / 10 ** math.floor(math.log10(step) + 1e-6)
+        assert any(math.isclose(leading, one, rel_tol=1e-2) for one in (1, 2, 5, 10))
+
+
+@given(st.floats(min_value=1e-7, max_value=1e3), st.floats(min_value=1.01, max_value=1e6))
+def test_logarithmic_ticks_rise_within(low: float, factor: float) -> None:
+    found = scales.log_ticks(low, low * factor)
+
+    assert found
+    assert list(found) == sorted(set(found))
+    assert all(low * 0.999 <= value <= low * factor * 1.001 for value in found)
+
+
+@given(st.lists(st.floats(min_value=1e-6, max_value=1e9), min_size=1, max_size=20), st.booleans())
+def test_every_value_has_its_place_on_the_axis(values: list[float], log: bool) -> None:
+    scale = scales.fitted(values, 10.0, 200.0, log=log)
+
+    places = [scale.at(value) for value in values]
+
+    assert all(10.0 <= place <= 200.0 for place in places)
+    assert [values[n] for n in sorted(range(len(values)), key=places.__getitem__)] == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((7.0, 7.5, 8.0), ["7.0", "7.5", "8.0"]),
+        ((0.0, 20.0, 40.0), ["0", "20", "40"]),
+        ((0.0001, 0.001, 0.01), ["0.0001", "0.001", "0.01"]),
+        ((0.03, 0.1, 0.3, 1.0), ["0.03", "0.1", "0.3", "1"]),
+    ],
+)
+def test_ticks_are_told_apart_with_few_digits(values: tuple[float, ...], shown: list[str]) -> None:
+    assert [scales.label(value, values) for value in values] == shown
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(min_value=60, max_value=550),
+            st.floats(min_value=20, max_value=290),
+            st.sampled_from(["Q4_0", "Q4_K_M", "IQ3_XXS", "Q8_0"]),
+        ),
+        max_size=25,
+    )
+)
+def test_labels_beside_points_never_lie_on_each_other(
+    wanted: list[tuple[float, float, str]],
+) -> None:
+    room = Box(50, 0, 560, 300)
+
+    found = labels.around([(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room)
+
+    boxes = [one.box for one in found if one is not None]
+    assert all(box.within(room) for box in boxes)
+    assert not any(a.meets(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
+
+
+@given(st.lists(st.floats(min_value=0, max_value=300), max_size=15))
+def test_labels_in_a_column_keep_their_order_and_distance(wanted: list[float]) -> None:
+    found = labels.column(wanted, 0, 300, 15)
+
+    order = sorted(range(len(wanted)), key=lambda number: wanted[number])
+    heights = [found[number] for number in order]
+    assert all(-1e-6 <= height <= 300 + 1e-6 for height in heights)
+    assert all(b - a >= 15 - 1e-6 for a, b in pairwise(heights))
+
+
+def test_names_of_commits_give_way_to_those_with_alarms() -> None:
+    places = [0.0, 10.0, 20.0, 70.0, 100.0]
+
+    assert labels.thinned(places, 50.0, [1]) == [1, 3]
+
+
+def test_a_line_keeps_its_changes_and_its_ends() -> None:
+    points = [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (3.0, 3.0), (4.0, 3.0)]
+
+    assert trend.changes(points) == [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
+    assert trend.corners(points) == [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
+
+
+@given(st.integers(min_value=0, max_value=2_000_000_000), st.integers(1, 3000))
+def test_days_are_midnights_within_and_not_too_many(start: int, count: int) -> None:
+    end = start + count * 86400
+
+    found = trend.days(start, end)
+
+    assert len(found) <= 8
+    assert all(start <= at <= end and at % 86400 == 0 for at in found)
+
+
+@given(st.lists(st.text(max_size=30), max_size=20, unique=True))
+def test_no_name_of_a_recipe_leaves_the_folder_or_meets_another(names: list[str]) -> None:
+    found = past.page_names([*names, "Tiny", "tiny", "../up", "a/b", "con", "x" * 200])
+
+    pages = list(found.values())
+    assert len({page.casefold() for page in pages}) == len(pages)
+    assert all(page == Path(page).name and page[0] not in ".-" for page in pages)
+    assert not {"con", "index", "..", ""} & set(pages)
+
+
+def test_a_plain_name_is_its_own_page() -> None:
+    assert past.page_names(["llama-2-7b"]) == {"llama-2-7b": "llama-2-7b"}
+
+
+@pytest.mark.parametrize(
+    ("source", "base"),
+    [
+        ("https://github.com/ggml-org/llama.cpp", "https://github.com/ggml-org/llama.cpp"),
+        ("https://github.com/ggml-org/llama.cpp.git", "https://github.com/ggml-org/llama.cpp"),
+        ("https://example.invalid/llama.cpp", ""),
+        ("javascript:alert(1)//https://github.com/a/b", ""),
+        ("https://github.com/a/..", ""),
+        ("https://github.com/a/b?x=<script>", ""),
+    ],
+)
+def test_only_sources_on_github_are_compared_there(source: str, base: str) -> None:
+    link = words.compare_url(source, "a" * 40, "b" * 40)
+
+    assert link == (f"{base}/compare/{'a' * 40}...{'b' * 40}" if base else "")
+    assert not words.compare_url(source, "a" * 40, "a" * 40)
+    assert not words.compare_url(source, "main", "b" * 40)
+
+
+def test_text_loses_what_terminals_and_readers_would_obey() -> None:
+    assert (
+        words.plain("a\x1b[31mred\x1b[0m\x00b\u202egnp.exe\r\nz") == "ared\ufffdb\ufffdgnp.exe\nz"
+    )
+
+
+def test_a_run_knows_the_last_good_night_before_it(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for commit, state in (("a", "ok"), ("b", "failed"), ("c", "alarm"), ("d", "ok")):
+        a_run(history, night=history.begin_night({}), state=state, commit=commit * 40)
+
+    (recipe,) = past.read(history, 365).recipes
+
+    before = [entry.before.commit[0] if entry.before else "" for entry in recipe.entries]
+    assert before == ["a", "a", "a", ""]
+
+
+def test_only_the_newest_nights_are_read_with_the_runs_by_hand_among_them(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    a_run(history, commit="0" * 40)
+    for number in "1234":
+        a_run(history, night=history.begin_night({}), commit=number * 40)
+        a_run(history, commit=number.replace("3", "e") * 40)
+
+    known = past.read(history, 2)
+
+    assert [night.id for night in known.nights] == [4, 3]
+    (recipe,) = known.recipes
+    assert [one.run.commit[0] for one in recipe.entries] == ["4", "4", "e", "3"]
+    assert recipe.entries[-1].before is not None  # from before the nights that are shown
+
+
+def test_a_run_in_which_all_was_there_is_unchanged(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    night = history.begin_night({})
+    a_run(history, night=night, recipe="found", steps=(a_step(outcome="hit"),))
+    a_run(history, night=night, recipe="made", steps=(a_step(outcome="hit"), a_step()))
+    a_run(history, night=night, recipe="unknown")
+
+    found = {one.name: one.newest.face for one in past.read(history, 9).recipes}
+
+    assert found == {"found": faces.UNCHANGED, "made": faces.OK, "unknown": faces.OK}
+
+
+def test_every_state_has_its_own_sign_and_word() -> None:
+    signs = [face.sign for face in faces.LEGEND]
+
+    assert len(set(signs)) == len(signs)
+    assert faces.of("something new").word == "something new"
+
+
+def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    a_run(history, a_file(), night=1, commit="a" * 40)
+    a_run(history, a_file(), night=2, commit="b" * 40)
+    other = a_file(sha256="cd" * 32, verdict="near", note="3 values", perplexity=5.5, size=999_000)
+    a_run(history, other, night=3, commit="c" * 40)
+    history.begin_night({})
+    (recipe,) = past.read(history, -1).recipes
+    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+
+    (change,) = series.changes(runs)
+
+    assert (change.since.run.commit[0], change.entry.run.commit[0]) == ("b", "c")
+    assert change.told == (
+        ("bytes", "near", "3 values"),
+        ("perplexity", "5.0000 → 5.5000 (+10.00 %)", ""),
+        ("size", "1,000,000 → 999,000 bytes (-0.10 %)", ""),
+    )
+
+
+def test_the_same_commit_over_several_nights_is_one_mark(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for commit in "aabbb":
+        alarms = (Alarm("f", "bytes", "m"),) if commit == "a" else ()
+        night = history.begin_night({})
+        a_run(history, a_file(), night=night, commit=commit * 40, alarms=alarms, state="alarm")
+    (recipe,) = past.read(history, 9).recipes
+
+    time = series.time(recipe.entries)
+
+    assert time is not None
+    assert [mark.text[0] for mark in time.marks] == ["a", "a", "b"]
+    assert [mark.alarm for mark in time.marks] == [True, True, False]
+
+
+def test_speeds_of_machines_are_kept_apart(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for speed in (100.0, 110.0, 50.0):
+        night = history.begin_night({})
+        a_run(history, a_file(generation_per_second=speed), night=night)
+    (recipe,) = past.read(history, 9).recipes
+    files = past.details(history, recipe).files
+    runs = series.in_order(recipe.entries, files)
+    there = {entry.run.machine for entry, _ in runs}
+
+    (speed_,) = series.speeds(runs)
+
+    assert {speed_.machine} == there
+    assert speed_.generation == series.Spread(50.0, 100.0, 50.0, 110.0, 3)
+    assert speed_.prompt is None
+
+
+def test_recipes_that_failed_by_the_same_step_are_told_together(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    night = history.begin_night({})
+    broken = a_step("build", outcome="failed", exit=1, log="the log")
+    for name in ("a", "b"):
+        a_run(history, night=night, recipe=name, state="failed", steps=(broken,), error=f"{name}!")
+    a_run(history, night=night, recipe="c", state="failed", error="other")
+    pairs = [(one, one.newest) for one in past.read(history, 9).recipes]
+
+    found = troubles.group(pairs, history.report)
+
+    assert [[recipe.name for recipe, _ in one.found] for one in found] == [["a", "b"], ["c"]]
+    assert found[0].entry.failures[0].log == "the log"
+
+
+def test_a_limit_that_was_not_kept_is_told_by_its_check(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    check = {"name": "perplexity", "status": "fail", "message": "9 % above F16"}
+    report = {"files": [{"file": "x.gguf", "checks": [check]}]}
+    a_run(history, night=history.begin_night({}), state="failed", report=report)
+    (recipe,) = past.read(history, 9).recipes
+
+    (found,) = troubles.group([(recipe, recipe.newest)], history.report)
+
+    assert found.checks == ("x.gguf: 9 % above F16",)

@@ -1,0 +1,111 @@
+"""How a folder of pages is kept: whole files, only ours, only what differs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import site
+from orchestrator.errors import UsageError
+from orchestrator.history import History
+from orchestrator.site import writing
+from tests.unit.site import believable
+from tests.unit.site.looking import SHORT
+
+
+def test_a_second_time_nothing_is_written(history: History, tmp_path: Path) -> None:
+    believable.fill(history, SHORT)
+    first = site.write(history, tmp_path / "site")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*.*")}
+
+    second = site.write(history, tmp_path / "site")
+
+    assert (second.written, second.removed) == ((), ())
+    assert second.unchanged == len(first.written)
+    assert second.bytes == first.bytes
+    pages = [path for path in times if path.suffix in (".html", ".csv", ".css", ".js")]
+    assert {path: path.stat().st_mtime_ns for path in pages} == {p: times[p] for p in pages}
+
+
+def test_pages_of_what_is_gone_are_removed_and_others_stay(
+    history: History, tmp_path: Path
+) -> None:
+    believable.fill(history, SHORT)
+    site.write(history, tmp_path / "site")
+    (tmp_path / "site" / "nights" / "2.html").write_text("changed by somebody")
+    (tmp_path / "site" / "CNAME").write_text("example.invalid")
+
+    done = site.write(history, tmp_path / "site", nights=3)
+
+    assert set(done.removed) == {"nights/1.html", "nights/3.html"}
+    assert (tmp_path / "site" / "nights" / "2.html").read_text() == "changed by somebody"
+    assert (tmp_path / "site" / "CNAME").is_file()
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(history: History, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("mine")
+
+    with pytest.raises(UsageError, match=r"index\.html is there and was not written by this"):
+        site.write(history, tmp_path / "site")
+
+    assert (tmp_path / "site" / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../x.html", "a/../../x", "/x", ".x", "a\\b", "c:x", ""])
+def test_no_page_is_written_outside_the_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of a page"):
+        writing.write(tmp_path / "site", {name: lambda: "text"})
+
+
+def test_whoever_is_stopped_leaves_whole_pages_that_are_still_ours(tmp_path: Path) -> None:
+    def stop() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        writing.write(tmp_path / "site", {"a.html": lambda: "a", "b.html": stop})
+    done = writing.write(tmp_path / "site", {"c.html": lambda: "c"})
+
+    assert done.removed == ("a.html",)
+    assert (tmp_path / "site" / "c.html").read_text() == "c"
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"pages": 3}', '{"pages": {"../x": ""}}'])
+def test_a_damaged_list_is_no_reason_to_remove_anything(damage: str, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    writing.write(folder, {"a.html": lambda: "a"})
+    (tmp_path / "x").touch()
+    (folder / writing.LIST).write_text(damage)
+
+    done = writing.write(folder, {"b.html": lambda: "b"})
+
+    assert done.removed == ()
+    assert (folder / "a.html").is_file()
+    assert (tmp_path / "x").is_file()
+
+
+def test_two_processes_at_once_write_the_same_site(history: History, tmp_path: Path) -> None:
+    believable.fill(history, SHORT)
+    code = (
+        "import sys; from pathlib import Path; from orchestrator import site\n"
+        "from orchestrator.history import History\n"
+        "site.write(History(Path(sys.argv[1])), Path(sys.argv[2]))\n"
+    )
+    command = [sys.executable, "-c", code, str(history.path.parent), str(tmp_path / "site")]
+
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+
+    assert [(one.communicate()[1], one.returncode) for one in both] == [("", 0), ("", 0)]
+    assert site.write(history, tmp_path / "site").written == ()
+    assert not list((tmp_path / "site").rglob("*.part"))
+
+
+def test_what_was_done_is_told_as_json(history: History, tmp_path: Path) -> None:
+    done = site.write(history, tmp_path / "site").as_json()
+
+    assert json.loads(json.dumps(done)) == done
+    assert set(done) == {"folder", "written", "removed", "unchanged", "bytes"}
