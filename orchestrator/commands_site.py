@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator import cli_common
+from orchestrator.cli_common import AS_JSON
 from orchestrator.errors import EXIT_OK
 
 
@@ -24,24 +25,28 @@ def register(cli: click.Group) -> None:
     "--dist",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("dist"),
-    help="Where the files lie, to link to those that are there (default: dist).",
+    help="Where the files lie, to link to those that are there.",
 )
 @click.option(
     "--nights",
     type=click.IntRange(1),
     default=365,
-    help="How many of the newest nights are shown (default: 365).",
+    help="How many of the newest nights are shown.",
 )
 @click.option("--title", default="Nightly builds", help="The name of the site.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> int:
-    """Write pages of all nights and recipes into DIR (default: site).
+    """Write pages about all nights and recipes into DIR, which is site without it.
 
-    They need no server: open DIR/index.html. Pages that say the same are left alone.
+    They need no server and no network: open DIR/index.html. Pages that would say the same
+    are left alone, those of what is gone are removed, and files of others stay.
 
     \b
     Example:
       orchestrate site public --dist dist
+
+    \b
+    Exit codes: 0 done; 2 a file of somebody else is in the way; 3 DIR cannot be written.
     """
     from orchestrator import units
     from orchestrator.history import History
