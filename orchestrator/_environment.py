@@ -53,11 +53,17 @@ def describe(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
             lines.append(f"# {name}=(not shown)")
         elif os.environ.get(name) != env[name]:
             lines.append(f"# {name}={shlex.quote(env[name])}")
-    return _censored("\n".join(lines) + "\n", env)
+    return censored("\n".join(lines) + "\n", env)
 
 
-def _censored(text: str, env: Mapping[str, str]) -> str:
-    for name, value in {**os.environ, **env}.items():
+def censored(text: str, env: Mapping[str, str] | None = None) -> str:
+    """A text without the values of secret variables and without credentials in addresses.
+
+    Args:
+        text: What is to be shown.
+        env: More variables than those of this process.
+    """
+    for name, value in {**os.environ, **(env or {})}.items():
         if is_secret(name) and len(value) >= LEAST_SECRET:
             text = text.replace(value, "(not shown)")
     return CREDENTIALS_IN_URL.sub("(not shown)@", text)

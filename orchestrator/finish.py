@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator import attesting, console, display, dist, plan, recording, report, workflow
+from orchestrator import (
+    attesting,
+    console,
+    display,
+    dist,
+    plan,
+    recording,
+    report,
+    single,
+    workflow,
+)
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
 from orchestrator.outcome import Finished, exit_code, problems
 from orchestrator.plan import Plan
@@ -194,7 +204,7 @@ def verify_file(
     voice: Voice,
 ) -> int:
     """Check any GGUF file, alone or against its unquantized file."""
-    one = workflow.single(path, against, corpus, prompt, session)
+    one = single.plan_of(path, against, corpus, prompt, session)
     done = workflow.execute([one], session)
     voice.errors(console.failures(done))
     code = exit_code(done)

@@ -74,6 +74,19 @@ class Locks:
             lock.release()
 
     @contextmanager
+    def at_once(self, key: str) -> Iterator[str]:
+        """Hold the lock of a key, or tell who holds it: an empty text means that it is ours."""
+        lock = _lock_on(self._folder / f"{key}.lock")
+        if not _try(lock, 0):
+            yield self._holder(key)
+            return
+        try:
+            self._sign(key)
+            yield ""
+        finally:
+            lock.release()
+
+    @contextmanager
     def if_free(self, key: str) -> Iterator[bool]:
         """Hold the lock of a key if nobody does; tell whether it is held now."""
         lock = _lock_on(self._folder / f"{key}.lock")

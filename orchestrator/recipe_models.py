@@ -224,6 +224,30 @@ class Publish(BaseModel):
     )
 
 
+Change = Annotated[Percentage | None, BeforeValidator(_off), Also('{"const": false}')]
+
+
+class Alarms(Frozen):
+    """Which changes against the last good night call for attention; false: none of that kind."""
+
+    bytes: Annotated[
+        Literal["identical", "same-tensors", "near"] | None,
+        BeforeValidator(_off),
+        Also('{"const": false}'),
+    ] = Field(default="identical", description="The weakest likeness of bytes that is no alarm.")
+    perplexity: Change = Field(
+        default=0.01, description="Largest change of the perplexity, either way."
+    )
+    kld: Change = Field(
+        default=0.1, description="Largest change of the mean divergence from the F16, either way."
+    )
+    size: Change = Field(default=0.01, description="Largest change of the file's size, either way.")
+    speed: Change = Field(
+        default=0.2,
+        description="Largest loss of speed, by the medians of several nights on one machine.",
+    )
+
+
 class Document(Frozen):
     """A recipe: which model, which pinned tool chain, which files, and how they are checked."""
 
@@ -248,8 +272,8 @@ class Document(Frozen):
     runtime: Runtime = Field(default=Runtime(), description="What old tools must be told.")
     verify: Verify = Field(default=Verify(), description="What is checked.")
     publish: Publish = Field(default=Publish(), description="What publishing needs.")
-    alarms: Mapping[str, Any] = Field(
-        default={}, description="When a watched model's numbers call for attention."
+    alarms: Alarms = Field(
+        default=Alarms(), description="Which changes between nights call for attention."
     )
     published: tuple[Mapping[str, Any], ...] = Field(
         default=(), description="Files of this model that others published."

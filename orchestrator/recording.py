@@ -1,4 +1,4 @@
-"""What a run leaves in the history."""
+"""What a run leaves in the history; it is shown on pages, so no secret may be in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator import console, report
+from orchestrator._environment import censored
 from orchestrator.digest import key
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
 from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
@@ -89,7 +90,7 @@ def begin(history: History, plan: Plan, night: int = 0) -> int:
 
 def failed(error: OrchestrateError) -> Ended:
     """The end of a run that an error ended as a whole."""
-    return Ended(_state_of(error), error=str(error))
+    return Ended(_state_of(error), error=censored(str(error)))
 
 
 def _state_of(error: Exception | None) -> str:
@@ -119,7 +120,7 @@ def ended(
     described = finished.result.report if finished.result is not None else None
     return Ended(
         state=_state(finished, alarms),
-        error=_error(finished),
+        error=censored(_error(finished)),
         steps=tuple(_step(one) for one in finished.steps),
         files=tuple(files),
         alarms=tuple(alarms),
@@ -175,8 +176,8 @@ def _step(result: StepResult) -> StepRow:
         seconds=result.seconds if worked else 0.0,
         peak_memory=result.peak_memory if worked else 0,
         exit=_NOT_RUN if result.outcome is Outcome.SKIPPED else code,
-        error=result.error,
-        log=log,
+        error=censored(result.error),
+        log=censored(log),
     )
 
 

@@ -179,9 +179,12 @@ def markdown(report: Report) -> str:
     """The report for people: tables as a model card has them, and how the files were made."""
     parts = [f"# {report.name}", report.description, f"Checks: {_MARKS[report.status]}"]
     parts += ["## Files", files_table(report)]
-    parts += ["## Checksums (SHA-256)", _table(("File", "SHA-256"), _sums(report.rows))]
+    parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
-    parts += ["## How it was made", _table(("What", "Exactly"), sorted(report.pins.items()))]
+    parts += [
+        "## How it was made",
+        markdown_table(("What", "Exactly"), sorted(report.pins.items())),
+    ]
     parts += [_step(step) for step in report.steps if step.calls]
     if report.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in report.notes)]
@@ -244,10 +247,11 @@ def files_table(report: Report) -> str:
     columns = _columns(report.full_name)
     used = [column for column in columns if any(column.cell(row) for row in report.rows)]
     cells = [[column.cell(row) for column in used] for row in report.rows]
-    return _table([column.title for column in used], cells)
+    return markdown_table([column.title for column in used], cells)
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; cells may hold anything."""
     lines = [list(titles), ["---"] * len(titles), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
 
@@ -261,7 +265,7 @@ def _sums(rows: Iterable[Row]) -> list[tuple[str, str]]:
 
 
 def _checks(row: Row) -> str:
-    table = _table(
+    table = markdown_table(
         ("Check", "Result", "What was found"),
         [(check.name, _MARKS[check.status], check.message) for check in row.checks],
     )

@@ -21,12 +21,12 @@ def size(count: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``50GB``, ``1.5 GiB`` or ``1000``.
+    """Bytes of ``50GB``, ``50G``, ``1.5 GiB`` or ``1000``.
 
     Raises:
         UsageError: It is not a size.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:(?:([kKMGT])(i?))?B)?", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT])(i?))?B?", text.strip())
     if found is None:
         raise UsageError(f"{text!r} is not a size", "Write bytes, '50GB' or '50GiB'.")
     power = "kMGT".index(found[2].replace("K", "k")) + 1 if found[2] else 0

@@ -20,7 +20,6 @@ from orchestrator.lock import Lock
 from orchestrator.plan import Choices, Plan, Sources
 from orchestrator.quantizing import refuse_fallbacks
 from orchestrator.recipe import Recipe, Vocabulary, load_many
-from orchestrator.recipe_sources import Weights
 from orchestrator.records import Outcome, Step, StepResult
 from orchestrator.runner import Listener, Runner, Settings, release
 from orchestrator.sourcing import Resolver
@@ -28,6 +27,9 @@ from orchestrator.store import Store
 from orchestrator.toolchain import ToolChain
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+# The commit of a repository's branch or tag, by both.
+Commits = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,16 @@ def load(paths: Sequence[Path]) -> list[Recipe]:
 
 
 def resolve(
-    recipe: Recipe, chain: ToolChain, session: Session, lock: Lock | None = None
+    recipe: Recipe,
+    chain: ToolChain,
+    session: Session,
+    lock: Lock | None = None,
+    commits: Commits | None = None,
 ) -> Sources:
     """Make every source of a recipe definite; moving references as its lock says, if any.
+
+    ``commits`` are those of the tool chains' branches that were resolved already; it is added
+    to, so that recipes that are planned together mean the same commit.
 
     Raises:
         OrchestrateError: As :meth:`orchestrator.sourcing.Resolver.resolve`.
@@ -99,7 +108,7 @@ def resolve(
         corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
     merged = model.base is not None and model.delta is not None
     return Sources(
-        commit=lock.toolchain.commit if lock else _commit(recipe, chain),
+        commit=lock.toolchain.commit if lock else _commit(recipe, chain, commits),
         model=None if merged else resolver.resolve(model),
         base=resolver.resolve(model.base) if model.base is not None else None,
         delta=resolver.resolve(model.delta) if model.delta is not None else None,
@@ -107,13 +116,17 @@ def resolve(
     )
 
 
-def _commit(recipe: Recipe, chain: ToolChain) -> str:
+def _commit(recipe: Recipe, chain: ToolChain, commits: Commits | None) -> str:
     wanted = recipe.toolchain.commit
     if wanted is None or _COMMIT.fullmatch(wanted):
         return wanted or chain.source.commit
     from orchestrator.sources import git  # noqa: PLC0415 - heavy
 
-    return git.resolve(chain.source.git, wanted)
+    known = {} if commits is None else commits
+    place = (chain.source.git, wanted)
+    if place not in known:
+        known[place] = git.resolve(*place)
+    return known[place]
 
 
 def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
@@ -122,13 +135,15 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
     Raises:
         UsageError: A recipe moved away from its lock, or has none and must have one.
     """
-    return [_made(recipe, session) for recipe in recipes]
+    commits: Commits = {}
+    return [make_one(recipe, session, commits) for recipe in recipes]
 
 
-def _made(recipe: Recipe, session: Session) -> Plan:
+def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
+    """Plan one recipe; raises as :func:`make`, and for ``commits`` see :func:`resolve`."""
     chain = toolchain.load(recipe.toolchain.name)
     lock = locking.held(recipe, chain, session.choices, session.locks)
-    sources = resolve(recipe, chain, session, lock)
+    sources = resolve(recipe, chain, session, lock, commits)
     one = plan.make(recipe, chain, sources, session.choices)
     return locking.hold(lock, one, session.store) if lock else one
 
@@ -305,39 +320,3 @@ def tidy(plans: Sequence[Plan], session: Session) -> None:
     targets = {key for one in plans for key in one.targets}
     loose = [step for step in plan.union(plans) if step.key not in targets]
     release(session.store, loose, session.settings.keep)
-
-
-def single(
-    path: Path, against: Path | None, corpus: Path | None, prompt: str, session: Session
-) -> Plan:
-    """A plan that only measures one GGUF file that is there.
-
-    Args:
-        path: The file.
-        against: Its unquantized file, for names, shapes, perplexity and divergence.
-        corpus: Text for perplexity and divergence.
-        prompt: A prompt to continue; without one no text is generated.
-        session: What all commands share.
-    """
-    verify: dict[str, object] = {"kld": against is not None and corpus is not None}
-    if corpus is not None:
-        verify["perplexity"] = {"corpus": {"path": corpus.absolute()}}
-    if prompt:
-        verify["smoke"] = {"prompt": prompt, "expect": "."}
-    file = Weights(path=path.absolute(), format="gguf")
-    recipe = Recipe.model_validate(
-        {
-            "name": re.sub(r"[^A-Za-z0-9._-]", "_", path.stem).lstrip("._-") or "file",
-            "family": "llama",
-            "toolchain": {"name": "llama.cpp"},
-            "model": {"path": (against or path).absolute(), "format": "gguf"},
-            "quantize": (),
-            "verify": verify,
-            "file": path,
-            "digest": "",
-        }
-    )
-    chain = toolchain.load(recipe.toolchain.name)
-    resolver = Resolver(session.store.file_digest, session.settings.offline)
-    sources = replace(resolve(recipe, chain, session), base=resolver.resolve(file))
-    return plan.make_single(recipe, chain, sources, session.choices)

@@ -26,8 +26,8 @@ from orchestrator.toolchain import ToolChain
 from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran
+from tests.standin.repositories import first_commit, vendor
 
-UPSTREAM = Path(harness.__file__).parent / "upstream"
 BLOOM = models.TINY / "bloom"
 SMOKE = {"prompt": "Once upon a time", "expect": ".", "tokens": 5}
 
@@ -35,31 +35,7 @@ SMOKE = {"prompt": "Once upon a time", "expect": ".", "tokens": 5}
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The stand-in as a git repository with one commit."""
-    folder = tmp_path_factory.mktemp("upstream") / "repo"
-    shutil.copytree(UPSTREAM, folder)
-    repo = Repo.init(folder)
-    with repo.config_writer() as config:
-        config.set_value("user", "name", "test")
-        config.set_value("user", "email", "test@localhost")
-    (folder / "LICENSE").write_text("none", encoding="utf-8")
-    repo.git.add("-A")
-    repo.git.commit("-q", "-m", "stand-in")
-    return repo
-
-
-def vendor(folder: Path, repo: Repo) -> ToolChain:
-    """bloomz.cpp's data, with the stand-in's commit and converter."""
-    chain = toolchain.load("bloomz.cpp")
-    source = chain.source.model_copy(
-        update={"git": f"file://{repo.working_dir}", "commit": repo.head.commit.hexsha}
-    )
-    data = folder / "vendor" / "standin"
-    shutil.copytree(chain.folder, data)
-    (data / "requirements.txt").write_text("# the standard library is enough\n", encoding="utf-8")
-    assert chain.environment is not None
-    environment = chain.environment.model_copy(update={"imports": (), "extra_index": None})
-    changes = {"name": "standin", "folder": data, "source": source, "environment": environment}
-    return chain.model_copy(update=changes)
+    return first_commit(tmp_path_factory.mktemp("upstream") / "repo")
 
 
 def make(folder: Path, chain: ToolChain, model: Path = BLOOM, **fields: Any) -> Ran:

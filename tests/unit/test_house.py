@@ -96,7 +96,7 @@ def test_steps_know_neither_the_store_nor_each_other_nor_the_command_line() -> N
     [
         ("subprocess", r"_tree"),
         ("click", r"cli(_\w+)?|commands_\w+"),
-        ("git", r"sources\.git"),
+        ("git", r"sources\.git(_\w+)?"),
         ("torch", r""),
         ("transformers", r""),
         ("numpy", r"merging\.(half|stream)|comparing\.\w+"),

@@ -1,0 +1,226 @@
+"""Find the upstream commit that changed a file's bytes, or broke the making of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+
+from orchestrator import console, digest, toolchain, units, workflow
+from orchestrator.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.locks import Locks
+from orchestrator.planned import Choices, Output, Plan
+from orchestrator.recipe import Recipe
+from orchestrator.records import JSON, Outcome, StepResult
+from orchestrator.sources.git_bisect import Answer, Bisection, Commit, clone
+from orchestrator.workflow import Session
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Between:
+    """The name or type of one file, a commit that makes the right one, and a later one."""
+
+    only: str
+    good: str
+    bad: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One commit: the SHA-256 of the file that it makes, or the kind of step that failed."""
+
+    commit: str
+    subject: str
+    sha256: str = ""
+    failed: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end of a search: the first bad commit, or several that nobody could try.
+
+    ``broke`` says what was searched: True for a failure, False for other bytes.
+    """
+
+    recipe: str
+    file: str
+    good: Tried
+    bad: Tried
+    broke: bool
+    candidates: tuple[Commit, ...]
+    tried: tuple[Tried, ...]
+    compare: str = ""
+
+
+def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Found:
+    """Search between two commits of a recipe's tool chain.
+
+    Every commit is built, or found in the store, and makes the one file; what lies between
+    is git's choice. A commit that cannot be built while the bad one can is passed over.
+
+    Args:
+        recipe: The recipe.
+        between: Which file, and the two commits.
+        session: What all commands share.
+        say: Told of every commit that was tried.
+
+    Raises:
+        UsageError: A commit is unknown, or the two do not differ.
+        StepError: The good commit does not make the file.
+        EnvironmentProblem: The machine or the network was in the way.
+    """
+    chain = toolchain.load(recipe.toolchain.name)
+    if not chain.source.git:
+        raise UsageError(f"tool chain {chain.name} has no git repository to search in")
+    with _clone(chain.source.git, session) as search:
+        first, last = search.commit(between.good), search.commit(between.bad)
+        maker = _Maker(recipe, between.only, session)
+        step = search.start(first.id, last.id)
+        right, wrong = maker.make(first), maker.make(last)
+        _check_ends(right, wrong)
+        say(_line(replace(right, answer="good")))
+        say(_line(replace(wrong, answer="bad")))
+        tried = []
+        while not step.found:
+            one = maker.make(search.commit(step.commit))
+            answer = _answer(one, right, wrong)
+            tried.append(replace(one, answer=answer))
+            say(_line(tried[-1]) + (f", about {step.left} to go" if step.left else ""))
+            step = search.answer(step.commit, answer)
+        candidates = tuple(search.commit(name) for name in step.found)
+        search.end()
+    return Found(
+        recipe=recipe.name,
+        file=maker.file,
+        good=right,
+        bad=wrong,
+        broke=bool(wrong.failed),
+        candidates=candidates,
+        tried=tuple(tried),
+        compare=chain.source.git.removesuffix(".git"),
+    )
+
+
+@contextmanager
+def _clone(url: str, session: Session) -> Iterator[Bisection]:
+    """The kept clone of an upstream, for one search at a time."""
+    root = session.store.root
+    name = digest.key({"upstream": url})
+    with Locks(root / "locks").at_once(name) as holder:
+        if holder:
+            raise EnvironmentProblem(
+                f"another search works on {url}: {holder}", "Wait until it is done."
+            )
+        place = root / "upstreams" / f"{name[:16]}.git"
+        if not session.settings.offline:
+            clone(url, place, session.store.log_path(name))
+        if not place.exists():
+            raise EnvironmentProblem(
+                f"the history of {url} is not stored here", "Run once without --offline."
+            )
+        yield Bisection(place)
+
+
+class _Maker:
+    """Makes one file with any commit of the tool chain."""
+
+    def __init__(self, recipe: Recipe, only: str, session: Session) -> None:
+        self._recipe = recipe
+        chosen: Choices = replace(session.choices, only=(only,), verify=False)
+        self._session = replace(session, choices=chosen, locks="ignore")
+        self.file = ""
+
+    def make(self, commit: Commit) -> Tried:
+        begun = time.monotonic()
+        plan = self._plan(commit.id)
+        output = self._output(plan)
+        results = self._session.runner.run(plan.steps, [output.step])
+        seconds = time.monotonic() - begun
+        wrong = [one for one in results if one.outcome is Outcome.FAILED]
+        if not wrong:
+            return Tried(commit.id, commit.subject, self._sha256(output), seconds=seconds)
+        _blame_machine(wrong[0])
+        error = console.failures(wrong)[0]
+        kind = wrong[0].step.kind
+        return Tried(commit.id, commit.subject, failed=kind, error=error, seconds=seconds)
+
+    def _plan(self, commit: str) -> Plan:
+        choice = self._recipe.toolchain.model_copy(update={"commit": commit})
+        recipe = self._recipe.model_copy(update={"toolchain": choice})
+        return workflow.make_one(recipe, self._session, {})
+
+    def _output(self, plan: Plan) -> Output:
+        if len(plan.outputs) != 1:
+            names = ", ".join(output.name for output in plan.outputs)
+            raise UsageError(f"--only means several files ({names})", "Name one of them.")
+        self.file = plan.outputs[0].file
+        return plan.outputs[0]
+
+    def _sha256(self, output: Output) -> str:
+        found = self._session.store.find(output.step)
+        if found is None:
+            raise StepError(f"{output.file} disappeared from the store", "Run again.")
+        return str(found.manifest["files"][output.artifact_file]["sha256"])
+
+
+def _blame_machine(result: StepResult) -> None:
+    """A full disk or a network that is gone says nothing about a commit."""
+    if isinstance(result.cause, EnvironmentProblem):
+        raise result.cause
+
+
+def _check_ends(good: Tried, bad: Tried) -> None:
+    if good.failed:
+        raise StepError(f"the good commit {good.commit[:12]} does not make the file: {good.error}")
+    if good.sha256 == bad.sha256:
+        raise UsageError(
+            f"{good.commit[:12]} and {bad.commit[:12]} make the same bytes",
+            "There is nothing to search between them.",
+        )
+
+
+def _answer(one: Tried, good: Tried, bad: Tried) -> Answer:
+    """Good or bad as the searched change has happened or not; skip when nobody can tell."""
+    if bad.failed:
+        return "good" if not one.failed else "bad" if one.failed == bad.failed else "skip"
+    if one.failed:
+        return "skip"
+    return "good" if one.sha256 == good.sha256 else "bad"
+
+
+def _line(one: Tried) -> str:
+    made = f"{one.failed} fails" if one.failed else f"SHA-256 {one.sha256[:12]}…"
+    took = units.duration(one.seconds)
+    return f"{one.answer:4}  {one.commit[:12]}  {made}  {one.subject[:60]}  ({took})"
+
+
+def text(found: Found) -> str:
+    """The end of a search for people."""
+    what = "breaks the making of" if found.broke else "changes the bytes of"
+    if len(found.candidates) != 1:
+        lines = [f"One of these commits {what} {found.file}; those between could not be built:"]
+        return "\n".join([*lines, *(f"  {one.id}  {one.subject}" for one in found.candidates)])
+    [one] = found.candidates
+    lines = [
+        f"{one.id} {what} {found.file}",
+        f"  {one.subject}",
+        f"  {one.author}, {one.date}",
+    ]
+    if found.compare.startswith("https://github.com/"):
+        lines.append(f"  {found.compare}/commit/{one.id}")
+    error = next((t.error for t in (*found.tried, found.bad) if t.commit == one.id), "")
+    return "\n".join([*lines, *([error] if error else [])])
+
+
+def as_json(found: Found) -> Mapping[str, JSON]:
+    """The end of a search for programs."""
+    return {
+        **{name: value for name, value in asdict(found).items() if name != "compare"},
+        "candidates": [asdict(one) for one in found.candidates],
+    }

@@ -1,0 +1,51 @@
+"""The command that searches upstream's history: bisect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator import cli_common
+from orchestrator.errors import EXIT_FAILED, EXIT_OK, UsageError
+
+
+def register(cli: click.Group) -> None:
+    """Add the command of this module."""
+    cli.add_command(bisect)
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--good", required=True, metavar="SHA", help="A commit that makes the right file.")
+@click.option("--bad", required=True, metavar="SHA", help="A later one that does not.")
+@cli_common.AS_JSON
+@cli_common.options("only", *cli_common.TOOLS)
+def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) -> int:
+    """Find the first upstream commit that changed a file's bytes, or broke its making.
+
+    Commits of the recipe's tool chain are tried in the order that git bisect chooses; every
+    build is kept, so a search that was interrupted goes on where it was. --only names the
+    file. Commits that cannot be built are passed over, unless that is what is searched for.
+
+    \b
+    Example:
+      orchestrate bisect recipes/tiny/llama.yaml --only Q4_0 --good 0c1e570 --bad main
+
+    \b
+    Exit codes: 0 the commit is found; 1 commits that cannot be built hide it.
+    """
+    from orchestrator import bisecting, workflow
+
+    if len(options["only"]) != 1:
+        raise UsageError("bisect searches for one file", "Name it with --only, such as Q4_0.")
+    [loaded] = workflow.load([recipe])
+    with cli_common.session(options) as session:
+        between = bisecting.Between(options["only"][0], good, bad)
+        found = bisecting.bisect(loaded, between, session, cli_common.remark)
+    if as_json:
+        cli_common.print_json(bisecting.as_json(found))
+    else:
+        cli_common.say(bisecting.text(found))
+    return EXIT_OK if len(found.candidates) == 1 else EXIT_FAILED

@@ -1,0 +1,198 @@
+"""The commands of unattended use: nightly, history, accept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator import cli_common
+from orchestrator.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from orchestrator.history import History
+    from orchestrator.nightly.records import Options, Summary
+
+# A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
+_SESSION = (
+    *("profile", "backend", "jobs", "threads", "out", "keep", "offline", "locked"),
+    *("verbose", "log_json"),
+)
+_KINDS = ("systemd", "cron", "github-actions")
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands of this module."""
+    for command in (nightly, history, accept):
+        cli.add_command(command)
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECIPE|FOLDER..."
+)
+@click.option("--select", default="", metavar="GLOB", help="Only recipes whose file matches.")
+@click.option(
+    "--site", type=click.Path(path_type=Path, file_okay=False), help="Write the pages here too."
+)
+@click.option("--rebuild", is_flag=True, help="Make unchanged files again, to find drift.")
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Start nothing new after so many hours.",
+)
+@click.option("--max-store", default="", metavar="SIZE", help="Keep the store below, such as 200G.")
+@click.option(
+    "--webhook",
+    default="",
+    metavar="URL",
+    envvar="ORCHESTRATE_WEBHOOK",
+    help="POST the summary there as JSON; also ORCHESTRATE_WEBHOOK.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=3,
+    help="How often a network that does not answer is asked again, minutes apart.",
+)
+@cli_common.AS_JSON
+@click.option(
+    "--print",
+    "kind",
+    type=click.Choice(_KINDS),
+    help="Print what starts this every night, and do nothing else.",
+)
+@cli_common.options(*_SESSION)
+def nightly(
+    paths: Sequence[Path],
+    site: Path | None,
+    webhook: str,
+    kind: str | None,
+    *,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Rebuild every recipe, compare with the last good night, and say what changed.
+
+    Folders stand for all recipes below them. One recipe that fails never stops the others.
+    Changes of bytes, perplexity, divergence, size and speed beyond the recipe's 'alarms'
+    ring an alarm, every night until 'orchestrate accept' or until they are gone. The summary
+    is Markdown; it goes into GITHUB_STEP_SUMMARY too where that is set.
+
+    \b
+    Example:
+      orchestrate nightly recipes/ --select 'llama*' --site site --max-hours 6 --max-store 200G
+
+    \b
+    Exit codes: 0 all is well; 1 a recipe failed or an alarm rang; 3 the machine or the
+    network was in the way, or another night works in this store.
+    """
+    from orchestrator.nightly import night, telling
+    from orchestrator.nightly.summary import markdown
+
+    wanted = _wanted(paths, options)
+    if kind is not None:
+        from orchestrator.nightly import printing
+
+        click.echo(
+            printing.schedule(kind, cli_common.store().root, wanted, site, options), nl=False
+        )
+        return EXIT_OK
+    with cli_common.session(options) as session:
+        summary, past = night.run(wanted, session, cli_common.remark)
+    if as_json:
+        cli_common.print_json(telling.as_json(summary))
+    else:
+        cli_common.say(markdown(summary))
+    _tell(summary, past, wanted, site, webhook)
+    return summary.code
+
+
+def _wanted(paths: Sequence[Path], options: dict[str, Any]) -> Options:
+    """What the night is told; takes its own options out of those of a session."""
+    from orchestrator import units
+    from orchestrator.nightly.records import Options
+
+    size = options.pop("max_store")
+    return Options(
+        paths=tuple(paths),
+        out=options["out"],
+        select=options.pop("select"),
+        rebuild=options.pop("rebuild"),
+        hours=options.pop("max_hours"),
+        max_store=units.parse_size(size) if size else None,
+        retries=options.pop("retries"),
+    )
+
+
+def _tell(
+    summary: Summary, past: History, wanted: Options, site: Path | None, webhook: str
+) -> None:
+    """Everybody beside the terminal; none of them can make a night fail but the pages."""
+    from orchestrator.nightly import telling
+    from orchestrator.nightly import webhook as webhooks
+    from orchestrator.nightly.summary import markdown
+
+    problem = telling.step_summary(markdown(summary))
+    if webhook:
+        problem = "\n".join(
+            filter(None, (problem, webhooks.post(webhook, telling.as_json(summary))))
+        )
+    if problem:
+        cli_common.remark(f"warning: {problem}")
+    if site is not None:
+        from orchestrator import site as pages
+
+        pages.write(past, site, dist=wanted.out)
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.option("--limit", type=click.IntRange(1), default=20, help="How many at most.")
+@cli_common.AS_JSON
+def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
+    """Show what was run, when, and what came of it.
+
+    Without RECIPE the nights and the newest runs; with the name of a recipe (or its file)
+    its runs with their files.
+
+    \b
+    Example:
+      orchestrate history tiny-llama
+    """
+    from orchestrator import display_history
+    from orchestrator.history import History
+
+    past = History(cli_common.store().root)
+    if as_json:
+        cli_common.print_json(display_history.as_json(past, recipe or "", limit))
+    else:
+        cli_common.say(display_history.text(past, recipe or "", limit))
+    return EXIT_OK
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@cli_common.AS_JSON
+def accept(recipes: Sequence[str], *, as_json: bool) -> int:
+    """Accept what changed: compare later nights with the newest one.
+
+    RECIPE is the name of a recipe, or its file. An alarm rings every night until the change
+    is gone or accepted.
+
+    \b
+    Example:
+      orchestrate accept tiny-llama
+    """
+    from orchestrator import display_history
+    from orchestrator.history import History
+
+    past = History(cli_common.store().root)
+    runs = [display_history.accept(past, recipe) for recipe in recipes]
+    if as_json:
+        cli_common.print_json([display_history.run_json(run) for run in runs])
+    for run in () if as_json else runs:
+        cli_common.say(display_history.accepted(run))
+    return EXIT_OK

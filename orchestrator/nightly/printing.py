@@ -1,0 +1,74 @@
+"""The command line of a night as a schedule has it: absolute, and with all its options."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.nightly.records import Options
+from orchestrator.nightly.schedules import Job, render
+
+_PLAIN = ("profile", "backend", "jobs", "threads", "keep")
+_FLAGS = ("offline", "locked", "verbose")
+
+
+def schedule(
+    kind: str, home: Path, wanted: Options, site: Path | None, session: Mapping[str, Any]
+) -> str:
+    """Units, a crontab line or a workflow that start a night like this one.
+
+    Args:
+        kind: ``systemd``, ``cron`` or ``github-actions``.
+        home: The root of the store.
+        wanted: The night's options.
+        site: Where its pages go.
+        session: The session's options by name.
+    """
+    writable = [home, wanted.out.absolute(), *_caches()]
+    job = Job(
+        arguments=tuple(_arguments(wanted, site, session)),
+        folder=Path.cwd(),
+        home=home,
+        program=_program(),
+        threads=session["threads"],
+        memory=None,
+        writable=(*writable, *([site.absolute()] if site else [])),
+    )
+    return render(kind, job)
+
+
+def _caches() -> Iterator[Path]:
+    """Where huggingface_hub keeps what it fetches ("Environment variables" of its manual)."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    yield Path(os.environ.get("HF_HOME") or f"{base}/huggingface").expanduser().absolute()
+    if "HF_HUB_CACHE" in os.environ:
+        yield Path(os.environ["HF_HUB_CACHE"]).expanduser().absolute()
+
+
+def _program() -> tuple[str, ...]:
+    """The installed console script beside this interpreter, or the module."""
+    beside = Path(sys.executable).parent / "orchestrate"
+    found = str(beside) if beside.is_file() else shutil.which("orchestrate")
+    return (found,) if found else (sys.executable, "-m", "orchestrator")
+
+
+def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -> Iterator[str]:
+    yield from map(str, wanted.paths)
+    options = {
+        "select": wanted.select,
+        "site": site,
+        "max-hours": wanted.hours,
+        "max-store": wanted.max_store,
+        "retries": wanted.retries if wanted.retries != Options.retries else None,
+        "out": wanted.out if wanted.out != Path("dist") else None,
+        **{name: session[name] for name in _PLAIN if session[name] not in ("f16", 1)},
+    }
+    for name, value in options.items():
+        if value not in (None, ""):
+            yield from (f"--{name}", f"{value:g}" if isinstance(value, float) else str(value))
+    flags = {"rebuild": wanted.rebuild, **{name: session[name] for name in _FLAGS}}
+    yield from (f"--{name.replace('_', '-')}" for name, given in flags.items() if given)

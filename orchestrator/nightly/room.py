@@ -1,0 +1,92 @@
+"""Disk for a night: what is not needed goes, the least recently used first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator import units, workflow
+from orchestrator.errors import EnvironmentProblem, OrchestrateError
+from orchestrator.history import History
+from orchestrator.plan import Plan
+from orchestrator.store import Artifact, Store
+from orchestrator.workflow import Outlook, Session
+
+
+def needed(plans: Sequence[Plan], history: History) -> frozenset[str]:
+    """Keys of artifacts that this night needs: its own, and files to compare with."""
+    own = {step.key for one in plans for step in one.steps}
+    goods = [history.last_good(one.recipe.name) for one in plans]
+    rows = history.files([good.id for good in goods if good is not None])
+    full = {one.recipe.name: one.full.name for one in plans}
+    earlier = {
+        row.step
+        for good in goods
+        if good is not None
+        for row in rows.get(good.id, ())
+        if row.type != full[good.recipe]  # compared only where the quantized ones differ
+    }
+    return frozenset({*own, *earlier} - {""})
+
+
+class Room:
+    """Keeps the store below a size, and says which plans do not fit; a ``finish.Fit``.
+
+    Args:
+        session: What all commands share.
+        out: The folder of outputs.
+        limit: Bytes that the store may take, or None.
+        protected: Keys that are not collected.
+    """
+
+    def __init__(
+        self, session: Session, out: Path, limit: int | None, protected: frozenset[str]
+    ) -> None:
+        self._session, self._out = session, out
+        self._limit, self._protected = limit, protected
+        self.collected: list[Artifact] = []
+
+    def __call__(self, outlooks: Sequence[Outlook]) -> Mapping[int, OrchestrateError]:
+        """Make room for as many as possible, in their order; why others have none."""
+        refused: dict[int, OrchestrateError] = {}
+        kept: list[Outlook] = []
+        kept_bytes = self._protected_bytes() if self._limit is not None else 0
+        for place, one in enumerate(outlooks):
+            try:
+                peak = self._peak([*kept, one])
+                self._check(one, peak, kept_bytes)
+                self._collect(peak)
+                workflow.check_room([*kept, one], self._session, self._out)
+            except EnvironmentProblem as error:
+                refused[place] = error
+            else:
+                kept.append(one)
+        return refused
+
+    def tidy(self) -> int:
+        """Collect once more at the end; the bytes of all artifacts that are left."""
+        self._collect(0)
+        return sum(one.size for one in self._session.store.artifacts())
+
+    def _protected_bytes(self) -> int:
+        store: Store = self._session.store
+        return sum(one.size for one in store.artifacts() if one.key in self._protected)
+
+    def _peak(self, outlooks: Sequence[Outlook]) -> int:
+        times = workflow.moments(outlooks, self._session)
+        return max((moment.disk for moment in times), default=0)
+
+    def _check(self, one: Outlook, peak: int, kept_bytes: int) -> None:
+        if self._limit is None or peak + kept_bytes <= self._limit:
+            return
+        raise EnvironmentProblem(
+            f"{one.plan.recipe.name}: {units.size(peak)} more would take the store beyond "
+            f"--max-store {units.size(self._limit)} ({units.size(kept_bytes)} in it are needed "
+            "tonight)",
+            "Raise --max-store, choose fewer recipes with --select, or use --keep final.",
+        )
+
+    def _collect(self, peak: int) -> None:
+        if self._limit is not None:
+            most = max(0, self._limit - peak)
+            self.collected += self._session.store.gc(max_bytes=most, protect=self._protected)

@@ -1,0 +1,133 @@
+"""Hold what a night made against the last good night: bytes, numbers, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.formats.errors import FormatError
+from orchestrator.history import Alarm, FileRow, History, Run
+from orchestrator.nightly.alarms import EARLIER, RECENT, Pair, Speeds, changes, slower
+from orchestrator.outcome import Finished
+from orchestrator.recording import file_rows
+from orchestrator.store import Store
+
+_SPEEDS = {"generation": "generation_per_second", "prompt": "prompt_per_second"}
+# Nights without a measurement lie between those with one.
+_LOOK_BACK = 200
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found about one recipe: alarms, and by file verdict, note and with which run.
+
+    ``good`` is the run that was compared with, None on the first night.
+    """
+
+    alarms: tuple[Alarm, ...]
+    verdicts: Mapping[str, tuple[str, str, int]]
+    good: Run | None
+    notes: tuple[str, ...] = ()
+
+
+def compare(finished: Finished, history: History, store: Store, run: int) -> Compared:
+    """Compare what a plan made with the last good night's.
+
+    Files whose request in the recipe changed since are compared, but ring no alarm: that
+    they differ is what somebody wanted.
+
+    Args:
+        finished: What became of the plan.
+        history: Has the last good night.
+        store: Has its files, as long as they were not collected.
+        run: The number of tonight's run; only earlier ones are looked at.
+    """
+    name = finished.plan.recipe.name
+    good = history.last_good(name, before=run)
+    after = file_rows(finished)
+    if good is None:
+        return Compared(tuple(_speeds(finished, after, history, run)), {}, None)
+    before = {row.file: row for row in history.files([good.id]).get(good.id, ())}
+    alarms: list[Alarm] = []
+    verdicts: dict[str, tuple[str, str, int]] = {}
+    notes: list[str] = []
+    since = _since(good, finished)
+    for row in after:
+        earlier = before.get(row.file)
+        if earlier is None:
+            continue
+        pair = _paired(earlier, row, store)
+        verdicts[row.file] = (pair.verdict, pair.note, good.id)
+        if earlier.asked == row.asked:
+            alarms += changes(pair, finished.plan.recipe.alarms, since)
+        elif pair.verdict != "identical":
+            notes.append(f"{row.file}: the recipe asks for another file than in night {good.night}")
+    alarms += _speeds(finished, after, history, run)
+    return Compared(tuple(alarms), verdicts, good, tuple(notes))
+
+
+def _since(good: Run, finished: Finished) -> str:
+    """The last good night, and between which commits of upstream it happened, if so."""
+    commit = finished.plan.sources.commit
+    if good.commit == commit:
+        return f"night {good.night}"
+    return f"night {good.night}, between {good.toolchain} {good.commit[:12]} and {commit[:12]}"
+
+
+def _paired(before: FileRow, after: FileRow, store: Store) -> Pair:
+    if not before.sha256 or not after.sha256:
+        return Pair(before, after, "")
+    if before.sha256 == after.sha256:
+        return Pair(before, after, "identical")
+    earlier, now = _stored(before, store), _stored(after, store)
+    if earlier is None or now is None:
+        note = "the earlier file is no longer stored, so nobody can say how near they are"
+        return Pair(before, after, "different", note)
+    from orchestrator.comparing import compare as compare_files  # noqa: PLC0415 - seldom needed
+
+    try:
+        return Pair(before, after, str(compare_files(earlier, now, values=False).verdict.value))
+    except FormatError as error:
+        return Pair(before, after, "different", error.message)
+
+
+def _stored(row: FileRow, store: Store) -> Path | None:
+    """A file of some night, if the store has exactly it."""
+    found = store.find(row.step) if row.step else None
+    if found is None:
+        return None
+    entry = found.manifest.get("files", {}).get(row.artifact_file, {})
+    return found.path / row.artifact_file if entry.get("sha256") == row.sha256 else None
+
+
+def _speeds(
+    finished: Finished, after: Sequence[FileRow], history: History, run: int
+) -> Iterator[Alarm]:
+    """Alarms of files that were measured tonight, with earlier nights on this machine."""
+    fresh = [row for row in after if row.fresh]
+    if not fresh:
+        return
+    runs = history.runs(finished.plan.recipe.name, nightly=True, limit=_LOOK_BACK)
+    here = next((one.machine for one in runs if one.id == run), "")
+    earlier = [one for one in runs if one.id < run and one.machine == here]
+    accepted = max((one.id for one in earlier if one.accepted), default=0)
+    rows = history.files([one.id for one in earlier if one.id >= accepted])
+    for row in fresh:
+        for what, field in _SPEEDS.items():
+            values = [getattr(row, field), *_values(row, field, earlier, rows)]
+            known = tuple(value for value in values if value is not None)
+            yield from slower(Speeds(row.file, what, known), finished.plan.recipe.alarms)
+
+
+def _values(
+    row: FileRow, field: str, runs: Sequence[Run], rows: Mapping[int, Sequence[FileRow]]
+) -> list[float | None]:
+    """What was measured on the same file in earlier nights, the newest first."""
+    found: list[float | None] = [
+        getattr(one, field)
+        for run in runs
+        for one in rows.get(run.id, ())
+        if one.file == row.file and one.fresh and one.asked == row.asked
+    ]
+    return found[: RECENT + EARLIER]

@@ -1,0 +1,179 @@
+"""Nights on a branch of upstream that moves, and the search for the commit that changed bytes.
+
+The upstream is a stand-in in a git repository of its own, built for real.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from git import Repo
+
+from orchestrator import toolchain
+from orchestrator.sources import git
+from tests.native.typed import typed
+from tests.standin import harness, models
+from tests.standin.repositories import first_commit, repo_with, vendor
+
+PLANTED = ("quantize.cpp", "largest / 7", "largest / 8")
+BROKEN = ("quantize.cpp", "#include <cmath>", "#include <no-such-header>")
+MENDED = ("quantize.cpp", "#include <no-such-header>", "#include <cmath>")
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A stand-in upstream with a history, and a recipe that follows its branch main."""
+
+    repo: Repo
+    recipe: Path
+
+    def commit(self, subject: str, *changes: tuple[str, str, str]) -> str:
+        return str(repo_with(self.repo, subject, *changes).head.commit.hexsha)
+
+    def bisect(self, good: str, bad: str, *more: str) -> tuple[int, str, str]:
+        words = ("bisect", self.recipe, "--only", "Q4_0", "--good", good, "--bad", bad, "-t", "1")
+        said = typed(*words, *more)
+        return said.code, said.out, said.err
+
+
+@pytest.fixture
+def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moving:
+    repo = first_commit(tmp_path / "upstream")
+    chain = vendor(tmp_path, repo)
+    known = toolchain.load
+    monkeypatch.setattr(
+        toolchain, "load", lambda name, *rest: chain if name == "standin" else known(name, *rest)
+    )
+    recipe = harness.write_recipe(
+        tmp_path,
+        "standin",
+        models.TINY / "bloom",
+        family="bloomz",
+        quantize=["Q4_0"],
+        toolchain={"name": "standin", "commit": "main"},
+        verify={"speed": False},
+    )
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    return Moving(repo, recipe)
+
+
+def test_the_commit_that_changed_the_bytes_is_found_past_one_that_cannot_be_built(
+    moving: Moving,
+) -> None:
+    good = moving.commit("good")
+    moving.commit("words only", ("LICENSE", "none", "still none"))
+    moving.commit("a broken build", BROKEN)
+    moving.commit("mend it", MENDED)
+    planted = moving.commit("take another scale", PLANTED)
+    bad = moving.commit("more words", ("LICENSE", "still none", "none again"))
+
+    code, out, err = moving.bisect(good, bad, "--json")
+
+    found = json.loads(out)
+    assert code == 0
+    assert [one["id"] for one in found["candidates"]] == [planted]
+    assert found["candidates"][0]["subject"] == "take another scale"
+    assert not found["broke"]
+    assert found["good"]["sha256"] != found["bad"]["sha256"]
+    assert err.count("build standin") >= 3
+
+    code, out, err = moving.bisect(good[:10], "main")
+
+    assert (code, planted in out, "take another scale" in out) == (0, True, True)
+    # Every commit that builds was built once; only one that cannot be is tried again.
+    assert err.count("✓ build") == 0
+
+
+def test_the_commit_that_broke_the_making_is_found(moving: Moving) -> None:
+    good = moving.commit("good")
+    moving.commit("other bytes are not what is searched for", PLANTED)
+    broke = moving.commit("break it", BROKEN)
+    bad = moving.commit("still broken")
+
+    code, out, _ = moving.bisect(good, bad)
+
+    assert code == 0
+    assert f"{broke} breaks the making of" in out
+    assert "no-such-header" in out
+
+
+def test_commits_that_cannot_be_built_can_hide_it_and_all_are_named(moving: Moving) -> None:
+    good = moving.commit("good")
+    first = moving.commit("break it", BROKEN)
+    second = moving.commit("mend it, and more", MENDED, PLANTED)
+
+    code, out, _ = moving.bisect(good, second)
+
+    assert code == 1
+    assert "One of these commits changes the bytes" in out
+    assert first in out
+    assert second in out
+
+
+def test_what_makes_no_search_is_refused(moving: Moving) -> None:
+    good, same = moving.commit("good"), moving.commit("words", ("LICENSE", "none", "no"))
+
+    assert "make the same bytes" in moving.bisect(good, same)[2]
+    assert "is no ancestor" in moving.bisect(same, good)[2]
+    assert "is no commit" in moving.bisect("nothing", same)[2]
+    two = typed("bisect", moving.recipe, "--good", good, "--bad", same)
+    assert (two.code, "bisect searches for one file" in two.err) == (2, True)
+    broken = moving.commit("break it", BROKEN)
+    assert "does not make the file" in moving.bisect(broken, moving.commit("more"))[2]
+
+
+def test_a_night_after_upstream_moved_rings_until_the_change_is_accepted(moving: Moving) -> None:
+    def night(*more: str) -> tuple[int, dict[str, Any]]:
+        said = typed("nightly", moving.recipe, "-t", "1", "--json", *more)
+        [told] = json.loads(said.out)["recipes"]
+        return said.code, told
+
+    before = str(moving.repo.head.commit.hexsha)
+    assert night()[0] == 0
+    moving.commit("words only", ("LICENSE", "none", "still none"))
+    code, told = night()
+    assert (code, told["state"], told["alarms"]) == (0, "ok", [])
+    last_good = told["commit"]
+    after = moving.commit("take another scale", PLANTED)
+
+    said = typed("nightly", moving.recipe, "-t", "1")
+
+    assert said.code == 1
+    assert f"between standin {str(last_good)[:12]} and {after[:12]}" in said.out
+    assert f"--only Q4_0 --good {str(last_good)[:12]} --bad {after[:12]}" in said.out
+    code, told = night()
+    assert (code, told["state"], told["good"]) == (1, "alarm", 2)
+    assert told["before"] == last_good != before
+    [alarm] = told["alarms"]
+    assert (alarm["what"], alarm["limit"]) == ("bytes", "identical")
+
+    assert typed("accept", "test-bloom").code == 0
+    code, told = night()
+    assert (code, told["state"], told["good"]) == (0, "ok", 4)
+
+
+def test_recipes_of_one_night_mean_the_same_commit(
+    moving: Moving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = git.resolve
+    first = moving.repo.head.commit.hexsha
+
+    def and_then_somebody_pushes(url: str, revision: str) -> str:
+        found = resolve(url, revision)
+        moving.commit("words", ("LICENSE", "none", "none at all, none"))
+        return found
+
+    monkeypatch.setattr(git, "resolve", and_then_somebody_pushes)
+    text = moving.recipe.read_text("utf-8")
+    (tmp_path / "other.yaml").write_text(text.replace("test-bloom", "other"), encoding="utf-8")
+    said = typed("nightly", moving.recipe, tmp_path / "other.yaml", "-t", "1", "--json")
+
+    told = json.loads(said.out)["recipes"]
+    assert said.code == 0
+    assert {one["commit"] for one in told} == {first}
+    assert said.err.count("✓ build standin") == 1

@@ -1,0 +1,48 @@
+"""The command line with faked work, as its own tests have it, and nights with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.nightly import patience
+from tests.unit.cli.command import Command, Said, without_checksums
+from tests.unit.cli.conftest import fakes, orchestrate
+from tests.unit.nightly.night_work import Night
+
+__all__ = ["fakes", "orchestrate"]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that a night took; none is real."""
+    taken: list[float] = []
+    monkeypatch.setattr(patience, "rest", taken.append)
+    return taken
+
+
+@pytest.fixture
+def recipes(orchestrate: Command) -> Path:
+    """A folder with two sound recipes, ``one`` and ``two``."""
+    text = without_checksums().read_text()
+    folder = Path("recipes")
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(text.replace("name: tiny-llama", f"name: {name}"))
+    return folder
+
+
+@pytest.fixture
+def night(orchestrate: Command, recipes: Path) -> Night:
+    """A night over the recipes: its exit code and its JSON with the recipes by name."""
+
+    def run(*words: str) -> tuple[int, dict[str, Any]]:
+        said: Said = orchestrate("nightly", recipes, "--json", *words)
+        told = json.loads(said.out)
+        told["recipes"] = {one["recipe"]: one for one in told["recipes"]}
+        return said.code, told
+
+    return run

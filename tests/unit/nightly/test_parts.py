@@ -1,0 +1,166 @@
+"""Which recipes a night takes, how long it waits, and whom it tells."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orchestrator import process
+from orchestrator.errors import Interrupted, NetworkProblem, UsageError
+from orchestrator.nightly import chosen, patience, telling, webhook
+from orchestrator.nightly.patience import Patience
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.yaml", "b.lock.yaml", "sub/c-7b.yaml", "note.txt"):
+        path = tmp_path / "recipes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return tmp_path / "recipes"
+
+
+def test_folders_stand_for_their_recipes_without_locks(folder: Path) -> None:
+    found = chosen.recipes([folder, folder / "a.yaml", folder / "b.lock.yaml"])
+
+    assert found == [folder / "a.yaml", folder / "sub" / "c-7b.yaml"]
+
+
+@pytest.mark.parametrize("pattern", ["*-7b", "c-7b.yaml", "*/sub/*"])
+def test_a_pattern_is_for_names_and_paths(folder: Path, pattern: str) -> None:
+    assert chosen.recipes([folder], pattern) == [folder / "sub" / "c-7b.yaml"]
+
+
+def test_nothing_to_do_is_said(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"no recipe in .* that matches 'x'"):
+        chosen.recipes([folder], "x")
+    with pytest.raises(UsageError, match="nowhere does not exist"):
+        chosen.recipes([Path("nowhere")])
+
+
+def test_waits_grow_and_are_as_long_as_servers_ask_for() -> None:
+    waits: list[float] = []
+    said: list[str] = []
+    patient = Patience(retries=3, say=said.append, rest=waits.append)
+    error = NetworkProblem("nobody answers\n  more of it")
+
+    assert [patient.again(n, [error]) for n in range(4)] == [True, True, True, False]
+    assert waits == [60, 240, 960]
+    assert said[0] == "nobody answers; asking again in 60 s (1 of 3)"
+    patient.again(0, [error, NetworkProblem("later", wait=700)])
+    assert waits[-1] == 700
+    patient.again(0, [NetworkProblem("much later", wait=10**6)])
+    assert waits[-1] == 3600
+    assert not patient.again(0, [])
+
+
+def test_no_wait_goes_beyond_the_nights_end() -> None:
+    patient = Patience(deadline=time.monotonic() + 30, rest=lambda _seconds: pytest.fail("waited"))
+
+    assert not patient.again(0, [NetworkProblem("nobody answers")])
+
+
+def test_a_wait_ends_with_an_interrupt() -> None:
+    process.stop_all()
+    try:
+        with pytest.raises(Interrupted):
+            patience.rest(1000)
+    finally:
+        process.resume()
+
+
+@dataclass
+class Hook:
+    """What a webhook got, and what it answers: (status, headers), one after the other."""
+
+    answers: list[tuple[int, dict[str, str]]]
+    got: list[dict[str, Any]] = field(default_factory=list)
+    url: str = ""
+
+
+@contextmanager
+def hook(*answers: tuple[int, dict[str, str]]) -> Iterator[Hook]:
+    one = Hook(list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            one.got.append({"path": self.path, "type": self.headers["Content-Type"], "body": body})
+            status, headers = one.answers.pop(0)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": "0"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        one.url = f"http://127.0.0.1:{server.server_address[1]}/secret-path"
+        yield one
+        server.shutdown()
+
+
+def test_a_webhook_gets_the_json_once() -> None:
+    with hook((200, {})) as server:
+        assert webhook.post(server.url, {"night": 1}) == ""
+
+    [request] = server.got
+    assert json.loads(request["body"]) == {"night": 1}
+    assert request["type"] == "application/json"
+
+
+def test_a_busy_webhook_is_asked_again_when_it_says() -> None:
+    waits: list[float] = []
+    with hook((503, {}), (429, {"Retry-After": "17"}), (204, {})) as server:
+        assert webhook.post(server.url, {}, waits.append) == ""
+
+    assert waits == [1, 17]
+
+
+def test_a_webhook_that_says_no_is_a_warning_without_its_secret_address() -> None:
+    with hook((404, {})) as server:
+        said = webhook.post(server.url, {}, lambda _seconds: pytest.fail("asked again"))
+
+    assert said == "127.0.0.1 was not told of this night: it answers 404"
+
+
+def test_a_webhook_that_redirects_is_not_followed() -> None:
+    with hook((302, {"Location": "/elsewhere"})) as server:
+        assert "answers 302" in webhook.post(server.url, {})
+    assert len(server.got) == 1
+
+
+def test_a_webhook_that_is_gone_is_given_up() -> None:
+    with hook() as server:
+        pass
+    waits: list[float] = []
+
+    assert "it cannot be reached" in webhook.post(server.url, {}, waits.append)
+    assert len(waits) == webhook.TRIES - 1
+    assert "cannot be used" in webhook.post("no://address", {})
+
+
+def test_the_page_of_a_workflow_run_is_added_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "summary.md"
+    page.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+
+    assert telling.step_summary("# Night") == ""
+    assert page.read_text() == "before\n# Night\n"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    assert "cannot be written" in telling.step_summary("# Night")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    assert telling.step_summary("# Night") == ""
