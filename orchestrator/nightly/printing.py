@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator import machine
 from orchestrator.nightly.records import Options
 from orchestrator.nightly.schedules import Job, render
 
@@ -35,7 +36,8 @@ def schedule(
         home=home,
         program=_program(),
         threads=session["threads"],
-        memory=None,
+        # The rest of the machine must be able to go on.
+        memory=machine.memory_total() * 9 // 10 or None,
         writable=(*writable, *([site.absolute()] if site else [])),
     )
     return render(kind, job)
@@ -62,7 +64,7 @@ def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -
         "select": wanted.select,
         "site": site,
         "max-hours": wanted.hours,
-        "max-store": wanted.max_store,
+        "max-store": _size(wanted.max_store),
         "retries": wanted.retries if wanted.retries != Options.retries else None,
         "out": wanted.out if wanted.out != Path("dist") else None,
         **{name: session[name] for name in _PLAIN if session[name] not in ("f16", 1)},
@@ -72,3 +74,11 @@ def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -
             yield from (f"--{name}", f"{value:g}" if isinstance(value, float) else str(value))
     flags = {"rebuild": wanted.rebuild, **{name: session[name] for name in _FLAGS}}
     yield from (f"--{name.replace('_', '-')}" for name, given in flags.items() if given)
+
+
+def _size(count: int | None) -> str:
+    """Bytes as a person would have written them, when they are whole gigabytes."""
+    giga = 10**9
+    if count is None:
+        return ""
+    return f"{count // giga}GB" if count and count % giga == 0 else str(count)
