@@ -97,6 +97,19 @@ def keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
     ]
 
 
+def known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the recipes in the history, or else files of recipes."""
+    from orchestrator.errors import OrchestrateError
+    from orchestrator.history import History
+    from orchestrator.store import Store
+
+    try:
+        names = History(Store.default_root()).recipes()
+    except OrchestrateError:
+        names = []
+    return _beginning(names, incomplete) or recipes(ctx, param, incomplete)
+
+
 def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     """Case does not matter in names of types."""
     wanted = incomplete.casefold()

@@ -39,16 +39,22 @@ QUIET = Look("2", "dim")
 
 _WORDS = {
     OK: ("ok", "pass", "built", "identical", "no problem found", "✓"),
-    WARNING: ("warning", "same tensors", "near", "Unpinned", "to do"),
-    FAILURE: ("error", "bug", "alarm", "FAILED", "damaged", "different", "DIFFERENT", "NO", "✗"),
+    WARNING: (
+        *("warning", "warn", "same tensors", "near", "Unpinned", "to do", "left"),
+        *("running", "interrupted"),
+    ),
+    FAILURE: (
+        *("error", "bug", "alarm", "fail", "failed", "FAILED", "damaged", "different"),
+        *("DIFFERENT", "environment", "NO", "✗"),
+    ),
     QUIET: ("up to date", "Everything is up to date", "hit", "not verified", "not compared", "·"),
 }
 _LOOKS = {word: look for look, words in _WORDS.items() for word in words}
 # A status word begins a line, ends one, or stands in a column of its own.
 _STATUS = re.compile(
-    r"(?m)(?:(?<=^)|(?<=  )|(?<=: ))(?:"
+    r"(?m)(?:(?<=^)|(?<=  )|(?<=: )|(?<=\| ))(?:"
     + "|".join(map(re.escape, sorted(_LOOKS, key=len, reverse=True)))
-    + r")(?=$|:| \(|  |\.$)"
+    + r")(?=$|:| \(|  |\.$| \|)"
     + r"|^(?:ok|NO|✓|✗|·)(?= )"
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common
+from orchestrator import cli_common, cli_complete
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 
@@ -17,7 +17,11 @@ def register(cli: click.Group) -> None:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "recipe",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    shell_complete=cli_complete.recipes,
+)
 @click.option("--good", required=True, metavar="SHA", help="A commit that makes the right file.")
 @click.option("--bad", required=True, metavar="SHA", help="A later one that does not.")
 @cli_common.AS_JSON

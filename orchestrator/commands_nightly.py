@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import cli_common
+from orchestrator import cli_common, cli_complete
 from orchestrator.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -31,9 +31,20 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECIPE|FOLDER..."
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RECIPE|FOLDER...",
+    shell_complete=cli_complete.recipes,
 )
-@click.option("--select", default="", metavar="GLOB", help="Only recipes whose file matches.")
+@click.option(
+    "--select",
+    default="",
+    show_default=False,
+    metavar="GLOB",
+    help="Only recipes whose file matches.",
+)
 @click.option(
     "--site", type=click.Path(path_type=Path, file_okay=False), help="Write the pages here too."
 )
@@ -43,10 +54,17 @@ def register(cli: click.Group) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Start nothing new after so many hours.",
 )
-@click.option("--max-store", default="", metavar="SIZE", help="Keep the store below, such as 200G.")
+@click.option(
+    "--max-store",
+    default="",
+    show_default=False,
+    metavar="SIZE",
+    help="Keep the store below, such as 200G.",
+)
 @click.option(
     "--webhook",
     default="",
+    show_default=False,
     metavar="URL",
     envvar="ORCHESTRATE_WEBHOOK",
     help="POST the summary there as JSON; also ORCHESTRATE_WEBHOOK.",
@@ -149,7 +167,7 @@ def _tell(
 
 
 @click.command()
-@click.argument("recipe", required=False)
+@click.argument("recipe", required=False, shell_complete=cli_complete.known)
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many at most.")
 @cli_common.AS_JSON
 def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
@@ -174,7 +192,9 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@click.argument(
+    "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=cli_complete.known
+)
 @cli_common.AS_JSON
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     """Accept what changed: compare later nights with the newest one.

@@ -33,6 +33,7 @@ CHECK = "from orchestrator.cli import main; main()"
         ("NO  git: none", f"{FAILURE.paint('NO')}  git: none"),
         ("Verdict: same tensors (only)", f"Verdict: {WARNING.paint('same tensors')} (only)"),
         ("✓ convert it", f"{OK.paint('✓')} convert it"),
+        ("| tiny | alarm | 5 |", f"| tiny | {FAILURE.paint('alarm')} | 5 |"),
         ("it is ok so far, no error", "it is ok so far, no error"),
         ("okay: hitherto", "okay: hitherto"),
     ],

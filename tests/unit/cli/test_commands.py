@@ -81,6 +81,7 @@ def test_every_option_says_what_it_is_for_and_what_holds_without_it() -> None:
         told = help_of(path)
         for option in (one for one in command.params if isinstance(one, click.Option)):
             assert option.help, (path, option.name)
+            assert '[default: ""' not in told, (path, option.name)
             assert option.help.endswith("."), (path, option.name)
             if isinstance(option.default, str | int | PurePath) and not option.is_flag:
                 shown = f"[default: {option.default}" in " ".join(told.split())

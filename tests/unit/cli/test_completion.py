@@ -14,7 +14,7 @@ import pytest
 from click.shell_completion import CompletionItem
 
 from orchestrator import toolchain
-from orchestrator.cli_complete import keys, recipes, toolchains
+from orchestrator.cli_complete import keys, known, recipes, toolchains
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE, ROOT
 
@@ -157,6 +157,17 @@ def test_keys_of_the_store_are_offered_with_what_they_are(orchestrate: Command) 
     assert orchestrate("store", "path", key).code == 0
     begin = key[:3]
     assert values(keys, begin) == sorted(one for one in found.values() if one.startswith(begin))
+
+
+@pytest.mark.usefixtures("fakes")
+def test_recipes_of_the_history_are_offered_by_name(orchestrate: Command) -> None:
+    Path("some.yaml").write_text("")
+    assert values(known, "") == ["some.yaml"]
+
+    orchestrate("run", RECIPE, "--no-limits")
+
+    assert values(known, "ti") == ["tiny-llama"]
+    assert values(known, "so") == ["some.yaml"]
 
 
 def test_every_tool_chain_is_offered() -> None:
