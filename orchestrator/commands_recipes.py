@@ -10,7 +10,7 @@ import click
 
 from orchestrator import cli_common
 from orchestrator.cli_common import AS_JSON, RECIPES, common, planning
-from orchestrator.errors import EXIT_OK, EXIT_USAGE
+from orchestrator.errors import EXIT_OK, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
@@ -190,7 +190,8 @@ def verify(
       orchestrate verify model-Q4_K_M.gguf --against model-F16.gguf --corpus wiki.test.raw
 
     \b
-    Exit codes: 0 every check holds; 1 one does not, or a file was not made yet.
+    Exit codes: 0 every check holds; 1 one does not, or a file was not made yet; 2 PATH is
+    neither a recipe nor a GGUF file.
     """
     from orchestrator import finish, workflow
 
@@ -200,5 +201,13 @@ def verify(
         with cli_common.session(options) as session:
             plans = workflow.make(loaded, session)
             return finish.verify(session, plans, options["out"], voice)
+    if path.suffix != ".gguf" and not _is_gguf(path):
+        raise UsageError(f"{path} is no GGUF file", "Name a recipe (.yaml) or a GGUF file.")
     with cli_common.session(options) as session:
         return finish.verify_file(session, path, against, corpus, prompt, voice=voice)
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether a file begins as GGUF files do, whatever its name."""
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"

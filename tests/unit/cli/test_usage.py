@@ -41,6 +41,7 @@ def test_the_version(orchestrate: Command) -> None:
         ["run", "--jobs", "0", "x.yaml"],
         ["run", "--keep", "nothing", "x.yaml"],
         ["verify", "no-such-file"],
+        ["verify", str(ROOT / "README.md")],
         ["toolchain", "build"],
     ],
 )
