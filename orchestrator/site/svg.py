@@ -50,6 +50,12 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return tag("path", {"class": kind, "d": f"M{place(x1)} {place(y1)}L{place(x2)} {place(y2)}"})
 
 
+def strokes(places: Iterable[float], top: float, bottom: float, kind: str) -> str:
+    """Upright lines, all in one element: there can be hundreds."""
+    ends = f"{place(top)}V{place(bottom)}"
+    return tag("path", {"class": kind, "d": "".join(f"M{place(x)} {ends}" for x in places)})
+
+
 def path(points: Sequence[tuple[float, float]], kind: str, *, steps: bool = False) -> str:
     """A line through points; with ``steps`` a value holds until the next point's."""
     start, *rest = points

@@ -154,14 +154,13 @@ def _commits(time: Time, x: Scale, foot: float) -> list[str]:
     newest = [len(places) - 1] if places else []
     shown = labels.thinned(places, 58.0, [*reversed(alarms), *newest])
     few = len(places) <= _MOST_LINES
-    parts = []
-    for place, mark in zip(places, time.marks, strict=True):
-        if few or mark.alarm:
-            kind = "commit alarm" if mark.alarm else "commit"
-            parts.append(svg.line(place, _TOP - 4, place, foot, kind))
-        parts.append(svg.line(place, foot + 24, place, foot + 29, "axis"))
-        if mark.alarm:
-            parts.append(svg.words(place, _TOP - 6, "▲", "bell", "middle"))
+    parts = [svg.strokes(places, foot + 24, foot + 29, "axis")] if places else []
+    if few and places:
+        parts.append(svg.strokes(places, _TOP - 4, foot, "commit"))
+    if alarms:
+        rung = [places[number] for number in alarms]
+        parts.append(svg.strokes(rung, _TOP - 4, foot, "commit alarm"))
+        parts += [svg.words(place, _TOP - 6, "▲", "bell", "middle") for place in rung]
     parts += [
         svg.words(max(places[n], _LEFT - 22), foot + 42, time.marks[n].text, "sha", "middle")
         for n in shown
