@@ -119,16 +119,21 @@ def changes(runs: Runs) -> list[Change]:
         for row in rows:
             if row.file in last:
                 since, before = last[row.file]
-                told = tuple(_told(before, row))
+                told = tuple(_told(since.run.id, before, row))
                 if told:
                     found.append(Change(entry, row, since, told))
             last[row.file] = (entry, row)
     return found[::-1]
 
 
-def _told(before: FileRow, after: FileRow) -> Iterator[tuple[str, str, str]]:
+def _told(since: int, before: FileRow, after: FileRow) -> Iterator[tuple[str, str, str]]:
     if before.sha256 != after.sha256 and after.sha256 and before.sha256:
-        yield "bytes", after.verdict or "different", after.note
+        # The verdict is about the last good night's bytes, which can be older ones.
+        if after.against == since and after.verdict:
+            yield "bytes", after.verdict, after.note
+        else:
+            good = f"to those of the last good night: {after.verdict}" if after.verdict else ""
+            yield "bytes", "others", good
     for what, digits, old, new in (
         ("perplexity", 4, before.perplexity, after.perplexity),
         ("KLD", 6, before.kld, after.kld),

@@ -139,10 +139,17 @@ def _file(
         generation_per_second=round(speed, 2),
         memory=int(weights * bits / 8 * 1.1),
         verdict="" if full or not night else verdict,
+        against=_before(plot, night, name),
         note="tensor blk.0.attn_q.weight: 412 of 8388608 values differ"
         if verdict == "near"
         else "",
     )
+
+
+def _before(plot: Plot, night: int, name: str) -> int:
+    """The run of the last night that was not broken; 0 in the first one."""
+    good = next((one for one in range(night - 1, -1, -1) if one not in plot.broken), -1)
+    return 0 if good < 0 else good * len(MODELS) + list(MODELS).index(name) + 1
 
 
 def _alarms(plot: Plot, night: int, name: str, files: tuple[FileRow, ...]) -> list[Alarm]:

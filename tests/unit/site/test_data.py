@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -231,9 +232,9 @@ def test_every_state_has_its_own_sign_and_word() -> None:
 def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
     history = History(tmp_path)
     a_run(history, a_file(), night=1, commit="a" * 40)
-    a_run(history, a_file(), night=2, commit="b" * 40)
-    other = a_file(sha256="cd" * 32, verdict="near", note="3 values", perplexity=5.5, size=999_000)
-    a_run(history, other, night=3, commit="c" * 40)
+    before = a_run(history, a_file(), night=2, commit="b" * 40)
+    other = a_file(sha256="cd" * 32, verdict="near", note="3 values", against=before)
+    a_run(history, replace(other, perplexity=5.5, size=999_000), night=3, commit="c" * 40)
     history.begin_night({})
     (recipe,) = past.read(history, -1).recipes
     runs = series.in_order(recipe.entries, past.details(history, recipe).files)
@@ -246,6 +247,23 @@ def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
         ("perplexity", "5.0000 → 5.5000 (+10.00 %)", ""),
         ("size", "1,000,000 → 999,000 bytes (-0.10 %)", ""),
     )
+
+
+def test_bytes_that_came_back_are_others_than_before_and_identical_to_the_good_ones(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path)
+    good = a_run(history, a_file(), night=1)
+    a_run(history, a_file(sha256="cd" * 32, verdict="near", against=good), night=2)
+    a_run(history, a_file(verdict="identical", against=good), night=3)
+    history.begin_night({})
+    (recipe,) = past.read(history, -1).recipes
+    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+
+    newest, first = series.changes(runs)
+
+    assert first.told == (("bytes", "near", ""),)
+    assert newest.told == (("bytes", "others", "to those of the last good night: identical"),)
 
 
 def test_the_same_commit_over_several_nights_is_one_mark(tmp_path: Path) -> None:
