@@ -12,6 +12,7 @@ from orchestrator.judge import Expectation, Reference
 from orchestrator.plan import Output, Plan
 from orchestrator.records import JSON
 from orchestrator.report import Report, Row
+from orchestrator.site import fresh, report_page
 from orchestrator.store import Artifact, Store
 
 
@@ -213,10 +214,8 @@ def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) 
 
 def _page(described: Mapping[str, JSON], folder: Path) -> str:
     """The report as a page; empty when it is there, for drawing takes longer than looking."""
-    from orchestrator.site import single  # noqa: PLC0415 - brings what draws
-
-    made = single.is_made(folder / dist.REPORT_HTML, described)
-    return "" if made else single.report_page(described)
+    made = fresh.is_made(folder / dist.REPORT_HTML, described)
+    return "" if made else report_page(described)
 
 
 def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:

@@ -9,17 +9,27 @@ imported when the first page is made, and not before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.history import History
-from orchestrator.site import pages, past, writing
-from orchestrator.site.single import report_page
-from orchestrator.site.writing import Written
+from orchestrator.records import JSON
+
+if TYPE_CHECKING:
+    from orchestrator.history import History
+    from orchestrator.site.writing import Written
 
 TITLE = "Nightly builds"
 NIGHTS = 365
 
-__all__ = ["NIGHTS", "TITLE", "Written", "report_page", "write"]
+# What draws is imported when something is drawn: a run that finds its page there needs none.
+
+
+def report_page(report: Mapping[str, JSON]) -> str:
+    """A report (as ``report.as_json`` gives it) as HTML that needs no other file."""
+    from orchestrator.site import single  # noqa: PLC0415 - see above
+
+    return single.report_page(report)
 
 
 def write(
@@ -43,5 +53,7 @@ def write(
         UsageError: A file that is not ours is where a page belongs.
         EnvironmentProblem: The history cannot be read, or the folder not be written.
     """
+    from orchestrator.site import pages, past, writing  # noqa: PLC0415 - see above
+
     known = past.read(history, nights)
     return writing.write(folder, pages.Site(history, known, folder, dist, title).pages())

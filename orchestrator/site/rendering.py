@@ -6,16 +6,15 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import report
 from orchestrator.site import faces, words
+from orchestrator.site.fresh import HERE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-HERE = Path(__file__).parent
 STYLE = "site.css"
 SCRIPT = "site.js"
 
@@ -23,11 +22,6 @@ SCRIPT = "site.js"
 def static(name: str) -> str:
     """The text of the style sheet or the script."""
     return (HERE / "static" / name).read_text("utf-8")
-
-
-def data_files() -> list[Path]:
-    """Every file that decides what pages look like, but for the program itself."""
-    return sorted([*(HERE / "templates").glob("*.j2"), *(HERE / "static").iterdir()])
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import site
 from orchestrator.history import Alarm, History
-from orchestrator.site import rendering
+from orchestrator.site import fresh, rendering
 from tests.unit.history.past import a_file, a_run, a_step
 from tests.unit.site import believable
 from tests.unit.site.looking import HOSTILE, SHORT, drawings, parsed
@@ -227,4 +227,4 @@ def test_templates_and_static_files_travel_with_the_package() -> None:
     text = (root / "pyproject.toml").read_text("utf-8")
 
     assert '"orchestrator.site" = ["templates/*.j2", "static/*"]' in text
-    assert {path.parent.name for path in rendering.data_files()} == {"templates", "static"}
+    assert {path.parent.name for path in fresh.data_files()} == {"templates", "static"}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from orchestrator.site import rendering, single
+from orchestrator.site import fresh, rendering, single
 from tests.unit.history.past import a_file
 from tests.unit.site.looking import HOSTILE, drawings, parsed
 
@@ -63,8 +63,8 @@ def test_the_policy_of_a_report_allows_its_own_script_and_style_only() -> None:
 
 def test_a_report_is_drawn_again_only_when_it_says_something_else(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    assert not single.is_made(path, a_report())
+    assert not fresh.is_made(path, a_report())
     path.write_text(single.report_page(a_report()))
 
-    assert single.is_made(path, a_report())
-    assert not single.is_made(path, a_report(status="fail"))
+    assert fresh.is_made(path, a_report())
+    assert not fresh.is_made(path, a_report(status="fail"))
