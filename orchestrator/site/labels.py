@@ -51,6 +51,11 @@ def width(text: str) -> float:
     return len(text) * LETTER + 4
 
 
+def beside(x: float, y: float) -> Box:
+    """The room that a point itself takes."""
+    return Box(x - _POINT, y - _POINT, x + _POINT, y + _POINT)
+
+
 def around(
     points: Sequence[tuple[float, float]], texts: Sequence[str], room: Box, full: Sequence[Box] = ()
 ) -> list[Placed | None]:
@@ -62,7 +67,7 @@ def around(
         room: What all labels stay within.
         full: Where none may be.
     """
-    taken = [Box(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points]
+    taken = [beside(x, y) for x, y in points]
     taken += full
     found: list[Placed | None] = []
     for (x, y), text in zip(points, texts, strict=True):

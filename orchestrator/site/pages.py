@@ -72,7 +72,7 @@ class Site:
     def index(self) -> str:
         """Recipes by nights, and what calls for attention."""
         nights = self.past.nights[:COLUMNS]
-        lines = [_line(recipe, nights) for recipe in self.past.recipes]
+        lines = [_line(recipe, self._now(recipe), nights) for recipe in self.past.recipes]
         months = Counter(words.day(night.started)[:7] for night in nights)
         return self._page(
             "index.html.j2",
@@ -87,17 +87,21 @@ class Site:
 
     def _attention(self) -> list[Trouble]:
         """Recipes whose last run, in the newest nights, calls for somebody."""
-        nights = self.past.nights
-        # While the newest night runs, the one before it is what is known of most recipes.
-        recent = {night.id for night in nights[: 2 if nights and not nights[0].ended else 1]}
         return troubles.group(
-            (
-                (recipe, recipe.newest)
-                for recipe in self.past.recipes
-                if recipe.newest.face.calls and (recipe.newest.run.night in recent or not nights)
-            ),
+            ((recipe, recipe.newest) for recipe in self.past.recipes if self._now(recipe).calls),
             self._report,
         )
+
+    def _now(self, recipe: Recipe) -> Face:
+        """The state of a recipe's last run, by hand or in the newest nights."""
+        run = recipe.newest.run
+        return recipe.newest.face if run.night in (0, *self._recent) else faces.NONE
+
+    @cached_property
+    def _recent(self) -> tuple[int, ...]:
+        """The newest night; while it runs, the one before it too, which knows more recipes."""
+        nights = self.past.nights
+        return tuple(night.id for night in nights[: 2 if nights and not nights[0].ended else 1])
 
     @cached_property
     def _report(self) -> Callable[[str], Mapping[str, Any]]:
@@ -215,10 +219,10 @@ def _night_page(night: Night) -> str:
     return f"nights/{night.id}.html"
 
 
-def _line(recipe: Recipe, nights: Sequence[Night]) -> Line:
+def _line(recipe: Recipe, now: Face, nights: Sequence[Night]) -> Line:
     runs = recipe.of_night()
     cells = tuple(_cell(recipe, night, runs.get(night.id)) for night in nights)
-    return Line(recipe, recipe.newest.face, cells)
+    return Line(recipe, now, cells)
 
 
 def _cell(recipe: Recipe, night: Night, entry: Entry | None) -> Cell:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import report
-from orchestrator.site import faces, words
+from orchestrator.site import faces, series, words
 from orchestrator.site.fresh import HERE
 
 if TYPE_CHECKING:
@@ -60,7 +60,12 @@ def _environment() -> Environment:
         "speed": words.speed,
         "tail": tail,
     }
-    made.globals |= {"commit_url": words.commit_url, "face": faces.of, "span": words.between}
+    made.globals |= {
+        "commit_url": words.commit_url,
+        "face": faces.of,
+        "named": series.named,
+        "span": words.between,
+    }
     return made
 
 

@@ -67,14 +67,13 @@ def draw(
     )
     line = [(x.at(dots[number].x), y.at(dots[number].y)) for number in best]
     full = _around(line)
+    parts = _grid(x, y, axes)
     if level is not None:
-        full += [_level_box(level, y), _level_line(level, y)]
-    parts = [
-        *_grid(x, y, axes),
-        *(_level(level, y) if level else ()),
-        *_front(line),
-        *_dots(dots, set(best), x, y, full),
-    ]
+        seen = [labels.beside(x.at(dot.x), y.at(dot.y)) for dot in dots]
+        name = _level_name(level, y, [*full, *seen])
+        full += [name, _level_line(level, y)]
+        parts += _level(level, y, name)
+    parts += [*_front(line), *_dots(dots, set(best), x, y, full)]
     return svg.drawing(ident, title, description, WIDE, HIGH, *parts)
 
 
@@ -96,7 +95,7 @@ def _grid(x: Scale, y: Scale, axes: Axes) -> list[str]:
     return parts
 
 
-def _level(level: Level, y: Scale) -> list[str]:
+def _level(level: Level, y: Scale, name: Box) -> list[str]:
     height = y.at(level.value)
     parts = []
     if level.error and (not y.log or level.value > level.error):
@@ -105,22 +104,29 @@ def _level(level: Level, y: Scale) -> list[str]:
         band = {"x": _LEFT, "y": top, "width": WIDE - _RIGHT - _LEFT, "height": bottom - top}
         parts.append(svg.tag("rect", {"class": "band", **band}))
     parts.append(svg.line(_LEFT, height, WIDE - _RIGHT, height, "level"))
-    box = _level_box(level, y)
-    parts.append(svg.words(box.left, box.bottom - 4, level.label, "tick"))
+    parts.append(svg.words(name.left, name.bottom - 4, level.label, "tick"))
     return parts
-
-
-def _level_box(level: Level, y: Scale) -> Box:
-    """Where the level's name is: below its line, for hardly a file is better."""
-    height = y.at(level.value)
-    bottom = height + 18 if height < HIGH - _BOTTOM - 20 else height - 3
-    wide = labels.width(level.label)
-    return Box(_LEFT + 6, bottom - labels.HEIGHT, _LEFT + 6 + wide, bottom)
 
 
 def _level_line(level: Level, y: Scale) -> Box:
     height = y.at(level.value)
     return Box(_LEFT, height - 1, WIDE - _RIGHT, height + 1)
+
+
+def _level_name(level: Level, y: Scale, full: Sequence[Box]) -> Box:
+    """Where the level's name is: beside its line at one of the ends, where nothing else is.
+
+    Below at the left comes first: hardly a file is smaller and better at once.
+    """
+    height, wide = y.at(level.value), labels.width(level.label)
+    places = [
+        Box(left, bottom - labels.HEIGHT, left + wide, bottom)
+        for left in (_LEFT + 6, WIDE - _RIGHT - wide)
+        for bottom in (height + 18, height - 3)
+        if _TOP < bottom <= HIGH - _BOTTOM
+    ]
+    free = (box for box in places if not any(box.meets(other) for other in full))
+    return next(free, places[0])
 
 
 def _around(line: Sequence[tuple[float, float]]) -> list[Box]:

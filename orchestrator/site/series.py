@@ -75,6 +75,11 @@ def is_full(row: FileRow) -> bool:
     return row.file == f"{row.type}, for comparison"
 
 
+def named(rows: Sequence[FileRow]) -> bool:
+    """Whether the name of every file tells its type."""
+    return all(row.type in row.file for row in rows)
+
+
 def lines(
     runs: Runs, value: Value, colours: Mapping[str, int], *, steps: bool = True
 ) -> list[Line]:

@@ -166,6 +166,19 @@ def test_an_empty_history_says_how_to_begin(history: History, tmp_path: Path) ->
     assert "There was no night yet" in words_of(tmp_path / "site" / "nights" / "index.html")
 
 
+def test_a_recipe_that_is_no_longer_run_calls_for_nobody(history: History, tmp_path: Path) -> None:
+    a_run(history, night=history.begin_night({}), recipe="gone", state="failed", error="it broke")
+    night = history.begin_night({})
+    a_run(history, night=night)
+    history.end_night(night, "ok", {})
+
+    site.write(history, tmp_path / "site")
+
+    text = words_of(tmp_path / "site" / "index.html")
+    assert "it broke" not in text
+    assert "gone not run" in text
+
+
 def test_runs_by_hand_alone_make_a_site(history: History, tmp_path: Path) -> None:
     a_run(history, a_file(), state="failed", error="it broke")
 
