@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from orchestrator.recipe_publish import Publish
 from orchestrator.recipe_sources import Frozen, Model, Source
 from orchestrator.recipe_types import (
     Also,
@@ -210,17 +211,6 @@ class Runtime(Frozen):
     )
     context: Positive | None = Field(
         default=None, description="Context length to write when a GGML file becomes GGUF."
-    )
-
-
-class Publish(BaseModel):
-    """What publishing needs to know."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    license: str | None = Field(default=None, description="License of the model.")
-    redistribute: bool | None = Field(
-        default=None, description="Whether the license lets quantized files be passed on."
     )
 
 

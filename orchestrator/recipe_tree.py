@@ -20,6 +20,8 @@ _OWN: tuple[Loc, ...] = (
     ("published",),
     ("verify", "sha256"),
     ("verify", "reference"),
+    ("publish", "to"),
+    ("publish", "base_model"),
 )
 
 

@@ -72,7 +72,7 @@ def test_everything_that_a_recipe_can_say(tmp_path: Path) -> None:
           sha256: {{f32: {SHA}, SMALL: {SHA.upper()}}}
           reference:
             {{source: "https://example.org/", perplexity: {{Q4_0: 6.1}}, size: {{Q4_0: 1 MB}}}}
-        publish: {{license: MIT, redistribute: true, anything: [1]}}
+        publish: {{license: MIT, redistribute: true, to: "hub:org/x", languages: en}}
         alarms: {{bytes: same-tensors, perplexity: 2%, kld: 0.2, size: false}}
         published: [{{type: Q4_0}}]
         """,
@@ -96,9 +96,10 @@ def test_everything_that_a_recipe_can_say(tmp_path: Path) -> None:
     assert recipe.limits_for(first).max_size == round(3.9 * 2**30)
     own = recipe.limits_for(second)
     assert (own.max_size, own.max_ppl_increase) == (4_000_000_000, 0.08)
-    assert recipe.publish.model_dump()["anything"] == (1,)
     told = ("same-tensors", 0.02, 0.2, None, 0.2)  # the speed's is the default
     assert tuple(recipe.alarms.model_dump().values()) == told
+    assert (recipe.publish.license, recipe.publish.to) == ("mit", "hub:org/x")
+    assert recipe.publish.languages == ("en",)
 
 
 def test_a_type_is_named_with_place_and_near_match(tmp_path: Path) -> None:
