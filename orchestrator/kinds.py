@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "convert": Kind("convert"),
     "imatrix": Kind("imatrix"),
     "quantize": Kind("quantize"),
+    "split": Kind("split"),
     "logits": Kind("logits"),
     "measure": Kind("measure"),
 }
