@@ -15,9 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from orchestrator.errors import StepError
 from orchestrator.records import Progress
 from orchestrator.sources import hub_client as client
 from orchestrator.sources.hub_cache import (
@@ -40,13 +38,9 @@ from orchestrator.sources.hub_transfer import stage
 from orchestrator.sources.selection import (
     HubFile,
     Selection,
-    safe_path,
     select,
     select_files,
 )
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
 
 __all__ = [
     "HubFile",
@@ -123,20 +117,7 @@ def listing(
     if offline:
         return cached_listing(CachedRepo(cache_root(cache_dir), repo, repo_type), commit)
     info = client.repo_info(client.where_is(repo, commit, repo_type), files=True)
-    return tuple(_listed(repo, sibling) for sibling in info.siblings or ())
-
-
-def _listed(repo: str, sibling: RepoSibling) -> HubFile:
-    path = sibling.rfilename
-    if not safe_path(path):
-        raise StepError(
-            f"{repo} lists a file called {path!r}, which is not a path inside a folder.",
-            "Do not use this repository.",
-        )
-    lfs = sibling.lfs
-    if lfs is not None:
-        return HubFile(path, lfs.size, lfs.sha256, None)
-    return HubFile(path, sibling.size or 0, None, sibling.blob_id)
+    return tuple(client.listed(repo, sibling) for sibling in info.siblings or ())
 
 
 def fetch(

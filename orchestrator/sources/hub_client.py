@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import OrchestrateError, StepError
 from orchestrator.sources.hub_errors import Where, translate
 from orchestrator.sources.hub_transfer import Body, retrying
+from orchestrator.sources.selection import HubFile, safe_path
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import DatasetInfo, ModelInfo
+    from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling
 
 _TIMEOUT = 10.0  # seconds without an answer; a dead route must not hang a run
 _CHUNK = 128 << 10  # what a broken connection can cost; the client hands out full chunks only
@@ -61,6 +62,24 @@ def repo_info(where: Where, *, files: bool = False) -> ModelInfo | DatasetInfo:
 
     with explained(where):
         return retrying(call)
+
+
+def listed(repo: str, sibling: RepoSibling) -> HubFile:
+    """One file of a listing.
+
+    Raises:
+        StepError: Its path would leave the folder it is written to.
+    """
+    path = sibling.rfilename
+    if not safe_path(path):
+        raise StepError(
+            f"{repo} lists a file called {path!r}, which is not a path inside a folder.",
+            "Do not use this repository.",
+        )
+    lfs = sibling.lfs
+    if lfs is not None:
+        return HubFile(path, lfs.size, lfs.sha256, None)
+    return HubFile(path, sibling.size or 0, None, sibling.blob_id)
 
 
 @contextmanager

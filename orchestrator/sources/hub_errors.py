@@ -64,7 +64,7 @@ def translate(error: BaseException, where: Where) -> OrchestrateError | None:
     401 and 403 (credentials), 429, 5xx, the network and the disk are problems of the
     environment; 404 is a wrong name in the recipe.
     """
-    chain = tuple(_chain(error))
+    chain = tuple(causes(error))
     for link in chain:
         if status_of(link) is not None:
             return _http(link, where)
@@ -75,7 +75,8 @@ def translate(error: BaseException, where: Where) -> OrchestrateError | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from, the outermost first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,0 +1,131 @@
+"""A model repository on the Hub as publishing sees it: what it holds, what is to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.sources import hub_client as client
+from orchestrator.sources.hub_errors import Where, causes
+from orchestrator.sources.hub_refusals import translate_writing
+from orchestrator.sources.hub_transfer import retrying
+from orchestrator.sources.selection import HubFile
+
+BRANCH = "main"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a repository holds; ``head`` is empty when there is none yet.
+
+    ``private`` is None without a repository.
+    """
+
+    head: str = ""
+    files: tuple[HubFile, ...] = ()
+    private: bool | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to send: it lies at ``path``, or it is ``data``."""
+
+    name: str
+    size: int
+    sha256: str
+    path: Path | None = None
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit does: files to send and names to remove; none of both, no commit."""
+
+    uploads: tuple[Upload, ...] = ()
+    deletions: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.uploads or self.deletions)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What was done last: the commit (of others, when nothing was to do) and its page."""
+
+    commit: str
+    url: str
+    created: bool
+    change: Change
+
+
+def look(repo: str) -> Remote:
+    """What a repository holds now at its main branch; one request.
+
+    A repository that is not there and one that is not shown to this token look the same.
+
+    Raises:
+        EnvironmentProblem: No network, or the token is refused.
+    """
+    where = client.where_is(repo, BRANCH, "model")
+    with explained(where):
+        return at(where)
+
+
+def at(where: Where) -> Remote:
+    """As :func:`look`, for callers that explain errors themselves."""
+    from huggingface_hub import HfApi  # noqa: PLC0415 - heavy
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
+
+    api = HfApi(endpoint=where.endpoint, library_name="orchestrate")
+    try:
+        info = retrying(
+            lambda: api.model_info(where.repo, revision=BRANCH, files_metadata=True, timeout=30.0)
+        )
+    except RepositoryNotFoundError:
+        return Remote()
+    files = tuple(client.listed(where.repo, one) for one in info.siblings or ())
+    return Remote(info.sha or "", files, bool(info.private))
+
+
+def read(repo: str, head: str, file: HubFile) -> bytes:
+    """The content of a small file of a repository.
+
+    Raises:
+        OrchestrateError: It is not to be had.
+    """
+    return client.read_range(client.where_is(repo, head, "model"), file.path, 0, file.size)[0]
+
+
+def gated(repo: str) -> bool:
+    """Whether a repository shows its files only to those who accept its terms; one request.
+
+    Raises:
+        UsageError, EnvironmentProblem: It cannot be asked.
+    """
+    info = client.repo_info(client.where_is(repo, BRANCH, "model"))
+    return bool(getattr(info, "gated", False))
+
+
+def page(repo: str) -> str:
+    """The address of a repository's page."""
+    return client.where_is(repo, BRANCH, "model").page
+
+
+@contextmanager
+def explained(where: Where) -> Iterator[None]:
+    """Turn what the client raises into one sentence and what to do."""
+    try:
+        yield
+    except OrchestrateError:
+        raise
+    except Exception as error:
+        # The client wraps what stops it, such as Ctrl-C.
+        ours = (one for one in causes(error) if isinstance(one, OrchestrateError))
+        known = next(ours, None) or translate_writing(error, where)
+        if known is None:
+            raise
+        raise known from error
