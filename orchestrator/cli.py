@@ -16,6 +16,7 @@ from orchestrator import (
     commands_machine,
     commands_new,
     commands_nightly,
+    commands_publish,
     commands_recipes,
     commands_reproduce,
     commands_site,
@@ -97,6 +98,7 @@ for _module in (
     commands_trust,
     commands_nightly,
     commands_bisect,
+    commands_publish,
     commands_machine,
     commands_completion,
 ):

@@ -208,6 +208,22 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def abortable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end work of this process alone, where no tool runs, at once."""
+    from orchestrator.errors import Interrupted
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted("interrupted", "run the same command again: it goes on from there")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def planning(command: Callable[..., int]) -> Callable[..., int]:
     """Hand a command its session and its plans."""
 

@@ -24,7 +24,7 @@ REPORT_HTML = "report.html"
 _RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD, REPORT_HTML})
 # What stands beside a file: its provenance, and the same signed.
 BESIDE = (".provenance.json", ".provenance.dsse.json")
-_RECORD = "dist"  # where report.json lists the files that are ours
+RECORD = "dist"  # where report.json lists the files that are ours
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def publish_files(
         _write(dest / REPORT_MD, markdown)
         if page:
             _write(dest / REPORT_HTML, page)
-        _write(dest / REPORT_JSON, _json({**report, _RECORD: dict(sorted(record.items()))}))
+        _write(dest / REPORT_JSON, _json({**report, RECORD: dict(sorted(record.items()))}))
     if "copy" in done.ways.values():
         done.notes.append(
             f"files in {dest} are copies: it is on another disk than the store, "
@@ -139,7 +139,7 @@ def _writable(dest: Path) -> Iterator[None]:
 
 def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
     """Size and digest of our files of an earlier run, by name."""
-    record = earlier_report(dest).get(_RECORD)
+    record = earlier_report(dest).get(RECORD)
     if not isinstance(record, dict):
         if (dest / REPORT_JSON).exists():
             done.notes.append(f"{dest / REPORT_JSON} is not ours or damaged; it was replaced")

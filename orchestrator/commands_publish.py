@@ -1,0 +1,95 @@
+"""The command that passes files on: publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator import cli_common, cli_complete
+from orchestrator.errors import EXIT_OK
+
+
+def register(cli: click.Group) -> None:
+    """Add the commands of this module."""
+    cli.add_command(publish)
+
+
+@click.command()
+@click.argument(
+    "recipe",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    shell_complete=cli_complete.recipes,
+)
+@click.option(
+    "--to",
+    default="",
+    show_default=False,
+    metavar="PLACE",
+    help="hub:ORG/NAME or dir:PATH; without it, the recipe's 'publish: to:'.",
+)
+@click.option("--allow-warnings", is_flag=True, help="Publish files whose checks gave warnings.")
+@click.option(
+    "--max-file",
+    default="",
+    show_default=False,
+    metavar="SIZE",
+    help="Split larger files, such as 20GB; without it, the recipe's limit or the Hub's, 50 GB.",
+)
+@click.option("--private", is_flag=True, help="Make a new repository for members only.")
+@click.option(
+    "--message", default="", show_default=False, metavar="TEXT", help="First line of the commit."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@cli_common.AS_JSON
+@cli_common.options("out", "locked", *cli_common.TOOLS)
+def publish(
+    recipe: Path,
+    *,
+    to: str,
+    allow_warnings: bool,
+    max_file: str,
+    private: bool,
+    message: str,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Publish a recipe's verified files, with a model card, to the Hub or to a folder.
+
+    Only what 'run' left and nobody changed is published, and only if it passed. What is there
+    already is not sent again. The Hub's token comes from 'hf auth login' or HF_TOKEN.
+
+    \b
+    Example:
+      orchestrate publish recipes/tiny/llama.yaml --to dir:/srv/models/tiny-llama
+    """
+    from orchestrator import units, workflow
+    from orchestrator.publishing import publish as publishing
+    from orchestrator.publishing import shown
+
+    wishes = publishing.Wishes(
+        to=to,
+        out=options["out"],
+        warnings=allow_warnings,
+        max_file=units.parse_size(max_file) if max_file else 0,
+        private=private,
+        message=message,
+        dry=dry_run,
+    )
+    loaded = workflow.load([recipe])
+    with cli_common.session(options) as current:
+        [plan] = workflow.make(loaded, current)
+        outlook = publishing.look(plan, current, wishes)
+        if not as_json:
+            cli_common.say(shown.outlook(outlook))
+        done = publishing.Publication(outlook, None)
+        if not dry_run:
+            with cli_common.abortable():
+                done = publishing.carry_out(outlook, current)
+    if as_json:
+        cli_common.print_json(shown.as_json(done))
+    else:
+        cli_common.say(shown.done(done))
+    return EXIT_OK

@@ -1,0 +1,111 @@
+"""A folder as the place of a publication: files that share their bytes where that is possible."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.digest import file_sha256
+from orchestrator.disk import translated
+from orchestrator.errors import EnvironmentProblem
+from orchestrator.links import place
+from orchestrator.publishing import record
+from orchestrator.publishing.places import Done, told
+from orchestrator.publishing.record import RECORD, Changes
+from orchestrator.publishing.tree import Piece, Tree
+from orchestrator.recipe_publish import DIR
+from orchestrator.worker import Listener
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder; it is made when it is not there."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """As --to takes it."""
+        return f"{DIR}{self.path}"
+
+    @property
+    def url(self) -> str:
+        """Where to look at it."""
+        return str(self.path)
+
+    def plan(self, tree: Tree) -> tuple[Changes, bool]:
+        """What would have to be done, and whether the folder is there.
+
+        Raises:
+            UsageError: Another recipe was published there.
+            EnvironmentProblem: The folder cannot be read.
+        """
+        with _usable(self.path):
+            if not self.path.is_dir():
+                return record.changes(tree, (), _never, {}), False
+            earlier = record.files_of(self._record(), tree.recipe, self.name)
+            names = [one.name for one in self.path.iterdir()]
+            return record.changes(tree, names, self._same, earlier), True
+
+    def _record(self) -> bytes | None:
+        path = self.path / RECORD
+        return path.read_bytes() if path.is_file() else None
+
+    def _same(self, name: str, piece: Piece) -> bool:
+        """Whether a file has a piece's content: the same file, or the same size and digest."""
+        path = self.path / name
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != piece.size:
+            return False
+        if piece.path is not None and os.path.samestat(found, piece.path.stat()):
+            return True
+        return file_sha256(path) == piece.sha256
+
+    def publish(self, tree: Tree, listener: Listener) -> Done:
+        """Put what differs in place, one whole file after the other; the record comes last.
+
+        Raises:
+            UsageError, EnvironmentProblem: As :meth:`plan`.
+        """
+        changes, _ = self.plan(tree)
+        with _usable(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            for piece in sorted(changes.send, key=lambda one: one.name == RECORD):
+                with told(listener, "upload", f"publish {piece.name}", piece.size):
+                    self._put(piece)
+            for name in changes.remove:
+                (self.path / name).unlink()
+        return Done(changes, self.url)
+
+    def _put(self, piece: Piece) -> None:
+        target = self.path / piece.name
+        part = self.path / f".{piece.name}.{os.getpid()}.part"
+        part.unlink(missing_ok=True)
+        try:
+            if piece.path is None:
+                part.write_bytes(piece.data)
+            else:
+                place(piece.path.resolve(), part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _never(_name: str, _piece: Piece) -> bool:
+    return False
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    try:
+        with translated(path, "publishing"):
+            yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{error.filename or path} cannot be used: {error.strerror}",
+            "Choose another folder with --to.",
+        ) from error

@@ -1,0 +1,342 @@
+"""From a finished run to a repository on the Hub, with huggingface_hub's real client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.hub import Fault, Hub, Repo
+from tests.hub.written import TOKEN
+from tests.unit.publishing.stand import Stand, front_matter, published
+
+NAME = "me/small-GGUF"
+TO = ("--to", f"hub:{NAME}")
+Q4, IQ4 = "Small-Llama-2.1M-Q4_0.gguf", "Small-Llama-2.1M-IQ4_XS.gguf"
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were asked for; none is taken."""
+    taken: list[float] = []
+    monkeypatch.setattr(time, "sleep", taken.append)
+    return taken
+
+
+def sent(hub: Hub) -> dict[str, int]:
+    """Bytes that arrived in the storage, by the first letters of their digest."""
+    found: dict[str, int] = {}
+    for one in hub.requests:
+        if one.method == "PUT":
+            found[one.target[:8]] = found.get(one.target[:8], 0) + one.received
+    return found
+
+
+def digest(stand: Stand, file: str) -> str:
+    return str(json.loads((stand.dist / "report.json").read_text())["dist"][file]["sha256"])
+
+
+def test_one_commit_has_all_files(finished: Stand, hub: Hub) -> None:
+    said = finished.publish(*TO, "--message", "First words")
+    assert said.code == 0, said.err
+    first, second = hub.written.commits[NAME]
+    assert (first.summary, second.summary) == ("initial commit", "First words")
+    assert second.parent == first.oid
+    assert len(second.added) == 13
+    finished.publish("--to", "dir:out")
+    ours = published(finished.place / "out")
+    theirs = published(hub.repos["models"][NAME].folder)
+    own = {".gitattributes", "README.md", "publish.json", "Modelfile", "SHA256SUMS"}
+    same = {*ours, *theirs} - own
+    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+    assert said.out.splitlines()[0] == f"small to hub:{NAME} (to be made)"
+    assert said.out.splitlines()[-1].endswith(f"in commit {second.oid[:12]}: {hub.url}/{NAME}")
+
+
+def test_a_repeated_publication_asks_once_and_sends_nothing(finished: Stand, hub: Hub) -> None:
+    finished.publish(*TO)
+    before, commits = len(hub.requests), len(hub.written.commits[NAME])
+    said = finished.publish(*TO)
+    assert said.code == 0
+    assert "Everything was there already" in said.out
+    [only] = hub.requests[before:]
+    assert (only.method, only.received) == ("GET", 0)
+    assert len(hub.written.commits[NAME]) == commits
+
+
+def test_the_card_is_one_that_the_hub_takes(finished: Stand, hub: Hub) -> None:
+    finished.publish(*TO)
+    assert hub.asked("validate", "POST")
+    card = (hub.repos["models"][NAME].folder / "README.md").read_text()
+    told = front_matter(card)
+    assert (told["quantized_by"], told["license"]) == ("me", "mit")
+    assert "# small-GGUF" in card
+    assert f"-hf {NAME} -hff {Q4}" in card
+    assert f"Llama.from_pretrained('{NAME}', filename='{Q4}')" in card
+    assert f"ollama run hf.co/{NAME}:Q4_0" in card
+    assert f"lms get https://huggingface.co/{NAME}" in card
+
+
+def test_a_card_that_the_hub_does_not_take_is_told_before_anything_is_sent(
+    finished: Stand, hub: Hub
+) -> None:
+    finished.write(license="mit", languages=["de-AT"])
+    said = finished.publish(*TO)
+    assert said.code == 1
+    assert 'front matter of the model card wrong: "language" must only' in said.err
+    assert len(hub.written.commits[NAME]) == 1
+    assert sent(hub) == {}
+
+
+def test_only_what_differs_is_sent(finished: Stand, hub: Hub) -> None:
+    finished.publish(*TO)
+    hub.requests.clear()
+    finished.write(license="mit", tags=["new"])
+    said = finished.publish(*TO)
+    assert said.code == 0, said.err
+    last = hub.written.commits[NAME][-1]
+    assert set(last.added) == {"README.md", "SHA256SUMS", "publish.json", "small.yaml"}
+    assert sent(hub) == {}
+
+
+def test_files_that_are_no_longer_made_go_in_the_same_commit(finished: Stand, hub: Hub) -> None:
+    finished.publish(*TO)
+    hub.written.put(NAME, "theirs.txt", b"of somebody else")
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    finished.run()
+    assert finished.publish(*TO).code == 0
+    last = hub.written.commits[NAME][-1]
+    assert last.deleted == (Q4, f"{Q4}.provenance.json")
+    assert "README.md" in last.added
+    assert (hub.repos["models"][NAME].folder / "theirs.txt").is_file()
+
+
+def test_a_file_that_others_changed_there_stays(finished: Stand, hub: Hub) -> None:
+    finished.publish(*TO)
+    hub.written.put(NAME, f"{Q4}.provenance.json", b"edited")
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    finished.run()
+    said = finished.publish(*TO)
+    assert f"{Q4}.provenance.json is no longer made but was changed since; it stays" in said.out
+    assert hub.written.commits[NAME][-1].deleted == (Q4,)
+
+
+def test_an_interrupted_publication_goes_on(finished: Stand, hub: Hub, naps: list[float]) -> None:
+    oid = digest(finished, "small-IQ4_XS.gguf")
+    hub.fault(oid, Fault("drop", times=99, after=200_000, method="PUT"))
+    said = finished.publish(*TO)
+    assert said.code == 3
+    assert "cannot be reached" in said.err
+    assert len(hub.written.commits[NAME]) == 1
+    hub._faults.clear()
+    hub.requests.clear()
+    assert finished.publish(*TO).code == 0
+    assert hub.asked(oid, "PUT")
+    assert not hub.asked(digest(finished, "small-Q4_0.gguf"), "PUT")
+
+
+def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
+    oid = digest(finished, "small-IQ4_XS.gguf")
+    hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
+    program = "from orchestrator.cli import main; main()"
+    words = [sys.executable, "-c", program, "publish", str(finished.recipe), *TO]
+    process = subprocess.Popen(
+        words, cwd=finished.place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(f"… upload {IQ4}"):
+            break
+    while not any(one.target == oid and one.received >= 200_000 for one in hub.requests):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    first = dict(sent(hub))
+    assert first[digest(finished, "small-Q4_0.gguf")[:8]] > 1_000_000
+    hub.requests.clear()
+    said = finished.publish(*TO)
+    assert said.code == 0, said.err
+    assert hub.asked(oid, "PUT")
+    assert not hub.asked(digest(finished, "small-Q4_0.gguf"), "PUT")
+    assert len(hub.written.commits[NAME]) == 2
+
+
+def test_ctrl_c_ends_at_once_with_its_own_code(finished: Stand, hub: Hub) -> None:
+    oid = digest(finished, "small-Q4_0.gguf")
+    hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
+    program = "from orchestrator.cli import main; main()"
+    words = [sys.executable, "-c", program, "publish", str(finished.recipe), *TO]
+    process = subprocess.Popen(
+        words, cwd=finished.place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not any(one.target == oid and one.received >= 200_000 for one in hub.requests):
+        assert process.poll() is None
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "run the same command again" in err
+
+
+@pytest.mark.parametrize("target", ["create", "preupload", "batch", "verify", "commit"])
+def test_a_server_that_is_down_for_a_moment(
+    finished: Stand, hub: Hub, naps: list[float], target: str
+) -> None:
+    hub.fault(target, Fault("status", status=503, method="POST"))
+    said = finished.publish(*TO)
+    assert said.code == 0, said.err
+    assert naps
+    assert len(hub.written.commits[NAME]) == 2
+
+
+@pytest.mark.parametrize("target", ["create", "batch", "commit"])
+def test_limits_are_respected_as_long_as_they_ask_for(
+    finished: Stand, hub: Hub, naps: list[float], target: str
+) -> None:
+    fault = Fault("status", status=429, headers={"Retry-After": "41"}, method="POST")
+    hub.fault(target, fault)
+    assert finished.publish(*TO).code == 0
+    assert max(naps) in (41.0, 42.0)  # the client itself waits a second more
+
+
+def test_limits_that_do_not_end_are_told(finished: Stand, hub: Hub, naps: list[float]) -> None:
+    hub.fault("commit", Fault("status", times=99, status=429, method="POST"))
+    said = finished.publish(*TO)
+    assert said.code == 3
+    assert "still limits our requests" in said.err
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(
+    finished: Stand, hub: Hub, naps: list[float]
+) -> None:
+    hub.fault("commit", Fault("lost", status=504, method="POST"))
+    said = finished.publish(*TO)
+    assert said.code == 0, said.err
+    assert len(hub.written.commits[NAME]) == 2
+
+
+def test_others_who_were_faster_are_kept(finished: Stand, hub: Hub, naps: list[float]) -> None:
+    def faster() -> None:
+        hub.written.put(NAME, "a.txt", b"1")
+
+    hub.written.before_commit.append(faster)
+    said = finished.publish(*TO)
+    assert said.code == 0, said.err
+    assert len(hub.asked("commit", "POST")) == 2
+    assert (hub.repos["models"][NAME].folder / "a.txt").is_file()
+    assert [one.summary for one in hub.written.commits[NAME]] == [
+        "initial commit",
+        "by hand",
+        "Publish small",
+    ]
+    assert sum(one.method == "PUT" for one in hub.requests) == 3  # two models and the matrix
+
+
+def test_others_who_are_always_faster_are_told(
+    finished: Stand, hub: Hub, naps: list[float]
+) -> None:
+    hub.fault("commit", Fault("status", times=99, status=412, method="POST"))
+    said = finished.publish(*TO)
+    assert said.code == 3
+    assert "HTTP 412" in said.err
+
+
+def test_large_files_go_in_parts(finished: Stand, hub: Hub) -> None:
+    hub.written.part_size = 400_000
+    assert finished.publish(*TO).code == 0
+    oid = digest(finished, "small-Q4_0.gguf")
+    assert len(hub.asked(oid, "PUT")) == 4
+    assert (hub.written.objects / oid).is_file()
+
+
+def test_a_repository_for_members_only(finished: Stand, hub: Hub) -> None:
+    assert finished.publish(*TO, "--private").code == 0
+    assert hub.repos["models"][NAME].private
+    assert finished.publish(*TO).code == 0
+
+
+def test_private_files_never_go_to_a_public_repository(finished: Stand, hub: Hub) -> None:
+    hub.written.create(NAME, private=False)
+    said = finished.publish(*TO, "--private")
+    assert said.code == 2
+    assert f"{NAME} is public" in said.err
+
+
+def test_without_a_token(finished: Stand, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    said = finished.publish(*TO)
+    assert said.code == 3
+    assert "No token was sent" in said.err
+    assert "hf auth login" in said.err
+
+
+def test_with_a_token_that_is_refused(
+    finished: Stand, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_expired")
+    said = finished.publish(*TO)
+    assert said.code == 3
+    assert "refused the token" in said.err
+    assert "hf_expired" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "words"),
+    [
+        ("create", 402, "no room or no plan"),
+        ("batch", 403, "storage of me is used up"),
+        ("commit", 413, "larger than"),
+        ("create", 404, "there is no account or organization me"),
+    ],
+)
+def test_other_refusals_are_one_sentence(
+    finished: Stand, hub: Hub, target: str, status: int, words: str
+) -> None:
+    hub.fault(target, Fault("status", times=99, status=status, method="POST"))
+    said = finished.publish(*TO)
+    assert said.code in (2, 3)
+    assert words in said.err
+
+
+def test_an_account_of_others(finished: Stand, hub: Hub) -> None:
+    said = finished.publish("--to", "hub:strangers/x")
+    assert said.code == 3
+    assert "may not write to strangers/x" in said.err
+
+
+def test_the_token_goes_to_the_hub_only_and_nowhere_else(finished: Stand, hub: Hub) -> None:
+    said = finished.publish(*TO)
+    assert TOKEN not in said.out + said.err
+    assert all(not one.token for one in hub.requests if one.origin == "storage")
+    assert all(TOKEN.encode() not in data for data in published(finished.dist).values())
+
+
+def test_a_hub_without_xet_is_not_asked_for_it_for_ever(finished: Stand, hub: Hub) -> None:
+    """In a process of its own: the client reads the switch when it is imported."""
+    code = (
+        "import os; os.environ.pop('HF_HUB_DISABLE_XET', None)\n"
+        "from orchestrator.cli import main; main()"
+    )
+    words = [sys.executable, "-c", code, "publish", str(finished.recipe), *TO]
+    done = subprocess.run(words, cwd=finished.place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(hub.written.commits[NAME]) == 2
+
+
+def test_a_gated_model_is_asked_for(stand: Stand, hub: Hub) -> None:
+    hub.repos["models"]["org/gated"] = Repo(
+        stand.place / "model", "1" * 40, gated=True, granted=frozenset({TOKEN})
+    )
+    text = stand.recipe.read_text().replace("{path: model}", "{hub: org/gated, revision: main}")
+    stand.write(text)
+    assert stand.run().code == 0
+    said = stand.publish(*TO)
+    assert said.code == 2
+    assert "the model is gated on the Hub" in said.err
+    stand.write(text, license="mit", redistribute=True)
+    assert stand.publish(*TO).code == 0
+    card = (hub.repos["models"][NAME].folder / "README.md").read_text()
+    assert front_matter(card)["base_model"] == "org/gated"
+    assert front_matter(card)["base_model_relation"] == "quantized"
