@@ -57,6 +57,11 @@ def ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
     step = _step(high - low, most)
     if not step or not math.isfinite(step):
         return (low,)
+    # Between two multiples of the step there can be none; the next finer one has some.
+    return _multiples(low, high, step) or _multiples(low, high, _step(step / 2.5, 1))
+
+
+def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(_tidy(number * step, step) for number in range(first, last + 1))
 

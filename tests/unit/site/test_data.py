@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.history import Alarm, History
@@ -39,6 +39,7 @@ def test_the_front_falls_as_sizes_rise(points: list[tuple[float, float]]) -> Non
     assert all(a == b or (a[0] < b[0] and a[1] > b[1]) for a, b in pairwise(found))
 
 
+@example(low=1.0, span=400001.0, most=2)
 @given(
     st.floats(min_value=-1e6, max_value=1e6),
     st.floats(min_value=1e-4, max_value=1e6),
