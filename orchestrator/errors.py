@@ -63,3 +63,9 @@ class Interrupted(OrchestrateError):  # noqa: N818 - the user's will is no error
     """The user pressed Ctrl-C, or the process was asked to end."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def problem_of(error: OSError) -> EnvironmentProblem:
+    """What the system refused, with the file that it was about, as an expected error."""
+    where = f"{error.filename}: " if error.filename else ""
+    return EnvironmentProblem(f"{where}{error.strerror or error}")

@@ -16,7 +16,13 @@ from orchestrator import (
     single,
     workflow,
 )
-from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
+from orchestrator.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    Interrupted,
+    OrchestrateError,
+    problem_of,
+)
 from orchestrator.outcome import Finished, exit_code, problems
 from orchestrator.plan import Plan
 from orchestrator.records import Status, StepResult
@@ -92,7 +98,7 @@ def bring(
             done.append(Finished(one, out / one.recipe.name, refused=refused[id(one)]))
         else:
             own = sized.get(id(one), one)
-            done.append(_finished(own, session, out, results, strict=strict, sign_key=sign_key))
+            done.append(_brought(own, session, out, results, strict=strict, sign_key=sign_key))
     workflow.tidy(going, session)
     return done
 
@@ -144,6 +150,31 @@ def foretell(
     return good, [*refused, *(error for error in objections if error is not None)]
 
 
+def _brought(
+    one: Plan,
+    session: Session,
+    out: Path,
+    results: Mapping[str, StepResult],
+    *,
+    strict: bool,
+    sign_key: Path | None,
+) -> Finished:
+    """What became of one plan; a folder that cannot be written is no other plan's fault."""
+    try:
+        return _finished(one, session, out, results, strict=strict, sign_key=sign_key)
+    except Interrupted:
+        raise
+    except OrchestrateError as error:
+        refused = error
+    except OSError as error:
+        refused = problem_of(error)
+    return Finished(one, out / one.recipe.name, _own(one, results), refused=refused)
+
+
+def _own(one: Plan, results: Mapping[str, StepResult]) -> tuple[StepResult, ...]:
+    return tuple(results[step.key] for step in one.steps if step.key in results)
+
+
 def _finished(
     one: Plan,
     session: Session,
@@ -155,7 +186,7 @@ def _finished(
 ) -> Finished:
     """Judge what is there and write its folder."""
     folder = out / one.recipe.name
-    steps = tuple(results[step.key] for step in one.steps if step.key in results)
+    steps = _own(one, results)
     result = collect(one, session.store, strict=strict, earlier=dist.earlier_report(folder))
     if not result.report.rows:
         return Finished(one, folder, steps)

@@ -24,7 +24,8 @@ class Finished:
     """What became of one plan.
 
     ``steps`` are those of its own and shared ones that ran, were hits or were skipped;
-    ``result`` is None when nothing of it is there; ``refused`` is why it was not begun;
+    ``result`` is None when nothing of it is there; ``refused`` is why it was not begun, or why
+    its files could not be put into ``folder``;
     ``notes`` are sentences about the files in ``folder``.
     """
 

@@ -129,9 +129,8 @@ def ended(
 
 
 def _state(finished: Finished, alarms: Sequence[Alarm]) -> str:
-    if finished.refused is not None:
-        return _state_of(finished.refused)
     causes = [one.cause for one in finished.steps if one.outcome is Outcome.FAILED]
+    causes += [] if finished.refused is None else [finished.refused]
     if causes:
         states = {_state_of(cause) for cause in causes}
         return ENVIRONMENT if states == {ENVIRONMENT} else FAILED
@@ -148,9 +147,8 @@ def _state(finished: Finished, alarms: Sequence[Alarm]) -> str:
 
 def _error(finished: Finished) -> str:
     """What went wrong, in sentences; the ends of logs are kept with their steps."""
-    if finished.refused is not None:
-        return str(finished.refused)
-    failures = [
+    failures = [] if finished.refused is None else [str(finished.refused)]
+    failures += [
         f"{one.step.label}: {one.error}" for one in finished.steps if one.outcome is Outcome.FAILED
     ]
     rows = finished.result.report.rows if finished.result is not None else ()

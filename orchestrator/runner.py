@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
-from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
+from orchestrator.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.kinds import RELEASED
 from orchestrator.records import Outcome, Step, StepResult
 from orchestrator.store import Store
@@ -79,9 +79,10 @@ class Runner:
         """
         work = needed(steps, targets, self._store)
         state = _State()
+        by_key = {step.key: step for step in steps}
         for key in targets:
             if key not in work:
-                self._record(state, self._worker.hit(_by_key(steps, key)))
+                self._record(state, self._worker.hit(by_key[key]))
         if not work:
             return list(state.results.values())
         if self._executor is not None:
@@ -120,7 +121,8 @@ class Runner:
     ) -> list[str]:
         """Start what may start now; give back what has to wait for a slot."""
         later: list[str] = []
-        for key in sorted(ready, key=list(work).index, reverse=True):
+        order = {key: place for place, key in enumerate(work)}
+        for key in sorted(ready, key=order.__getitem__, reverse=True):
             step = work[key]
             reason = self._obstacle(step, state)
             if reason:
@@ -184,8 +186,7 @@ class Runner:
             log = self._store.log_path(step.key)
             return StepResult(step, Outcome.FAILED, error=str(error), log=log, cause=error)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            cause = EnvironmentProblem(f"{where}{error.strerror or error}")
+            cause = problem_of(error)
             log = self._store.log_path(step.key)
             return StepResult(step, Outcome.FAILED, error=str(cause), log=log, cause=cause)
 
@@ -214,7 +215,3 @@ def release(store: Store, steps: Iterable[Step], keep: str) -> None:
     for step in steps:
         if step.keep in RELEASED[keep]:
             store.release(step.key)
-
-
-def _by_key(steps: Sequence[Step], key: str) -> Step:
-    return next(step for step in steps if step.key == key)

@@ -28,8 +28,8 @@ from orchestrator.toolchain import ToolChain
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
-# The commit of a repository's branch or tag, by both.
-Commits = dict[tuple[str, str], str]
+# The commit of a repository's branch or tag, by both; or why nobody could say.
+Commits = dict[tuple[str, str], str | NetworkProblem]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def resolve(
         corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
     merged = model.base is not None and model.delta is not None
     return Sources(
-        commit=lock.toolchain.commit if lock else _commit(recipe, chain, commits),
+        commit=lock.toolchain.commit if lock else _commit(recipe, chain, session, commits),
         model=None if merged else resolver.resolve(model),
         base=resolver.resolve(model.base) if model.base is not None else None,
         delta=resolver.resolve(model.delta) if model.delta is not None else None,
@@ -116,17 +116,32 @@ def resolve(
     )
 
 
-def _commit(recipe: Recipe, chain: ToolChain, commits: Commits | None) -> str:
+def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits | None) -> str:
     wanted = recipe.toolchain.commit
     if wanted is None or _COMMIT.fullmatch(wanted):
         return wanted or chain.source.commit
-    from orchestrator.sources import git  # noqa: PLC0415 - heavy
-
-    known = {} if commits is None else commits
+    if session.settings.offline:
+        raise EnvironmentProblem(
+            f"{recipe.file}: which commit of {chain.name} {wanted!r} means cannot be asked offline",
+            "Lock the recipe ('orchestrate lock'), name a full commit, or run without --offline.",
+        )
+    known: Commits = {} if commits is None else commits
     place = (chain.source.git, wanted)
     if place not in known:
-        known[place] = git.resolve(*place)
-    return known[place]
+        known[place] = _asked(*place)
+    found = known[place]
+    if isinstance(found, NetworkProblem):
+        raise found
+    return found
+
+
+def _asked(url: str, revision: str) -> str | NetworkProblem:
+    from orchestrator.sources import git  # noqa: PLC0415 - heavy
+
+    try:
+        return git.resolve(url, revision)
+    except NetworkProblem as error:
+        return error
 
 
 def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:

@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import finish, recording, workflow
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, UsageError
+from orchestrator.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    NetworkProblem,
+    OrchestrateError,
+    UsageError,
+    problem_of,
+)
 from orchestrator.history import History
 from orchestrator.history.database import now
 from orchestrator.locks import Locks
@@ -96,10 +103,12 @@ class Night:
         return summary
 
     def _work(self, files: Sequence[Path], started: str) -> Summary:
-        plans = self._plans(self._oldest_first(self._loaded(files)))
+        recipes = self._oldest_first(self._loaded(files))
+        plans = self._plans(recipes)
         for one in plans:
             self._runs[one.recipe.name] = recording.begin(self.history, one, self._number)
-        protected = needed(plans, self.history)
+        unplanned = [one.name for one in recipes if one.name not in self._runs]
+        protected = needed(plans, self.history, unplanned)
         room = Room(self._session, self._options.out, self._options.max_store, protected)
         for finished in self._finished(plans, room):
             self._told.append(self._judged(finished))
@@ -120,10 +129,14 @@ class Night:
     def _give_up(self, error: OrchestrateError) -> None:
         """Note what ended the night as a whole, with every run that was not judged yet."""
         whole = recording.failed(error)
-        for name, run in self._runs.items():
-            if not any(one.recipe == name for one in self._told):
-                self.history.end_run(run, whole)
-        self.history.end_night(self._number, whole.state, {"error": error.message})
+        judged = {one.run for one in self._told}
+        try:
+            for run in self._runs.values():
+                if run not in judged:
+                    self.history.end_run(run, whole)
+            self.history.end_night(self._number, whole.state, {"error": whole.error})
+        except EnvironmentProblem as problem:
+            self._say(f"warning: {problem}")  # what ended the night matters more
 
     # -- before --------------------------------------------------------------------------
 
@@ -138,6 +151,8 @@ class Night:
                     raise UsageError(f"{file}: {other.file} has the name {recipe.name!r} too")
             except OrchestrateError as error:
                 self._refuse(file.stem, file, error)
+            except OSError as error:
+                self._refuse(file.stem, file, problem_of(error))
         return list(found.values())
 
     def _refuse(self, name: str, file: Path, error: OrchestrateError, digest: str = "") -> None:
@@ -168,10 +183,16 @@ class Night:
                     made[recipe.name] = workflow.make_one(recipe, self._session, commits)
                 except NetworkProblem as error:
                     unreached.append((recipe, error))
+                except Interrupted:
+                    raise
                 except OrchestrateError as error:
                     self._refuse(recipe.name, recipe.file, error, recipe.digest)
+                except OSError as error:
+                    self._refuse(recipe.name, recipe.file, problem_of(error), recipe.digest)
             if not self._patience.again(attempt, [error for _, error in unreached]):
                 break
+            # What did not answer is asked once an attempt, not once a recipe.
+            commits = {place: found for place, found in commits.items() if isinstance(found, str)}
             waiting, attempt = [recipe for recipe, _ in unreached], attempt + 1
         for recipe, problem in unreached:
             self._refuse(recipe.name, recipe.file, problem, recipe.digest)

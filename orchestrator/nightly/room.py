@@ -12,10 +12,25 @@ from orchestrator.plan import Plan
 from orchestrator.store import Artifact, Store
 from orchestrator.workflow import Outlook, Session
 
+# How many runs of a recipe are looked at for one that was begun.
+_LOOK_BACK = 50
 
-def needed(plans: Sequence[Plan], history: History) -> frozenset[str]:
-    """Keys of artifacts that this night needs: its own, and files to compare with."""
+
+def needed(
+    plans: Sequence[Plan], history: History, unplanned: Sequence[str] = ()
+) -> frozenset[str]:
+    """Keys of artifacts that this night needs: its own, and files to compare with.
+
+    Args:
+        plans: The plans of tonight.
+        history: Has the last good nights.
+        unplanned: Names of recipes that nobody could plan tonight: what their last runs
+            made or found is kept for another night.
+    """
     own = {step.key for one in plans for step in one.steps}
+    for name in unplanned:
+        steps = (history.steps(run.id) for run in history.runs(name, limit=_LOOK_BACK))
+        own |= {step.key for step in next(filter(None, steps), ())}
     goods = [history.last_good(one.recipe.name) for one in plans]
     rows = history.files([good.id for good in goods if good is not None])
     full = {one.recipe.name: one.full.name for one in plans}
@@ -48,20 +63,36 @@ class Room:
 
     def __call__(self, outlooks: Sequence[Outlook]) -> Mapping[int, OrchestrateError]:
         """Make room for as many as possible, in their order; why others have none."""
-        refused: dict[int, OrchestrateError] = {}
-        kept: list[Outlook] = []
         kept_bytes = self._protected_bytes() if self._limit is not None else 0
-        for place, one in enumerate(outlooks):
-            try:
-                peak = self._peak([*kept, one])
-                self._check(one, peak, kept_bytes)
-                self._collect(peak)
-                workflow.check_room([*kept, one], self._session, self._out)
-            except EnvironmentProblem as error:
-                refused[place] = error
+        kept: list[Outlook] = []
+        refused: dict[int, OrchestrateError] = {}
+        # All at once first, then halves: a look at many plans costs little more than at one.
+        waiting = [range(len(outlooks))] if outlooks else []
+        while waiting:
+            places = waiting.pop()
+            some = [outlooks[place] for place in places]
+            error = self._obstacle([*kept, *some], some[-1], kept_bytes)
+            if error is None:
+                kept += some
+            elif len(places) == 1:
+                refused[places[0]] = error
             else:
-                kept.append(one)
+                half = len(places) // 2
+                waiting += [places[half:], places[:half]]
         return refused
+
+    def _obstacle(
+        self, outlooks: Sequence[Outlook], last: Outlook, kept_bytes: int
+    ) -> EnvironmentProblem | None:
+        """Why there is no room for these together, after room was made."""
+        try:
+            peak = self._peak(outlooks) if self._limit is not None else 0
+            self._check(last, peak, kept_bytes)
+            self._collect(peak)
+            workflow.check_room(outlooks, self._session, self._out)
+        except EnvironmentProblem as error:
+            return error
+        return None
 
     def tidy(self) -> int:
         """Collect once more at the end; the bytes of all artifacts that are left."""

@@ -1,0 +1,102 @@
+"""What goes wrong for one recipe, or for one night, is nobody else's trouble."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import NetworkProblem
+from orchestrator.sources import git
+from tests.unit.cli.command import Command
+from tests.unit.nightly.night_work import Night, add, artifacts, past
+
+MOVING = "toolchain: {name: llama.cpp, commit: main}"
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_folder_that_cannot_be_written_stops_no_other_recipe(night: Night) -> None:
+    Path("dist").mkdir()
+    Path("dist/one").write_text("in the way")
+
+    code, told = night()
+
+    assert code == 3
+    assert {name: one["state"] for name, one in told["recipes"].items()} == {
+        "one": "environment",
+        "two": "ok",
+    }
+    assert "dist/one cannot be written" in told["recipes"]["one"]["error"]
+    assert Path("dist/two/two-Q4_0.gguf").exists()
+    assert [one.state for one in past().nights()] == ["environment"]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_run_by_hand_puts_out_what_it_can_too(orchestrate: Command, recipes: Path) -> None:
+    Path("dist").mkdir()
+    Path("dist/one").write_text("in the way")
+
+    said = orchestrate("run", recipes / "one.yaml", recipes / "two.yaml")
+
+    assert said.code == 3
+    assert "dist/one cannot be written" in said.err
+    assert Path("dist/two/two-Q4_0.gguf").exists()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_offline_no_branch_is_asked_for(
+    night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    monkeypatch.setattr(git, "resolve", lambda *_: pytest.fail("somebody was asked"))
+    add(recipes, "moving", "toolchain: llama.cpp", MOVING)
+
+    code, told = night("--offline")
+
+    assert (code, waits) == (3, [])
+    assert "'main' means cannot be asked offline" in told["recipes"]["moving"]["error"]
+    assert told["recipes"]["one"]["state"] == "ok"
+
+
+@pytest.mark.usefixtures("fakes")
+def test_who_does_not_answer_is_asked_once_an_attempt_not_once_a_recipe(
+    night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    asked: list[str] = []
+
+    def resolve(url: str, revision: str) -> str:
+        asked.append(revision)
+        raise NetworkProblem(f"{url} cannot be reached")
+
+    monkeypatch.setattr(git, "resolve", resolve)
+    for name in ("first", "second", "third"):
+        add(recipes, name, "toolchain: llama.cpp", MOVING)
+
+    code, told = night("--retries", "2")
+
+    assert (code, len(waits)) == (3, 2)
+    assert asked == ["main"] * 3
+    assert [told["recipes"][name]["state"] for name in ("first", "third")] == ["environment"] * 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_what_a_recipe_that_nobody_could_plan_made_before_is_not_collected(
+    night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    answers = ["e" * 40]
+
+    def resolve(url: str, _revision: str) -> str:
+        if not answers:
+            raise NetworkProblem(f"{url} cannot be reached")
+        return answers.pop()
+
+    monkeypatch.setattr(git, "resolve", resolve)
+    add(recipes, "moving", "toolchain: llama.cpp", MOVING)
+    night()
+    (recipes / "two.yaml").unlink()
+
+    code, _ = night("--retries", "0", "--max-store", "1K")
+
+    left = {one.label for one in artifacts()}
+    assert code == 3
+    assert {"quantize moving to Q4_0", "measure moving Q4_0"} <= left
+    assert not any("two" in label for label in left)
