@@ -23,10 +23,10 @@ def text(history: History, recipe: str, limit: int) -> str:
     """
     name = _known(history, recipe) if recipe else ""
     runs = history.runs(name, limit=limit)
-    if not runs:
-        return f"nothing was run yet in {history.path.parent}"
     parts = [] if name else _nights(history, limit)
-    parts.append(_runs(history, runs))
+    if not runs and not parts:
+        return f"nothing was run yet in {history.path.parent}"
+    parts.append(_runs(history, runs) if runs else "no recipe was run yet")
     if name:
         parts.append(_files(history, runs[0]))
     return "\n\n".join(part for part in parts if part)
@@ -39,15 +39,16 @@ def as_json(history: History, recipe: str, limit: int) -> dict[str, JSON]:
 
 
 def _known(history: History, recipe: str) -> str:
-    """The recipe's name; its file may be given too."""
+    """The recipe's name; its file may be given too, and means its newest name."""
     names = history.recipes()
     if recipe in names:
         return recipe
-    found = {run.recipe for run in history.runs() if Path(run.file) == Path(recipe).absolute()}
-    if len(found) != 1:
+    file = Path(recipe).absolute()
+    found = next((run.recipe for run in history.runs() if Path(run.file) == file), "")
+    if not found:
         known = ", ".join(names) or "nothing yet"
         raise UsageError(f"{recipe} was never run here", f"The history has: {known}.")
-    return found.pop()
+    return found
 
 
 def _values(
@@ -55,13 +56,14 @@ def _values(
 ) -> dict[str, JSON]:
     numbers = [run.id for run in runs]
     files, alarms = history.files(numbers), history.alarms(numbers)
+    steps = history.steps_of(numbers)
     values: dict[str, JSON] = {
         "runs": [
             {
                 **asdict(run),
                 "files": [asdict(row) for row in files.get(run.id, ())],
                 "alarms": [asdict(row) for row in alarms.get(run.id, ())],
-                "steps": [asdict(row) for row in history.steps(run.id)],
+                "steps": [asdict(row) for row in steps.get(run.id, ())],
             }
             for run in runs
         ],
@@ -73,15 +75,17 @@ def _values(
 
 
 def _nights(history: History, limit: int) -> list[str]:
+    nights = history.nights(limit)
+    counts = history.run_counts(since=nights[-1].id if nights else 0)
     rows = [
         (
             str(night.id),
             night.started[:16].replace("T", " "),
             night.state,
-            str(len(history.runs(night=night.id))),
+            str(counts.get(night.id, 0)),
             night.machine,
         )
-        for night in history.nights(limit)
+        for night in nights
     ]
     titles = ("Night", "Began (UTC)", "State", "Recipes", "Machine")
     return [table(titles, rows, right=(0, 3))] if rows else []

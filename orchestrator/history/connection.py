@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -42,10 +43,41 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.exists():
         yield None
         return
-    with _explained(path), closing(_connect(path)) as database:
-        migrate(database, path)
+    with _explained(path), closing(_readable(path)) as database:
         database.execute("BEGIN")
         yield database
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    """A connection to read with: also where nothing can be written, as on a read-only disk."""
+    import sqlite3  # noqa: PLC0415 - not needed by most commands
+
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        database = _connect(path)
+        migrate(database, path)
+        return database
+    # A write-ahead log is read with its writers' index; without writers there is none, and
+    # nothing changes: "immutable" then asks for none (https://www.sqlite.org/wal.html#readonly).
+    for how in ("mode=ro", "immutable=1"):
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+        database.row_factory = sqlite3.Row
+        try:
+            found = _version(database, path)
+        except sqlite3.OperationalError:
+            database.close()
+            continue
+        if found == VERSION:
+            return database
+        database.close()
+        raise EnvironmentProblem(
+            f"the history in {path} is of an earlier version, and it cannot be written to",
+            "Run this program once where it can.",
+        )
+    raise OSError(f"it can be neither read nor written by {_user()}")
+
+
+def _user() -> str:
+    return f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -67,10 +99,19 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise EnvironmentProblem(
-            f"the history in {path} cannot be used: {error}",
-            "Free some space if the disk is full; if the file is damaged, move it away: a new "
-            "one is begun.",
+            f"the history in {path} cannot be used: {error}", _advice(str(error))
         ) from error
+
+
+def _advice(said: str) -> str:
+    """What to do, by SQLite's words (https://www.sqlite.org/rescode.html)."""
+    if "is locked" in said:
+        return f"Another program has kept it for over {BUSY_SECONDS:.0f} s: end that, or try again."
+    if "not a database" in said or "malformed" in said:
+        return "Move the file away with those beside it (-wal, -shm): a new one is begun."
+    if "readonly" in said or "unable to open" in said or "Read-only" in said:
+        return "Make the store's folder writable, or set ORCHESTRATE_HOME to one of your own."
+    return "Free some space if the disk is full."
 
 
 def migrate(database: sqlite3.Connection, path: Path) -> None:

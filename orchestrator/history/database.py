@@ -51,8 +51,15 @@ class History:
     # -- writing -------------------------------------------------------------------------
 
     def begin_night(self, options: Mapping[str, JSON]) -> int:
-        """Note that a night begins on this machine; its number."""
+        """Note that a night begins on this machine; its number.
+
+        Only one at a time works in a store: earlier ones that say they do were killed, also
+        where their processes cannot be looked for (in another container, say).
+        """
         with writing(self.path) as database:
+            over = (INTERRUPTED, RUNNING)
+            database.execute("UPDATE nights SET state = ? WHERE state = ?", over)
+            database.execute("UPDATE runs SET state = ? WHERE state = ? AND night > 0", over)
             return _inserted(
                 database,
                 "INSERT INTO nights (started, machine, process, state, options)"
@@ -186,7 +193,21 @@ class History:
 
     def steps(self, run: int) -> list[StepRow]:
         """The steps of a run, in the order in which they ended."""
-        return [StepRow(*row) for row in self._rows_of("steps", StepRow, [run]).get(run, ())]
+        return self.steps_of([run]).get(run, [])
+
+    def steps_of(self, runs: Sequence[int]) -> dict[int, list[StepRow]]:
+        """The steps of runs by the runs' numbers."""
+        found = self._rows_of("steps", StepRow, runs)
+        return {run: [StepRow(*row) for row in rows] for run, rows in found.items()}
+
+    def run_counts(self, since: int = 0) -> dict[int, int]:
+        """How many recipes each night ran, by the numbers of the nights from ``since`` on."""
+        rows = self._all(
+            "SELECT night, COUNT(*) AS runs FROM runs WHERE night > 0 AND night >= ?"
+            " GROUP BY night",
+            since,
+        )
+        return {row["night"]: row["runs"] for row in rows}
 
     def step_counts(self, since: int = 0) -> dict[int, dict[str, int]]:
         """How many steps had each outcome, by the numbers of the runs from ``since`` on."""

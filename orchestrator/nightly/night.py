@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,9 +62,16 @@ def alone(root: Path) -> Iterator[None]:
     """Be the only night that works in a store.
 
     Raises:
-        EnvironmentProblem: Another one does; it says which.
+        EnvironmentProblem: Another one does; it says which. Or nobody can.
     """
-    with Locks(root / "locks").at_once("nightly") as holder:
+    with ExitStack() as stack:
+        try:
+            holder = stack.enter_context(Locks(root / "locks").at_once("nightly"))
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"no night can begin in the store {root}: {error.strerror or error}",
+                "Make room there, or set ORCHESTRATE_HOME to a folder that can be written to.",
+            ) from error
         if holder:
             raise EnvironmentProblem(
                 f"another night works in the store {root}: {holder}",

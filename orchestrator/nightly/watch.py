@@ -90,6 +90,8 @@ def _paired(before: FileRow, after: FileRow, store: Store) -> Pair:
         return Pair(before, after, str(compare_files(earlier, now, values=False).verdict.value))
     except FormatError as error:
         return Pair(before, after, "different", error.message)
+    except OSError as error:
+        return Pair(before, after, "different", f"they cannot be compared: {error.strerror}")
 
 
 def _stored(row: FileRow, store: Store) -> Path | None:

@@ -25,7 +25,7 @@ def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = 
         content: What to send.
         rest: Waits so many seconds between tries.
     """
-    host = urlsplit(url).hostname or "the webhook"
+    host = _host(url) or "the webhook"
     body = json.dumps(content).encode("utf-8")
     said = ""
     for attempt in range(TRIES):
@@ -35,6 +35,13 @@ def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = 
         if attempt < TRIES - 1:
             rest(min(max(wait, 2.0**attempt), LONGEST_SECONDS))
     return f"{host} was not told of this night: {said}" if said else ""
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _once(url: str, body: bytes) -> tuple[str, float | None]:

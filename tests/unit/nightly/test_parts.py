@@ -148,7 +148,13 @@ def test_a_webhook_that_is_gone_is_given_up() -> None:
 
     assert "it cannot be reached" in webhook.post(server.url, {}, waits.append)
     assert len(waits) == webhook.TRIES - 1
-    assert "cannot be used" in webhook.post("no://address", {})
+
+
+@pytest.mark.parametrize("url", ["no://address", "http://[bad", "words", "http://host:port/"])
+def test_an_address_that_is_none_is_a_warning(url: str) -> None:
+    said = webhook.post(url, {}, lambda _seconds: pytest.fail("asked again"))
+
+    assert "was not told of this night: the address cannot be used" in said
 
 
 def test_the_page_of_a_workflow_run_is_added_to(
