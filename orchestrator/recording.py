@@ -191,7 +191,7 @@ def file_rows(finished: Finished) -> list[FileRow]:
 
 def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> FileRow:
     return FileRow(
-        file=output.file,
+        file=row.file,
         type=row.type,
         sha256=row.sha256,
         status=row.status.value,
@@ -210,6 +210,7 @@ def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> Fi
         prompt_per_second=row.prompt_per_second,
         generation_per_second=row.generation_per_second,
         memory=row.memory,
+        measuring=measuring(plan),
     )
 
 
@@ -233,3 +234,14 @@ def asked(plan: Plan, output: Output) -> str:
         if quant.imatrix and recipe.imatrix is not None:
             content["imatrix"] = recipe.imatrix.model_dump()
     return key(portable(content, recipe.file.parent))
+
+
+def measuring(plan: Plan) -> str:
+    """A digest of how a recipe measures: other texts, lengths or prompts, other numbers."""
+    verify = plan.recipe.verify
+    content: dict[str, JSON] = {
+        "perplexity": verify.perplexity.model_dump() if verify.perplexity else None,
+        "kld": verify.kld,
+        "speed": verify.speed.model_dump(mode="json") if verify.speed else None,
+    }
+    return key(portable(content, plan.recipe.file.parent))

@@ -104,7 +104,8 @@ class FileRow:
     whether it did so in this run or in an earlier one. ``size`` is in bytes,
     ``increase`` relative to the full file's perplexity, ``same_top`` a share of 1, speeds
     are tokens per second. ``verdict`` and ``note`` say how its bytes compare with those of
-    the run ``against`` (0: with none).
+    the run ``against`` (0: with none). ``measuring`` is a digest of how the recipe measures:
+    numbers of different ones are not compared.
     """
 
     file: str
@@ -129,6 +130,12 @@ class FileRow:
     verdict: str = ""
     note: str = ""
     against: int = 0
+    measuring: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the unquantized file, which is no output: others are held against it."""
+        return self.file == f"{self.type}, for comparison"
 
 
 @dataclass(frozen=True)

@@ -60,5 +60,8 @@ _FIRST = (
     "CREATE INDEX alarms_of_run ON alarms (run)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# How the recipe measured; empty for files of before.
+_SECOND = ("ALTER TABLE files ADD COLUMN measuring TEXT NOT NULL DEFAULT ''",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 VERSION = len(MIGRATIONS)

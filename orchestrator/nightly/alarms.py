@@ -54,8 +54,11 @@ def changes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:
         ("kld", pair.before.kld, pair.after.kld, limits.kld, KLD_FLOOR),
         ("size", float(pair.before.size), float(pair.after.size), limits.size, 0.0),
     )
+    alike = measured_alike(pair.before, pair.after)
     for what, before, after, most, floor in measured:
         if before is None or after is None or most is None:
+            continue
+        if what != "size" and not alike:
             continue
         off = abs(after - before)
         if off > most * abs(before) and off > floor:
@@ -66,6 +69,11 @@ def changes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:
                 limit=f"{most * 100:g} %",
                 message=f"{told.message} since {since}",
             )
+
+
+def measured_alike(one: FileRow, other: FileRow) -> bool:
+    """Whether the recipe measured both in the same way, as far as it is known."""
+    return one.measuring == other.measuring or not (one.measuring and other.measuring)
 
 
 def _bytes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:

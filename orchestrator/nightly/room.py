@@ -33,13 +33,12 @@ def needed(
         own |= {step.key for step in next(filter(None, steps), ())}
     goods = [history.last_good(one.recipe.name) for one in plans]
     rows = history.files([good.id for good in goods if good is not None])
-    full = {one.recipe.name: one.full.name for one in plans}
     earlier = {
         row.step
         for good in goods
         if good is not None
         for row in rows.get(good.id, ())
-        if row.type != full[good.recipe]  # compared only where the quantized ones differ
+        if not row.full  # compared only where the quantized ones differ
     }
     return frozenset({*own, *earlier} - {""})
 

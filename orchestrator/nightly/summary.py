@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from orchestrator import units
 from orchestrator.history.records import (
@@ -64,15 +65,22 @@ def _alarms(summary: Summary) -> Iterator[str]:
 def _advice(one: Told) -> Iterator[str]:
     """What to do about a recipe's alarms."""
     yield ""
+    recipe = quote(str(one.file))
     changed = [alarm.file for alarm in one.alarms if alarm.what == "bytes"]
-    if changed and one.before != one.commit:
-        types = [row.type for row in one.files if row.file in changed]
+    types = [row.type for row in one.files if row.file in changed and not row.full]
+    if types and one.before != one.commit:
         yield (
             f"Between {one.toolchain} `{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
-            f"{_compare(one)}; to find the commit: `orchestrate bisect {one.file} "
+            f"{_compare(one)}; to find the commit: `orchestrate bisect {recipe} "
             f"--only {types[0]} --good {one.before[:_SHORT]} --bad {one.commit[:_SHORT]}`."
         )
-    yield f"If the change is welcome: `orchestrate accept {one.recipe}`."
+    if any(alarm.what == "rebuild" for alarm in one.alarms):
+        yield (
+            "The same inputs gave other bytes, and no accepting ends that; to find the step: "
+            f"`orchestrate reproduce {recipe} --twice`."
+        )
+    if any(alarm.what != "rebuild" for alarm in one.alarms):
+        yield f"If the change is welcome: `orchestrate accept {quote(one.recipe)}`."
 
 
 def _compare(one: Told) -> str:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from orchestrator.formats.errors import FormatError
 from orchestrator.history import Alarm, FileRow, History, Run
-from orchestrator.nightly.alarms import EARLIER, RECENT, Pair, Speeds, changes, slower
+from orchestrator.nightly import reasons
+from orchestrator.nightly.alarms import (
+    EARLIER,
+    RECENT,
+    Pair,
+    Speeds,
+    changes,
+    measured_alike,
+    slower,
+)
 from orchestrator.outcome import Finished
 from orchestrator.recording import file_rows
 from orchestrator.store import Store
@@ -51,8 +60,6 @@ def compare(finished: Finished, history: History, store: Store, run: int) -> Com
     before = {row.file: row for row in history.files([good.id]).get(good.id, ())}
     alarms: list[Alarm] = []
     verdicts: dict[str, tuple[str, str, int]] = {}
-    notes: list[str] = []
-    since = _since(good, finished)
     for row in after:
         earlier = before.get(row.file)
         if earlier is None:
@@ -60,19 +67,49 @@ def compare(finished: Finished, history: History, store: Store, run: int) -> Com
         pair = _paired(earlier, row, store)
         verdicts[row.file] = (pair.verdict, pair.note, good.id)
         if earlier.asked == row.asked:
+            since = _since(good, finished, pair, store)
             alarms += changes(pair, finished.plan.recipe.alarms, since)
-        elif pair.verdict != "identical":
-            notes.append(f"{row.file}: the recipe asks for another file than in night {good.night}")
     alarms += _speeds(finished, after, history, run)
-    return Compared(tuple(alarms), verdicts, good, tuple(notes))
+    notes = tuple(_notes(finished, before, after, good, verdicts))
+    return Compared(tuple(alarms), verdicts, good, notes)
 
 
-def _since(good: Run, finished: Finished) -> str:
-    """The last good night, and between which commits of upstream it happened, if so."""
+def _since(good: Run, finished: Finished, pair: Pair, store: Store) -> str:
+    """The last good night, between which commits of upstream it happened, and what else moved."""
     commit = finished.plan.sources.commit
-    if good.commit == commit:
-        return f"night {good.night}"
-    return f"night {good.night}, between {good.toolchain} {good.commit[:12]} and {commit[:12]}"
+    words = f"night {good.night}"
+    if good.commit != commit:
+        words += f", between {good.toolchain} {good.commit[:12]} and {commit[:12]}"
+    if pair.verdict in ("", "identical"):
+        return words
+    if pair.before.step == pair.after.step:
+        return f"{words}, from the same inputs"
+    aside = reasons.TOOLS if good.commit != commit else frozenset[str]()
+    moved = reasons.changed(pair.before.step, pair.after.step, store, aside)
+    return f"{words} (changed since: {', '.join(moved)})" if moved else words
+
+
+def _notes(
+    finished: Finished,
+    before: Mapping[str, FileRow],
+    after: Sequence[FileRow],
+    good: Run,
+    verdicts: Mapping[str, tuple[str, str, int]],
+) -> Iterator[str]:
+    """What a person changed in the recipe, where it says why something is not compared."""
+    pairs = [(before[row.file], row) for row in after if row.file in before]
+    for earlier, row in pairs:
+        if earlier.asked != row.asked and verdicts[row.file][0] != "identical":
+            yield f"{row.file}: the recipe asks for another file than in night {good.night}"
+    if not all(measured_alike(*pair) for pair in pairs):
+        yield (
+            f"the recipe measures otherwise than in night {good.night}: perplexity, divergence "
+            "and speed are not compared"
+        )
+    asked = {output.file for output in finished.plan.outputs}
+    for file, row in before.items():
+        if file not in asked and not row.full:
+            yield f"{file}: the recipe does not ask for it any more"
 
 
 def _paired(before: FileRow, after: FileRow, store: Store) -> Pair:
@@ -106,20 +143,24 @@ def _stored(row: FileRow, store: Store) -> Path | None:
 def _speeds(
     finished: Finished, after: Sequence[FileRow], history: History, run: int
 ) -> Iterator[Alarm]:
-    """Alarms of files that were measured tonight, with earlier nights on this machine."""
-    fresh = [row for row in after if row.fresh]
-    if not fresh:
+    """Alarms of all files, by this night and earlier ones on this machine.
+
+    Nights that measured nothing do not end an alarm: the newest measures are still slow.
+    """
+    limits = finished.plan.recipe.alarms
+    if limits.speed is None:
         return
     runs = history.runs(finished.plan.recipe.name, nightly=True, limit=_LOOK_BACK)
     here = next((one.machine for one in runs if one.id == run), "")
-    earlier = [one for one in runs if one.id < run and one.machine == here]
-    accepted = max((one.id for one in earlier if one.accepted), default=0)
-    rows = history.files([one.id for one in earlier if one.id >= accepted])
-    for row in fresh:
+    accepted = max((one.id for one in runs if one.accepted and one.id < run), default=0)
+    earlier = [one for one in runs if accepted <= one.id < run and one.machine == here]
+    rows = history.files([one.id for one in earlier])
+    for row in after:
         for what, field in _SPEEDS.items():
-            values = [getattr(row, field), *_values(row, field, earlier, rows)]
+            tonight = [getattr(row, field)] if row.fresh else []
+            values = [*tonight, *_values(row, field, earlier, rows)]
             known = tuple(value for value in values if value is not None)
-            yield from slower(Speeds(row.file, what, known), finished.plan.recipe.alarms)
+            yield from slower(Speeds(row.file, what, known), limits)
 
 
 def _values(
@@ -131,5 +172,6 @@ def _values(
         for run in runs
         for one in rows.get(run.id, ())
         if one.file == row.file and one.fresh and one.asked == row.asked
+        if measured_alike(one, row)
     ]
     return found[: RECENT + EARLIER]

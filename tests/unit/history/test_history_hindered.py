@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,9 +164,12 @@ def test_long_histories_are_read_in_few_queries(
         a_run(history, a_file(), night=night, steps=(a_step(),))
     asked: list[str] = []
     ask = History._all
-    monkeypatch.setattr(
-        History, "_all", lambda self, query, *given: asked.append(query) or ask(self, query, *given)
-    )
+
+    def counted(self: History, query: str, *given: Any) -> Any:
+        asked.append(query)
+        return ask(self, query, *given)
+
+    monkeypatch.setattr(History, "_all", counted)
 
     told = display_history.as_json(history, "", 1000)
     assert len(told["runs"]) == 30
