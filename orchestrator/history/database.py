@@ -24,13 +24,13 @@ from orchestrator.history.records import (
     Run,
     StepRow,
 )
+from orchestrator.history.rows import RUN, night_of, run_of
 from orchestrator.records import JSON, Outcome
 
 if TYPE_CHECKING:
     import sqlite3
 
 NAME = "history.sqlite"
-_RUN = tuple(one.name for one in fields(Run))
 
 
 def now() -> str:
@@ -127,14 +127,14 @@ class History:
         """
         with writing(self.path) as database:
             row = database.execute(
-                f"SELECT {_columns(_RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
+                f"SELECT {_columns(RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
                 " AND id IN (SELECT run FROM files) ORDER BY id DESC LIMIT 1",
                 (recipe,),
             ).fetchone()
             if row is None:
                 return None
             database.execute("UPDATE runs SET accepted = ? WHERE id = ?", (now(), row["id"]))
-            return _run(row)
+            return run_of(row)
 
     # -- reading -------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class History:
     def nights(self, limit: int = -1) -> list[Night]:
         """Nights, the newest first."""
         rows = self._all("SELECT * FROM nights ORDER BY id DESC LIMIT ?", limit)
-        return [_night(row) for row in rows]
+        return [night_of(row) for row in rows]
 
     def recipes(self) -> list[str]:
         """The names of all recipes that were run."""
@@ -168,28 +168,34 @@ class History:
         wheres = [*given, *(["night > 0"] if nightly else [])]
         where = f"WHERE {' AND '.join(wheres)} " if wheres else ""
         rows = self._all(
-            f"SELECT {_columns(_RUN)}, process FROM runs {where}ORDER BY id DESC LIMIT ?",  # noqa: S608
+            f"SELECT {_columns(RUN)}, process FROM runs {where}ORDER BY id DESC LIMIT ?",  # noqa: S608
             *given.values(),
             limit,
         )
-        return [_run(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def last_good(self, recipe: str, before: int | None = None) -> Run | None:
-        """The newest run of a night that later nights are compared with.
+        """The newest run of a night that later nights are compared with; see :meth:`goods`."""
+        return next(iter(self.goods(recipe, before, limit=1)), None)
+
+    def goods(self, recipe: str, before: int | None = None, limit: int = -1) -> list[Run]:
+        """Runs of nights that later nights may be compared with, the newest first.
 
         Args:
             recipe: The recipe's name.
             before: Only runs before this one.
+            limit: How many at most; all when negative.
         """
         rows = self._all(
-            f"SELECT {_columns(_RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
+            f"SELECT {_columns(RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
             f" AND (state IN ({', '.join('?' * len(GOOD))}) OR accepted != '')"
-            " AND id < ? ORDER BY id DESC LIMIT 1",
+            " AND id < ? ORDER BY id DESC LIMIT ?",
             recipe,
             *GOOD,
             2**62 if before is None else before,
+            limit,
         )
-        return _run(rows[0]) if rows else None
+        return [run_of(row) for row in rows]
 
     def steps(self, run: int) -> list[StepRow]:
         """The steps of a run, in the order in which they ended."""
@@ -322,27 +328,3 @@ def _insert_all(
         marks = ", ".join("?" * len(names))
         statement = f"INSERT INTO {table} ({_columns(names)}) VALUES ({marks})"  # noqa: S608
         database.execute(statement, (run, *astuple(row)))
-
-
-def _run(row: sqlite3.Row) -> Run:
-    values = {name: row[name] for name in _RUN}
-    return Run(**{**values, "state": _state(row)})
-
-
-def _night(row: sqlite3.Row) -> Night:
-    return Night(
-        id=row["id"],
-        started=row["started"],
-        ended=row["ended"],
-        machine=row["machine"],
-        state=_state(row),
-        options=json.loads(row["options"]),
-        summary=json.loads(row["summary"]),
-    )
-
-
-def _state(row: sqlite3.Row) -> str:
-    """The state; what nobody works on any more was interrupted."""
-    state = str(row["state"])
-    over = state == RUNNING and not machines.process_runs(row["process"])
-    return INTERRUPTED if over else state

@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator import units, workflow
 from orchestrator.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.history import History
+from orchestrator.nightly import watch
 from orchestrator.plan import Plan
 from orchestrator.store import Artifact, Store
 from orchestrator.workflow import Outlook, Session
@@ -31,13 +32,12 @@ def needed(
     for name in unplanned:
         steps = (history.steps(run.id) for run in history.runs(name, limit=_LOOK_BACK))
         own |= {step.key for step in next(filter(None, steps), ())}
-    goods = [history.last_good(one.recipe.name) for one in plans]
-    rows = history.files([good.id for good in goods if good is not None])
+    names = [one.recipe.name for one in plans]
+    goods = (history.goods(name, limit=watch.GOODS) for name in names)
     earlier = {
         row.step
-        for good in goods
-        if good is not None
-        for row in rows.get(good.id, ())
+        for some in goods
+        for _, row in watch.baseline(some, history).values()
         if not row.full  # compared only where the quantized ones differ
     }
     return frozenset({*own, *earlier} - {""})

@@ -25,6 +25,8 @@ from orchestrator.store import Store
 _SPEEDS = {"generation": "generation_per_second", "prompt": "prompt_per_second"}
 # Nights without a measurement lie between those with one.
 _LOOK_BACK = 200
+# How many good nights are looked through for a file that the last one lacks.
+GOODS = 5
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,37 @@ def compare(finished: Finished, history: History, store: Store, run: int) -> Com
         run: The number of tonight's run; only earlier ones are looked at.
     """
     name = finished.plan.recipe.name
-    good = history.last_good(name, before=run)
     after = file_rows(finished)
-    if good is None:
-        return Compared(tuple(_speeds(finished, after, history, run)), {}, None)
-    before = {row.file: row for row in history.files([good.id]).get(good.id, ())}
+    goods = history.goods(name, before=run, limit=GOODS)
+    before = baseline(goods, history)
     alarms: list[Alarm] = []
     verdicts: dict[str, tuple[str, str, int]] = {}
     for row in after:
-        earlier = before.get(row.file)
-        if earlier is None:
+        if row.file not in before:
             continue
+        good, earlier = before[row.file]
         pair = _paired(earlier, row, store)
         verdicts[row.file] = (pair.verdict, pair.note, good.id)
         if earlier.asked == row.asked:
             since = _since(good, finished, pair, store)
             alarms += changes(pair, finished.plan.recipe.alarms, since)
     alarms += _speeds(finished, after, history, run)
-    notes = tuple(_notes(finished, before, after, good, verdicts))
-    return Compared(tuple(alarms), verdicts, good, notes)
+    notes = tuple(_notes(finished, before, after, verdicts))
+    return Compared(tuple(alarms), verdicts, goods[0] if goods else None, notes)
+
+
+def baseline(goods: Sequence[Run], history: History) -> dict[str, tuple[Run, FileRow]]:
+    """What each file is compared with: the newest of these runs that has it.
+
+    A night that was accepted though half of it had failed has not all files.
+    """
+    rows = history.files([good.id for good in goods])
+    found: dict[str, tuple[Run, FileRow]] = {}
+    for good in reversed(goods):
+        for row in rows.get(good.id, ()):
+            if row.sha256 or row.file not in found:  # else it was measured once, and is gone
+                found[row.file] = (good, row)
+    return found
 
 
 def _since(good: Run, finished: Finished, pair: Pair, store: Store) -> str:
@@ -91,24 +105,25 @@ def _since(good: Run, finished: Finished, pair: Pair, store: Store) -> str:
 
 def _notes(
     finished: Finished,
-    before: Mapping[str, FileRow],
+    before: Mapping[str, tuple[Run, FileRow]],
     after: Sequence[FileRow],
-    good: Run,
     verdicts: Mapping[str, tuple[str, str, int]],
 ) -> Iterator[str]:
     """What a person changed in the recipe, where it says why something is not compared."""
-    pairs = [(before[row.file], row) for row in after if row.file in before]
-    for earlier, row in pairs:
+    pairs = [(*before[row.file], row) for row in after if row.file in before]
+    for good, earlier, row in pairs:
         if earlier.asked != row.asked and verdicts[row.file][0] != "identical":
             yield f"{row.file}: the recipe asks for another file than in night {good.night}"
-    if not all(measured_alike(*pair) for pair in pairs):
+    others = {good.night for good, earlier, row in pairs if not measured_alike(earlier, row)}
+    if others:
         yield (
-            f"the recipe measures otherwise than in night {good.night}: perplexity, divergence "
+            f"the recipe measures otherwise than in night {max(others)}: perplexity, divergence "
             "and speed are not compared"
         )
     asked = {output.file for output in finished.plan.outputs}
-    for file, row in before.items():
-        if file not in asked and not row.full:
+    newest = max((good.id for good, _ in before.values()), default=0)
+    for file, (good, row) in before.items():
+        if good.id == newest and file not in asked and not row.full:
             yield f"{file}: the recipe does not ask for it any more"
 
 
