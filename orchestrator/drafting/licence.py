@@ -7,19 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.drafting.found import Licence
+from orchestrator.publishing.licences import FREE
 
-# Identifiers as the Hub lists them (its documentation, "Licenses"). Only those are here that
-# let anybody pass on changed files for any purpose, with no more than a notice or under the
-# same terms. All others have conditions that the publisher must read.
-FREE = frozenset(
-    {
-        *("apache-2.0", "mit", "isc", "zlib", "unlicense", "wtfpl", "afl-3.0", "bsl-1.0"),
-        *("bsd", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "ncsa", "postgresql"),
-        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0"),
-        *("cc-by-sa-3.0", "cc-by-sa-4.0", "pddl", "odc-by", "cdla-permissive-1.0"),
-        *("cdla-permissive-2.0", "ecl-2.0", "ms-pl", "artistic-2.0"),
-    }
-)
 _LONGEST = 100
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 _WEB = re.compile(r"https?://[^\s/@<>()\"]+(/[^\s<>()\"]*)?")

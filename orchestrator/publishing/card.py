@@ -125,6 +125,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "table": Safe(table(card.models, card.report.full_name)),
         "models": card.models,
         "chat": card.chat,
+        "chain": plan.chain.name,
         "gguf": plan.chain.format == "gguf",
         "modelfile": card.modelfile,
         "prompt": _prompt(plan, card.chat),

@@ -13,6 +13,7 @@ from orchestrator.formats import gguf
 from orchestrator.planned import Plan
 from orchestrator.publishing import chat
 from orchestrator.records import JSON, Outcome, Step
+from orchestrator.sources.hub_card import Card
 from orchestrator.sourcing import Resolved
 from orchestrator.steps.peek import HEADER
 from orchestrator.workflow import Session
@@ -72,16 +73,19 @@ def origin(plan: Plan, session: Session) -> Origin:
     telling = plan.sources.delta or plan.sources.model
     assert telling is not None
     hubs = tuple(dict.fromkeys(_hubs(plan)))
-    gated = not session.settings.offline and any(map(_gated, hubs))
+    cards = [] if session.settings.offline else [_card(repo) for repo in hubs]
+    gated = any(card.gated for card in cards)
+    told = cards[0].metadata if cards else {}
     made = _described(plan, telling, session)
     if made is None or telling.format == "ggml":
-        return Origin(None, {}, "", hubs, gated, {})
+        return Origin(None, {}, "", hubs, gated, told)
     if telling.format == "gguf":
         header = gguf.read(made / HEADER, partial=True)
-        return Origin(None, chat.of_file(header), "its header", hubs, gated, {})
+        return Origin(None, chat.of_file(header), "its header", hubs, gated, told)
     folder = made / "small"
     templates, where = chat.of_source(folder)
-    return Origin(folder, templates, where, hubs, gated, _metadata(folder))
+    # The card of the very commit wins over what the repository says today.
+    return Origin(folder, templates, where, hubs, gated, _metadata(folder) or told)
 
 
 def _hubs(plan: Plan) -> Iterator[str]:
@@ -92,10 +96,10 @@ def _hubs(plan: Plan) -> Iterator[str]:
             yield str(identity["repo"])
 
 
-def _gated(repo: str) -> bool:
-    from orchestrator.sources import hub_remote  # noqa: PLC0415 - its library is heavy
+def _card(repo: str) -> Card:
+    from orchestrator.sources import hub_card  # noqa: PLC0415 - its library is heavy
 
-    return hub_remote.gated(repo)
+    return hub_card.card(repo, "main")
 
 
 def _described(plan: Plan, source: Resolved, session: Session) -> Path | None:

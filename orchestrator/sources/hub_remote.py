@@ -100,16 +100,6 @@ def read(repo: str, head: str, file: HubFile) -> bytes:
     return client.read_range(client.where_is(repo, head, "model"), file.path, 0, file.size)[0]
 
 
-def gated(repo: str) -> bool:
-    """Whether a repository shows its files only to those who accept its terms; one request.
-
-    Raises:
-        UsageError, EnvironmentProblem: It cannot be asked.
-    """
-    info = client.repo_info(client.where_is(repo, BRANCH, "model"))
-    return bool(getattr(info, "gated", False))
-
-
 def page(repo: str) -> str:
     """The address of a repository's page."""
     return client.where_is(repo, BRANCH, "model").page
