@@ -13,6 +13,7 @@ import yaml
 
 from orchestrator import dist, lock, signing
 from orchestrator.formats import gguf
+from orchestrator.formats.file_types import FILE_TYPES
 from orchestrator.formats.gguf import GGUF
 from orchestrator.planned import Output, Plan
 from orchestrator.provenance import SUFFIX as TOLD
@@ -110,7 +111,15 @@ def _header(path: Path) -> GGUF | None:
 def _name(output: Output, header: GGUF | None, plan: Plan) -> Name:
     if header is None:
         return Name(plan.recipe.name, encoding=output.name)
-    return naming.name_of(header, output.name, plan.recipe.name)
+    return naming.name_of(header, _encoding(output, header), plan.recipe.name)
+
+
+def _encoding(output: Output, header: GGUF) -> str:
+    """The name of the type; a file that was only rewritten has that of its source."""
+    number = header.metadata.get("general.file_type")
+    if output.name == "COPY" and isinstance(number, int):
+        return FILE_TYPES.get(number, output.name)
+    return output.name
 
 
 def _pieces(
@@ -233,7 +242,7 @@ def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -
         eos=_token(path, header, "eos"),
         starts=_starts(header),
         license=material.facts.license_name or material.facts.license,
-        about=f"{material.title}, {best.row.type}",
+        about=f"{material.title}, {best.name.encoding}",
     )
     return [text_piece(MODELFILE, ollama.modelfile(model))]
 

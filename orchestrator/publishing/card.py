@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,18 @@ from orchestrator.publishing import markdown
 from orchestrator.publishing.facts import Facts
 from orchestrator.publishing.markdown import Safe
 from orchestrator.publishing.tree import Model
-from orchestrator.records import JSON
+from orchestrator.records import JSON, Status
 from orchestrator.report import Report, Row
 
 # Most people are best served by a file of about five bits a weight.
 _USUAL_BITS = 4.85
+# Up to this mean divergence a file is good for most uses.
+_GOOD = 0.1
 # Mean divergence from the full model, nats a token, up to which a file is called so.
 _NEAR = (
     (0.002, "as good as the unquantized model"),
     (0.02, "very near the unquantized model"),
-    (0.1, "good for most uses"),
+    (_GOOD, "good for most uses"),
     (0.3, "noticeably worse; where memory is short"),
 )
 _BITS = (
@@ -120,6 +122,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.perplexity is not None for row in rows),
         "divergence": any(row.kld is not None for row in rows),
+        "warnings": list(_warnings(card.models)),
         "full_name": card.report.full_name,
         "full": f"{full.perplexity:.4f}" if full and full.perplexity is not None else "",
         "table": Safe(table(card.models, card.report.full_name)),
@@ -144,6 +147,13 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
     }
 
 
+def _warnings(models: Sequence[Model]) -> Iterator[tuple[str, str]]:
+    for one in models:
+        for check in one.row.checks:
+            if check.status is Status.WARN:
+                yield one.file, check.message
+
+
 def _shown(model: Model) -> dict[str, Any]:
     return {
         "first": model.first,
@@ -155,8 +165,13 @@ def _shown(model: Model) -> dict[str, Any]:
 
 
 def recommended(models: Iterable[Model]) -> Model:
-    """The file for those who do not want to choose: near five bits a weight."""
-    return min(models, key=lambda one: abs(one.row.bits_per_weight - _USUAL_BITS))
+    """The file for those who do not want to choose: near five bits a weight, and still good."""
+
+    def rank(one: Model) -> tuple[bool, float]:
+        bad = one.row.kld is not None and one.row.kld > _GOOD
+        return bad, abs(one.row.bits_per_weight - _USUAL_BITS)
+
+    return min(models, key=rank)
 
 
 def _hub_or_file(repo: str, best: Model) -> Safe:

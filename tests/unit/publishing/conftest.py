@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
+from orchestrator import cli, machine
 from tests.hub import Hub
 from tests.hub.written import TOKEN
 from tests.unit.cli.command import Command
-from tests.unit.publishing.stand import Stand, lay_out
+from tests.unit.fake_work import fake_kinds
+from tests.unit.publishing.stand import RECIPE, Stand, lay_out, weights
+
+
+def prepare(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``place`` the working folder of a machine with room."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(machine, "disk_free", lambda _: 10**12)
+    monkeypatch.setattr(machine, "memory_total", lambda: 10**11)
 
 
 @pytest.fixture
@@ -20,19 +33,42 @@ def stand(
     place = tmp_path / "cwd"
     place.mkdir()
     lay_out(place)
-    monkeypatch.chdir(place)
-    monkeypatch.setattr(machine, "disk_free", lambda _: 10**12)
-    monkeypatch.setattr(machine, "memory_total", lambda: 10**11)
+    prepare(place, monkeypatch)
     made = Stand(place, Command(monkeypatch, capsys), monkeypatch)
     made.write()
     return made
 
 
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, made once: the working folder ``cwd`` and its ``store``."""
+    root = tmp_path_factory.mktemp("finished")
+    place = root / "cwd"
+    place.mkdir()
+    lay_out(place)
+    (place / "small.yaml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()):
+        prepare(place, patch)
+        made = lambda task: weights(task, None)  # noqa: E731 - one line
+        fake_kinds(patch, quantize=made, convert=made)
+        patch.setenv("ORCHESTRATE_HOME", str(root / "store"))
+        patch.setattr(sys, "argv", ["orchestrate", "run", "small.yaml"])
+        with contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert not ended.value.code
+    return root
+
+
 @pytest.fixture
-def finished(stand: Stand) -> Stand:
-    """A recipe whose files are made and passed."""
-    said = stand.run()
-    assert said.code == 0, said.out + said.err
+def finished(run_once: Path, stand: Stand) -> Stand:
+    """A recipe whose files are made and passed; a copy that a test may spoil."""
+    shutil.rmtree(stand.place)
+    shutil.copytree(run_once / "cwd", stand.place)
+    home = Path(os.environ["ORCHESTRATE_HOME"])
+    home.rmdir()
+    shutil.copytree(run_once / "store", home, symlinks=True)
+    stand.monkeypatch.chdir(stand.place)
+    stand.fake()
     return stand
 
 

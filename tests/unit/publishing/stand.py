@@ -93,13 +93,17 @@ class Stand:
             text = text.partition("publish:")[0] + f"publish: {json.dumps(publish)}\n"
         self.recipe.write_text(text)
 
-    def run(self, *options: str) -> Said:
-        """Make the files."""
+    def fake(self) -> None:
+        """Put the fakes in the place of the tools."""
 
         def made(task: Task) -> dict[str, JSON]:
             return weights(task, self.template)
 
         fake_kinds(self.monkeypatch, **{"quantize": made, "convert": made, **self.work})
+
+    def run(self, *options: str) -> Said:
+        """Make the files."""
+        self.fake()
         return self.command("run", self.recipe, *options)
 
     def publish(self, *options: str | Path) -> Said:

@@ -127,6 +127,8 @@ def test_advice_is_by_what_was_measured_else_by_bits(
 
 def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
     assert recommended([model(8.5), model(4.8), model(2.6)]).row.bits_per_weight == 4.8
+    worse = [model(8.5, kld=0.01), model(5.7, kld=0.002), model(4.8, kld=0.15)]
+    assert recommended(worse).row.bits_per_weight == 5.7
 
 
 def test_columns_that_would_be_empty_are_left_out() -> None:

@@ -53,6 +53,8 @@ def test_a_file_with_warnings_unless_they_are_allowed(stand: Stand) -> None:
     assert stand.run().code == 0
     refused(stand, 1, "small-IQ4_XS.gguf passed with warnings: census", "--allow-warnings")
     assert stand.publish(*TO, "--allow-warnings").code == 0
+    card = (stand.place / "out" / "README.md").read_text()
+    assert "- `Small-Llama-2.1M-IQ4_XS.gguf`: 1 of " in card
 
 
 def test_a_file_that_nobody_verified(stand: Stand) -> None:
