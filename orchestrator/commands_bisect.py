@@ -27,11 +27,12 @@ def register(cli: click.Group) -> None:
 @cli_common.AS_JSON
 @cli_common.options("only", *cli_common.TOOLS)
 def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) -> int:
-    """Find the first upstream commit that changed a file's bytes, or broke its making.
+    """Find the upstream commit that changed a file's bytes.
 
-    Commits of the recipe's tool chain are tried in the order that git bisect chooses; every
-    build is kept, so a search that was interrupted goes on where it was. --only names the
-    file. Commits that cannot be built are passed over, unless that is what is searched for.
+    Or the first that broke its making, where there is no file any more. Commits of the
+    recipe's tool chain are tried in the order that git bisect chooses; every build is kept,
+    so a search that was interrupted goes on where it was. --only names the file. Commits that
+    cannot be built are passed over, unless that is what is searched for.
 
     \b
     Example:

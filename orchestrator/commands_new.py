@@ -63,7 +63,7 @@ def _several(
 @click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
 @AS_JSON
 def new(*, as_json: bool, **asked: Any) -> int:
-    """Write a recipe for a model repository of the Hugging Face Hub, ready to run.
+    """Write a recipe for a model of the Hub, ready to run.
 
     The revision is pinned to its full commit, types and limits are chosen by the model's size,
     and its licence is noted. No weights are fetched: only headers and small files are read.

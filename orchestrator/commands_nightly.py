@@ -92,12 +92,13 @@ def nightly(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Rebuild every recipe, compare with the last good night, and say what changed.
+    """Rebuild every recipe, unattended, and say what changed.
 
-    Folders stand for all recipes below them. One recipe that fails never stops the others.
-    Changes of bytes, perplexity, divergence, size and speed beyond the recipe's 'alarms'
-    ring an alarm, every night until 'orchestrate accept' or until they are gone. The summary
-    is Markdown; it goes into GITHUB_STEP_SUMMARY too where that is set.
+    Every file is compared with that of the last good night. Folders stand for all recipes
+    below them. One recipe that fails never stops the others. Changes of bytes, perplexity,
+    divergence, size and speed beyond the recipe's 'alarms' ring an alarm, every night until
+    'orchestrate accept' or until they are gone. The summary is Markdown; it goes into
+    GITHUB_STEP_SUMMARY too where that is set.
 
     \b
     Example:
@@ -197,7 +198,7 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
 )
 @cli_common.AS_JSON
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
-    """Accept what changed: compare later nights with the newest one.
+    """Take what changed: compare later nights with the newest.
 
     RECIPE is the name of a recipe, or its file. An alarm rings every night until the change
     is gone or accepted.

@@ -56,10 +56,11 @@ def publish(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Publish a recipe's verified files, with a model card, to the Hub or to a folder.
+    """Pass verified files on, to the Hub or to a folder.
 
-    Only what 'run' left and nobody changed is published, and only if it passed. What is there
-    already is not sent again. The Hub's token comes from 'hf auth login' or HF_TOKEN.
+    With them go a model card, checksums, provenance and the recipe. Only what 'run' left and
+    nobody changed is published, and only if it passed. What is there already is not sent
+    again. The Hub's token comes from 'hf auth login' or HF_TOKEN.
 
     \b
     Example:

@@ -36,10 +36,11 @@ def register(cli: click.Group) -> None:
 @click.option("--title", default="Nightly builds", help="The name of the site.")
 @AS_JSON
 def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> int:
-    """Write pages about all nights and recipes into DIR, which is site without it.
+    """Write pages about all nights and recipes.
 
-    They need no server and no network: open DIR/index.html. Pages that would say the same
-    are left alone, those of what is gone are removed, and files of others stay.
+    They go into DIR, or into a folder called site, and need no server and no network: open
+    DIR/index.html. Pages that would say the same are left alone, those of what is gone are
+    removed, and files of others stay.
 
     \b
     Example:
