@@ -93,7 +93,8 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
     try:
         record = told[dist.RECORD]
         if told["format"] != report.FORMAT or not all(
-            {"size", "sha256"} <= set(entry) for entry in record.values()
+            isinstance(entry["size"], int) and isinstance(entry["sha256"], str)
+            for entry in record.values()
         ):
             raise UsageError(f"{path} is of another version of this program", again)
         return Report(

@@ -74,7 +74,8 @@ def files_of(data: bytes | None, recipe: str, where: str) -> Mapping[str, Mappin
         told = json.loads(data)
         files: Mapping[str, Mapping[str, JSON]] = told["files"]
         wrong = told["format"] != FORMAT or not all(
-            {"size", "sha256"} <= set(entry) for entry in files.values()
+            isinstance(entry["size"], int) and isinstance(entry["sha256"], str)
+            for entry in files.values()
         )
         owner = str(told["recipe"])
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -71,8 +71,9 @@ def split(plan: Plan, steps: Mapping[str, Step], session: Session) -> dict[str, 
     done = session.runner.run((*plan.steps, *steps.values()), wanted)
     for result in done:
         if result.outcome is Outcome.FAILED:
-            environment = isinstance(result.cause, EnvironmentProblem)
-            raise (EnvironmentProblem if environment else StepError)(console.failures([result])[0])
+            kinds = (EnvironmentProblem, UsageError)
+            kind = next((one for one in kinds if isinstance(result.cause, one)), StepError)
+            raise kind(console.failures([result])[0])
     return {file: _parts(one, session) for file, one in steps.items()}
 
 

@@ -80,7 +80,7 @@ def test_parts_that_are_too_small_are_refused_in_a_sentence(
 ) -> None:
     words = ("--to", f"dir:{tmp_path / 'out'}", "--max-file", "500kB", "-t", "1")
     said = typed("publish", TINY, "--out", finished.out.parent, *words, home=finished.home)
-    assert said.code == 1
+    assert said.code == 2
     assert "parts of 500 kB are too small" in said.err
     assert not (tmp_path / "out").exists()
 

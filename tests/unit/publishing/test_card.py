@@ -17,6 +17,7 @@ from orchestrator.publishing import markdown
 from orchestrator.publishing.card import advice, recommended, table
 from orchestrator.publishing.naming import Name
 from orchestrator.publishing.tree import Model, Piece
+from orchestrator.records import JSON, Task
 from orchestrator.report import Row
 from tests.unit.publishing.stand import Stand, front_matter
 
@@ -136,3 +137,24 @@ def test_columns_that_would_be_empty_are_left_out() -> None:
     assert head == "| File | Size | Bits/weight | Good for |"
     head = table([model(4.8, kld=0.1, increase=0.01)], "BF16").splitlines()[0]
     assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
+
+
+def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(stand: Stand) -> None:
+    def written(task: Task) -> dict[str, JSON]:
+        (task.workdir / task.step.params["file"]).write_text(task.step.label)
+        return {"size": 1, "bits_per_weight": 4.84, "fallbacks": []}
+
+    text = stand.recipe.read_text().replace("llama.cpp", "llama.cpp-ggjt-v3")
+    text = text.replace("Q4_0, {type: IQ4_XS, imatrix: true}", "{type: Q4_0, allow_fallback: true}")
+    stand.write(text.replace("kld: true", ""))
+    stand.work |= {"quantize": written, "convert": written}
+    assert stand.run().code == 0
+    said = stand.publish("--to", "dir:out", "--allow-warnings")
+    assert said.code == 0, said.err
+    names = {path.name for path in (stand.place / "out").iterdir()}
+    assert "small-Q4_0.bin" in names
+    assert "Modelfile" not in names
+    card = (stand.place / "out" / "README.md").read_text()
+    assert front_matter(card)["tags"] == ["ggml", "llama", "quantized"]
+    assert "`orchestrate toolchain build llama.cpp-ggjt-v3`" in card
+    assert "ollama" not in card.lower()

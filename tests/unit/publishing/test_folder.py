@@ -107,7 +107,16 @@ def test_another_recipes_place_is_refused(finished: Stand) -> None:
     assert "holds the files of the recipe 'other'" in said.err
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 1, "files": {"a": {}}, "recipe": "small"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": 1, "files": {"a": {}}, "recipe": "small"}',
+        '{"format": 1, "files": {"a": {"size": "x", "sha256": ""}}, "recipe": "small"}',
+        '{"format": 2, "files": {}, "recipe": "small"}',
+    ],
+)
 def test_a_record_that_is_none_is_refused(finished: Stand, text: str) -> None:
     out = finished.place / "out"
     out.mkdir()

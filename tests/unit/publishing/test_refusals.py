@@ -115,7 +115,16 @@ def test_no_run_at_all(stand: Stand) -> None:
     refused(stand, 2, "holds no report.json", "orchestrate run")
 
 
-@pytest.mark.parametrize("change", [{"format": 0}, {"files": [{}]}, {"dist": {"a": {}}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 0},
+        {"files": [{}]},
+        {"dist": {"a": {}}},
+        {"dist": []},
+        {"dist": {"a": {"size": "1", "sha256": ""}}},
+    ],
+)
 def test_a_report_of_another_kind(finished: Stand, change: dict[str, JSON]) -> None:
     finished.edit(**change)
     said = finished.publish(*TO)
