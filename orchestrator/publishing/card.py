@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import __version__, units
 from orchestrator.errors import StepError
+from orchestrator.formats.file_types import FILE_TYPES
 from orchestrator.planned import Plan
 from orchestrator.publishing import markdown
 from orchestrator.publishing.facts import Facts
@@ -134,6 +135,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "prompt": _prompt(plan, card.chat),
         "repo": card.repo,
         "best": _shown(best),
+        "ollama": ollama_tag(whole),
         "whole": recommended(whole).file if whole else "",
         "split": len(whole) < len(card.models),
         "hub_or_file": _hub_or_file(card.repo, best),
@@ -160,7 +162,6 @@ def _shown(model: Model) -> dict[str, Any]:
         "file": model.file,
         "split": model.split,
         "others": [piece.name for piece in model.pieces[1:]],
-        "encoding": model.name.encoding,
     }
 
 
@@ -172,6 +173,15 @@ def recommended(models: Iterable[Model]) -> Model:
         return bad, abs(one.row.bits_per_weight - _USUAL_BITS)
 
     return min(models, key=rank)
+
+
+def ollama_tag(whole: Sequence[Model]) -> str:
+    """How Ollama is told a file of a repository: by a type that it knows, else by its name."""
+    if not whole:
+        return ""
+    best = recommended(whole)
+    known = best.name.encoding in FILE_TYPES.values()
+    return best.name.encoding if known else best.file
 
 
 def _hub_or_file(repo: str, best: Model) -> Safe:

@@ -74,12 +74,22 @@ class Folder:
         changes, _ = self.plan(tree)
         with _usable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            for piece in sorted(changes.send, key=lambda one: one.name == RECORD):
-                with told(listener, "upload", f"publish {piece.name}", piece.size):
-                    self._put(piece)
+            self._sweep(tree)
+            for piece in changes.send:
+                if piece.name != RECORD:
+                    with told(listener, "upload", f"publish {piece.name}", piece.size):
+                        self._put(piece)
             for name in changes.remove:
                 (self.path / name).unlink()
+            # Only what the record says is ours later: until all is done, the old one holds.
+            self._put(tree.by_name[RECORD])
         return Done(changes, self.url)
+
+    def _sweep(self, tree: Tree) -> None:
+        """Remove what a publication that was killed left of our files."""
+        for path in self.path.glob(".*.part"):
+            if path.name.removesuffix(".part").rpartition(".")[0].removeprefix(".") in tree.by_name:
+                path.unlink()
 
     def _put(self, piece: Piece) -> None:
         target = self.path / piece.name

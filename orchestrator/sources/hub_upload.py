@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ROUNDS = 6
 _CARD = "README.md"
 _LARGE = 1 << 20
+_TIMEOUT = 30.0  # seconds without an answer
 # In the answer of a Hub that knows Xet (https://huggingface.co/docs/xet/auth).
 _XET = '"casUrl"'
 # The commit it names is not the last one any more (412); others write at this moment (409).
@@ -136,6 +137,7 @@ class _Job:
                 f"{self.where.endpoint}/api/validate-yaml",
                 json={"content": upload.data.decode("utf-8"), "repoType": "model"},
                 headers=build_hf_headers(library_name="orchestrate"),
+                timeout=_TIMEOUT,
             )
             if answer.status_code == 400:
                 raise refused_card(answer.json().get("errors", ()))
@@ -162,7 +164,8 @@ class _Job:
 
         where = self.where
         address = f"{where.endpoint}/api/models/{where.repo}/xet-write-token/{BRANCH}"
-        answer = get_session().get(address, headers=build_hf_headers(library_name="orchestrate"))
+        headers = build_hf_headers(library_name="orchestrate")
+        answer = get_session().get(address, headers=headers, timeout=_TIMEOUT)
         if answer.status_code == 404:
             return False
         hf_raise_for_status(answer)

@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from orchestrator.judge import verdict
 from orchestrator.planned import Output
 from orchestrator.publishing import markdown
-from orchestrator.publishing.card import advice, recommended, table
+from orchestrator.publishing.card import advice, ollama_tag, recommended, table
 from orchestrator.publishing.naming import Name
 from orchestrator.publishing.tree import Model, Piece
 from orchestrator.records import JSON, Task
@@ -158,3 +158,12 @@ def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(stand: Sta
     assert front_matter(card)["tags"] == ["ggml", "llama", "quantized"]
     assert "`orchestrate toolchain build llama.cpp-ggjt-v3`" in card
     assert "ollama" not in card.lower()
+
+
+def test_ollama_is_told_a_type_that_it_knows_or_the_file() -> None:
+    known = model(4.8)
+    named = replace(known, name=Name("x", encoding="Q4_K_M"))
+    assert ollama_tag([named]) == "Q4_K_M"
+    own = replace(known, name=Name("x", encoding="Q4_K_M_imatrix"))
+    assert ollama_tag([own]) == "x-Q4_K_M_imatrix.gguf"
+    assert ollama_tag([]) == ""

@@ -226,3 +226,29 @@ def test_the_modelfile_speaks_the_models_own_template(stand: Stand) -> None:
     card = (stand.place / "out" / "README.md").read_text()
     assert "llama-cli -m Small-Llama-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
     assert "create_chat_completion" in card
+
+
+def test_what_a_killed_publication_left_is_removed(finished: Stand) -> None:
+    out = finished.place / "out"
+    out.mkdir()
+    (out / f".{MODELS[0]}.123.part").write_text("half")
+    (out / ".others.123.part").write_text("of somebody else")
+    assert finished.publish("--to", TO).code == 0
+    assert [path.name for path in out.glob(".*")] == [".others.123.part"]
+
+
+def test_the_record_is_written_last(finished: Stand) -> None:
+    """A publication that breaks off leaves the old record, so that nothing is forgotten."""
+    finished.publish("--to", TO)
+    before = (finished.place / "out" / "publish.json").read_bytes()
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    finished.run()
+    finished.monkeypatch.setattr(Path, "unlink", _refuse)
+    assert finished.publish("--to", TO).code == 3
+    finished.monkeypatch.undo()
+    assert (finished.place / "out" / "publish.json").read_bytes() == before
+
+
+def _refuse(path: Path, missing_ok: bool = False) -> None:
+    if not missing_ok:
+        raise PermissionError(13, "not allowed", str(path))
