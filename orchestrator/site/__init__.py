@@ -53,7 +53,9 @@ def write(
         UsageError: A file that is not ours is where a page belongs.
         EnvironmentProblem: The history cannot be read, or the folder not be written.
     """
-    from orchestrator.site import pages, past, writing  # noqa: PLC0415 - see above
+    from orchestrator.locks import Locks  # noqa: PLC0415 - see above
+    from orchestrator.site import pages, past, writing  # noqa: PLC0415
 
     known = past.read(history, nights)
-    return writing.write(folder, pages.Site(history, known, folder, dist, title).pages())
+    made = pages.Site(history, known, folder, dist, title).pages()
+    return writing.write(folder, made, Locks(history.path.parent / "locks"))

@@ -29,30 +29,31 @@ def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Pic
     full = next((row for row in rows if series.is_full(row)), None)
     files = [row for row in rows if not series.is_full(row)]
     told = "Files on the line are beaten by no other one: none is both smaller and better."
-    if any(row.perplexity is not None for row in files):
+    if any(series.perplexity(row) is not None for row in files):
         level = _level(full)
         note = f"{told} Dashed: {full.type}, the unquantized file." if level and full else told
         drawn = _against_size(
             "ppl",
             "Perplexity",
             files=files,
-            value=lambda row: row.perplexity,
+            value=series.perplexity,
             colours=colours,
             level=level,
         )
         yield Picture("Perplexity against size", drawn, note)
-    if any(row.kld is not None for row in files):
+    if any(series.kld(row) is not None for row in files):
         name = full.type if full else "the unquantized file"
         title = f"Mean KL divergence from {name}"
-        drawn = _against_size("kld", title, files=files, value=lambda row: row.kld, colours=colours)
+        drawn = _against_size("kld", title, files=files, value=series.kld, colours=colours)
         yield Picture("KL divergence against size", drawn, told)
 
 
 def _level(full: FileRow | None) -> Level | None:
-    if full is None or full.perplexity is None:
+    value = series.perplexity(full) if full is not None else None
+    if full is None or value is None:
         return None
-    label = f"{full.type} {full.perplexity:.4f}, {units.size(full.size)}"
-    return Level(label, full.perplexity, full.perplexity_error or 0.0)
+    label = f"{full.type} {value:.4f}, {units.size(full.size)}"
+    return Level(label, value, full.perplexity_error or 0.0)
 
 
 def _against_size(
@@ -91,8 +92,8 @@ def over_time(runs: Runs, time: Time, colours: Mapping[str, int]) -> Iterator[Pi
     sizes = [row.size for _, rows in runs for row in rows if not series.is_full(row)]
     factor, unit = words.size_unit(max(sizes, default=0))
     wanted: tuple[tuple[str, str, str, Value], ...] = (
-        ("t-ppl", "Perplexity", "Perplexity", lambda row: row.perplexity),
-        ("t-kld", "KL divergence, mean", "Mean KL divergence", lambda row: row.kld),
+        ("t-ppl", "Perplexity", "Perplexity", series.perplexity),
+        ("t-kld", "KL divergence, mean", "Mean KL divergence", series.kld),
         ("t-size", f"Size, {unit}", "Size", lambda row: _size(row, factor)),
     )
     for ident, title, axis, value in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -46,14 +47,29 @@ class Speed:
     generation: Spread | None
 
 
+def _finite(value: float | None) -> float | None:
+    """A number that has a place on an axis; a broken model's perplexity can be infinite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def perplexity(row: FileRow) -> float | None:
+    """The perplexity."""
+    return _finite(row.perplexity)
+
+
+def kld(row: FileRow) -> float | None:
+    """The mean divergence from the full file."""
+    return _finite(row.kld)
+
+
 def prompt(row: FileRow) -> float | None:
     """The speed of reading a prompt."""
-    return row.prompt_per_second
+    return _finite(row.prompt_per_second)
 
 
 def generation(row: FileRow) -> float | None:
     """The speed of writing."""
-    return row.generation_per_second
+    return _finite(row.generation_per_second)
 
 
 def in_order(entries: Sequence[Entry], files: Mapping[int, Sequence[FileRow]]) -> Runs:

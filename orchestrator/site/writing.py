@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.digest import key
 from orchestrator.errors import EnvironmentProblem, UsageError
 from orchestrator.locks import Locks
 from orchestrator.records import JSON
 
 LIST = "pages.json"
-_LOCKS = ".lock"
 _FORMAT = 1
+_PART = re.compile(r"\.(.+)\.\d+\.part")
 Text = Callable[[], str]
 
 
@@ -37,7 +39,7 @@ class Written:
         return {"folder": str(self.folder), **lists, **counts}
 
 
-def write(folder: Path, pages: Mapping[str, Text]) -> Written:
+def write(folder: Path, pages: Mapping[str, Text], locks: Locks) -> Written:
     """Bring a folder up to date.
 
     A list in it says which files are ours. What is about to be written is put on it first, so
@@ -47,16 +49,18 @@ def write(folder: Path, pages: Mapping[str, Text]) -> Written:
     Args:
         folder: Where they go; made when it is not there.
         pages: What makes each page, by its place below the folder, with ``/``.
+        locks: Where those who write meet: not in the folder, which others will see.
 
     Raises:
         UsageError: A file that this program did not write is in the way.
         EnvironmentProblem: The folder cannot be written.
     """
-    with _writable(folder), Locks(folder / _LOCKS).exclusive("pages"):
+    with _writable(folder), locks.exclusive(f"site-{key(str(folder.absolute()))[:16]}"):
         ours = _listed(folder)
         for name in pages:
             _check_place(folder, name, ours)
         _keep(folder, {**ours, **dict.fromkeys(pages, "")})
+        _sweep(folder, [LIST, *ours, *pages])
         digests: dict[str, str] = {}
         written: list[str] = []
         total = 0
@@ -86,6 +90,16 @@ def put(path: Path, data: bytes) -> bool:
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def _sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a process that was killed left beside our pages; nobody else writes now."""
+    ours = {folder / name for name in names}
+    for place in {path.parent for path in ours}:
+        for path in place.glob(".*.part"):
+            found = _PART.fullmatch(path.name)
+            if found is not None and place / found[1] in ours:
+                path.unlink(missing_ok=True)
 
 
 def _check_place(folder: Path, name: str, ours: Mapping[str, str]) -> None:

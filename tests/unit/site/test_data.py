@@ -1,149 +1,23 @@
-"""What the pages are made from: fronts, axes, labels, lines, troubles, names."""
+"""What the pages are made from: names, runs, changes, speeds, troubles."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.history import Alarm, History
-from orchestrator.site import faces, labels, past, scales, series, trend, troubles, words
-from orchestrator.site.front import pareto
-from orchestrator.site.labels import Box
+from orchestrator.site import (
+    faces,
+    past,
+    series,
+    troubles,
+    words,
+)
 from tests.unit.history.past import a_file, a_run, a_step
-
-NUMBERS = st.floats(min_value=0, max_value=100, allow_nan=False)
-POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=30)
-
-
-def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one != other and one[0] <= other[0] and one[1] <= other[1]
-
-
-@given(POINTS)
-def test_the_front_is_exactly_what_nothing_beats(points: list[tuple[float, float]]) -> None:
-    wanted = {n for n, one in enumerate(points) if not any(beats(other, one) for other in points)}
-
-    assert set(pareto(points)) == wanted
-
-
-@given(POINTS)
-def test_the_front_falls_as_sizes_rise(points: list[tuple[float, float]]) -> None:
-    found = [points[number] for number in pareto(points)]
-
-    assert all(a == b or (a[0] < b[0] and a[1] > b[1]) for a, b in pairwise(found))
-
-
-@example(low=1.0, span=400001.0, most=2)
-@given(
-    st.floats(min_value=-1e6, max_value=1e6),
-    st.floats(min_value=1e-4, max_value=1e6),
-    st.integers(min_value=2, max_value=10),
-)
-def test_ticks_are_even_round_and_within(low: float, span: float, most: int) -> None:
-    high = low + span
-
-    found = scales.ticks(low, high, most)
-
-    assert 1 <= len(found) <= most + 1
-    assert all(low - span * 1e-6 <= value <= high + span * 1e-6 for value in found)
-    steps = [b - a for a, b in pairwise(found)]
-    assert all(math.isclose(step, steps[0], rel_tol=1e-3) for step in steps)
-    for step in steps:
-        leading = step / 10 ** math.floor(math.log10(step) + 1e-6)
-        assert any(math.isclose(leading, one, rel_tol=1e-2) for one in (1, 2, 5, 10))
-
-
-@given(st.floats(min_value=1e-7, max_value=1e3), st.floats(min_value=1.01, max_value=1e6))
-def test_logarithmic_ticks_rise_within(low: float, factor: float) -> None:
-    found = scales.log_ticks(low, low * factor)
-
-    assert found
-    assert list(found) == sorted(set(found))
-    assert all(low * 0.999 <= value <= low * factor * 1.001 for value in found)
-
-
-@given(st.lists(st.floats(min_value=1e-6, max_value=1e9), min_size=1, max_size=20), st.booleans())
-def test_every_value_has_its_place_on_the_axis(values: list[float], log: bool) -> None:
-    scale = scales.fitted(values, 10.0, 200.0, log=log)
-
-    places = [scale.at(value) for value in values]
-
-    assert all(10.0 <= place <= 200.0 for place in places)
-    assert [values[n] for n in sorted(range(len(values)), key=places.__getitem__)] == sorted(values)
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ((7.0, 7.5, 8.0), ["7.0", "7.5", "8.0"]),
-        ((0.0, 20.0, 40.0), ["0", "20", "40"]),
-        ((0.0001, 0.001, 0.01), ["0.0001", "0.001", "0.01"]),
-        ((0.03, 0.1, 0.3, 1.0), ["0.03", "0.1", "0.3", "1"]),
-    ],
-)
-def test_ticks_are_told_apart_with_few_digits(values: tuple[float, ...], shown: list[str]) -> None:
-    assert [scales.label(value, values) for value in values] == shown
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(min_value=60, max_value=550),
-            st.floats(min_value=20, max_value=290),
-            st.sampled_from(["Q4_0", "Q4_K_M", "IQ3_XXS", "Q8_0"]),
-        ),
-        max_size=25,
-    )
-)
-def test_labels_beside_points_never_lie_on_each_other(
-    wanted: list[tuple[float, float, str]],
-) -> None:
-    room = Box(50, 0, 560, 300)
-
-    found = labels.around([(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room)
-
-    boxes = [one.box for one in found if one is not None]
-    assert all(box.within(room) for box in boxes)
-    assert not any(a.meets(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
-
-
-@given(st.lists(st.floats(min_value=0, max_value=300), max_size=15))
-def test_labels_in_a_column_keep_their_order_and_distance(wanted: list[float]) -> None:
-    found = labels.column(wanted, 0, 300, 15)
-
-    order = sorted(range(len(wanted)), key=lambda number: wanted[number])
-    heights = [found[number] for number in order]
-    assert all(-1e-6 <= height <= 300 + 1e-6 for height in heights)
-    assert all(b - a >= 15 - 1e-6 for a, b in pairwise(heights))
-
-
-def test_names_of_commits_give_way_to_those_with_alarms() -> None:
-    places = [0.0, 10.0, 20.0, 70.0, 100.0]
-
-    assert labels.thinned(places, 50.0, [1]) == [1, 3]
-
-
-def test_a_line_keeps_its_changes_and_its_ends() -> None:
-    points = [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (3.0, 3.0), (4.0, 3.0)]
-
-    assert trend.changes(points) == [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
-    assert trend.corners(points) == [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
-
-
-@given(st.integers(min_value=0, max_value=2_000_000_000), st.integers(1, 3000))
-def test_days_are_midnights_within_and_not_too_many(start: int, count: int) -> None:
-    end = start + count * 86400
-
-    found = trend.days(start, end)
-
-    assert len(found) <= 8
-    assert all(start <= at <= end and at % 86400 == 0 for at in found)
 
 
 @given(st.lists(st.text(max_size=30), max_size=20, unique=True))

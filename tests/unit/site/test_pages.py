@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,18 @@ def test_an_empty_history_says_how_to_begin(history: History, tmp_path: Path) ->
 
     assert "orchestrate nightly" in words_of(tmp_path / "site" / "index.html")
     assert "There was no night yet" in words_of(tmp_path / "site" / "nights" / "index.html")
+
+
+def test_numbers_that_are_none_have_no_place_in_a_picture(history: History, tmp_path: Path) -> None:
+    broken = a_file(perplexity=math.inf, kld=math.inf, generation_per_second=math.inf)
+    for row in (broken, a_file("Q8_0"), broken):
+        a_run(history, row, night=history.begin_night({}))
+
+    site.write(history, tmp_path / "site")
+
+    text = (tmp_path / "site" / "recipes" / "tiny.html").read_text("utf-8")
+    assert not re.search(r"<(?:path|circle|text)[^>]*(?:nan|inf)", text)
+    assert [one.findtext("{*}title") for one in drawings(text)]
 
 
 def test_a_recipe_that_is_no_longer_run_calls_for_nobody(history: History, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,15 @@ import pytest
 from orchestrator import site
 from orchestrator.errors import UsageError
 from orchestrator.history import History
+from orchestrator.locks import Locks
 from orchestrator.site import writing
+from orchestrator.site.writing import Text, Written
 from tests.unit.site import believable
 from tests.unit.site.looking import SHORT
+
+
+def put(folder: Path, pages: Mapping[str, Text]) -> Written:
+    return writing.write(folder, pages, Locks(folder.parent / "locks"))
 
 
 def test_a_second_time_nothing_is_written(history: History, tmp_path: Path) -> None:
@@ -59,7 +67,7 @@ def test_a_file_of_somebody_else_is_not_overwritten(history: History, tmp_path: 
 @pytest.mark.parametrize("name", ["../x.html", "a/../../x", "/x", ".x", "a\\b", "c:x", ""])
 def test_no_page_is_written_outside_the_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a page"):
-        writing.write(tmp_path / "site", {name: lambda: "text"})
+        put(tmp_path / "site", {name: lambda: "text"})
 
 
 def test_whoever_is_stopped_leaves_whole_pages_that_are_still_ours(tmp_path: Path) -> None:
@@ -67,21 +75,43 @@ def test_whoever_is_stopped_leaves_whole_pages_that_are_still_ours(tmp_path: Pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        writing.write(tmp_path / "site", {"a.html": lambda: "a", "b.html": stop})
-    done = writing.write(tmp_path / "site", {"c.html": lambda: "c"})
+        put(tmp_path / "site", {"a.html": lambda: "a", "b.html": stop})
+    done = put(tmp_path / "site", {"c.html": lambda: "c"})
 
     assert done.removed == ("a.html",)
     assert (tmp_path / "site" / "c.html").read_text() == "c"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_kill_leaves_whole_pages_and_the_next_run_clears_up(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from orchestrator.site import writing\n"
+        "from orchestrator.locks import Locks\n"
+        "Path.replace = lambda self, to: (os.kill(os.getpid(), signal.SIGKILL)"
+        " if to.name == 'b.html' else os.replace(self, to))\n"
+        "pages = {name: lambda: 'x' * 100_000 for name in ('a.html', 'b.html')}\n"
+        "writing.write(Path(sys.argv[1]), pages, Locks(Path(sys.argv[2])))\n"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "locks")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(list(folder.glob(".b.html.*.part"))) == 1
+    assert not (folder / "b.html").exists()
+
+    done = put(folder, {"a.html": lambda: "x" * 100_000})
+
+    assert (done.unchanged, done.removed) == (1, ())
+    assert not list(folder.glob(".*.part"))
+
+
 @pytest.mark.parametrize("damage", ["", "[]", '{"pages": 3}', '{"pages": {"../x": ""}}'])
 def test_a_damaged_list_is_no_reason_to_remove_anything(damage: str, tmp_path: Path) -> None:
     folder = tmp_path / "site"
-    writing.write(folder, {"a.html": lambda: "a"})
+    put(folder, {"a.html": lambda: "a"})
     (tmp_path / "x").touch()
     (folder / writing.LIST).write_text(damage)
 
-    done = writing.write(folder, {"b.html": lambda: "b"})
+    done = put(folder, {"b.html": lambda: "b"})
 
     assert done.removed == ()
     assert (folder / "a.html").is_file()
