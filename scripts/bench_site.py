@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -55,7 +55,12 @@ class Writer:
         begin = BEGIN + timedelta(days=number - 1)
         times = (begin.isoformat(), (begin + timedelta(hours=3)).isoformat())
         machine = MACHINES[number % 5 == 0]
-        night = (number, *times, machine, "", "ok", json.dumps({"rebuild": False}), "{}")
+        # As nightly writes it, with the numbers of all files.
+        said = [
+            {"recipe": f"model-{one:03}", "files": list(_told(chance))} for one in range(recipes)
+        ]
+        summary = json.dumps({"store_bytes": 10**11, "notes": [], "recipes": said})
+        night = (number, *times, machine, "", "ok", json.dumps({"rebuild": False}), summary)
         self._insert("nights", [night])
         for recipe in range(recipes):
             self._recipe(chance, number, f"model-{recipe:03}-7b-chat", times, machine)
@@ -90,6 +95,10 @@ class Writer:
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" * len(rows[0]))
         self._database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+def _told(chance: random.Random) -> Iterator[dict[str, Any]]:
+    return (asdict(row) for row in _files(chance, "model", 1))
 
 
 def _steps(failed: bool, night: int) -> Iterator[StepRow]:

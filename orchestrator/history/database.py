@@ -143,10 +143,24 @@ class History:
         rows = self._all("SELECT id, described FROM machines")
         return {row["id"]: Machine(row["id"], json.loads(row["described"])) for row in rows}
 
-    def nights(self, limit: int = -1) -> list[Night]:
-        """Nights, the newest first."""
-        rows = self._all("SELECT * FROM nights ORDER BY id DESC LIMIT ?", limit)
+    def nights(self, limit: int = -1, *, brief: bool = False) -> list[Night]:
+        """Nights, the newest first; brief ones without what their summaries say of recipes.
+
+        That is most of a summary, and too much to have of all nights at once.
+        """
+        summary = "json_remove(summary, '$.recipes')" if brief else "summary"
+        rows = self._all(
+            f"SELECT id, started, ended, machine, process, state, options, {summary} AS summary"  # noqa: S608
+            " FROM nights ORDER BY id DESC LIMIT ?",
+            limit,
+        )
         return [night_of(row) for row in rows]
+
+    def summary(self, night: int) -> Mapping[str, JSON]:
+        """The whole summary of one night; empty before its end."""
+        rows = self._all("SELECT summary FROM nights WHERE id = ?", night)
+        found: Mapping[str, JSON] = json.loads(rows[0]["summary"]) if rows else {}
+        return found
 
     def recipes(self) -> list[str]:
         """The names of all recipes that were run."""

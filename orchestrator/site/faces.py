@@ -38,6 +38,8 @@ OK = Face("ok", "✓", "ok", "made, and all checks passed", 70)
 UNCHANGED = Face("unchanged", "·", "unchanged", "all was there already, and is well", 80)
 NONE = Face("none", "", "not run", "it was not part of this night", 90)
 
+ACCEPTED = Face("ok", "✓", "accepted", "it rang an alarm, and a person accepted the change", 65)
+
 LEGEND = (OK, UNCHANGED, WARNING, ALARM, FAILED, ENVIRONMENT, LEFT, KILLED, RUNNING)
 _FACES = {
     history.OK: OK,

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.history import FileRow, History, Night
-from orchestrator.site import faces, pictures, rendering, series, troubles, words
+from orchestrator.site import faces, pictures, rendering, series, told, troubles, words
 from orchestrator.site.faces import Face
 from orchestrator.site.numbers import csv
 from orchestrator.site.past import Details, Entry, Past, Recipe, details
@@ -80,7 +80,7 @@ class Site:
             nights=nights,
             months=months,
             lines=lines,
-            attention=self._attention(),
+            attention=[(one, self._advice(one.entry)) for one in self._attention()],
             legend=faces.LEGEND,
             counts=_counts([line.face for line in lines]),
         )
@@ -137,9 +137,29 @@ class Site:
                 self._report,
             ),
             counts=_counts([entry.face for _, entry in entries]),
-            options=_flat(night.options),
-            summary=_flat(night.summary),
+            facts=told.facts({**night.options, **night.summary}),
+            notes=self._notes(night),
         )
+
+    def _notes(self, night: Night) -> list[tuple[Recipe | None, str]]:
+        """The remarks of a night, each with the recipe it is about."""
+        named = {recipe.name: recipe for recipe in self.past.recipes}
+        return [(named.get(name), text) for name, text in told.notes(self._summary(night.id))]
+
+    @cached_property
+    def _summary(self) -> Callable[[int], Mapping[str, Any]]:
+        """The summary of a night; that of the newest one is asked for by many pages."""
+        return lru_cache(maxsize=2)(self.history.summary)
+
+    def _advice(self, entry: Entry) -> list[tuple[str, str]]:
+        """What to do about the alarms of a recipe's last run."""
+        if not entry.alarms:
+            return []
+        run = entry.run
+        files = {row.file: row for row in self.history.files([run.id]).get(run.id, ())}
+        summary = self._summary(run.night)
+        said = {one["recipe"]: one for one in summary.get("recipes", ())}
+        return list(told.advice(entry, files, said.get(run.recipe, {})))
 
     @cached_property
     def _of_night(self) -> Mapping[int, list[tuple[Recipe, Entry]]]:
@@ -163,6 +183,7 @@ class Site:
             "../",
             recipe=recipe,
             trouble=self._trouble(recipe),
+            advice=self._advice(recipe.newest) if self._now(recipe).calls else [],
             made=made,
             rows=rows,
             links=self._links(recipe, rows),
@@ -249,18 +270,3 @@ def _of_report(known: Details) -> dict[str, Any]:
         "pins": sorted(report.get("pins", {}).items()),
         "notes": report.get("notes", ()),
     }
-
-
-def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is a single value, or a list of them, as text; the rest has pages of its own."""
-    return [
-        (name.replace("_", " "), text) for name, value in values.items() if (text := _plain(value))
-    ]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return "\n".join(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None or isinstance(value, dict | list) else str(value)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow
+from orchestrator.history.records import ALARM
 from orchestrator.records import JSON, Outcome
 from orchestrator.site import faces, words
 from orchestrator.site.faces import Face
@@ -37,6 +38,8 @@ class Entry:
     @property
     def face(self) -> Face:
         """Its state as it is shown."""
+        if self.run.accepted and self.run.state == ALARM:
+            return faces.ACCEPTED
         known = self.made + self.found > 0
         return faces.of(self.run.state, self.made if known else 1)
 
@@ -94,7 +97,7 @@ class Past:
 
 def read(history: History, nights: int) -> Past:
     """Read runs of the newest nights, and those by hand since the oldest of them."""
-    shown = tuple(history.nights(nights))
+    shown = tuple(history.nights(nights, brief=True))
     oldest = min((night.id for night in shown), default=0)
     runs = history.runs()
     # The list is newest first; a run by hand belongs to the time of the nights around it.

@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "command": report.command,
         "day": words.day,
         "duration": words.duration,
+        "filename": words.filename,
         "fixed": words.fixed,
         "minute": words.minute,
         "percent": words.percent,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+_LEAST = 1e-12  # below it, values are noise or nothing
 _LOG_MARKS = ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5, 7))
 
 
@@ -40,9 +41,9 @@ class Scale:
 def fitted(
     values: Sequence[float], start: float, end: float, *, log: bool = False, pad: float = 0.06
 ) -> Scale:
-    """A scale with room for all values; logarithmic only where all are above zero."""
+    """A scale with room for all values; logarithmic only where all are well above zero."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if log and low > 0:
+    if log and low > _LEAST:
         margin = max((high / low) ** pad, 1.02)
         return Scale(low / margin, high * margin, start, end, log=True)
     margin = (high - low) * pad
@@ -53,25 +54,23 @@ def fitted(
 
 
 def ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
-    """Up to ``most`` + 1 multiples of 1, 2 or 5 times a power of ten, from low to high."""
-    step = _step(high - low, most)
-    if not step or not math.isfinite(step):
+    """Multiples of 1, 2 or 5 times a power of ten, from low to high: one to ``most`` + 1."""
+    least = (high - low) / most
+    if least <= 0 or not math.isfinite(least):
         return (low,)
-    # Between two multiples of the step there can be none; the next finer one has some.
-    return _multiples(low, high, step) or _multiples(low, high, _step(step / 2.5, 1))
+    power = 10.0 ** math.floor(math.log10(least))
+    # The finest step that is not too fine; a finer one where it has no multiple in between.
+    wide = next((n for n, one in enumerate(_STEPS) if power * one >= least), len(_STEPS) - 1)
+    for number in range(wide, -1, -1):
+        found = _multiples(low, high, power * _STEPS[number])
+        if found:
+            return found
+    return (low,)
 
 
 def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(_tidy(number * step, step) for number in range(first, last + 1))
-
-
-def _step(span: float, most: int) -> float:
-    least = span / most
-    if least <= 0:
-        return 0.0
-    power = 10.0 ** math.floor(math.log10(least))
-    return next((power * one for one in _STEPS if power * one >= least), power * 10)
 
 
 def _tidy(value: float, step: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from pathlib import PurePath
 
 from orchestrator import units
 
@@ -60,6 +61,11 @@ def between(start: str, end: str) -> float | None:
 def duration(value: float | None) -> str:
     """Seconds for people; nothing for None."""
     return "" if value is None else units.duration(value)
+
+
+def filename(path: str) -> str:
+    """A file without its folders: where somebody keeps recipes is nobody else's business."""
+    return PurePath(path).name
 
 
 def fixed(value: float | None, digits: int) -> str:

@@ -255,3 +255,26 @@ def test_an_end_that_fails_halfway_is_no_end(history: History) -> None:
     [found] = history.runs()
     assert found.ended == ""
     assert history.steps(run) == []
+
+
+def test_brief_nights_leave_out_what_is_said_of_recipes(history: History) -> None:
+    night = history.begin_night({})
+    history.end_night(night, "ok", {"notes": ["n"], "recipes": [{"recipe": "tiny"}]})
+
+    (brief,) = history.nights(brief=True)
+    (whole,) = history.nights()
+
+    assert brief.summary == {"notes": ["n"]}
+    assert whole.summary == history.summary(night)
+    assert whole.summary["recipes"] == [{"recipe": "tiny"}]
+    assert history.summary(night + 1) == {}
+
+
+def test_steps_are_counted_and_failed_ones_told_for_many_runs_at_once(history: History) -> None:
+    first = a_run(history, steps=(a_step(), a_step(outcome="hit")))
+    second = a_run(history, steps=(a_step(), a_step("broken", outcome="failed", log="end")))
+
+    assert history.step_counts() == {first: {"done": 1, "hit": 1}, second: {"done": 1, "failed": 1}}
+    assert history.step_counts(second) == {second: {"done": 1, "failed": 1}}
+    assert [step.label for step in history.failures()[second]] == ["broken"]
+    assert first not in history.failures()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.history import Alarm, History
@@ -20,6 +20,7 @@ from orchestrator.site import (
 from tests.unit.history.past import a_file, a_run, a_step
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=20, unique=True))
 def test_no_name_of_a_recipe_leaves_the_folder_or_meets_another(names: list[str]) -> None:
     found = past.page_names([*names, "Tiny", "tiny", "../up", "a/b", "con", "x" * 200])

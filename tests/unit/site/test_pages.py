@@ -74,7 +74,8 @@ def test_a_night_tells_errors_once_with_the_end_of_the_log(shown: Path) -> None:
 
     assert text.count("ninja: build stopped") == 1
     assert "FAIL bloomz-7b1 , chatglm3-6b" in text
-    assert "rebuild no" in text
+    assert "Recipes recipes" in text
+    assert "Unchanged files made again" in words_of(shown / "nights" / "1.html")
 
 
 def test_drawings_are_well_formed_and_told_to_those_who_do_not_see_them(shown: Path) -> None:
@@ -99,6 +100,36 @@ def test_ids_are_unique_and_links_within_the_site_lead_somewhere(shown: Path) ->
             target = (page.parent / place).resolve() if place else page
             assert target.is_file(), (page, link)
             assert not anchor or anchor in ids[target], (page, link)
+
+
+def test_a_night_tells_its_options_and_notes(shown: Path) -> None:
+    text = words_of(shown / "nights" / "6.html")
+
+    assert "Store in the end 187 GB" in text
+    assert "smollm2-135m : its second make differed in speed only" in text
+    assert "phoenix-inst-chat-7b : 2 steps left: convert, quantize" in text
+
+
+def test_an_alarm_says_what_to_do(history: History, tmp_path: Path) -> None:
+    for commit, state in (("a", "ok"), ("b", "alarm")):
+        night = history.begin_night({})
+        alarms = (Alarm("tiny-Q4_0.gguf", "bytes", "other bytes"),) if state == "alarm" else ()
+        a_run(history, a_file(), night=night, commit=commit * 40, state=state, alarms=alarms)
+        told = {"recipe": "tiny", "file": "my recipes/t.yaml"}
+        history.end_night(night, state, {"recipes": [told]})
+
+    site.write(history, tmp_path / "site")
+    texts = [words_of(tmp_path / "site" / name) for name in ("index.html", "recipes/tiny.html")]
+    history.accept("tiny")
+    site.write(history, tmp_path / "site")
+
+    bisect = "orchestrate bisect 'my recipes/t.yaml' --only Q4_0 --good aaaaaaa --bad bbbbbbb"
+    for text in texts:
+        assert bisect in text.replace("&#39;", "'")
+        assert "orchestrate accept tiny" in text
+    for name in ("index.html", "recipes/tiny.html"):
+        assert "orchestrate accept" not in words_of(tmp_path / "site" / name)
+        assert "accepted" in words_of(tmp_path / "site" / name)
 
 
 def hostile(history: History) -> None:
