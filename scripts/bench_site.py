@@ -116,7 +116,7 @@ def _files(chance: random.Random, name: str, commit: int) -> Iterator[FileRow]:
         moved = commit // 20 * 0.0007 * number
         speed = 60 / (1 + number) * chance.gauss(1, 0.03)
         yield FileRow(
-            file=f"{kind}, for comparison" if full else f"{name}-{kind}.gguf",
+            file=f"{name}-{kind}.gguf",
             type=kind,
             sha256=sha256(f"{name} {kind} {commit // 20}".encode()).hexdigest(),
             status="pass",
@@ -130,7 +130,8 @@ def _files(chance: random.Random, name: str, commit: int) -> Iterator[FileRow]:
             prompt_per_second=round(speed * 8, 2),
             generation_per_second=round(speed, 2),
             memory=4 * 10**9,
-            verdict="" if full else "identical",
+            verdict="identical",
+            fresh=True,
         )
 
 

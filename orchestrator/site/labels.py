@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 LETTER = 7.9  # width of a bold letter of 12 pixels in common typefaces, on the safe side
+_TICK = 7.2  # of a digit, in letters that are not bold
 HEIGHT = 14.0
 # Left and below first: there a front of best points leaves room.
 _TURNS = (180, 225, 0, 315, 270, 45, 135, 90)
@@ -49,6 +50,11 @@ class Placed:
 def width(text: str) -> float:
     """About how wide a label is."""
     return len(text) * LETTER + 4
+
+
+def margin(texts: Sequence[str]) -> float:
+    """The room that labels of an upright axis take beside it."""
+    return max(60.0, 12 + max(map(len, texts), default=0) * _TICK)
 
 
 def beside(x: float, y: float) -> Box:

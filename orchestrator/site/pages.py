@@ -174,7 +174,8 @@ class Site:
         """One recipe: its files now, what became of them over time, and how they are made."""
         known = details(self.history, recipe)
         runs = series.in_order(recipe.entries, known.files)
-        made, rows = runs[-1] if runs else (None, ())
+        nightly = [one for one in runs if one[0].run.night]
+        made, rows = (nightly or runs)[-1] if runs else (None, ())
         colours = series.types(runs)
         time = series.time(recipe.entries)
         changes = series.changes(runs)

@@ -65,8 +65,8 @@ class Recipe:
 
     @property
     def newest(self) -> Entry:
-        """Its last run."""
-        return self.entries[0]
+        """Its last run in a night; without one, its last run by hand."""
+        return next((one for one in self.entries if one.run.night), self.entries[0])
 
     @property
     def plain(self) -> bool:

@@ -26,8 +26,9 @@ class Picture:
 
 def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Picture]:
     """Perplexity and divergence against size, for files that were measured."""
-    full = next((row for row in rows if series.is_full(row)), None)
-    files = [row for row in rows if not series.is_full(row)]
+    name = series.full_type(rows)
+    full = next((row for row in rows if row.type == name), None)
+    files = [row for row in rows if row.type != name]
     told = "Files on the line are beaten by no other one: none is both smaller and better."
     if any(series.perplexity(row) is not None for row in files):
         level = _level(full)
@@ -42,8 +43,7 @@ def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Pic
         )
         yield Picture("Perplexity against size", drawn, note)
     if any(series.kld(row) is not None for row in files):
-        name = full.type if full else "the unquantized file"
-        title = f"Mean KL divergence from {name}"
+        title = f"Mean KL divergence from {name or 'the unquantized file'}"
         drawn = _against_size("kld", title, files=files, value=series.kld, colours=colours)
         yield Picture("KL divergence against size", drawn, told)
 
@@ -89,27 +89,33 @@ def _spread(values: Sequence[float]) -> bool:
 
 def over_time(runs: Runs, time: Time, colours: Mapping[str, int]) -> Iterator[Picture]:
     """Perplexity, divergence and size; only what was measured."""
-    sizes = [row.size for _, rows in runs for row in rows if not series.is_full(row)]
+    # The full file's size is so much larger that it would hide changes of the others.
+    full = series.full_type(runs[-1][1]) if runs else ""
+    sizes = [row.size for _, rows in runs for row in rows if row.type != full]
     factor, unit = words.size_unit(max(sizes, default=0))
+
+    def size(row: FileRow) -> float | None:
+        return None if row.type == full else row.size / factor
+
     wanted: tuple[tuple[str, str, str, Value], ...] = (
         ("t-ppl", "Perplexity", "Perplexity", series.perplexity),
         ("t-kld", "KL divergence, mean", "Mean KL divergence", series.kld),
-        ("t-size", f"Size, {unit}", "Size", lambda row: _size(row, factor)),
+        (
+            "t-size",
+            f"Size, {unit}",
+            "Size",
+            size,
+        ),
     )
     for ident, title, axis, value in wanted:
         yield from _trend(ident, title, axis, runs=runs, value=value, time=time, colours=colours)
-
-
-def _size(row: FileRow, factor: float) -> float | None:
-    """That of the full file is so much larger that it would hide changes of the others."""
-    return None if series.is_full(row) else row.size / factor
 
 
 def speed_over_time(
     runs: Runs, time: Time, colours: Mapping[str, int], machine: Callable[[str], str]
 ) -> Iterator[Picture]:
     """Speeds, each machine for itself: numbers of different ones do not compare."""
-    for number, (name, there) in enumerate(series.by_machine(runs).items()):
+    for number, (name, there) in enumerate(series.by_machine(series.measured(runs)).items()):
         for ident, what, value in (
             ("t-prompt", "Prompt", series.prompt),
             ("t-gen", "Generation", series.generation),

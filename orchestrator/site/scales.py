@@ -37,6 +37,11 @@ class Scale:
             log_ticks(self.low, self.high, most) if self.log else ticks(self.low, self.high, most)
         )
 
+    def tick_labels(self, most: int = 6) -> list[str]:
+        """The ticks as text."""
+        found = self.ticks(most)
+        return [label(value, found) for value in found]
+
 
 def fitted(
     values: Sequence[float], start: float, end: float, *, log: bool = False, pad: float = 0.06
@@ -48,7 +53,7 @@ def fitted(
         return Scale(low / margin, high * margin, start, end, log=True)
     margin = (high - low) * pad
     # Values that are the same but for rounding would fill the height with nothing.
-    least = max(abs(low), abs(high)) * 0.002 or 0.5
+    least = max(abs(low), abs(high)) * 0.005 or 0.5
     margin = max(margin, least)
     return Scale(low - margin, high + margin, start, end)
 

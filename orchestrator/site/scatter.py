@@ -12,7 +12,7 @@ from orchestrator.site.labels import Box
 from orchestrator.site.scales import Scale
 
 WIDE, HIGH = 560.0, 340.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 12.0, 14.0, 46.0
+_RIGHT, _TOP, _BOTTOM = 12.0, 14.0, 46.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def draw(
     """
     best = pareto([(dot.x, dot.y) for dot in dots])
     heights = [dot.y for dot in dots] + ([level.value] if level else [])
-    x = scales.fitted([dot.x for dot in dots], _LEFT, WIDE - _RIGHT, pad=0.09)
     y = scales.fitted(heights, HIGH - _BOTTOM, _TOP, log=axes.log, pad=0.09)
+    left = labels.margin(y.tick_labels(6))
+    x = scales.fitted([dot.x for dot in dots], left, WIDE - _RIGHT, pad=0.09)
     names = ", ".join(dots[number].label for number in best)
     description = (
         f"{axes.y} against {axes.x} of {len(dots)} files; no other file is both smaller and "
@@ -70,9 +71,9 @@ def draw(
     parts = _grid(x, y, axes)
     if level is not None:
         seen = [labels.beside(x.at(dot.x), y.at(dot.y)) for dot in dots]
-        name = _level_name(level, y, [*full, *seen])
-        full += [name, _level_line(level, y)]
-        parts += _level(level, y, name)
+        name = _level_name(level, x, y, [*full, *seen])
+        full += [name, _level_line(level, x, y)]
+        parts += _level(level, x, y, name)
     parts += [*_front(line), *_dots(dots, set(best), x, y, full)]
     return svg.drawing(ident, title, description, WIDE, HIGH, *parts)
 
@@ -80,40 +81,40 @@ def draw(
 def _grid(x: Scale, y: Scale, axes: Axes) -> list[str]:
     foot = HIGH - _BOTTOM
     across, up = x.ticks(6), y.ticks(6)
-    parts = [svg.line(_LEFT, y.at(value), WIDE - _RIGHT, y.at(value), "grid") for value in up]
+    parts = [svg.line(x.start, y.at(value), x.end, y.at(value), "grid") for value in up]
     parts += [
-        svg.words(_LEFT - 8, y.at(value) + 4, scales.label(value, up), "tick", "end")
-        for value in up
+        svg.words(x.start - 8, y.at(value) + 4, label, "tick", "end")
+        for value, label in zip(up, y.tick_labels(6), strict=True)
     ]
     parts += [svg.line(x.at(value), foot, x.at(value), foot + 4, "axis") for value in across]
     parts += [
-        svg.words(x.at(value), foot + 18, scales.label(value, across), "tick", "middle")
-        for value in across
+        svg.words(x.at(value), foot + 18, label, "tick", "middle")
+        for value, label in zip(across, x.tick_labels(6), strict=True)
     ]
-    parts.append(svg.line(_LEFT, foot, WIDE - _RIGHT, foot, "axis"))
-    parts.append(svg.words((WIDE + _LEFT - _RIGHT) / 2, HIGH - 8, axes.x, "title", "middle"))
+    parts.append(svg.line(x.start, foot, x.end, foot, "axis"))
+    parts.append(svg.words((x.start + x.end) / 2, HIGH - 8, axes.x, "title", "middle"))
     return parts
 
 
-def _level(level: Level, y: Scale, name: Box) -> list[str]:
+def _level(level: Level, x: Scale, y: Scale, name: Box) -> list[str]:
     height = y.at(level.value)
     parts = []
     if level.error and (not y.log or level.value > level.error):
         top = max(y.at(level.value + level.error), _TOP)
         bottom = min(y.at(level.value - level.error), HIGH - _BOTTOM)
-        band = {"x": _LEFT, "y": top, "width": WIDE - _RIGHT - _LEFT, "height": bottom - top}
+        band = {"x": x.start, "y": top, "width": x.end - x.start, "height": bottom - top}
         parts.append(svg.tag("rect", {"class": "band", **band}))
-    parts.append(svg.line(_LEFT, height, WIDE - _RIGHT, height, "level"))
+    parts.append(svg.line(x.start, height, x.end, height, "level"))
     parts.append(svg.words(name.left, name.bottom - 4, level.label, "tick"))
     return parts
 
 
-def _level_line(level: Level, y: Scale) -> Box:
+def _level_line(level: Level, x: Scale, y: Scale) -> Box:
     height = y.at(level.value)
-    return Box(_LEFT, height - 1, WIDE - _RIGHT, height + 1)
+    return Box(x.start, height - 1, x.end, height + 1)
 
 
-def _level_name(level: Level, y: Scale, full: Sequence[Box]) -> Box:
+def _level_name(level: Level, x: Scale, y: Scale, full: Sequence[Box]) -> Box:
     """Where the level's name is: beside its line at one of the ends, where nothing else is.
 
     Below at the left comes first: hardly a file is smaller and better at once.
@@ -121,7 +122,7 @@ def _level_name(level: Level, y: Scale, full: Sequence[Box]) -> Box:
     height, wide = y.at(level.value), labels.width(level.label)
     places = [
         Box(left, bottom - labels.HEIGHT, left + wide, bottom)
-        for left in (_LEFT + 6, WIDE - _RIGHT - wide)
+        for left in (x.start + 6, x.end - wide)
         for bottom in (height + 18, height - 3)
         if _TOP < bottom <= HIGH - _BOTTOM
     ]
@@ -146,7 +147,7 @@ def _dots(
     dots: Sequence[Dot], best: set[int], x: Scale, y: Scale, full: Sequence[Box]
 ) -> list[str]:
     places = [(x.at(dot.x), y.at(dot.y)) for dot in dots]
-    room = Box(_LEFT, _TOP - 8, WIDE, HIGH - _BOTTOM)
+    room = Box(x.start, _TOP - 8, WIDE, HIGH - _BOTTOM)
     placed = labels.around(places, [dot.label for dot in dots], room, full)
     parts = []
     for number, (dot, (across, down), label) in enumerate(zip(dots, places, placed, strict=True)):

@@ -86,9 +86,31 @@ def types(runs: Runs) -> dict[str, int]:
     return {name: number for number, name in enumerate(dict.fromkeys(rows))}
 
 
-def is_full(row: FileRow) -> bool:
-    """Whether this is the unquantized file, which is there to be compared with."""
-    return row.file == f"{row.type}, for comparison"
+def full_type(rows: Sequence[FileRow]) -> str:
+    """The type of the unquantized file, which others are compared with; empty without one.
+
+    A report says so in its name; in the history it is the one that is compared with nothing.
+    """
+    alone = [row for row in rows if row.increase is None and row.kld is None]
+    told = [row for row in rows if row.file == f"{row.type}, for comparison"]
+    found = told or (alone if len(alone) == 1 < len(rows) else [])
+    return found[0].type if found else ""
+
+
+def measured(runs: Runs) -> Runs:
+    """The same without rows whose numbers were only carried over from the run before."""
+    last: dict[tuple[str, str], tuple[float | None, ...]] = {}
+    found = []
+    for entry, rows in runs:
+        kept = []
+        for row in rows:
+            place = (entry.run.machine, row.type)
+            numbers = (prompt(row), generation(row))
+            if row.fresh or last.get(place) != numbers:
+                kept.append(row)
+            last[place] = numbers
+        found.append((entry, kept))
+    return found
 
 
 def named(rows: Sequence[FileRow]) -> bool:
@@ -177,7 +199,7 @@ def by_machine(runs: Runs) -> dict[str, Runs]:
 
 def speeds(runs: Runs) -> Iterator[Speed]:
     """How fast the files of each type were on each machine."""
-    for machine, there in by_machine(runs).items():
+    for machine, there in by_machine(measured(runs)).items():
         rows: dict[str, list[FileRow]] = {}
         for _, files in there:
             for row in files:

@@ -20,6 +20,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
     Its first line is that of :func:`orchestrator.site.fresh.mark`.
     """
     rows = [_row(one) for one in report["files"]]
+    full = series.full_type(rows)
     colours = {name: number for number, name in enumerate(dict.fromkeys(r.type for r in rows))}
     style, script = rendering.static(rendering.STYLE), rendering.static(rendering.SCRIPT)
     body = rendering.render(
@@ -36,7 +37,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "report": report,
             "face": faces.of(str(report["status"])),
             "rows": rows,
-            "links": {row.file: quote(row.file) for row in rows if not series.is_full(row)},
+            "links": {row.file: quote(row.file, safe="") for row in rows if row.type != full},
             "quality": list(pictures.quality(rows, colours)),
             "checks": [(one["file"], one["checks"]) for one in report["files"]],
             "pins": sorted(report["pins"].items()),

@@ -10,9 +10,10 @@ from orchestrator.site import labels, scales, svg
 from orchestrator.site.scales import Scale
 
 WIDE = 600.0
-_LEFT, _TOP, _BOTTOM = 66.0, 18.0, 54.0
+_TOP, _BOTTOM = 18.0, 54.0
 _MOST_LINES = 12  # more upright lines than these are a grey field
 _MOST_DOTS = 40
+_LEAST_SECONDS = 36 * 3600.0
 _DAY_STEPS = (1, 2, 7, 14)
 _MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60)
 
@@ -85,17 +86,17 @@ def draw(
     foot, right = high - _BOTTOM, WIDE - names - 22
     values = [value for line in lines for _, value in line.points]
     start, end = _span(time)
-    x = Scale(start, end, _LEFT, right)
     y = scales.fitted(values, foot, _TOP, log=log, pad=0.08)
+    x = Scale(start, end, labels.margin(y.tick_labels(5)), right)
     description = (
         f"{unit} of {', '.join(line.name for line in lines)} over time, with the commits of the "
         "tool chain. Changes are listed in the tables of this page."
     )
     parts = [
-        *_grid(y, right),
+        *_grid(x, y),
         *_commits(time, x, foot),
         *_dates(x, foot),
-        svg.line(_LEFT, foot, right, foot, "axis"),
+        svg.line(x.start, foot, right, foot, "axis"),
         *(part for line in lines for part in _line(line, x, y)),
         *_failures(time, x, foot),
         *_names(lines, x, y, foot),
@@ -104,17 +105,18 @@ def draw(
 
 
 def _span(time: Time) -> tuple[float, float]:
-    """From when to when, with some room at both ends."""
-    margin = max((time.end - time.start) * 0.015, 3600.0)
+    """From when to when, with some room at both ends: a day and a half at least in all."""
+    span = time.end - time.start
+    margin = max(span * 0.015, (_LEAST_SECONDS - span) / 2)
     return time.start - margin, time.end + margin
 
 
-def _grid(y: Scale, right: float) -> list[str]:
+def _grid(x: Scale, y: Scale) -> list[str]:
     up = y.ticks(5)
-    parts = [svg.line(_LEFT, y.at(value), right, y.at(value), "grid") for value in up]
+    parts = [svg.line(x.start, y.at(value), x.end, y.at(value), "grid") for value in up]
     return parts + [
-        svg.words(_LEFT - 8, y.at(value) + 4, scales.label(value, up), "tick", "end")
-        for value in up
+        svg.words(x.start - 8, y.at(value) + 4, label, "tick", "end")
+        for value, label in zip(up, y.tick_labels(5), strict=True)
     ]
 
 
@@ -162,7 +164,7 @@ def _commits(time: Time, x: Scale, foot: float) -> list[str]:
         parts.append(svg.strokes(rung, _TOP - 4, foot, "commit alarm"))
         parts += [svg.words(place, _TOP - 6, "▲", "bell", "middle") for place in rung]
     parts += [
-        svg.words(max(places[n], _LEFT - 22), foot + 42, time.marks[n].text, "sha", "middle")
+        svg.words(max(places[n], x.start - 22), foot + 42, time.marks[n].text, "sha", "middle")
         for n in shown
     ]
     return parts

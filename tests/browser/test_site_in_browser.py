@@ -100,7 +100,7 @@ def test_sizes_sort_as_bytes_and_one_column_at_a_time(opened: Open) -> None:
     files.get_by_role("button", name="Size").click()
 
     names = column(page, "table.files", 1)
-    assert (names[0], names[-1]) == ("llama-2-7b-chat-Q2_K.gguf", "F16, for comparison")
+    assert [name[16:-5] for name in (names[0], names[-1])] == ["Q2_K", "F16"]
     assert page.locator("table.files th[aria-sort]").count() == 1
 
 
@@ -157,7 +157,7 @@ def test_tips_are_for_the_keyboard_too_and_go_away(opened: Open) -> None:
     page.keyboard.press("Escape")
     assert not tip.is_visible()
 
-    page.get_by_role("link", name="Night of 2026-10-29").hover()
+    page.get_by_role("link", name="Night of 2026-10-29 02:00").hover()
     assert tip.inner_text() == "2026-10-29 02:00"
 
 

@@ -138,7 +138,7 @@ def _file(
     full = kind == "F16"
     verdict = "near" if others and night == plot.changed else "identical"
     return FileRow(
-        file=f"{kind}, for comparison" if full else f"{name}-{kind}.gguf",
+        file=f"{name}-{kind}.gguf",
         type=kind,
         sha256=digest,
         status="warn" if name == "chatglm3-6b" and night > 10 and kind == "Q2_K" else "pass",
@@ -152,7 +152,8 @@ def _file(
         prompt_per_second=round(speed * 9, 2),
         generation_per_second=round(speed, 2),
         memory=int(weights * bits / 8 * 1.1),
-        verdict="" if full or not night else verdict,
+        verdict=verdict if night else "",
+        fresh=True,
         against=_before(plot, night, name),
         note="tensor blk.0.attn_q.weight: 412 of 8388608 values differ"
         if verdict == "near"
@@ -204,6 +205,7 @@ def report(name: str, files: tuple[FileRow, ...]) -> dict[str, Any]:
         "files": [
             {
                 **{key: getattr(row, key) for key in names},
+                "file": "F16, for comparison" if row.type == "F16" else row.file,
                 "checks": [good] if row.status == "pass" else [good, bad],
             }
             for row in files

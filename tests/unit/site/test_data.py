@@ -174,6 +174,34 @@ def test_speeds_of_machines_are_kept_apart(tmp_path: Path) -> None:
     assert speed_.prompt is None
 
 
+def test_speeds_that_were_only_carried_over_are_not_counted_again(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for speed, fresh in (
+        (100.0, True),
+        (100.0, False),
+        (100.0, False),
+        (100.0, True),
+        (90.0, False),
+    ):
+        row = a_file(generation_per_second=speed, fresh=fresh)
+        a_run(history, row, night=history.begin_night({}))
+    (recipe,) = past.read(history, 9).recipes
+    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+
+    (found,) = series.speeds(runs)
+
+    assert found.generation == series.Spread(90.0, 100.0, 90.0, 100.0, 3)
+
+
+@pytest.mark.parametrize("name", ["tiny-F16.gguf", "F16, for comparison"])
+def test_the_full_file_is_known_in_reports_and_in_the_history(name: str) -> None:
+    full = a_file("F16", file=name, kld=None)
+
+    assert series.full_type([a_file(), full, a_file("Q8_0")]) == "F16"
+    assert series.full_type([a_file(), a_file("Q8_0")]) == ""
+    assert series.full_type([replace(full, file="x.gguf")]) == ""
+
+
 def test_recipes_that_failed_by_the_same_step_are_told_together(tmp_path: Path) -> None:
     history = History(tmp_path)
     night = history.begin_night({})
