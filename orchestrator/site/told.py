@@ -8,9 +8,9 @@ from pathlib import PurePath
 from orchestrator import report, units
 from orchestrator.history import FileRow
 from orchestrator.records import JSON
-from orchestrator.site import words
 from orchestrator.site.past import Entry
 
+_SHA = 12  # digits of a commit that no other one of a large repository has
 _FORMS: Mapping[str, tuple[str, Callable[[JSON], str]]] = {
     "paths": ("Recipes", "\n".join),
     "select": ("Of them", str),
@@ -59,7 +59,7 @@ def advice(
     rang = [alarm.file for alarm in entry.alarms if alarm.what == "bytes" and alarm.file in files]
     if rang and before and entry.run.commit not in ("", before):
         recipe = str(told.get("file") or PurePath(entry.run.file).name)
-        commits = ["--good", words.short(before), "--bad", words.short(entry.run.commit)]
+        commits = ["--good", before[:_SHA], "--bad", entry.run.commit[:_SHA]]
         command = ["orchestrate", "bisect", recipe, "--only", files[rang[0]].type, *commits]
         yield "to find the commit", report.command(command)
     if entry.alarms and not entry.run.accepted:

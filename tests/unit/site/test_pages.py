@@ -123,7 +123,9 @@ def test_an_alarm_says_what_to_do(history: History, tmp_path: Path) -> None:
     history.accept("tiny")
     site.write(history, tmp_path / "site")
 
-    bisect = "orchestrate bisect 'my recipes/t.yaml' --only Q4_0 --good aaaaaaa --bad bbbbbbb"
+    bisect = "orchestrate bisect 'my recipes/t.yaml' --only Q4_0 --good {} --bad {}".format(
+        "a" * 12, "b" * 12
+    )
     for text in texts:
         assert bisect in text.replace("&#39;", "'")
         assert "orchestrate accept tiny" in text
