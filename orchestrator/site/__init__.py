@@ -9,6 +9,7 @@ imported when the first page is made, and not before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,9 +54,14 @@ def write(
         UsageError: A file that is not ours is where a page belongs.
         EnvironmentProblem: The history cannot be read, or the folder not be written.
     """
-    from orchestrator.locks import Locks  # noqa: PLC0415 - see above
+    from orchestrator import machine  # noqa: PLC0415 - see above
+    from orchestrator.locks import Locks  # noqa: PLC0415
     from orchestrator.site import pages, past, writing  # noqa: PLC0415
 
     known = past.read(history, nights)
     made = pages.Site(history, known, folder, dist, title).pages()
-    return writing.write(folder, made, Locks(history.path.parent / "locks"))
+    store = machine.existing(history.path.parent)
+    # The store is the place where writers of its pages meet. Where it can only be read, that
+    # is the folder itself, which is not the first choice because others will see it.
+    place = history.path.parent / "locks" if os.access(store, os.W_OK) else folder / ".lock"
+    return writing.write(folder, made, Locks(place))

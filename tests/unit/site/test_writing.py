@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_a_kill_leaves_whole_pages_and_the_next_run_clears_up(tmp_path: Path) ->
 
     assert (done.unchanged, done.removed) == (1, ())
     assert not list(folder.glob(".*.part"))
+
+
+def test_pages_of_a_store_that_can_only_be_read_are_written(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believable.fill(history, SHORT)
+    store = history.path.parent
+    able = os.access
+    monkeypatch.setattr(  # root may write anywhere
+        os, "access", lambda path, mode: Path(path) != store and able(path, mode)
+    )
+
+    done = site.write(history, tmp_path / "site")
+
+    assert "index.html" in done.written
+    assert not (store / "locks").exists()
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"pages": 3}', '{"pages": {"../x": ""}}'])
