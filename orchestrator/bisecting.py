@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
-from orchestrator import console, digest, toolchain, units, workflow
+from orchestrator import console, digest, locking, plan, process, toolchain, units, workflow
 from orchestrator.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.locks import Locks
 from orchestrator.planned import Choices, Output, Plan
 from orchestrator.recipe import Recipe
 from orchestrator.records import JSON, Outcome, StepResult
 from orchestrator.sources.git_bisect import Answer, Bisection, Commit, clone
+from orchestrator.toolchain import ToolChain
 from orchestrator.workflow import Session
 
 Say = Callable[[str], None]
@@ -71,7 +72,8 @@ def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Foun
         say: Told of every commit that was tried.
 
     Raises:
-        UsageError: A commit is unknown, or the two do not differ.
+        UsageError: A commit is unknown, the two do not differ, or the recipe moved away from
+            its lock.
         StepError: The good commit does not make the file.
         EnvironmentProblem: The machine or the network was in the way.
     """
@@ -80,10 +82,12 @@ def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Foun
         raise UsageError(f"tool chain {chain.name} has no git repository to search in")
     with _clone(chain.source.git, session) as search:
         first, last = search.commit(between.good), search.commit(between.bad)
-        maker = _Maker(recipe, between.only, session)
+        maker = _Maker(recipe, chain, between, first.id, session)
         step = search.start(first.id, last.id)
-        right, wrong = maker.make(first), maker.make(last)
-        _check_ends(right, wrong)
+        right = maker.make(first)
+        _check_good(right)
+        wrong = maker.make(last)
+        _check_both(right, wrong)
         say(_line(replace(right, answer="good")))
         say(_line(replace(wrong, answer="bad")))
         tried = []
@@ -128,19 +132,29 @@ def _clone(url: str, session: Session) -> Iterator[Bisection]:
 
 
 class _Maker:
-    """Makes one file with any commit of the tool chain."""
+    """Makes one file with any commit of the tool chain.
 
-    def __init__(self, recipe: Recipe, only: str, session: Session) -> None:
-        self._recipe = recipe
-        chosen: Choices = replace(session.choices, only=(only,), verify=False)
-        self._session = replace(session, choices=chosen, locks="ignore")
+    The model and its texts are resolved once, as the recipe's lock says if it has one: what
+    moves meanwhile is not the tool chain.
+    """
+
+    def __init__(
+        self, recipe: Recipe, chain: ToolChain, between: Between, commit: str, session: Session
+    ) -> None:
+        chosen: Choices = replace(session.choices, only=(between.only,), verify=False)
+        self._session = replace(session, choices=chosen)
+        self._recipe, self._chain = recipe, chain
+        lock = locking.held(recipe, chain, chosen, session.locks)
+        choice = recipe.toolchain.model_copy(update={"commit": commit})
+        one = recipe.model_copy(update={"toolchain": choice})
+        self._sources = workflow.resolve(one, chain, self._session, lock)
         self.file = ""
 
     def make(self, commit: Commit) -> Tried:
         begun = time.monotonic()
-        plan = self._plan(commit.id)
-        output = self._output(plan)
-        results = self._session.runner.run(plan.steps, [output.step])
+        planned = self._plan(commit.id)
+        output = self._output(planned)
+        results = self._session.runner.run(planned.steps, [output.step])
         seconds = time.monotonic() - begun
         wrong = [one for one in results if one.outcome is Outcome.FAILED]
         if not wrong:
@@ -153,14 +167,15 @@ class _Maker:
     def _plan(self, commit: str) -> Plan:
         choice = self._recipe.toolchain.model_copy(update={"commit": commit})
         recipe = self._recipe.model_copy(update={"toolchain": choice})
-        return workflow.make_one(recipe, self._session, {})
+        sources = replace(self._sources, commit=commit)
+        return plan.make(recipe, self._chain, sources, self._session.choices)
 
-    def _output(self, plan: Plan) -> Output:
-        if len(plan.outputs) != 1:
-            names = ", ".join(output.name for output in plan.outputs)
+    def _output(self, planned: Plan) -> Output:
+        if len(planned.outputs) != 1:
+            names = ", ".join(output.name for output in planned.outputs)
             raise UsageError(f"--only means several files ({names})", "Name one of them.")
-        self.file = plan.outputs[0].file
-        return plan.outputs[0]
+        self.file = planned.outputs[0].file
+        return planned.outputs[0]
 
     def _sha256(self, output: Output) -> str:
         found = self._session.store.find(output.step)
@@ -170,14 +185,28 @@ class _Maker:
 
 
 def _blame_machine(result: StepResult) -> None:
-    """A full disk or a network that is gone says nothing about a commit."""
-    if isinstance(result.cause, EnvironmentProblem):
-        raise result.cause
+    """A full disk, a network that is gone or too little memory say nothing about a commit.
+
+    Nor does a model that cannot be fetched, for which no tool of upstream's is used.
+    """
+    cause = result.cause
+    if isinstance(cause, EnvironmentProblem):
+        raise cause
+    if cause is not None and result.step.kind == "fetch":
+        raise StepError(f"{result.step.label}: {cause}") from cause
+    if isinstance(cause, StepError) and cause.hint == process.HINTS["SIGKILL"]:
+        raise EnvironmentProblem(cause.message, cause.hint) from cause
 
 
-def _check_ends(good: Tried, bad: Tried) -> None:
+def _check_good(good: Tried) -> None:
     if good.failed:
-        raise StepError(f"the good commit {good.commit[:12]} does not make the file: {good.error}")
+        raise StepError(
+            f"the good commit {good.commit[:12]} does not make the file: {good.error}",
+            "Name an earlier one as --good.",
+        )
+
+
+def _check_both(good: Tried, bad: Tried) -> None:
     if good.sha256 == bad.sha256:
         raise UsageError(
             f"{good.commit[:12]} and {bad.commit[:12]} make the same bytes",

@@ -89,7 +89,8 @@ class Bisection:
             found = str(self._repo.git.rev_parse("--verify", f"{name}^{{commit}}"))
         except GitCommandError as error:
             raise UsageError(
-                f"{name} is no commit of the tool chain's upstream", "Give a full commit id."
+                f"{name} is no commit of the tool chain's upstream, or stands for several",
+                "Give a full commit id, or a branch or tag of the upstream.",
             ) from error
         form = "%s%x00%an%x00%cI"
         subject, author, date = self._repo.git.show("-s", f"--format={form}", found).split("\0")
@@ -103,7 +104,12 @@ class Bisection:
         """
         from git import GitCommandError  # noqa: PLC0415 - heavy
 
-        if good == bad or not self._older(good, bad):
+        if good == bad:
+            raise UsageError(
+                f"--good and --bad are the same commit, {good[:12]}",
+                "Name two commits with others between them.",
+            )
+        if not self._older(good, bad):
             raise UsageError(
                 f"{good[:12]} (good) is no ancestor of {bad[:12]} (bad)",
                 "Give the older commit as --good; without a common line there is no first one.",
