@@ -101,11 +101,11 @@ def _http(error: BaseException, where: Where) -> OrchestrateError:
             f"Wait some minutes, or {_LOGIN} for a higher limit; what is here is kept.",
             wait,
         )
-    kind = NetworkProblem if status in backoff.RETRIED_STATUS else EnvironmentProblem
-    return kind(
-        f"The Hub at {where.endpoint} answers HTTP {status} for {where.repo}.",
-        "Try again later, or name a mirror in HF_ENDPOINT; what has been fetched is kept.",
-    )
+    said = f"The Hub at {where.endpoint} answers HTTP {status} for {where.repo}."
+    hint = "Try again later, or name a mirror in HF_ENDPOINT; what has been fetched is kept."
+    if status in backoff.RETRIED_STATUS:
+        return NetworkProblem(said, hint, wait)
+    return EnvironmentProblem(said, hint)
 
 
 def _unauthorized(where: Where, code: str, token: bool) -> OrchestrateError:
