@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator import cli_common, cli_complete
-from orchestrator.errors import EXIT_OK
+from orchestrator.errors import EXIT_OK, Interrupted, OrchestrateError
 
 if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.nightly.records import Options, Summary
+    from orchestrator.records import JSON
 
 # A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
 _SESSION = (
@@ -119,8 +120,14 @@ def nightly(
             printing.schedule(kind, cli_common.store().root, wanted, site, options), nl=False
         )
         return EXIT_OK
-    with cli_common.session(options) as session:
-        summary, past = night.run(wanted, session, cli_common.remark)
+    try:
+        with cli_common.session(options) as session:
+            summary, past = night.run(wanted, session, cli_common.remark)
+    except Interrupted:
+        raise  # whoever did that knows
+    except OrchestrateError as error:
+        _say_elsewhere(*telling.no_night(error), webhook)
+        raise
     if as_json:
         cli_common.print_json(telling.as_json(summary))
     else:
@@ -151,20 +158,24 @@ def _tell(
 ) -> None:
     """Everybody beside the terminal; none of them can make a night fail but the pages."""
     from orchestrator.nightly import telling
-    from orchestrator.nightly import webhook as webhooks
     from orchestrator.nightly.summary import markdown
 
-    problem = telling.step_summary(markdown(summary))
-    if webhook:
-        problem = "\n".join(
-            filter(None, (problem, webhooks.post(webhook, telling.as_json(summary))))
-        )
-    if problem:
-        cli_common.remark(f"warning: {problem}")
+    _say_elsewhere(markdown(summary), telling.as_json(summary), webhook)
     if site is not None:
         from orchestrator import site as pages
 
         pages.write(past, site, dist=wanted.out)
+
+
+def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
+    """The page of a workflow's run, if this is one, and the webhook, if there is one."""
+    from orchestrator.nightly import telling
+    from orchestrator.nightly import webhook as webhooks
+
+    problems = [telling.step_summary(text)]
+    problems += [webhooks.post(webhook, value)] if webhook else []
+    for problem in filter(None, problems):
+        cli_common.remark(f"warning: {problem}")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import finish, reproduce
-from orchestrator.errors import Interrupted, OrchestrateError
+from orchestrator.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.history import Alarm
 from orchestrator.outcome import Finished
 from orchestrator.records import Outcome
@@ -45,20 +45,25 @@ def again(finished: Finished, session: Session, out: Path, say: Callable[[str], 
         Interrupted: As :meth:`orchestrator.runner.Runner.run`.
     """
     plan = finished.plan
+    alarms: tuple[Alarm, ...] = ()
     try:
         found = reproduce.reproduce(plan, session, out, rebuild_tools=False, twice=False, say=say)
+        alarms = tuple(_alarm(one) for one in found.verdicts if _drifted(one))
+        for output in (*plan.outputs, plan.full):
+            if output.measure:
+                session.store.release(output.measure)
+        [measured] = finish.bring(session, [plan], out)
     except Interrupted:
         raise
     except OrchestrateError as error:
-        return Again(error=error)
-    alarms = tuple(
-        _alarm(one) for one in found.verdicts if one.against == _STORE and one.verdict != IDENTICAL
-    )
-    for output in (*plan.outputs, plan.full):
-        if output.measure:
-            session.store.release(output.measure)
-    [measured] = finish.bring(session, [plan], out)
+        return Again(alarms, error=error)
+    except OSError as error:
+        return Again(alarms, error=problem_of(error))
     return Again(alarms, measured)
+
+
+def _drifted(one: Verdict) -> bool:
+    return one.against == _STORE and one.verdict != IDENTICAL
 
 
 def _alarm(verdict: Verdict) -> Alarm:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,15 +82,22 @@ class Summary:
     @property
     def state(self) -> str:
         """The state that calls for attention most."""
-        return worst([one.state for one in self.recipes])
+        return worst(list(self._states()))
 
     @property
     def code(self) -> int:
         """0 all well, 1 a recipe failed or an alarm rang, 3 the environment was in the way."""
-        states = {one.state for one in self.recipes}
+        states = set(self._states())
         if states & {FAILED, ALARM}:
             return EXIT_FAILED
         return EXIT_ENVIRONMENT if states & {ENVIRONMENT, INTERRUPTED} else EXIT_OK
+
+    def _states(self) -> Iterator[str]:
+        """Those of the recipes; an alarm counts also where a recipe was not brought to its end."""
+        for one in self.recipes:
+            yield one.state
+            if one.alarms:
+                yield ALARM
 
 
 def worst(states: Sequence[str]) -> str:

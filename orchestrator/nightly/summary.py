@@ -96,10 +96,11 @@ def _failures(summary: Summary) -> Iterator[str]:
     if failed:
         yield "## Failures"
     for one in failed:
-        yield f"**{one.recipe}** ({WORDS[one.state].strip('*')})\n\n{_block(one.error)}"
+        yield f"**{one.recipe}** ({WORDS[one.state].strip('*')})\n\n{fenced(one.error)}"
 
 
-def _block(text: str) -> str:
+def fenced(text: str) -> str:
+    """Text as it is, whatever is in it."""
     fence = "```"
     while fence in text:
         fence += "`"

@@ -6,9 +6,13 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator import recording
+from orchestrator._environment import censored
+from orchestrator.errors import OrchestrateError
 from orchestrator.history import Ended
 from orchestrator.nightly.rebuild import Again
 from orchestrator.nightly.records import FORMAT, Summary, Told
+from orchestrator.nightly.summary import fenced
 from orchestrator.nightly.watch import Compared
 from orchestrator.outcome import Finished
 from orchestrator.records import JSON, Outcome
@@ -62,6 +66,19 @@ def as_json(summary: Summary) -> dict[str, JSON]:
         "notes": list(summary.notes),
         "recipes": [_recipe(one) for one in summary.recipes],
     }
+
+
+def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
+    """What is said, as Markdown and for machines, where a night ended before its summary."""
+    said = censored(str(error))
+    value: dict[str, JSON] = {
+        "format": FORMAT,
+        "state": recording.failed(error).state,
+        "exit_code": error.exit_code,
+        "error": said,
+        "recipes": [],
+    }
+    return f"# No night\n\n{fenced(said)}\n", value
 
 
 def _recipe(one: Told) -> dict[str, JSON]:

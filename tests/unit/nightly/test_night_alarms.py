@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
+from orchestrator import finish
+from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.plan_graph import Graph
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command
@@ -249,3 +250,49 @@ def test_the_unquantized_file_is_known_as_such(night: Night, fakes: None) -> Non
     full = [row.file for row in past().files([run.id])[run.id] if row.full]
     assert full == ["F16, for comparison"]
     assert not a_file("F16").full
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (EnvironmentProblem("the disk is full"), "environment"),
+        (StepError("it broke"), "failed"),
+    ],
+)
+def test_an_alarm_beside_what_could_not_be_made_is_an_alarm(
+    night: Night, monkeypatch: pytest.MonkeyPatch, error: Exception, state: str
+) -> None:
+    fake_kinds(monkeypatch)
+    night()
+    fake_kinds(
+        monkeypatch,
+        quantize=fails_for("one", error),
+        measure=numbers("measure one Q8_0", perplexity={"value": 5.09}),
+    )
+    forget("quantize one to Q4_0", "measure one")
+
+    code, told = night()
+
+    assert (code, told["recipes"]["one"]["state"]) == (1, state)
+    assert len(told["recipes"]["one"]["alarms"]) == 1
+    assert told["state"] == ("failed" if state == "failed" else "alarm")
+
+
+def test_a_rebuild_that_cannot_measure_again_stops_no_other_recipe(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_kinds(monkeypatch)
+    night()
+    bring = finish.bring
+
+    def no_room(session: Any, plans: Any, out: Path, **more: Any) -> Any:
+        if not more and plans[0].recipe.name == "one":
+            raise EnvironmentProblem("the disk is too small")
+        return bring(session, plans, out, **more)
+
+    monkeypatch.setattr(finish, "bring", no_room)
+
+    code, told = night("--rebuild")
+
+    assert (code, told["recipes"]["one"]["state"]) == (3, "environment")
+    assert (told["recipes"]["two"]["state"], told["recipes"]["two"]["rebuilt"]) == ("ok", True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.errors import NetworkProblem
+from orchestrator import workflow
+from orchestrator.errors import EnvironmentProblem, NetworkProblem
 from orchestrator.sources import git
 from tests.unit.cli.command import Command
 from tests.unit.nightly.night_work import Night, add, artifacts, past
@@ -100,3 +103,43 @@ def test_what_a_recipe_that_nobody_could_plan_made_before_is_not_collected(
     assert code == 3
     assert {"quantize moving to Q4_0", "measure moving Q4_0"} <= left
     assert not any("two" in label for label in left)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_room_is_looked_for_once_where_all_fit(
+    night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        add(recipes, f"more-{number}", "name: one", "name: one")
+    asked: list[int] = []
+    check = workflow.check_room
+
+    def counted(outlooks: Sequence[workflow.Outlook], *rest: Any) -> None:
+        asked.append(len(outlooks))
+        check(outlooks, *rest)
+
+    monkeypatch.setattr(workflow, "check_room", counted)
+
+    assert night()[0] == 0
+    assert asked == [8, 8]  # before anything, and when the sizes of the models are known
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_largest_recipe_is_refused_alone_among_many(
+    night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        add(recipes, f"more-{number}", "name: one", "name: one")
+    check = workflow.check_room
+
+    def small(outlooks: Sequence[workflow.Outlook], *rest: Any) -> None:
+        if any(one.plan.recipe.name in ("more-3", "two") for one in outlooks):
+            raise EnvironmentProblem("the disk is too small")
+        check(outlooks, *rest)
+
+    monkeypatch.setattr(workflow, "check_room", small)
+
+    code, told = night()
+
+    refused = [name for name, one in told["recipes"].items() if one["state"] != "ok"]
+    assert (code, sorted(refused)) == (3, ["more-3", "two"])

@@ -97,3 +97,20 @@ def test_the_history_is_shown_and_a_change_accepted(orchestrate: Command, recipe
     assert accepted.code == 0
     assert accepted.out.count("later nights are compared with night 1") == 2
     assert orchestrate("accept", "three").code == 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_night_that_cannot_begin_is_told_too(
+    orchestrate: Command, recipes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page.md"))
+    past().path.parent.mkdir(parents=True, exist_ok=True)
+    past().path.write_bytes(b"no database" * 1000)
+
+    with hook((200, {})) as server:
+        said = orchestrate("nightly", recipes, "--webhook", server.url)
+
+    told = json.loads(server.got[0]["body"])
+    assert (said.code, told["exit_code"], told["state"]) == (3, 3, "environment")
+    assert "not a database" in told["error"]
+    assert (tmp_path / "page.md").read_text().startswith("# No night\n")
