@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # A browser as root, that asks no network for anything.
 QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"),
+    "--no-first-run",
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 NIGHTS = believable.Plot(nights=12, broken=(4,), changed=7, worse=11)

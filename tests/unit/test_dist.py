@@ -64,6 +64,15 @@ def test_files_are_hard_links_with_sums_and_reports(store: Path, out: Path) -> N
     assert json.loads((out / "report.json").read_text())["name"] == "tiny"
 
 
+def test_a_page_is_written_when_it_is_given_and_stays_when_not(store: Path, out: Path) -> None:
+    files = {"tiny-Q4_0.gguf": wanted(store, "model.gguf", b"weights")}
+    publish(out, files, page="<h1>tiny</h1>")
+    publish(out, files)
+
+    assert (out / "report.html").read_text() == "<h1>tiny</h1>"
+    assert "report.html" not in (out / "SHA256SUMS").read_text()
+
+
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
 def test_sha256sum_reads_the_sums(store: Path, out: Path) -> None:
     publish(out, {"b.gguf": wanted(store, "1", b"b"), "a.gguf": wanted(store, "2", b"a")})
@@ -219,7 +228,7 @@ def test_a_report_cannot_make_us_remove_files_elsewhere(
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/b", "/x", "", ".", "..", ".hidden", "report.json", "SHA256SUMS", "a\nb"]
+    "name", ["../x", "a/b", "/x", "", ".", "..", ".hidden", "report.html", "SHA256SUMS", "a\nb"]
 )
 def test_names_that_are_no_plain_file_names_are_refused(store: Path, out: Path, name: str) -> None:
     with pytest.raises(UsageError):
