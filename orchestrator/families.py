@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestrator import data_yaml
 from orchestrator.errors import UsageError
 
 
@@ -68,7 +69,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        loaded = yaml.safe_load(path.read_text("utf-8"))
+        loaded = data_yaml.read(path)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
     if not isinstance(loaded, dict):

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator import data_yaml
 from orchestrator.errors import UsageError
 
 # Of the quantizer's larger blocks: where the data does not name a type, this is assumed.
@@ -86,6 +87,6 @@ def load(folder: Path) -> Policy:
             f"Write {path}, as vendor/llama.cpp has it, or use another tool chain.",
         )
     try:
-        return Policy.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        return Policy.model_validate(data_yaml.read(path))
     except (yaml.YAMLError, ValidationError) as error:
         raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
