@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from orchestrator import units
 from orchestrator.errors import UsageError
 from orchestrator.publishing import record
 from orchestrator.publishing.places import Done, told
 from orchestrator.publishing.record import RECORD, Changes
 from orchestrator.publishing.tree import Piece, Tree
 from orchestrator.recipe_publish import HUB
-from orchestrator.records import Progress
+from orchestrator.records import Progress, Step
 from orchestrator.sources import hub_remote, hub_upload
 from orchestrator.sources.hub_remote import Change, Remote, Upload
 from orchestrator.sources.selection import HubFile
@@ -92,12 +93,17 @@ class Repository:
         def sending(upload: Upload) -> AbstractContextManager[Callable[[Progress], None]]:
             return told(listener, "upload", f"upload {upload.name}", upload.size)
 
+        def waiting(seconds: float) -> None:
+            step = Step("upload", f"publish to {self.name}", "", {})
+            listener.waiting(step, f"the Hub, {units.duration(seconds)}")
+
         done = hub_upload.publish(
             self.repo,
             decide,
             message=self.message or f"Publish {tree.recipe}",
             private=self.private,
             sending=sending,
+            waiting=waiting,
         )
         return Done(last[-1], self.url, done.commit)
 

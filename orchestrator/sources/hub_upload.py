@@ -55,6 +55,7 @@ def publish(
     message: str,
     private: bool = False,
     sending: Sending = _silent,
+    waiting: Callable[[float], None] = lambda _seconds: None,
 ) -> Committed:
     """Bring a repository's main branch to what is wanted, with one commit.
 
@@ -65,12 +66,20 @@ def publish(
         message: The first line of the commit.
         private: Whether a repository that is made is for members only.
         sending: A context for each large file that is sent, which receives its progress.
+        waiting: Called with the seconds before everything is looked at again.
 
     Raises:
         EnvironmentProblem: No network, no token, no right to write, no room.
         StepError: The Hub refuses the model card.
     """
-    job = _Job(client.where_is(repo, BRANCH, "model"), decide, message, private, sending)
+    job = _Job(
+        client.where_is(repo, BRANCH, "model"),
+        decide,
+        message=message,
+        private=private,
+        sending=sending,
+        waiting=waiting,
+    )
     with explained(job.where), _quiet_client():
         return job.run()
 
@@ -82,14 +91,16 @@ class _Job:
         self,
         where: Where,
         decide: Callable[[Remote], Change],
+        *,
         message: str,
         private: bool,
         sending: Sending,
+        waiting: Callable[[float], None],
     ) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415 - heavy
 
         self.where, self._decide, self._message = where, decide, message
-        self._private, self._sending = private, sending
+        self._private, self._sending, self._waiting = private, sending, waiting
         self._api: HfApi = HfApi(endpoint=where.endpoint, library_name="orchestrate")
         self._additions: dict[tuple[str, str], CommitOperationAdd] = {}
 
@@ -104,6 +115,7 @@ class _Job:
                 seconds = _wait(error, attempt)
                 if seconds is None:
                     raise
+                self._waiting(seconds)
                 time.sleep(seconds)
         return self._round()
 
