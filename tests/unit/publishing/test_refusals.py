@@ -111,6 +111,15 @@ def test_a_report_that_was_made_better_by_hand(stand: Stand) -> None:
     refused(stand, 2, "report.md does not say what report.json says")
 
 
+def test_a_file_that_was_swapped_together_with_its_record(finished: Stand) -> None:
+    path = finished.dist / "small-Q4_0.gguf"
+    path.unlink()
+    path.write_bytes((finished.dist / "small-IQ4_XS.gguf").read_bytes())
+    record = json.loads((finished.dist / "report.json").read_text())["dist"]
+    finished.edit(dist={**record, path.name: record["small-IQ4_XS.gguf"]})
+    refused(finished, 2, "small-Q4_0.gguf is not the file that was verified")
+
+
 def test_no_run_at_all(stand: Stand) -> None:
     refused(stand, 2, "holds no report.json", "orchestrate run")
 
