@@ -15,7 +15,7 @@ from orchestrator.formats import gguf
 from orchestrator.formats.file_types import FILE_TYPES, PLAIN
 from orchestrator.plan import MODEL, Sources
 from orchestrator.plan_graph import Graph
-from orchestrator.recipe_sources import Weights
+from orchestrator.recipe.sources import Weights
 from orchestrator.records import JSON
 from orchestrator.sourcing import Resolver
 from orchestrator.toolchain import ToolChain

@@ -6,21 +6,20 @@ import sys
 
 import click
 
-from orchestrator import (
-    __version__,
-    cli_help,
-    colours,
-    commands_bisect,
-    commands_completion,
-    commands_diff,
-    commands_machine,
-    commands_new,
-    commands_nightly,
-    commands_publish,
-    commands_recipes,
-    commands_reproduce,
-    commands_site,
-    commands_trust,
+from orchestrator import __version__, colours
+from orchestrator.commands import (
+    bisect,
+    completion,
+    diff,
+    groups,
+    machine,
+    new,
+    nightly,
+    publish,
+    recipes,
+    reproduce,
+    site,
+    trust,
 )
 from orchestrator.errors import (
     EXIT_ENVIRONMENT,
@@ -32,7 +31,7 @@ from orchestrator.errors import (
 
 
 @click.group(
-    cls=cli_help.Sections,
+    cls=groups.Sections,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(__version__, prog_name="orchestrate")
@@ -90,16 +89,16 @@ def _usage(error: click.UsageError) -> str:
 
 
 for _module in (
-    commands_recipes,
-    commands_new,
-    commands_reproduce,
-    commands_diff,
-    commands_site,
-    commands_trust,
-    commands_nightly,
-    commands_bisect,
-    commands_publish,
-    commands_machine,
-    commands_completion,
+    recipes,
+    new,
+    reproduce,
+    diff,
+    site,
+    trust,
+    nightly,
+    bisect,
+    publish,
+    machine,
+    completion,
 ):
     _module.register(cli)

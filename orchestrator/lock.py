@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
-from orchestrator.recipe_models import Recipe
+from orchestrator.recipe.models import Recipe
 from orchestrator.records import JSON
 from orchestrator.toolchain import ToolChain, data_digest
 from orchestrator.toolchain_data import Data

@@ -13,7 +13,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.lock import BuildOf, File, Input, Lock, Named, Package, Python, Tools
 from orchestrator.locked_packages import digests, pinned, public
 from orchestrator.planned import Choices, Plan, Sources
-from orchestrator.recipe_models import Recipe
+from orchestrator.recipe.models import Recipe
 from orchestrator.records import JSON, Step
 from orchestrator.sourcing import Resolved
 from orchestrator.store import Store

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.errors import UsageError
 from orchestrator.plan_graph import Graph, toolchain_steps
 from orchestrator.planned import MODEL, Choices, Output, Plan, Sources, union
-from orchestrator.recipe_models import Quant, Recipe
+from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.records import JSON, Resources
 from orchestrator.toolchain import ToolChain
 

@@ -10,7 +10,7 @@ from orchestrator import digest
 from orchestrator.errors import UsageError
 from orchestrator.kinds import KINDS
 from orchestrator.planned import MODEL, Choices, Sources
-from orchestrator.recipe_models import Recipe
+from orchestrator.recipe.models import Recipe
 from orchestrator.records import JSON, Resources, Step
 from orchestrator.sourcing import Resolved
 from orchestrator.toolchain import ToolChain, build_identity, environment_identity, load

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.recipe_models import Quant, Recipe
+from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.records import Step
 from orchestrator.sourcing import Resolved
 from orchestrator.toolchain import ToolChain

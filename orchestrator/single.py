@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator import plan, toolchain, workflow
 from orchestrator.plan import Plan
 from orchestrator.recipe import Recipe
-from orchestrator.recipe_sources import Weights
+from orchestrator.recipe.sources import Weights
 from orchestrator.sourcing import Resolver
 from orchestrator.workflow import Session
 

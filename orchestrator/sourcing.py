@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import UsageError
 from orchestrator.lock import Lock
-from orchestrator.recipe_sources import Source, Weights
+from orchestrator.recipe.sources import Source, Weights
 from orchestrator.records import JSON
 from orchestrator.sources.selection import HubFile, select, select_files
 

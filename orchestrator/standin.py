@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from orchestrator.recipe import Recipe
-from orchestrator.recipe_sources import Source
+from orchestrator.recipe.sources import Source
 
 _S = TypeVar("_S", bound=Source)
 

@@ -18,8 +18,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from orchestrator import cli_help, toolchain, toolchain_data
+from orchestrator import toolchain, toolchain_data
 from orchestrator.cli import cli
+from orchestrator.commands import groups
 from orchestrator.recipe import schema_text
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -263,7 +264,7 @@ everywhere."""
 
 def commands_page() -> str:
     """The page about the commands, from click."""
-    assert isinstance(cli, cli_help.Sections)
+    assert isinstance(cli, groups.Sections)
 
     def parts() -> Iterator[str]:
         yield f"{MADE}\n{COMMANDS_HEAD}"

@@ -10,7 +10,7 @@ from math import gcd
 from orchestrator.drafting.found import Found
 from orchestrator.drafting.policy import LARGEST_BLOCK, Policy
 from orchestrator.errors import UsageError
-from orchestrator.recipe_yaml import near
+from orchestrator.recipe.marks import near
 from orchestrator.records import JSON
 from orchestrator.toolchain import ToolChain
 

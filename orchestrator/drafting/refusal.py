@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from orchestrator.drafting.config import Config
 from orchestrator.errors import UsageError
 from orchestrator.families import Families
-from orchestrator.recipe_yaml import near
+from orchestrator.recipe.marks import near
 
 _SHOWN = 4
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from orchestrator import units
 from orchestrator.history import Alarm, FileRow
-from orchestrator.recipe_models import Alarms
+from orchestrator.recipe.models import Alarms
 
 # Verdicts of orchestrator.comparing from the nearest on.
 VERDICTS = ("identical", "same tensors", "near", "different")

@@ -31,7 +31,7 @@ from orchestrator.publishing.tree import (
     text_piece,
 )
 from orchestrator.quantizing import IMATRIX_FILE
-from orchestrator.recipe_tree import read_tree
+from orchestrator.recipe.tree import read_tree
 from orchestrator.store import Store
 from orchestrator.workflow import Session
 

@@ -9,7 +9,7 @@ licence demands beyond that (a notice, its text beside the files) stays the publ
 from __future__ import annotations
 
 from orchestrator.errors import UsageError
-from orchestrator.recipe_publish import Publish
+from orchestrator.recipe.publish import Publish
 
 FREE = frozenset(
     (

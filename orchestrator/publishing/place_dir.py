@@ -17,7 +17,7 @@ from orchestrator.publishing import record
 from orchestrator.publishing.places import Done, told
 from orchestrator.publishing.record import RECORD, Changes
 from orchestrator.publishing.tree import Piece, Tree
-from orchestrator.recipe_publish import DIR
+from orchestrator.recipe.publish import DIR
 from orchestrator.worker import Listener
 
 

@@ -12,7 +12,7 @@ from orchestrator.publishing import record
 from orchestrator.publishing.places import Done, told
 from orchestrator.publishing.record import RECORD, Changes
 from orchestrator.publishing.tree import Piece, Tree
-from orchestrator.recipe_publish import HUB
+from orchestrator.recipe.publish import HUB
 from orchestrator.records import Progress, Step
 from orchestrator.sources import hub_remote, hub_upload
 from orchestrator.sources.hub_remote import Change, Remote, Upload

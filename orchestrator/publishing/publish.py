@@ -16,7 +16,7 @@ from orchestrator.publishing.places import Done, Place, told
 from orchestrator.publishing.record import Changes
 from orchestrator.publishing.splitting import DEFAULT_LIMIT
 from orchestrator.publishing.tree import Tree
-from orchestrator.recipe_publish import DIR, HUB, destination
+from orchestrator.recipe.publish import DIR, HUB, destination
 from orchestrator.workflow import Session
 
 

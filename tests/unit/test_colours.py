@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli_common, colours
+from orchestrator import colours
 from orchestrator.colours import FAILURE, OK, QUIET, WARNING
+from orchestrator.commands import common
 from orchestrator.console import Bars
 from orchestrator.records import Outcome, StepResult
 from tests.unit.fake_work import RECIPE
@@ -123,7 +124,7 @@ def test_progress_bars_are_bars_without_colours_too(
     reader, writer = os.openpty()
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        listener = cli_common._listener({"verbose": False, "log_json": None})
+        listener = common._listener({"verbose": False, "log_json": None})
         listener.finished(StepResult(a_step("make it"), Outcome.FAILED, error="no"))
         listener.close()
         shown = os.read(reader, 65536).decode()

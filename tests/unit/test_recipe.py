@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import EXIT_USAGE
 from orchestrator.recipe import RecipeError, load, load_many
-from orchestrator.recipe_models import Recipe
+from orchestrator.recipe.models import Recipe
 from tests.unit.recipe_work import MINIMAL, allowed, loaded, one, problems, write, wrong
 
 SHA = "0123456789abcdef" * 4

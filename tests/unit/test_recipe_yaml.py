@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.recipe import RecipeError, load
-from orchestrator.recipe_yaml import MAX_BYTES, dotted, near
+from orchestrator.recipe.marks import MAX_BYTES, dotted, near
 from tests.unit.recipe_work import MINIMAL, allowed, loaded, one, problems, write, wrong
 
 BOMB = "\n".join(

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.digest import file_sha256
 from orchestrator.errors import EnvironmentProblem, UsageError
-from orchestrator.recipe_sources import Source, Weights
+from orchestrator.recipe.sources import Source, Weights
 from orchestrator.sourcing import Resolved, Resolver
 
 SHA = "a" * 64

@@ -14,7 +14,7 @@ import pytest
 from click.shell_completion import CompletionItem
 
 from orchestrator import toolchain
-from orchestrator.cli_complete import keys, known, recipes, toolchains
+from orchestrator.commands.complete import keys, known, recipes, toolchains
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE, ROOT
 

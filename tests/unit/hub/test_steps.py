@@ -13,7 +13,7 @@ import pytest
 from orchestrator.digest import file_sha256
 from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.formats import safetensors
-from orchestrator.recipe_sources import Source, Weights
+from orchestrator.recipe.sources import Source, Weights
 from orchestrator.records import Progress, Task
 from orchestrator.sourcing import Resolver
 from orchestrator.steps import fetch, outline

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.history import FileRow
 from orchestrator.nightly.alarms import VERDICTS, Pair, Speeds, changes, slower, worst
-from orchestrator.recipe_models import Alarms
+from orchestrator.recipe.models import Alarms
 from tests.unit.history.past import a_file
 
 LIMITS = Alarms()

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.publishing.licences import require_right
-from orchestrator.recipe_publish import Publish
+from orchestrator.recipe.publish import Publish
 
 
 def refusal(licence: str, gated: bool = False, **said: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import cli_common, cli_complete
+from orchestrator.commands import common, complete
 from orchestrator.errors import EXIT_OK, Interrupted, OrchestrateError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def register(cli: click.Group) -> None:
     required=True,
     type=click.Path(path_type=Path),
     metavar="RECIPE|FOLDER...",
-    shell_complete=cli_complete.recipes,
+    shell_complete=complete.recipes,
 )
 @click.option(
     "--select",
@@ -76,14 +76,14 @@ def register(cli: click.Group) -> None:
     default=3,
     help="How often a network that does not answer is asked again, minutes apart.",
 )
-@cli_common.AS_JSON
+@common.AS_JSON
 @click.option(
     "--print",
     "kind",
     type=click.Choice(_KINDS),
     help="Print what starts this every night, and do nothing else.",
 )
-@cli_common.options(*_SESSION)
+@common.options(*_SESSION)
 def nightly(
     paths: Sequence[Path],
     site: Path | None,
@@ -116,22 +116,20 @@ def nightly(
     if kind is not None:
         from orchestrator.nightly import printing
 
-        click.echo(
-            printing.schedule(kind, cli_common.store().root, wanted, site, options), nl=False
-        )
+        click.echo(printing.schedule(kind, common.store().root, wanted, site, options), nl=False)
         return EXIT_OK
     try:
-        with cli_common.session(options) as session:
-            summary, past = night.run(wanted, session, cli_common.remark)
+        with common.session(options) as session:
+            summary, past = night.run(wanted, session, common.remark)
     except Interrupted:
         raise  # whoever did that knows
     except OrchestrateError as error:
         _say_elsewhere(*telling.no_night(error), webhook)
         raise
     if as_json:
-        cli_common.print_json(telling.as_json(summary))
+        common.print_json(telling.as_json(summary))
     else:
-        cli_common.say(markdown(summary))
+        common.say(markdown(summary))
     _tell(summary, past, wanted, site, webhook)
     return summary.code
 
@@ -175,13 +173,13 @@ def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
     problems = [telling.step_summary(text)]
     problems += [webhooks.post(webhook, value)] if webhook else []
     for problem in filter(None, problems):
-        cli_common.remark(f"warning: {problem}")
+        common.remark(f"warning: {problem}")
 
 
 @click.command()
-@click.argument("recipe", required=False, shell_complete=cli_complete.known)
+@click.argument("recipe", required=False, shell_complete=complete.known)
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many at most.")
-@cli_common.AS_JSON
+@common.AS_JSON
 def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
     """Show what was run, when, and what came of it.
 
@@ -195,19 +193,19 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
     from orchestrator import display_history
     from orchestrator.history import History
 
-    past = History(cli_common.store().root)
+    past = History(common.store().root)
     if as_json:
-        cli_common.print_json(display_history.as_json(past, recipe or "", limit))
+        common.print_json(display_history.as_json(past, recipe or "", limit))
     else:
-        cli_common.say(display_history.text(past, recipe or "", limit))
+        common.say(display_history.text(past, recipe or "", limit))
     return EXIT_OK
 
 
 @click.command()
 @click.argument(
-    "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=cli_complete.known
+    "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=complete.known
 )
-@cli_common.AS_JSON
+@common.AS_JSON
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     """Take what changed: compare later nights with the newest.
 
@@ -221,10 +219,10 @@ def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     from orchestrator import display_history
     from orchestrator.history import History
 
-    past = History(cli_common.store().root)
+    past = History(common.store().root)
     runs = [display_history.accept(past, recipe) for recipe in recipes]
     if as_json:
-        cli_common.print_json([display_history.run_json(run) for run in runs])
+        common.print_json([display_history.run_json(run) for run in runs])
     for run in () if as_json else runs:
-        cli_common.say(display_history.accepted(run))
+        common.say(display_history.accepted(run))
     return EXIT_OK

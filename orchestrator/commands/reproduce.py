@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import cli_common
-from orchestrator.cli_common import AS_JSON, RECIPES, planning, session
+from orchestrator.commands import common
+from orchestrator.commands.common import AS_JSON, RECIPES, planning, session
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @RECIPES
-@cli_common.options("offline")
+@common.options("offline")
 @AS_JSON
 def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
     """Pin all inputs of recipes, in a lock beside each.
@@ -45,16 +45,16 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
 
     loaded = workflow.load(recipes)
     with session(options) as current:
-        say = cli_common.remark if as_json else cli_common.say
+        say = common.remark if as_json else common.say
         written = pinning.write_locks(loaded, current, say)
     if as_json:
-        cli_common.print_json(written)
+        common.print_json(written)
     return EXIT_OK
 
 
 @click.command()
 @RECIPES
-@cli_common.options("only", "out", *cli_common.TOOLS, "locked", "update_lock", "no_verify")
+@common.options("only", "out", *common.TOOLS, "locked", "update_lock", "no_verify")
 @click.option("--rebuild-tools", is_flag=True, help="Build the tool chain again too.")
 @click.option(
     "--twice",
@@ -101,7 +101,7 @@ def reproduce(
         reproducing.write(done, options["out"] / one.recipe.name)
         found.append(done)
         if not as_json:
-            cli_common.say(reproducing.text(done))
+            common.say(reproducing.text(done))
     if as_json:
-        cli_common.print_json([reproducing.as_json(one) for one in found])
+        common.print_json([reproducing.as_json(one) for one in found])
     return EXIT_OK if all(one.identical for one in found) else EXIT_FAILED

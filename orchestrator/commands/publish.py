@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common, cli_complete
+from orchestrator.commands import common, complete
 from orchestrator.errors import EXIT_OK
 
 
@@ -20,7 +20,7 @@ def register(cli: click.Group) -> None:
 @click.argument(
     "recipe",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    shell_complete=cli_complete.recipes,
+    shell_complete=complete.recipes,
 )
 @click.option(
     "--to",
@@ -42,8 +42,8 @@ def register(cli: click.Group) -> None:
     "--message", default="", show_default=False, metavar="TEXT", help="First line of the commit."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
-@cli_common.AS_JSON
-@cli_common.options("out", "locked", *cli_common.TOOLS)
+@common.AS_JSON
+@common.options("out", "locked", *common.TOOLS)
 def publish(
     recipe: Path,
     *,
@@ -80,17 +80,17 @@ def publish(
         dry=dry_run,
     )
     loaded = workflow.load([recipe])
-    with cli_common.session(options) as current:
+    with common.session(options) as current:
         [plan] = workflow.make(loaded, current)
         outlook = publishing.look(plan, current, wishes)
         if not as_json:
-            cli_common.say(shown.outlook(outlook))
+            common.say(shown.outlook(outlook))
         done = publishing.Publication(outlook, None)
         if not dry_run:
-            with cli_common.abortable():
+            with common.abortable():
                 done = publishing.carry_out(outlook, current)
     if as_json:
-        cli_common.print_json(shown.as_json(done))
+        common.print_json(shown.as_json(done))
     else:
-        cli_common.say(shown.done(done))
+        common.say(shown.done(done))
     return EXIT_OK

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common, cli_complete
-from orchestrator.cli_common import AS_JSON
+from orchestrator.commands import common, complete
+from orchestrator.commands.common import AS_JSON
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 FILE = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -41,7 +41,7 @@ def register(cli: click.Group) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The calibration text of the importance matrix.",
 )
-@cli_common.options(*cli_common.TOOLS)
+@common.options(*common.TOOLS)
 def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **options: Any) -> int:
     """Write the recipe that would make a published GGUF file.
 
@@ -58,12 +58,12 @@ def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **op
     """
     from orchestrator.adopt import adopt as write
 
-    with cli_common.session(options) as session:
+    with common.session(options) as session:
         text = write(session, path, target, model, corpus)
     if target is None:
         click.echo(text, nl=False)
     else:
-        cli_common.say(f"{target} is written")
+        common.say(f"{target} is written")
     return EXIT_OK
 
 
@@ -78,10 +78,10 @@ def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **op
     "--rederive",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="RECIPE",
-    shell_complete=cli_complete.recipes,
+    shell_complete=complete.recipes,
     help="Make the file again from this recipe, in an empty store, and compare.",
 )
-@cli_common.options(*cli_common.TOOLS, "locked")
+@common.options(*common.TOOLS, "locked")
 @AS_JSON
 def verify_provenance(
     path: Path, key: Path | None, rederive: Path | None, as_json: bool, **options: Any
@@ -104,15 +104,15 @@ def verify_provenance(
 
     found, told = attesting.verify(path, key)
     if not as_json:
-        cli_common.say("\n".join(found.lines))
+        common.say("\n".join(found.lines))
     lines, sound = found.lines, found.sound
     if sound and rederive is not None:
-        with cli_common.session(options) as session:
+        with common.session(options) as session:
             made = attesting.rederive(path, told, rederive, session)
         lines, sound = (*lines, *made.lines), made.sound
         if not as_json:
-            cli_common.say("\n".join(made.lines))
+            common.say("\n".join(made.lines))
     if as_json:
         checks = [dict(zip(("check", "found"), line.split(": ", 1), strict=True)) for line in lines]
-        cli_common.print_json({"file": str(path), "sound": sound, "checks": checks})
+        common.print_json({"file": str(path), "sound": sound, "checks": checks})
     return EXIT_OK if sound else EXIT_FAILED

@@ -64,7 +64,7 @@ def only(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[C
 
 def _file_names(path: Path) -> Iterator[str]:
     from orchestrator.errors import OrchestrateError
-    from orchestrator.recipe_tree import read_tree
+    from orchestrator.recipe.tree import read_tree
 
     try:
         files = read_tree(path).data.get("quantize", ())

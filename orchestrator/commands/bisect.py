@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common, cli_complete
+from orchestrator.commands import common, complete
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 
@@ -20,12 +20,12 @@ def register(cli: click.Group) -> None:
 @click.argument(
     "recipe",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    shell_complete=cli_complete.recipes,
+    shell_complete=complete.recipes,
 )
 @click.option("--good", required=True, metavar="SHA", help="A commit that makes the right file.")
 @click.option("--bad", required=True, metavar="SHA", help="A later one that does not.")
-@cli_common.AS_JSON
-@cli_common.options("only", *cli_common.TOOLS)
+@common.AS_JSON
+@common.options("only", *common.TOOLS)
 def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) -> int:
     """Find the upstream commit that changed a file's bytes.
 
@@ -46,11 +46,11 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
     if len(options["only"]) != 1:
         raise UsageError("bisect searches for one file", "Name it with --only, such as Q4_0.")
     [loaded] = workflow.load([recipe])
-    with cli_common.session(options) as session:
+    with common.session(options) as session:
         between = bisecting.Between(options["only"][0], good, bad)
-        found = bisecting.bisect(loaded, between, session, cli_common.remark)
+        found = bisecting.bisect(loaded, between, session, common.remark)
     if as_json:
-        cli_common.print_json(bisecting.as_json(found))
+        common.print_json(bisecting.as_json(found))
     else:
-        cli_common.say(bisecting.text(found))
+        common.say(bisecting.text(found))
     return EXIT_OK if len(found.candidates) == 1 else EXIT_FAILED

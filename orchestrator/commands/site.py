@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator import cli_common
-from orchestrator.cli_common import AS_JSON
+from orchestrator.commands import common
+from orchestrator.commands.common import AS_JSON
 from orchestrator.errors import EXIT_OK
 
 
@@ -53,7 +53,7 @@ def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> in
     from orchestrator.history import History
     from orchestrator.site import write
 
-    done = write(History(cli_common.store().root), folder, dist=dist, nights=nights, title=title)
+    done = write(History(common.store().root), folder, dist=dist, nights=nights, title=title)
     if as_json:
         click.echo(json.dumps(done.as_json(), indent=1))
         return EXIT_OK

@@ -1,8 +1,4 @@
-"""Recipes: YAML in, validated frozen values out, or every problem with its place.
-
-::
-
-    recipe = load(Path("recipes/llama-7b.yaml"), lambda chain: toolchain.load(chain).types)
+"""Reading recipes: the tree of YAML, the models, the rules across fields, all problems at once.
 
 The caller says what a tool chain allows, so that no list of quantization types stands in
 Python; errors look like ``recipes/x.yaml:12:5: quantize[1].type: 'Q4_KM' is not ...``.
@@ -24,11 +20,11 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.digest import key
 from orchestrator.errors import OrchestrateError
-from orchestrator.recipe_checks import findings
-from orchestrator.recipe_models import Document, Recipe
-from orchestrator.recipe_tree import Tree, read_tree
-from orchestrator.recipe_types import Vocabulary
-from orchestrator.recipe_yaml import Loc, Mark, Problem, RecipeError, near
+from orchestrator.recipe.checks import findings
+from orchestrator.recipe.marks import Loc, Mark, Problem, RecipeError, near
+from orchestrator.recipe.models import Document, Recipe
+from orchestrator.recipe.tree import Tree, read_tree
+from orchestrator.recipe.types import Vocabulary
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 

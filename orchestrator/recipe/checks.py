@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.recipe_yaml import Loc, near
+from orchestrator.recipe.marks import Loc, near
 
 Finding = tuple[Loc, str]
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import cli_complete, colours
+from orchestrator import colours
+from orchestrator.commands import complete
 
 if TYPE_CHECKING:
     from orchestrator.console import Watcher
@@ -29,7 +30,7 @@ RECIPES = click.argument(
     required=True,
     type=click.Path(path_type=Path),
     metavar="RECIPE...",
-    shell_complete=cli_complete.recipes,
+    shell_complete=complete.recipes,
 )
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error."
@@ -43,7 +44,7 @@ _OPTIONS = {
         "--only",
         multiple=True,
         metavar="NAME",
-        shell_complete=cli_complete.only,
+        shell_complete=complete.only,
         help="Only this file or type of the recipes; may be given again.",
     ),
     "profile": click.option(

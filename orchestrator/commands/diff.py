@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator import cli_common
-from orchestrator.cli_common import AS_JSON
+from orchestrator.commands import common
+from orchestrator.commands.common import AS_JSON
 from orchestrator.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
     except FormatError as error:
         raise UsageError(error.message, error.hint) from error
     if as_json:
-        cli_common.print_json(found.as_json())
+        common.print_json(found.as_json())
     else:
-        cli_common.say(text(found))
+        common.say(text(found))
     accepted = found.verdict.meets(Verdict(accept.replace("-", " ")))
     return EXIT_OK if accepted else EXIT_FAILED
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common, cli_complete
-from orchestrator.cli_common import AS_JSON
+from orchestrator.commands import common, complete
+from orchestrator.commands.common import AS_JSON
 from orchestrator.errors import EXIT_OK
 
 TEXT = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -57,7 +57,7 @@ def _several(
     "chain",
     default="llama.cpp",
     metavar="NAME",
-    shell_complete=cli_complete.toolchains,
+    shell_complete=complete.toolchains,
     help="The pinned upstream that does the work.",
 )
 @click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
@@ -82,7 +82,7 @@ def new(*, as_json: bool, **asked: Any) -> int:
 
     written = new_recipe.write(new_recipe.Request(**asked))
     if as_json:
-        cli_common.print_json(new_recipe.as_json(written))
+        common.print_json(new_recipe.as_json(written))
     else:
-        cli_common.say(new_recipe.text(written))
+        common.say(new_recipe.text(written))
     return EXIT_OK

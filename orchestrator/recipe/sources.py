@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.recipe_types import (
+from orchestrator.recipe.types import (
     ExistingPath,
     Hub,
     Inside,

@@ -1,7 +1,7 @@
 """The fields of a recipe, as frozen pydantic models; the reference page is made from them.
 
 The models are filled by :mod:`orchestrator.recipe`, from YAML whose rules across fields
-(:mod:`orchestrator.recipe_checks`) were checked too.
+(:mod:`orchestrator.recipe.checks`) were checked too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from orchestrator.recipe_publish import Publish
-from orchestrator.recipe_sources import Frozen, Model, Source
-from orchestrator.recipe_types import (
+from orchestrator.recipe.publish import Publish
+from orchestrator.recipe.sources import Frozen, Model, Source
+from orchestrator.recipe.types import (
     Also,
     Family,
     MetadataKey,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import cli_common
-from orchestrator.cli_common import AS_JSON, RECIPES, common, planning
+from orchestrator.commands import common as cli_common
+from orchestrator.commands.common import AS_JSON, RECIPES, common, planning
 from orchestrator.errors import EXIT_OK, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
-    from orchestrator.recipe_yaml import Problem
+    from orchestrator.recipe.marks import Problem
     from orchestrator.workflow import Session
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)

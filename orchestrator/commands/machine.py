@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator import cli_common, cli_complete, cli_help
-from orchestrator.cli_common import AS_JSON
+from orchestrator.commands import common, complete, groups
+from orchestrator.commands.common import AS_JSON
 from orchestrator.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
 
 
@@ -35,15 +35,15 @@ def doctor(as_json: bool) -> int:
     """
     from orchestrator import doctor as doctor_
 
-    found = doctor_.examine(cli_common.store().root)
+    found = doctor_.examine(common.store().root)
     if as_json:
-        cli_common.print_json(doctor_.as_json(found))
+        common.print_json(doctor_.as_json(found))
     else:
-        cli_common.say(doctor_.text(found))
+        common.say(doctor_.text(found))
     return EXIT_OK if doctor_.sound(found) else EXIT_ENVIRONMENT
 
 
-@click.group(cls=cli_help.Commands)
+@click.group(cls=groups.Commands)
 def store() -> None:
     """Look after the store of finished steps.
 
@@ -70,13 +70,13 @@ def store_ls(as_json: bool) -> int:
     """
     from orchestrator import display
 
-    found = cli_common.store().artifacts()
-    cli_common.say(display.artifacts(found, as_json=as_json), plain=as_json)
+    found = common.store().artifacts()
+    common.say(display.artifacts(found, as_json=as_json), plain=as_json)
     return EXIT_OK
 
 
 @store.command("path")
-@click.argument("key", required=False, shell_complete=cli_complete.keys)
+@click.argument("key", required=False, shell_complete=complete.keys)
 @AS_JSON
 def store_path(key: str | None, as_json: bool) -> int:
     """Print the folder of the store, or of one artifact.
@@ -92,7 +92,7 @@ def store_path(key: str | None, as_json: bool) -> int:
     """
     from orchestrator.display import artifact_path
 
-    path = str(artifact_path(cli_common.store(), key))
+    path = str(artifact_path(common.store(), key))
     click.echo(json.dumps({"path": path}) if as_json else path)
     return EXIT_OK
 
@@ -113,8 +113,8 @@ def store_verify(as_json: bool) -> int:
     """
     from orchestrator import display
 
-    text, sound = display.verified(cli_common.store().verify(), as_json=as_json)
-    cli_common.say(text, plain=as_json)
+    text, sound = display.verified(common.store().verify(), as_json=as_json)
+    common.say(text, plain=as_json)
     return EXIT_OK if sound else EXIT_FAILED
 
 
@@ -140,12 +140,12 @@ def store_gc(max_size: str, as_json: bool) -> int:
     from orchestrator import display, units
 
     limit = units.parse_size(max_size) if max_size else None
-    removed = cli_common.store().gc(max_bytes=limit)
-    cli_common.say(display.collected(removed, as_json=as_json), plain=as_json)
+    removed = common.store().gc(max_bytes=limit)
+    common.say(display.collected(removed, as_json=as_json), plain=as_json)
     return EXIT_OK
 
 
-@click.group(cls=cli_help.Commands)
+@click.group(cls=groups.Commands)
 def toolchain() -> None:
     """Look after the pinned upstream tools.
 
@@ -169,13 +169,13 @@ def toolchain_ls(as_json: bool) -> int:
     """
     from orchestrator import display
 
-    cli_common.say(display.toolchains(cli_common.store(), as_json=as_json), plain=as_json)
+    common.say(display.toolchains(common.store(), as_json=as_json), plain=as_json)
     return EXIT_OK
 
 
 @toolchain.command("build")
-@click.argument("name", shell_complete=cli_complete.toolchains)
-@cli_common.options(*cli_common.TOOLS)
+@click.argument("name", shell_complete=complete.toolchains)
+@common.options(*common.TOOLS)
 @AS_JSON
 def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
     """Build a tool chain and its Python environment.
@@ -191,5 +191,5 @@ def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
     """
     from orchestrator import finish
 
-    with cli_common.session(options) as session:
-        return finish.build(session, name, cli_common.voice(as_json))
+    with common.session(options) as session:
+        return finish.build(session, name, common.voice(as_json))
