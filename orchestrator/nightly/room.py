@@ -109,10 +109,16 @@ class Room:
     def _check(self, one: Outlook, peak: int, kept_bytes: int) -> None:
         if self._limit is None or peak + kept_bytes <= self._limit:
             return
+        limit, kept = units.size(self._limit), units.size(kept_bytes)
+        if peak:
+            why = (
+                f"{units.size(peak)} more would take the store beyond --max-store {limit} "
+                f"({kept} in it are needed tonight)"
+            )
+        else:
+            why = f"{kept} in the store are needed tonight, more than --max-store {limit}"
         raise EnvironmentProblem(
-            f"{one.plan.recipe.name}: {units.size(peak)} more would take the store beyond "
-            f"--max-store {units.size(self._limit)} ({units.size(kept_bytes)} in it are needed "
-            "tonight)",
+            f"{one.plan.recipe.name}: {why}",
             "Raise --max-store, choose fewer recipes with --select, or use --keep final.",
         )
 

@@ -12,7 +12,7 @@ from orchestrator.records import JSON, Task
 from orchestrator.sources import git
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fake_kinds, written
-from tests.unit.nightly.night_work import Night, add, artifacts
+from tests.unit.nightly.night_work import Night, add, artifacts, forget
 
 MIB = 1 << 20
 
@@ -92,3 +92,20 @@ def test_files_that_the_last_good_night_is_compared_by_stay(
     assert not any("no longer stored" in note for note in notes)
     left = [one for one in artifacts() if one.label.startswith("quantize")]
     assert 8 <= len(left) < 12
+
+
+def test_a_limit_below_what_is_needed_is_said_as_that(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_kinds(monkeypatch, quantize=large)
+    night("--keep", "all")
+    forget("measure one Q4_0")
+
+    code, told = night("--max-store", "1M")
+
+    assert code == 3
+    assert (
+        " in the store are needed tonight, more than --max-store 1.00 MB"
+        in (told["recipes"]["one"]["error"])
+    )
+    assert told["recipes"]["two"]["state"] == "ok"  # it has all it needs
