@@ -7,26 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator import process
 from orchestrator.errors import NetworkProblem
+from orchestrator.resting import rest
 
 # Minutes, not seconds: short faults were waited for where they happened.
 FIRST_SECONDS = 60.0
 FACTOR = 4.0
 LONGEST_SECONDS = 3600.0
-_SLICE_SECONDS = 0.25
-
-
-def rest(seconds: float) -> None:
-    """Wait, unless the run is interrupted.
-
-    Raises:
-        Interrupted: ``process.stop_all`` was called.
-    """
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        process.check_stopped()
-        time.sleep(min(left, _SLICE_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -34,7 +21,7 @@ class Patience:
     """How often the network is asked again, and until when (``time.monotonic``).
 
     ``say`` is told before each wait; ``rest`` waits,
-    :func:`rest` if it is not given.
+    :func:`orchestrator.resting.rest` if it is not given.
     """
 
     retries: int = 3

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from orchestrator.nightly.patience import rest
 from orchestrator.records import JSON
+from orchestrator.resting import rest
 from orchestrator.sources import backoff
 
 TRIES = 4

@@ -8,7 +8,6 @@ resumed from, and which `hf cache` knows how to clean), under the client's own l
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from orchestrator import resting
 from orchestrator.errors import Interrupted
 from orchestrator.sources import backoff
 from orchestrator.sources.hub_cache import CachedRepo, Meter
@@ -64,7 +64,7 @@ def retrying(call: Callable[[], Result], tries: int = 4) -> Result:
             seconds = pause(error, attempt)
             if seconds is None:
                 raise
-            time.sleep(seconds)
+            resting.rest(seconds)
     return call()
 
 
@@ -136,7 +136,7 @@ def _complete(
             if seconds is None or failures >= TRIES or stop.is_set():
                 raise
             if not grown:
-                time.sleep(seconds)
+                resting.rest(seconds)
         have = _usable(part, file.size)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import io
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orchestrator import resting
 from orchestrator.errors import OrchestrateError
 from orchestrator.records import Progress
 from orchestrator.sources import hub_client as client
@@ -116,7 +116,7 @@ class _Job:
                 if seconds is None:
                     raise
                 self._waiting(seconds)
-                time.sleep(seconds)
+                resting.rest(seconds)
         return self._round()
 
     def _round(self) -> Committed:

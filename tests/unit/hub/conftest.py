@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import resting
 from tests.hub import Hub, Repo
 from tests.unit.hub.shape import COMMIT, CONFIG, INDEX, NAME, SECOND, SIZE, WEIGHTS
 
@@ -38,4 +39,5 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were asked for; none is taken."""
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
+    monkeypatch.setattr(resting, "rest", taken.append)
     return taken

@@ -9,7 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError, UsageError
+from orchestrator import process
+from orchestrator.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    OrchestrateError,
+    StepError,
+    UsageError,
+)
 from orchestrator.sources import hub
 from orchestrator.sources.hub_errors import Where, translate
 from tests.hub import Fault, Hub, Repo
@@ -108,6 +115,17 @@ def test_a_server_that_stays_broken_is_given_up(server: Hub, naps: list[float], 
     assert failure.value.exit_code == 3
     assert "HF_ENDPOINT" in failure.value.hint
     assert 0 < len(naps) < 10
+
+
+def test_a_long_wait_ends_with_ctrl_c(server: Hub) -> None:
+    server.fault("api", Fault("status", times=9, status=429, headers={"Retry-After": "100"}))
+    process.stop_all()
+    try:
+        with pytest.raises(Interrupted):
+            hub.resolve(NAME, "main")
+    finally:
+        process.resume()
+    assert len(server.asked("api")) == 1
 
 
 def test_no_network_says_what_helps(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import resting
 from tests.hub import Fault, Hub, Repo
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE
@@ -24,6 +25,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The short pauses where something was fetched; none is taken."""
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
+    monkeypatch.setattr(resting, "rest", taken.append)
     return taken
 
 

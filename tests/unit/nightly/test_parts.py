@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import process
+from orchestrator import process, resting
 from orchestrator.errors import Interrupted, NetworkProblem, UsageError
-from orchestrator.nightly import chosen, patience, telling, webhook
+from orchestrator.nightly import chosen, telling, webhook
 from orchestrator.nightly.patience import Patience
 
 
@@ -73,7 +73,7 @@ def test_a_wait_ends_with_an_interrupt() -> None:
     process.stop_all()
     try:
         with pytest.raises(Interrupted):
-            patience.rest(1000)
+            resting.rest(1000)
     finally:
         process.resume()
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from orchestrator import resting
 from tests.hub import Fault, Hub
 from tests.unit.publishing.stand import Stand, front_matter, published
 
@@ -22,6 +23,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were asked for; none is taken."""
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
+    monkeypatch.setattr(resting, "rest", taken.append)
     return taken
 
 
