@@ -108,7 +108,7 @@ def earlier_report(dest: Path) -> Mapping[str, JSON]:
     """The report that an earlier run left in ``dest``; empty without a readable one."""
     try:
         found = json.loads((dest / REPORT_JSON).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

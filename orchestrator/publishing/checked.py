@@ -6,6 +6,7 @@ is made again from the other one, and the recipe must still say what it said.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -82,6 +83,11 @@ def checked(
     _same_recipe(plan, found, again)
     _verdicts(plan, found, told, warnings)
     _same_steps(plan, found, again)
+    if _again(found) != {key: value for key, value in told.items() if key != dist.RECORD}:
+        raise UsageError(
+            f"{folder / dist.REPORT_JSON} was changed since its run, or is of another version",
+            again,
+        )
     _unchanged(folder, found, told[dist.RECORD], again, report_to)
     return Checked(folder, found, told[dist.RECORD])
 
@@ -97,17 +103,24 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             for entry in record.values()
         ):
             raise UsageError(f"{path} is of another version of this program", again)
-        return Report(
+        found = Report(
             name=told["name"],
             description=told["description"],
             rows=tuple(_row(one) for one in told["files"]),
-            pins=told["pins"],
+            pins=dict(told["pins"]),
             steps=tuple(MadeStep(**one) for one in told["steps"]),
             notes=tuple(told["notes"]),
             full_name=full_name,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        report.markdown(found)  # values of other types do not get through this
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not the report of a run ({error})", again) from error
+    return found
+
+
+def _again(found: Report) -> JSON:
+    """A report as it is written, to be held against what was read."""
+    return json.loads(json.dumps(report.as_json(found)))
 
 
 def _row(told: Mapping[str, Any]) -> Row:
@@ -119,12 +132,12 @@ def _row(told: Mapping[str, Any]) -> Row:
 
 def _same_recipe(plan: Plan, found: Report, again: str) -> None:
     recipe = plan.recipe
-    if recipe.digest not in found.pins.get("recipe", "") or found.name != recipe.name:
+    if recipe.digest not in str(found.pins.get("recipe", "")) or found.name != recipe.name:
         raise UsageError(f"{recipe.file} was changed since its files were made", again)
 
 
 def _same_steps(plan: Plan, found: Report, again: str) -> None:
-    made = {step.key for step in found.steps}
+    made = [step.key for step in found.steps]
     for output in plan.outputs:
         if output.step not in made:
             raise UsageError(

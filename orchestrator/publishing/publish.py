@@ -124,7 +124,7 @@ def _place(plan: Plan, session: Session, wishes: Wishes) -> Place:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if text.startswith(DIR):
-        return _folder(plan, Path(text.removeprefix(DIR)).expanduser(), wishes)
+        return _folder(plan, _expanded(text.removeprefix(DIR)), wishes)
     if session.settings.offline:
         raise EnvironmentProblem(
             f"{text} cannot be reached offline", "Publish to dir:PATH, or without --offline."
@@ -132,6 +132,16 @@ def _place(plan: Plan, session: Session, wishes: Wishes) -> Place:
     from orchestrator.publishing.place_hub import Repository  # noqa: PLC0415 - heavy
 
     return Repository(text.removeprefix(HUB), wishes.private, wishes.message)
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{path} names the home of a user whom this machine does not know",
+            "Write the whole path, as in --to dir:/srv/models.",
+        ) from error
 
 
 def _folder(plan: Plan, path: Path, wishes: Wishes) -> Folder:

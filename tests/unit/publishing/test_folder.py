@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.publishing import markdown
 from tests.unit.publishing.stand import CHATML, Stand, front_matter, published
 
 TO = "dir:out"
@@ -183,6 +184,18 @@ def test_where_a_place_is_not_inherited(finished: Stand) -> None:
     said = finished.command("publish", child)
     assert said.code == 2
     assert "does not say where to publish" in said.err
+
+
+@pytest.mark.parametrize("name", ["small+x.yaml", "klein (neu) ä.yaml", "a'b`c.yaml"])
+def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
+    other = finished.place / name
+    finished.recipe.rename(other)
+    assert finished.command("run", other).code == 0
+    said = finished.command("publish", other, "--to", TO)
+    assert said.code == 0, said.err
+    card = (finished.place / "out" / "README.md").read_text()
+    assert f"--rederive {markdown.shell(name)}" in card
+    assert (finished.place / "out" / name).is_file()
 
 
 def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:

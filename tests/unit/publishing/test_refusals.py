@@ -111,6 +111,21 @@ def test_a_report_that_was_made_better_by_hand(stand: Stand) -> None:
     refused(stand, 2, "report.md does not say what report.json says")
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"perplexity": "good"}, "is not the report of a run"),
+        ({"size": None}, "is not the report of a run"),
+        ({"praise": 5}, "was changed since its run"),
+        ({"kld": 0.5}, "does not say what report.json says"),
+    ],
+)
+def test_a_row_that_was_edited_by_hand(finished: Stand, change: dict[str, JSON], why: str) -> None:
+    [first, *others] = json.loads((finished.dist / "report.json").read_text())["files"]
+    finished.edit(files=[{**first, **change}, *others])
+    refused(finished, 2, why, "orchestrate run")
+
+
 def test_a_file_that_was_swapped_together_with_its_record(finished: Stand) -> None:
     path = finished.dist / "small-Q4_0.gguf"
     path.unlink()
@@ -118,6 +133,17 @@ def test_a_file_that_was_swapped_together_with_its_record(finished: Stand) -> No
     record = json.loads((finished.dist / "report.json").read_text())["dist"]
     finished.edit(dist={**record, path.name: record["small-IQ4_XS.gguf"]})
     refused(finished, 2, "small-Q4_0.gguf is not the file that was verified")
+
+
+def test_a_report_without_end(finished: Stand) -> None:
+    (finished.dist / "report.json").write_text("[" * 100_000)
+    refused(finished, 2, "holds no report.json")
+
+
+def test_a_home_of_nobody(finished: Stand) -> None:
+    said = finished.publish("--to", "dir:~nobody0/x")
+    assert said.code == 2
+    assert "~nobody0/x names the home of a user whom this machine does not know" in said.err
 
 
 def test_no_run_at_all(stand: Stand) -> None:
@@ -132,6 +158,9 @@ def test_no_run_at_all(stand: Stand) -> None:
         {"dist": {"a": {}}},
         {"dist": []},
         {"dist": {"a": {"size": "1", "sha256": ""}}},
+        {"pins": [1]},
+        {"pins": {"recipe": 5}},
+        {"description": {"a": 1}},
     ],
 )
 def test_a_report_of_another_kind(finished: Stand, change: dict[str, JSON]) -> None:
