@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import process
 from orchestrator.digest import file_sha256
 from orchestrator.disk import translated
-from orchestrator.errors import EnvironmentProblem
+from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.links import place
 from orchestrator.publishing import record
 from orchestrator.publishing.places import Done, told
@@ -70,6 +71,7 @@ class Folder:
 
         Raises:
             UsageError, EnvironmentProblem: As :meth:`plan`.
+            StepError: A file was changed since it was checked.
         """
         changes, _ = self.plan(tree)
         with _usable(self.path):
@@ -100,9 +102,19 @@ class Folder:
                 part.write_bytes(piece.data)
             else:
                 place(piece.path.resolve(), part)
+                _require_same(part, piece)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _require_same(part: Path, piece: Piece) -> None:
+    """Refuse a file that was changed between the check and now."""
+    if file_sha256(part, process.check_stopped) != piece.sha256:
+        raise StepError(
+            f"{piece.path} was changed while it was published",
+            "Let nothing write there, run the recipe again, and publish again.",
+        )
 
 
 def _never(_name: str, _piece: Piece) -> bool:

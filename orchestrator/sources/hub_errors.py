@@ -25,19 +25,39 @@ _LOGIN = "run `hf auth login` or set HF_TOKEN"
 
 @dataclass(frozen=True)
 class Where:
-    """What was asked for, as error messages name it; ``needed`` is bytes still to come."""
+    """What was asked for, as error messages name it.
+
+    Attributes:
+        needed: Bytes still to come.
+        writes: Whether it is published to, and not read.
+    """
 
     endpoint: str
     repo: str
     repo_type: str = "model"
     revision: str = "main"
     needed: int = 0
+    writes: bool = False
 
     @property
     def page(self) -> str:
         """The address of the repository's page."""
         prefix = "" if self.repo_type == "model" else f"{self.repo_type}s/"
-        return f"{self.endpoint}/{prefix}{self.repo}"
+        return f"{self.shown}/{prefix}{self.repo}"
+
+    @property
+    def shown(self) -> str:
+        """The Hub's address without a name and password in it."""
+        scheme, mark, rest = self.endpoint.rpartition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+    @property
+    def kept(self) -> str:
+        """Half a sentence: what need not be done again."""
+        if self.writes:
+            return "what has arrived is not sent again."
+        return "what has been fetched is kept."
 
 
 class BrokenTransferError(Exception):
@@ -97,12 +117,12 @@ def _http(error: BaseException, where: Where) -> OrchestrateError:
     wait = backoff.asked(response.headers) or 0
     if status == 429:
         return NetworkProblem(
-            f"The Hub at {where.endpoint} still limits our requests (HTTP 429) for {where.repo}.",
+            f"The Hub at {where.shown} still limits our requests (HTTP 429) for {where.repo}.",
             f"Wait some minutes, or {_LOGIN} for a higher limit; what is here is kept.",
             wait,
         )
-    said = f"The Hub at {where.endpoint} answers HTTP {status} for {where.repo}."
-    hint = "Try again later, or name a mirror in HF_ENDPOINT; what has been fetched is kept."
+    said = f"The Hub at {where.shown} answers HTTP {status} for {where.repo}."
+    hint = f"Try again later, or name a mirror in HF_ENDPOINT; {where.kept}"
     if status in backoff.RETRIED_STATUS:
         return NetworkProblem(said, hint, wait)
     return EnvironmentProblem(said, hint)
@@ -167,13 +187,12 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
     if kind == "OfflineModeIsEnabled":
         return EnvironmentProblem(
             f"{where.repo} must be fetched, and HF_HUB_OFFLINE forbids it.",
-            "Unset HF_HUB_OFFLINE, or pass --offline to use only what is cached.",
+            "Unset HF_HUB_OFFLINE; a run with --offline uses only what is cached.",
         )
     if is_transport(error):
         return NetworkProblem(
-            f"The Hub at {where.endpoint} cannot be reached for {where.repo} ({kind}).",
-            "Check the network, name a mirror in HF_ENDPOINT, or pass --offline to use "
-            "what is cached; what has been fetched is kept.",
+            f"The Hub at {where.shown} cannot be reached for {where.repo} ({kind}).",
+            f"Check the network, or name a mirror in HF_ENDPOINT; {_offline(where)}{where.kept}",
         )
     if kind == "HFValidationError":
         return UsageError(
@@ -194,12 +213,31 @@ def _disk(error: BaseException, where: Where) -> OrchestrateError | None:
             f"{error.filename or 'The Hub cache'} may not be written ({error.strerror}).",
             "Change its owner, or set HF_HUB_CACHE to a folder of yours.",
         )
-    if type(error).__name__ == "JSONDecodeError" or (
-        isinstance(error, OSError) and error.errno is None
-    ):
+    if _strange(error):
         return EnvironmentProblem(
-            f"What {where.endpoint} answers for {where.repo} is not a Hub's answer "
+            f"What {where.shown} answers for {where.repo} is not a Hub's answer "
             f"({type(error).__name__}).",
             "Check HF_ENDPOINT, and whether a proxy or a login page is in between.",
         )
     return None
+
+
+def _offline(where: Where) -> str:
+    return "" if where.writes else "a run with --offline uses what is cached, and "
+
+
+def _strange(error: BaseException) -> bool:
+    """Whether an answer is none of the Hub's: no JSON, or the client misses something in it."""
+    if isinstance(error, OSError):
+        return error.errno is None
+    misses = isinstance(error, (KeyError, ValueError)) and _raised_in(error) == "huggingface_hub"
+    return misses or type(error).__name__ == "JSONDecodeError"
+
+
+def _raised_in(error: BaseException) -> str:
+    """The package whose code raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).partition(".")[0]

@@ -24,12 +24,23 @@ def translate_writing(error: BaseException, where: Where) -> OrchestrateError | 
         status = status_of(link)
         if status is not None:
             token = "authorization" in link.response.request.headers  # type: ignore[attr-defined]
+            if status == 404 and "/info/lfs/" in str(link.response.url):  # type: ignore[attr-defined]
+                return _lost(where)
             return _http(status, where, token) or translate(error, where)
     for link in chain:
         known = _local(link, where)
         if known is not None:
             return known
     return translate(error, where)
+
+
+def read_only(where: Where, status: int) -> EnvironmentProblem:
+    """A Hub that looks at no model cards; without that the client commits none."""
+    return EnvironmentProblem(
+        f"{where.shown} does not look at model cards (HTTP {status}), so nothing can be "
+        "published there.",
+        "Check HF_ENDPOINT: many mirrors are for reading only.",
+    )
 
 
 def refused_card(errors: Iterable[JSON]) -> StepError:
@@ -39,6 +50,13 @@ def refused_card(errors: Iterable[JSON]) -> StepError:
     return StepError(
         f"The Hub finds the front matter of the model card wrong: {told}",
         "Correct the section 'publish' of the recipe.",
+    )
+
+
+def _lost(where: Where) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The storage behind {where.repo} does not have what was just sent to it (HTTP 404).",
+        "Publish again; if it stays so, the Hub or the proxy before it is at fault.",
     )
 
 
@@ -53,7 +71,7 @@ def _http(status: int, where: Where, token: bool) -> OrchestrateError | None:
         return EnvironmentProblem(
             f"No token was sent, and the Hub lets nobody publish {where.repo} without one "
             "(HTTP 401).",
-            f"Make one at {where.endpoint}/settings/tokens, then {_LOGIN}.",
+            f"Make one at {where.shown}/settings/tokens, then {_LOGIN}.",
         )
     known = {
         402: (
@@ -75,7 +93,7 @@ def _http(status: int, where: Where, token: bool) -> OrchestrateError | None:
             f"Publish again when they are done; {_KEPT}",
         ),
         413: (
-            f"A file is larger than {where.endpoint} takes (HTTP 413).",
+            f"A file is larger than {where.shown} takes (HTTP 413).",
             "Split it: --max-file 20GB.",
         ),
     }
@@ -99,7 +117,7 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
         )
     if type(error).__module__.partition(".")[0] == "hf_xet":
         return EnvironmentProblem(
-            f"{where.endpoint} could not be sent files through Xet, the Hub's newer storage "
+            f"{where.shown} could not be sent files through Xet, the Hub's newer storage "
             f"({type(error).__name__}).",
             "Check the network; a mirror that does not know Xet needs HF_HUB_DISABLE_XET=1.",
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.errors import OrchestrateError
+from orchestrator import process
+from orchestrator.digest import file_sha256
+from orchestrator.errors import OrchestrateError, StepError
 from orchestrator.sources import hub_client as client
 from orchestrator.sources.hub_errors import Where, causes
 from orchestrator.sources.hub_refusals import translate_writing
@@ -70,25 +72,57 @@ def look(repo: str) -> Remote:
     Raises:
         EnvironmentProblem: No network, or the token is refused.
     """
-    where = client.where_is(repo, BRANCH, "model")
+    where = place(repo)
     with explained(where):
         return at(where)
 
 
-def at(where: Where) -> Remote:
-    """As :func:`look`, for callers that explain errors themselves."""
+def place(repo: str) -> Where:
+    """A repository's main branch, as a place that is written to."""
+    return replace(client.where_is(repo, BRANCH, "model"), writes=True)
+
+
+def at(where: Where, revision: str = BRANCH) -> Remote:
+    """As :func:`look`, of any commit, for callers that explain errors themselves."""
     from huggingface_hub import HfApi  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
 
     api = HfApi(endpoint=where.endpoint, library_name="orchestrate")
     try:
         info = retrying(
-            lambda: api.model_info(where.repo, revision=BRANCH, files_metadata=True, timeout=30.0)
+            lambda: api.model_info(where.repo, revision=revision, files_metadata=True, timeout=30.0)
         )
     except RepositoryNotFoundError:
         return Remote()
     files = tuple(client.listed(where.repo, one) for one in info.siblings or ())
     return Remote(info.sha or "", files, bool(info.private))
+
+
+def holds(file: HubFile | None, upload: Upload) -> bool:
+    """Whether the Hub lists what was sent."""
+    if file is None or file.size != upload.size:
+        return False
+    return not file.sha256 or file.sha256 == upload.sha256
+
+
+def require_same(upload: Upload) -> None:
+    """Refuse a file that was changed after it was checked: not every storage hashes what arrives.
+
+    Raises:
+        StepError: It was.
+    """
+    if upload.path is not None and _sha256(upload.path) != upload.sha256:
+        raise StepError(
+            f"{upload.path} was changed while it was published; nothing was committed",
+            "Let nothing write there, run the recipe again, and publish again.",
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path, process.check_stopped)
+    except OSError:
+        return ""  # gone, which is a change too
 
 
 def read(repo: str, head: str, file: HubFile) -> bytes:

@@ -17,13 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator import resting
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.records import Progress
-from orchestrator.sources import hub_client as client
 from orchestrator.sources import hub_remote
 from orchestrator.sources.hub_errors import Where, causes, status_of
-from orchestrator.sources.hub_refusals import refused_card
-from orchestrator.sources.hub_remote import BRANCH, Change, Committed, Remote, Upload, explained
+from orchestrator.sources.hub_refusals import read_only, refused_card
+from orchestrator.sources.hub_remote import (
+    BRANCH,
+    Change,
+    Committed,
+    Remote,
+    Upload,
+    explained,
+    holds,
+    require_same,
+)
 from orchestrator.sources.hub_transfer import pause
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ _LARGE = 1 << 20
 _TIMEOUT = 30.0  # seconds without an answer
 # In the answer of a Hub that knows Xet (https://huggingface.co/docs/xet/auth).
 _XET = '"casUrl"'
+_UNKNOWN = (404, 405, 501)
 # The commit it names is not the last one any more (412); others write at this moment (409).
 _CONFLICTS = (409, 412)
 
@@ -73,7 +82,7 @@ def publish(
         StepError: The Hub refuses the model card.
     """
     job = _Job(
-        client.where_is(repo, BRANCH, "model"),
+        hub_remote.place(repo),
         decide,
         message=message,
         private=private,
@@ -131,7 +140,32 @@ class _Job:
         additions = [self._addition(one) for one in change.uploads]
         with self._transport():
             self._send(change.uploads, additions)
-            return self._commit(change, additions, remote.head)
+            done = self._commit(change, additions, remote.head)
+        self._see(done)
+        return done
+
+    def _see(self, done: Committed) -> None:
+        """Look at what the Hub made of a commit; that it says yes is not enough.
+
+        Raises:
+            EnvironmentProblem: It lists other files than those that were sent.
+        """
+        from huggingface_hub.errors import RevisionNotFoundError  # noqa: PLC0415 - heavy
+
+        try:
+            listed = hub_remote.at(self.where, done.commit).files
+        except RevisionNotFoundError:
+            listed = ()
+        there = {file.path: file for file in listed}
+        wrong = [one.name for one in done.change.uploads if not holds(there.get(one.name), one)]
+        wrong += [name for name in done.change.deletions if name in there]
+        if wrong:
+            raise EnvironmentProblem(
+                f"The Hub took the commit {done.commit[:12]} to {self.where.repo}, but does not "
+                f"list it as it was sent: {wrong[0]}"
+                + (f" and {len(wrong) - 1} more" if wrong[1:] else ""),
+                "Look at the repository's page, and publish again.",
+            )
 
     def _check_card(self, change: Change) -> None:
         """Let the Hub look at the model card before hours of sending.
@@ -151,8 +185,11 @@ class _Job:
                 headers=build_hf_headers(library_name="orchestrate"),
                 timeout=_TIMEOUT,
             )
+            if answer.status_code in _UNKNOWN:
+                raise read_only(self.where, answer.status_code)
             if answer.status_code == 400:
-                raise refused_card(answer.json().get("errors", ()))
+                told = answer.json()
+                raise refused_card(told.get("errors", ()) if isinstance(told, dict) else ())
             hf_raise_for_status(answer)
 
     @contextmanager
@@ -200,9 +237,15 @@ class _Job:
                 continue  # these go with the commit, all at once
             with self._sending(upload) as report:
                 addition.report = report  # type: ignore[attr-defined]
-                self._api.preupload_lfs_files(
-                    self.where.repo, [addition], revision=BRANCH, free_memory=False
-                )
+                try:
+                    self._api.preupload_lfs_files(
+                        self.where.repo, [addition], revision=BRANCH, free_memory=False
+                    )
+                except Exception:
+                    require_same(upload)  # what is not the file any more is refused, rightly
+                    raise
+        for upload in uploads:
+            require_same(upload)
 
     def _commit(
         self, change: Change, additions: Sequence[CommitOperationAdd], head: str
@@ -238,8 +281,7 @@ def _metered(upload: Upload) -> CommitOperationAdd:
                 yield stream
 
     addition = Metered(upload.name, upload.data if upload.path is None else upload.path)
-    # What is known already need not be read once more; a file that changed since is refused
-    # by the Hub, which hashes what arrives.
+    # What is known already need not be read once more; see require_same.
     addition.upload_info.sha256 = bytes.fromhex(upload.sha256)
     return addition
 
