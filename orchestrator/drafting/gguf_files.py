@@ -19,6 +19,9 @@ from orchestrator.toolchain import ToolChain
 # Unquantized files by how publishers name them, the most exact first.
 _PLAIN = ("bf16", "f16", "fp16", "f32", "fp32")
 
+# What lies beside a model that sees or hears: the part that does it is no language model.
+_BESIDE = re.compile(r"(^|[-._/])mmproj[-._]", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -83,7 +86,7 @@ def plain(names: Sequence[str]) -> str:
     for kind in _PLAIN:
         pattern = re.compile(rf"(.*[-._/])?{kind}\.gguf", re.IGNORECASE)
         for name in sorted(names):
-            if pattern.fullmatch(name):
+            if pattern.fullmatch(name) and not _BESIDE.search(name):
                 return name
     return ""
 

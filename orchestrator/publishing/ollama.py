@@ -269,7 +269,8 @@ class Model:
 def modelfile(model: Model) -> str:
     """The text of a Modelfile."""
     lines = [f"# {_line(model.about)}", f"FROM ./{model.file}"]
-    found = recognize(model.template, model.starts) if model.template else None
+    plain = all(map(_plain, (model.bos, model.eos)))
+    found = recognize(model.template, model.starts) if model.template and plain else None
     if not model.template:
         lines += [
             "# The model has no chat template: it continues text and was not taught to answer, so",
@@ -301,6 +302,11 @@ def _translated(found: Recognized, bos: str, eos: str) -> list[str]:
         lines.append(f"SYSTEM {_quoted(form.default)}")
     stops = [one.replace(EOS, eos) for one in form.stop]
     return lines + [f'PARAMETER stop "{one}"' for one in dict.fromkeys(stops) if one]
+
+
+def _plain(token: str) -> bool:
+    """Whether a token is no more than text to Ollama and to Go: it comes from strangers."""
+    return token.isprintable() and not any(one in token for one in ('"', "\\", "{{", "}}"))
 
 
 def _quoted(text: str) -> str:

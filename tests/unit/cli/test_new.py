@@ -283,6 +283,13 @@ def test_an_unquantized_gguf_is_where_a_recipe_starts(new: New, tmp_path: Path) 
     assert recipe.family == "bloomz"
 
 
+def test_the_part_that_sees_is_not_taken_for_the_model(new: New, tmp_path: Path) -> None:
+    names = ("mmproj-BF16.gguf", "mmproj-model-f16.gguf", "x-F16.gguf", "x-Q4_0.gguf")
+    recipe = written(new(gguf_repository(tmp_path / "m", *names)))
+
+    assert recipe.model.file == "x-F16.gguf"
+
+
 @pytest.mark.parametrize("chain", toolchain.names())
 def test_every_tool_chain_writes_recipes(new: New, tmp_path: Path, chain: str) -> None:
     architecture = "BloomForCausalLM" if chain.startswith("bloomz") else "LlamaForCausalLM"

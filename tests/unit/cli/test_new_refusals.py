@@ -39,7 +39,9 @@ def test_without_access_nothing_is_written(
     assert not list(Path().iterdir())
 
 
-@pytest.mark.parametrize("names", [["x-Q4_0.gguf"], ["x-F16-00001-of-00002.gguf"]])
+@pytest.mark.parametrize(
+    "names", [["x-Q4_0.gguf"], ["x-F16-00001-of-00002.gguf"], ["mmproj-F16.gguf", "x-Q4_0.gguf"]]
+)
 def test_a_repository_of_quantized_files_leads_to_adopt(
     new: New, tmp_path: Path, names: list[str]
 ) -> None:

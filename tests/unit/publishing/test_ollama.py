@@ -95,6 +95,13 @@ def test_the_modelfile_has_the_template_and_what_ends_an_answer() -> None:
     assert EOS not in text
 
 
+@pytest.mark.parametrize("eos", ['</s>"\nADAPTER ./evil', '"', "{{ .System }}", "a\\", "a\nb"])
+def test_a_token_that_is_more_than_text_to_ollama_gives_no_template(eos: str) -> None:
+    text = modelfile(Model("x.gguf", LLAMA2, "<s>", eos, True, "", "x"))
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert lines == ["FROM ./x.gguf"]
+
+
 def test_a_model_without_a_template_says_so() -> None:
     text = modelfile(Model("x.gguf", "", "<s>", "</s>", True, "", "About\nit"))
     assert text.splitlines()[:2] == ["# About it", "FROM ./x.gguf"]
