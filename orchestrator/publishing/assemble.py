@@ -17,7 +17,7 @@ from orchestrator.formats.file_types import FILE_TYPES
 from orchestrator.formats.gguf import GGUF
 from orchestrator.planned import Output, Plan
 from orchestrator.provenance import SUFFIX as TOLD
-from orchestrator.publishing import card, chat, naming, ollama, record, splitting
+from orchestrator.publishing import card, chat, licences, naming, ollama, record, splitting
 from orchestrator.publishing.checked import Checked
 from orchestrator.publishing.facts import Facts, Origin
 from orchestrator.publishing.naming import Name
@@ -160,6 +160,7 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
         *_made(material),
         *(file_piece(name, path) for name, path in material.origin.papers.items()),
     ]
+    notes += _terms(material)
     if plan.chain.format == "gguf":
         others += _modelfile(material, found, notes)
     others += [text_piece(*_recipe(plan))]
@@ -168,6 +169,16 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     whole.append(text_piece(README, _card(material, found, whole)))
     whole.append(text_piece(record.RECORD, record.text(plan.recipe.name, whole)))
     return Tree(plan.recipe.name, found, tuple(whole), tuple(notes))
+
+
+def _terms(material: Material) -> Iterator[str]:
+    """What a licence that is not free asks for and the model's repository does not hold."""
+    name = material.facts.license_name or material.facts.license
+    if licences.why_not_free(material.facts.license) and not material.origin.papers:
+        yield (
+            f"no text of the licence {name} lies beside the model; such licences mostly want it "
+            "passed on: add it there by hand, files of others stay"
+        )
 
 
 def _told(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import resting
 from tests.hub import Hub
 from tests.unit.cli.command import Command
 from tests.unit.cli.new_work import FILE, New, gguf_repository, written
@@ -94,6 +95,19 @@ def test_a_place_that_cannot_be_written_is_told(new: New, tmp_path: Path) -> Non
 
     assert said.code == 3
     assert "file/x.yaml cannot be written" in said.err
+
+
+def test_a_hub_that_is_not_there_gives_no_advice_that_new_cannot_take(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(resting, "rest", lambda _seconds: None)
+    said = orchestrate("new", "org/name")
+
+    assert said.code == 3
+    assert "cannot be reached" in said.err
+    assert "a run with --offline uses what is cached" in said.err
+    assert "pass --offline" not in said.err
 
 
 def test_an_adapter_is_named_with_its_base(new: New, tmp_path: Path) -> None:

@@ -198,6 +198,16 @@ def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
     assert (finished.place / "out" / name).is_file()
 
 
+def test_a_licence_with_terms_and_no_text_is_told(finished: Stand) -> None:
+    finished.write(license="bigscience-bloom-rail-1.0", redistribute=True)
+    assert "no text of the licence" not in finished.publish("--to", TO, "--dry-run").out
+    (finished.place / "model" / "LICENSE").unlink()
+    finished.run()
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    assert "note: no text of the licence bigscience-bloom-rail-1.0 lies beside" in said.out
+
+
 def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:
     store = Path(os.environ["ORCHESTRATE_HOME"])
     for manifest in store.glob("artifacts/??/*/manifest.json"):
