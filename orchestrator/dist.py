@@ -16,6 +16,7 @@ from orchestrator.disk import translated
 from orchestrator.errors import EnvironmentProblem, UsageError
 from orchestrator.links import place
 from orchestrator.records import JSON
+from orchestrator.whole import part_of, put
 
 SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
@@ -169,14 +170,8 @@ def _publish(
         return "kept"
     if os.path.lexists(target):
         _tell_replaced(target, recorded, done)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    try:
-        way = place(source, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return way
+    with part_of(target) as part:
+        return place(source, part)
 
 
 def _is_fresh(
@@ -235,13 +230,4 @@ def _json(content: Mapping[str, JSON]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a small file, unless it says this already."""
-    data = text.encode("utf-8")
-    if path.is_file() and path.read_bytes() == data:
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    put(path, text.encode("utf-8"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.artifact import MANIFEST
 from orchestrator.records import JSON
+from orchestrator.whole import put
 
 FOLDER = "released"
 
@@ -25,15 +25,8 @@ def note(root: Path, key: str, artifact: Path) -> None:
     Removing must work on a full disk too: then the record is lost, and nothing else.
     """
     source, target = artifact / MANIFEST, _place(root, key)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        data = source.read_bytes()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with contextlib.suppress(OSError):
+        put(target, source.read_bytes())
 
 
 def recall(root: Path, key: str) -> Mapping[str, JSON] | None:

@@ -18,6 +18,7 @@ from orchestrator.records import JSON, Step
 from orchestrator.sourcing import Resolved
 from orchestrator.store import Store
 from orchestrator.toolchain import ToolChain, data_digest
+from orchestrator.whole import put
 
 # use: where there is one; require: --locked; ignore: it is about to be written anew.
 Mode = Literal["use", "require", "ignore"]
@@ -196,9 +197,7 @@ def make(plan: Plan, store: Store, *, offline: bool, say: Say) -> Lock:
 def write(lock: Lock, recipe: Recipe) -> Path:
     """Write a recipe's lock beside it, whole or not at all; the file."""
     path = locks.path_of(recipe.file)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(locks.text(lock, recipe.file.name), encoding="utf-8", newline="\n")
-    part.replace(path)
+    put(path, locks.text(lock, recipe.file.name).encode("utf-8"))
     return path
 
 

@@ -15,6 +15,7 @@ from orchestrator.formats.errors import FormatError
 from orchestrator.planned import Output, Plan
 from orchestrator.records import JSON, Step
 from orchestrator.store import Store
+from orchestrator.whole import put
 from orchestrator.workflow import Session
 
 IDENTICAL = "identical"
@@ -256,9 +257,7 @@ def text(found: Reproduction) -> str:
 
 def write(found: Reproduction, folder: Path) -> Path:
     """Leave the verdicts beside the outputs that they are about."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD
-    part = folder / f".{RECORD}.part"
-    part.write_text(json.dumps(as_json(found), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(as_json(found), indent=2, sort_keys=True) + "\n"
+    put(path, text.encode("utf-8"))
     return path

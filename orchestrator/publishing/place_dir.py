@@ -19,6 +19,7 @@ from orchestrator.publishing.places import Done, told
 from orchestrator.publishing.record import RECORD, Changes
 from orchestrator.publishing.tree import Piece, Tree
 from orchestrator.recipe.publish import DIR
+from orchestrator.whole import part_of
 from orchestrator.worker import Listener
 
 
@@ -94,18 +95,12 @@ class Folder:
                 path.unlink()
 
     def _put(self, piece: Piece) -> None:
-        target = self.path / piece.name
-        part = self.path / f".{piece.name}.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
-        try:
+        with part_of(self.path / piece.name) as part:
             if piece.path is None:
                 part.write_bytes(piece.data)
             else:
                 place(piece.path.resolve(), part)
                 _require_same(part, piece)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _require_same(part: Path, piece: Piece) -> None:

@@ -15,6 +15,7 @@ from orchestrator.digest import key
 from orchestrator.errors import EnvironmentProblem, UsageError
 from orchestrator.locks import Locks
 from orchestrator.records import JSON
+from orchestrator.whole import put
 
 LIST = "pages.json"
 _FORMAT = 1
@@ -74,22 +75,6 @@ def write(folder: Path, pages: Mapping[str, Text], locks: Locks) -> Written:
         removed = tuple(_removed(folder, stale))
         _keep(folder, digests)
     return Written(folder, tuple(written), len(digests) - len(written), removed, total)
-
-
-def put(path: Path, data: bytes) -> bool:
-    """Replace a file whole, unless it holds this already; whether it was written."""
-    try:
-        if path.stat().st_size == len(data) and path.read_bytes() == data:
-            return False
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return True
 
 
 def _sweep(folder: Path, names: Iterable[str]) -> None:
