@@ -9,18 +9,20 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import OrchestrateError, StepError
-from orchestrator.sources.hub_errors import Where, translate
+from orchestrator.sources.hub_errors import Where, causes, translate
 from orchestrator.sources.hub_transfer import Body, retrying
 from orchestrator.sources.selection import HubFile, safe_path
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling
+
+Translate = Callable[[BaseException, Where], OrchestrateError | None]
 
 _TIMEOUT = 10.0  # seconds without an answer; a dead route must not hang a run
 _CHUNK = 128 << 10  # what a broken connection can cost; the client hands out full chunks only
@@ -37,14 +39,21 @@ def endpoint() -> str:
 
 
 @contextmanager
-def explained(where: Where) -> Iterator[None]:
-    """Turn what the client raises into one sentence and what to do."""
+def explained(where: Where, tell: Translate = translate) -> Iterator[None]:
+    """Turn what the client raises into one sentence and what to do.
+
+    Args:
+        where: What was asked for.
+        tell: Says what an error means; None when it does not know.
+    """
     try:
         yield
     except OrchestrateError:
         raise
     except Exception as error:
-        known = translate(error, where)
+        # The client wraps what stops it, such as Ctrl-C.
+        ours = (one for one in causes(error) if isinstance(one, OrchestrateError))
+        known = next(ours, None) or tell(error, where)
         if known is None:
             raise
         raise known from error

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator import process
 from orchestrator.digest import file_sha256
-from orchestrator.errors import OrchestrateError, StepError
+from orchestrator.errors import StepError
 from orchestrator.sources import hub_client as client
-from orchestrator.sources.hub_errors import Where, causes
+from orchestrator.sources.hub_errors import Where
 from orchestrator.sources.hub_refusals import translate_writing
 from orchestrator.sources.hub_transfer import retrying
 from orchestrator.sources.selection import HubFile
@@ -73,7 +71,7 @@ def look(repo: str) -> Remote:
         EnvironmentProblem: No network, or the token is refused.
     """
     where = place(repo)
-    with explained(where):
+    with client.explained(where, translate_writing):
         return at(where)
 
 
@@ -137,19 +135,3 @@ def read(repo: str, head: str, file: HubFile) -> bytes:
 def page(repo: str) -> str:
     """The address of a repository's page."""
     return client.where_is(repo, BRANCH, "model").page
-
-
-@contextmanager
-def explained(where: Where) -> Iterator[None]:
-    """Turn what the client raises into one sentence and what to do."""
-    try:
-        yield
-    except OrchestrateError:
-        raise
-    except Exception as error:
-        # The client wraps what stops it, such as Ctrl-C.
-        ours = (one for one in causes(error) if isinstance(one, OrchestrateError))
-        known = next(ours, None) or translate_writing(error, where)
-        if known is None:
-            raise
-        raise known from error

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, BinaryIO
 from orchestrator import resting
 from orchestrator.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.records import Progress
+from orchestrator.sources import hub_client as client
 from orchestrator.sources import hub_remote
 from orchestrator.sources.hub_errors import Where, causes, status_of
-from orchestrator.sources.hub_refusals import read_only, refused_card
+from orchestrator.sources.hub_refusals import read_only, refused_card, translate_writing
 from orchestrator.sources.hub_remote import (
     BRANCH,
     Change,
     Committed,
     Remote,
     Upload,
-    explained,
     holds,
     require_same,
 )
@@ -89,7 +89,7 @@ def publish(
         sending=sending,
         waiting=waiting,
     )
-    with explained(job.where), _quiet_client():
+    with client.explained(job.where, translate_writing), _quiet_client():
         return job.run()
 
 
