@@ -21,6 +21,7 @@ from orchestrator.artifact import remove_tree
 from orchestrator.errors import EXIT_FAILED, EXIT_OK, OrchestrateError, StepError
 from orchestrator.records import JSON, Outcome, Resources, Step
 from orchestrator.runner import Runner, Settings
+from orchestrator.sources.hub_cache import hub_home
 from orchestrator.store import Store
 
 TOOLS = frozenset({"build", "environment"})
@@ -169,9 +170,7 @@ def _hub_access() -> dict[str, str]:
     """Another home must not mean fetching the Hub's files again, or being refused them."""
     names = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
     given = {name: os.environ[name] for name in names if name in os.environ}
-    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
-    return {"HF_HOME": str(Path(home).expanduser()), **given}
+    return {"HF_HOME": str(hub_home()), **given}
 
 
 # -- the other process -----------------------------------------------------------------------

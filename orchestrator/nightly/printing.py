@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from orchestrator import machine
 from orchestrator.nightly.records import Options
 from orchestrator.nightly.schedules import Job, render
+from orchestrator.sources.hub_cache import cache_root, hub_home
 
 _PLAIN = ("profile", "backend", "jobs", "threads", "keep")
 _FLAGS = ("offline", "locked", "verbose")
@@ -29,7 +29,9 @@ def schedule(
         site: Where its pages go.
         session: The session's options by name.
     """
-    writable = [home, wanted.out.absolute(), *_caches()]
+    hub, cache = hub_home(), cache_root(None)
+    writable = [home, wanted.out.absolute(), hub]
+    writable += [] if cache.is_relative_to(hub) else [cache]
     job = Job(
         arguments=tuple(_arguments(wanted, site, session)),
         folder=Path.cwd(),
@@ -41,14 +43,6 @@ def schedule(
         writable=(*writable, *([site.absolute()] if site else [])),
     )
     return render(kind, job)
-
-
-def _caches() -> Iterator[Path]:
-    """Where huggingface_hub keeps what it fetches ("Environment variables" of its manual)."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    yield Path(os.environ.get("HF_HOME") or f"{base}/huggingface").expanduser().absolute()
-    if "HF_HUB_CACHE" in os.environ:
-        yield Path(os.environ["HF_HUB_CACHE"]).expanduser().absolute()
 
 
 def _program() -> tuple[str, ...]:

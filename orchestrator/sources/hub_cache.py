@@ -95,11 +95,15 @@ def cache_root(cache_dir: Path | None) -> Path:
     """The cache folder, from the environment as it is now and not as it was at import."""
     if cache_dir is not None:
         return cache_dir
-    env = os.environ
-    if hub := env.get("HF_HUB_CACHE"):
+    if hub := os.environ.get("HF_HUB_CACHE"):
         return _expanded(hub)
-    base = env.get("XDG_CACHE_HOME") or "~/.cache"
-    return _expanded(env.get("HF_HOME") or f"{base}/huggingface") / "hub"
+    return hub_home() / "hub"
+
+
+def hub_home() -> Path:
+    """Where the client keeps all it keeps, its token among it (its manual's HF_HOME)."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _expanded(os.environ.get("HF_HOME") or f"{base}/huggingface")
 
 
 def _expanded(path: str) -> Path:
