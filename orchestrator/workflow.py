@@ -199,11 +199,11 @@ def _built(one: Plan, session: Session) -> bool:
 def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError | None:
     """The first step of a plan that failed, as an error with all that is known of it."""
     results = [failed[step.key] for step in one.steps if step.key in failed]
-    return _failure(results[0]) if results else None
+    return failure(results[0]) if results else None
 
 
-def _failure(result: StepResult) -> OrchestrateError:
-    """The step's own error with its label before and the end of its log after it."""
+def failure(result: StepResult) -> OrchestrateError:
+    """A failed step's own error with its label before and the end of its log after it."""
     cause, text = result.cause, console.failures([result])[0]
     if isinstance(cause, NetworkProblem):
         return NetworkProblem(text, wait=cause.wait)

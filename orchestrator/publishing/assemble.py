@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -31,6 +29,7 @@ from orchestrator.publishing.tree import (
     text_piece,
 )
 from orchestrator.quantizing import IMATRIX_FILE
+from orchestrator.recipe import portable
 from orchestrator.recipe.tree import read_tree
 from orchestrator.store import Store
 from orchestrator.workflow import Session
@@ -223,18 +222,7 @@ def _recipe(plan: Plan) -> tuple[str, str]:
     folder = path.parent.absolute()
     data = {key: one for key, one in read_tree(path).data.items() if key != "extends"}
     head = f"# {path.name} with all that it inherited from {plan.recipe.extends}.\n"
-    return path.name, head + yaml.safe_dump(_plain(data, folder), sort_keys=False, width=100)
-
-
-def _plain(value: Any, folder: Path) -> Any:
-    """Data for YAML; paths become relative to the recipe again."""
-    if isinstance(value, Path):
-        return Path(os.path.relpath(value, folder)).as_posix()
-    if isinstance(value, Mapping):
-        return {key: _plain(one, folder) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(one, folder) for one in value]
-    return value
+    return path.name, head + yaml.safe_dump(portable(data, folder), sort_keys=False, width=100)
 
 
 def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -> list[Piece]:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import console
-from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.formats import gguf
 from orchestrator.planned import Plan
 from orchestrator.publishing import chat
@@ -16,7 +14,7 @@ from orchestrator.records import JSON, Outcome, Step
 from orchestrator.sources.hub_card import Card
 from orchestrator.sourcing import Resolved
 from orchestrator.steps.peek import HEADER
-from orchestrator.workflow import Session
+from orchestrator.workflow import Session, failure
 
 # What a licence may want to have beside the files.
 _PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
@@ -109,8 +107,7 @@ def _described(plan: Plan, source: Resolved, session: Session) -> Path | None:
         return None
     [result] = session.runner.run(plan.steps, [steps[0].key])
     if result.outcome is Outcome.FAILED:
-        environment = isinstance(result.cause, EnvironmentProblem)
-        raise (EnvironmentProblem if environment else StepError)(console.failures([result])[0])
+        raise failure(result)
     return result.path
 
 
