@@ -188,10 +188,6 @@ class History:
         )
         return [run_of(row) for row in rows]
 
-    def last_good(self, recipe: str, before: int | None = None) -> Run | None:
-        """The newest run of a night that later nights are compared with; see :meth:`goods`."""
-        return next(iter(self.goods(recipe, before, limit=1)), None)
-
     def goods(self, recipe: str, before: int | None = None, limit: int = -1) -> list[Run]:
         """Runs of nights that later nights may be compared with, the newest first.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -128,8 +128,3 @@ def slower(speeds: Speeds, limits: Alarms) -> Iterator[Alarm]:
             after=f"{now:.1f}",
             limit=f"{limits.speed * 100:g} %",
         )
-
-
-def worst(verdicts: Sequence[str]) -> str:
-    """The verdict farthest from identical; empty without any."""
-    return max(verdicts, key=VERDICTS.index, default="")

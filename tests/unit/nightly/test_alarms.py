@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.history import FileRow
-from orchestrator.nightly.alarms import VERDICTS, Pair, Speeds, changes, slower, worst
+from orchestrator.nightly.alarms import Pair, Speeds, changes, slower
 from orchestrator.recipe.models import Alarms
 from tests.unit.history.past import a_file
 
@@ -97,11 +97,3 @@ def test_a_faster_machine_and_too_few_nights_are_silent() -> None:
 
 def test_only_the_latest_nights_count() -> None:
     assert speed(50, 50, 50, 50, 50, 50, 50, 50, 50, 50, *[100.0] * 50) == []
-
-
-@given(st.lists(st.sampled_from(VERDICTS)))
-def test_the_worst_verdict_is_none_better_than_any(verdicts: list[str]) -> None:
-    found = worst(verdicts)
-
-    assert (found in verdicts) if verdicts else (found == "")
-    assert all(VERDICTS.index(one) <= VERDICTS.index(found) for one in verdicts)
