@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
-from orchestrator import console, digest, locking, plan, process, toolchain, units, workflow
+from orchestrator import (
+    console,
+    digest,
+    locking,
+    plan,
+    process,
+    toolchain,
+    units,
+    upstream,
+    workflow,
+)
 from orchestrator.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.locks import Locks
 from orchestrator.planned import Choices, Output, Plan
@@ -56,7 +66,7 @@ class Found:
     broke: bool
     candidates: tuple[Commit, ...]
     tried: tuple[Tried, ...]
-    compare: str = ""
+    source: str
 
 
 def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Found:
@@ -107,7 +117,7 @@ def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Foun
         broke=bool(wrong.failed),
         candidates=candidates,
         tried=tuple(tried),
-        compare=chain.source.git.removesuffix(".git"),
+        source=chain.source.git,
     )
 
 
@@ -241,15 +251,12 @@ def text(found: Found) -> str:
         f"  {one.subject}",
         f"  {one.author}, {one.date}",
     ]
-    if found.compare.startswith("https://github.com/"):
-        lines.append(f"  {found.compare}/commit/{one.id}")
+    url = upstream.commit_url(found.source, one.id)
+    lines += [f"  {url}"] if url else []
     error = next((t.error for t in (*found.tried, found.bad) if t.commit == one.id), "")
     return "\n".join([*lines, *([error] if error else [])])
 
 
 def as_json(found: Found) -> Mapping[str, JSON]:
     """The end of a search for programs."""
-    return {
-        **{name: value for name, value in asdict(found).items() if name != "compare"},
-        "candidates": [asdict(one) for one in found.candidates],
-    }
+    return {name: value for name, value in asdict(found).items() if name != "source"}

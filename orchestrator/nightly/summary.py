@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from shlex import quote
 
-from orchestrator import units
+from orchestrator import advice, units, upstream
 from orchestrator.history.records import (
     ALARM,
     ENVIRONMENT,
@@ -16,7 +15,7 @@ from orchestrator.history.records import (
     WARNING,
 )
 from orchestrator.nightly.records import Summary, Told
-from orchestrator.report import markdown_table
+from orchestrator.report import command, markdown_table
 
 WORDS = {
     OK: "ok",
@@ -65,30 +64,20 @@ def _alarms(summary: Summary) -> Iterator[str]:
 def _advice(one: Told) -> Iterator[str]:
     """What to do about a recipe's alarms."""
     yield ""
-    recipe = quote(str(one.file))
-    changed = [alarm.file for alarm in one.alarms if alarm.what == "bytes"]
-    types = [row.type for row in one.files if row.file in changed and not row.full]
-    if types and one.before != one.commit:
-        yield (
-            f"Between {one.toolchain} `{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
-            f"{_compare(one)}; to find the commit: `orchestrate bisect {recipe} "
-            f"--only {types[0]} --good {one.before[:_SHORT]} --bad {one.commit[:_SHORT]}`."
-        )
-    if any(alarm.what == "rebuild" for alarm in one.alarms):
-        yield (
-            "The same inputs gave other bytes, and no accepting ends that; to find the step: "
-            f"`orchestrate reproduce {recipe} --twice`."
-        )
-    if any(alarm.what != "rebuild" for alarm in one.alarms):
-        yield f"If the change is welcome: `orchestrate accept {quote(one.recipe)}`."
+    rung = advice.Rung(one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit)
+    for kind, argv in advice.commands(rung):
+        yield f"{_lead(kind, one)}: `{command(argv)}`."
 
 
-def _compare(one: Told) -> str:
-    """A link to what upstream changed, where its home is known to have such pages."""
-    home = one.source.removesuffix(".git")
-    if not home.startswith("https://github.com/"):
-        return ""
-    return f" ([what upstream changed]({home}/compare/{one.before}...{one.commit}))"
+def _lead(kind: advice.Kind, one: Told) -> str:
+    if kind == "bisect":
+        url = upstream.compare_url(one.source, one.before, one.commit)
+        link = f" ([what upstream changed]({url}))" if url else ""
+        commits = f"`{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
+        return f"Between {one.toolchain} {commits}{link}; to find the commit"
+    if kind == "reproduce":
+        return "The same inputs gave other bytes, and no accepting ends that; to find the step"
+    return "If the change is welcome"
 
 
 def _failures(summary: Summary) -> Iterator[str]:

@@ -156,10 +156,10 @@ class Site:
         if not entry.alarms:
             return []
         run = entry.run
-        files = {row.file: row for row in self.history.files([run.id]).get(run.id, ())}
+        files = self.history.files([run.id]).get(run.id, [])
         summary = self._summary(run.night)
         said = {one["recipe"]: one for one in summary.get("recipes", ())}
-        return list(told.advice(entry, files, said.get(run.recipe, {})))
+        return list(told.what_to_do(entry, files, said.get(run.recipe, {})))
 
     @cached_property
     def _of_night(self) -> Mapping[int, list[tuple[Recipe, Entry]]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from orchestrator import upstream
 from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow
 from orchestrator.history.records import ALARM
 from orchestrator.records import JSON, Outcome
@@ -52,7 +53,7 @@ class Entry:
     def compare(self) -> str:
         """Where the upstream shows what came since the last good night, or nothing."""
         before = self.before.commit if self.before else ""
-        return words.compare_url(self.run.source, before, self.run.commit)
+        return upstream.compare_url(self.run.source, before, self.run.commit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import report
+from orchestrator import report, upstream
 from orchestrator.site import faces, series, words
 from orchestrator.site.fresh import HERE
 
@@ -62,7 +62,7 @@ def _environment() -> Environment:
         "tail": tail,
     }
     made.globals |= {
-        "commit_url": words.commit_url,
+        "commit_url": upstream.commit_url,
         "face": faces.of,
         "named": series.named,
         "span": words.between,

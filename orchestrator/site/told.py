@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from orchestrator import report, units
+from orchestrator import advice, report, units
 from orchestrator.history import FileRow
 from orchestrator.records import JSON
 from orchestrator.site.past import Entry
 
-_SHA = 12  # digits of a commit that no other one of a large repository has
+_FOR: Mapping[advice.Kind, str] = {
+    "bisect": "to find the commit",
+    "reproduce": "to find the step that gives other bytes",
+    "accept": "if the change is welcome",
+}
 _FORMS: Mapping[str, tuple[str, Callable[[JSON], str]]] = {
     "paths": ("Recipes", "\n".join),
     "select": ("Of them", str),
@@ -45,23 +49,20 @@ def notes(summary: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
             yield one["recipe"], f"{units.plural(len(left), 'step')} left: {some}"
 
 
-def advice(
-    entry: Entry, files: Mapping[str, FileRow], told: Mapping[str, JSON]
+def what_to_do(
+    entry: Entry, files: Sequence[FileRow], told: Mapping[str, JSON]
 ) -> Iterator[tuple[str, str]]:
     """Commands for a run that rang, each with what it is for.
 
     Args:
         entry: The run.
-        files: Its files by name.
+        files: Its files.
         told: What the night's summary says of the recipe: there its file stands as given.
     """
+    run = entry.run
+    file = str(told.get("file") or PurePath(run.file).name)
     before = entry.before.commit if entry.before else ""
-    rang = [alarm.file for alarm in entry.alarms if alarm.what == "bytes" and alarm.file in files]
-    if rang and before and entry.run.commit not in ("", before):
-        recipe = str(told.get("file") or PurePath(entry.run.file).name)
-        commits = ["--good", before[:_SHA], "--bad", entry.run.commit[:_SHA]]
-        command = ["orchestrate", "bisect", recipe, "--only", files[rang[0]].type, *commits]
-        yield "to find the commit", report.command(command)
-    if entry.alarms and not entry.run.accepted:
-        accept = ["orchestrate", "accept", entry.run.recipe]
-        yield "if the change is welcome", report.command(accept)
+    rung = advice.Rung(run.recipe, file, entry.alarms, files, before, run.commit)
+    for kind, argv in advice.commands(rung):
+        if kind != "accept" or not run.accepted:
+            yield _FOR[kind], report.command(argv)

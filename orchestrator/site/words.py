@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import PurePath
 
 from orchestrator import units
+from orchestrator.upstream import COMMIT
 
 # Control characters have no meaning in a page, and those of writing direction can make a name
 # look like another one. Colours of terminals are taken out whole.
@@ -14,10 +15,6 @@ _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-_REPOSITORY = re.compile(
-    r"https://(?:www\.)?github\.com/([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9._-]+?)(?:\.git)?/?"
-)
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
 
 
@@ -97,27 +94,9 @@ def size(count: int | None) -> str:
 
 def short(commit: str) -> str:
     """A commit as people name it."""
-    return commit[:7] if _COMMIT.fullmatch(commit) else commit[:12]
+    return commit[:7] if COMMIT.fullmatch(commit) else commit[:12]
 
 
 def size_unit(largest: float) -> tuple[float, str]:
     """The unit in which sizes up to this one are read best: bytes in it, and its name."""
     return next((one for one in SIZES if largest >= one[0]), SIZES[-1])
-
-
-def compare_url(source: str, before: str, after: str) -> str:
-    """Where a source on GitHub shows what lies between two commits; empty for others."""
-    base = _github(source)
-    known = base and _COMMIT.fullmatch(before) and _COMMIT.fullmatch(after) and before != after
-    return f"{base}/compare/{before}...{after}" if known else ""
-
-
-def commit_url(source: str, commit: str) -> str:
-    """Where a source on GitHub shows a commit; empty for others."""
-    base = _github(source)
-    return f"{base}/commit/{commit}" if base and _COMMIT.fullmatch(commit) else ""
-
-
-def _github(source: str) -> str:
-    found = _REPOSITORY.fullmatch(source)
-    return f"https://github.com/{found[1]}/{found[2]}" if found and found[2] != ".." else ""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator import upstream
 from orchestrator.history import Alarm, History
 from orchestrator.site import (
     faces,
@@ -47,11 +48,11 @@ def test_a_plain_name_is_its_own_page() -> None:
     ],
 )
 def test_only_sources_on_github_are_compared_there(source: str, base: str) -> None:
-    link = words.compare_url(source, "a" * 40, "b" * 40)
+    link = upstream.compare_url(source, "a" * 40, "b" * 40)
 
     assert link == (f"{base}/compare/{'a' * 40}...{'b' * 40}" if base else "")
-    assert not words.compare_url(source, "a" * 40, "a" * 40)
-    assert not words.compare_url(source, "main", "b" * 40)
+    assert not upstream.compare_url(source, "a" * 40, "a" * 40)
+    assert not upstream.compare_url(source, "main", "b" * 40)
 
 
 def test_text_loses_what_terminals_and_readers_would_obey() -> None:
