@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator import adopted, console, families, toolchain, workflow
+from orchestrator import adopted, console, families, recipe_file, toolchain
 from orchestrator.adopted import File, Given
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, UsageError
+from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.formats import gguf
 from orchestrator.formats.file_types import FILE_TYPES, PLAIN
 from orchestrator.plan import MODEL, Sources
@@ -62,7 +62,7 @@ def adopt(
     family = known.of_gguf(str(header.metadata.get("general.architecture", "")))
     file = File(path.name, session.store.file_digest(path), shown, facts, family)
     recipe = adopted.recipe(file, given)
-    _write(recipe, folder, target)
+    recipe_file.publish(recipe, folder, target)
     return recipe
 
 
@@ -124,19 +124,3 @@ def _source(text: str, folder: Path) -> dict[str, JSON] | None:
 
 def _relative(path: Path, folder: Path) -> Path:
     return Path(os.path.relpath(path, folder))
-
-
-def _write(text: str, folder: Path, target: Path | None) -> None:
-    """Publish the recipe only when it is one; without a target it is only checked."""
-    draft = folder / f".adopted-{os.getpid()}.yaml"
-    try:
-        draft.write_text(text, encoding="utf-8")
-        workflow.load([draft])
-        if target is not None:
-            draft.replace(target)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{draft} cannot be written: {error.strerror}", "Choose another folder with -o."
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from orchestrator import families, tables, toolchain, units, workflow
+from orchestrator import families, recipe_file, tables, toolchain, units
 from orchestrator.drafting import choosing, policy, survey, writing
 from orchestrator.drafting.choosing import Draft, Wanted
 from orchestrator.drafting.found import Found
-from orchestrator.errors import EnvironmentProblem, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.records import JSON
 
 FOLDER = Path("recipes")
@@ -78,7 +78,7 @@ def write(request: Request) -> Written:
     )
     draft = choosing.draft(found, wanted, chain, policy.load(chain.folder))
     day = datetime.now(timezone.utc).date().isoformat()
-    _publish(writing.recipe(draft, day, _schema(target)), target)
+    recipe_file.publish(writing.recipe(draft, day, _schema(target)), target.parent, target)
     return Written(target, draft, tuple(_notes(draft)))
 
 
@@ -102,27 +102,6 @@ def _relative(path: Path | None, target: Path) -> str:
 def _schema(target: Path) -> str:
     found = target.parent.absolute().parent / _SCHEMA
     return f"../{_SCHEMA.as_posix()}" if found.is_file() else ""
-
-
-def _publish(text: str, target: Path) -> None:
-    """Put the recipe in its place only when it loads."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(text, target)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{target} cannot be written: {error.strerror}", "Choose another place with -o."
-        ) from error
-
-
-def _replace(text: str, target: Path) -> None:
-    draft = target.parent / f".{os.getpid()}.{target.name}.part.yaml"
-    try:
-        draft.write_text(text, encoding="utf-8")
-        workflow.load([draft])
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _notes(draft: Draft) -> Iterator[str]:
