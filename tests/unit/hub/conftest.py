@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator import resting
 from tests.hub import Hub, Repo
 from tests.unit.hub.shape import COMMIT, CONFIG, INDEX, NAME, SECOND, SIZE, WEIGHTS
 
@@ -32,12 +30,3 @@ def server(repo: Repo, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     with Hub({NAME: repo}, {"org/data": repo}) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
-
-
-@pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were asked for; none is taken."""
-    taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
-    monkeypatch.setattr(resting, "rest", taken.append)
-    return taken

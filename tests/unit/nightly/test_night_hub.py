@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator import resting
 from tests.hub import Fault, Hub, Repo
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE
@@ -18,15 +16,6 @@ from tests.unit.nightly.night_work import Night
 
 COMMIT = "1" * 40
 WEIGHTS = "model.safetensors"
-
-
-@pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The short pauses where something was fetched; none is taken."""
-    taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
-    monkeypatch.setattr(resting, "rest", taken.append)
-    return taken
 
 
 @pytest.fixture

@@ -9,22 +9,12 @@ import time
 
 import pytest
 
-from orchestrator import resting
 from tests.hub import Fault, Hub
 from tests.unit.publishing.stand import Stand, front_matter, published
 
 NAME = "me/small-GGUF"
 TO = ("--to", f"hub:{NAME}")
 Q4 = "Small-Llama-2.1M-Q4_0.gguf"
-
-
-@pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were asked for; none is taken."""
-    taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
-    monkeypatch.setattr(resting, "rest", taken.append)
-    return taken
 
 
 def sent(hub: Hub) -> dict[str, int]:
@@ -147,15 +137,21 @@ def test_an_interrupted_publication_goes_on(finished: Stand, hub: Hub, naps: lis
     assert not hub.asked(digest(finished, "small-Q4_0.gguf"), "PUT")
 
 
-def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
-    oid = digest(finished, "small-IQ4_XS.gguf")
-    hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
+def half_way(finished: Stand, hub: Hub, oid: str) -> subprocess.Popen[str]:
+    """A publication in a process of its own that has sent a part of one file."""
     program = "from orchestrator.cli import main; main()"
     words = [sys.executable, "-c", program, "publish", str(finished.recipe), *TO]
     process = subprocess.Popen(
         words, cwd=finished.place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     until_half_is_there(hub, oid, process)
+    return process
+
+
+def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
+    oid = digest(finished, "small-IQ4_XS.gguf")
+    hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
+    process = half_way(finished, hub, oid)
     process.kill()
     process.wait()
     first = dict(sent(hub))
@@ -171,12 +167,7 @@ def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
 def test_ctrl_c_ends_at_once_with_its_own_code(finished: Stand, hub: Hub) -> None:
     oid = digest(finished, "small-Q4_0.gguf")
     hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
-    program = "from orchestrator.cli import main; main()"
-    words = [sys.executable, "-c", program, "publish", str(finished.recipe), *TO]
-    process = subprocess.Popen(
-        words, cwd=finished.place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    until_half_is_there(hub, oid, process)
+    process = half_way(finished, hub, oid)
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
