@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,14 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch, **others: Work) -> None:
         "measure": measured,
     }
     teach(monkeypatch, **{**works, **others})
+
+
+def fails_for(name: str, error: Exception) -> Callable[[Task], dict[str, JSON]]:
+    """The quantizing of which one file of one recipe fails."""
+
+    def work(task: Task) -> dict[str, JSON]:
+        if f"quantize {name} to Q4_0" in task.step.label:
+            raise error
+        return written(task)
+
+    return work

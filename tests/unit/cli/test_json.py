@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StepError
-from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command, Said, without_checksums
-from tests.unit.fake_work import RECIPE, fake_kinds, written
+from tests.unit.fake_work import RECIPE, fails_for, fake_kinds
 
 
 def value(said: Said, code: int = 0) -> Any:
@@ -37,12 +36,8 @@ def test_a_run_tells_its_files(orchestrate: Command) -> None:
 def test_a_run_that_fails_tells_what_was_made_and_says_why(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(task: Task) -> dict[str, JSON]:
-        if "Q4_0" in task.step.label:
-            raise StepError("the tool broke", "Mend the tool.")
-        return written(task)
-
-    fake_kinds(monkeypatch, quantize=fails)
+    broken = StepError("the tool broke", "Mend the tool.")
+    fake_kinds(monkeypatch, quantize=fails_for("tiny-llama", broken))
 
     said = orchestrate("run", without_checksums(), "--json")
 

@@ -11,7 +11,7 @@ from orchestrator import machine
 from orchestrator.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command, without_checksums
-from tests.unit.fake_work import GOOD, RECIPE, fake_kinds, forecast, measured, written
+from tests.unit.fake_work import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
 
 
 @pytest.mark.usefixtures("fakes")
@@ -71,12 +71,8 @@ def test_every_limit_kept_is_0(orchestrate: Command) -> None:
 def test_a_failing_step_is_1_and_the_others_are_made(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(task: Task) -> dict[str, JSON]:
-        if "Q4_0" in task.step.label:
-            raise StepError("the tool broke", "Mend the tool.")
-        return written(task)
-
-    fake_kinds(monkeypatch, quantize=fails)
+    broken = StepError("the tool broke", "Mend the tool.")
+    fake_kinds(monkeypatch, quantize=fails_for("tiny-llama", broken))
 
     said = orchestrate("run", without_checksums())
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.history import History
-from orchestrator.records import JSON, Task
 from orchestrator.store import Artifact, Store
-from tests.unit.fake_work import written
 
 Night = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -25,15 +23,6 @@ def add(folder: Path, name: str, before: str, after: str) -> None:
     (folder / f"{name}.yaml").write_text(
         text.replace("name: one", f"name: {name}").replace(before, after)
     )
-
-
-def fails_for(name: str, error: Exception) -> Callable[[Task], dict[str, JSON]]:
-    def work(task: Task) -> dict[str, JSON]:
-        if f"quantize {name} to Q4_0" in task.step.label:
-            raise error
-        return written(task)
-
-    return work
 
 
 def artifacts() -> list[Artifact]:

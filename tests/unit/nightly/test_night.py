@@ -13,8 +13,8 @@ from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.locks import Locks
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command
-from tests.unit.fake_work import GOOD, fake_kinds, measured, written
-from tests.unit.nightly.night_work import Night, add, artifacts, fails_for, forget, past
+from tests.unit.fake_work import GOOD, fails_for, fake_kinds, measured, written
+from tests.unit.nightly.night_work import Night, add, artifacts, forget, past
 
 
 @pytest.mark.usefixtures("fakes")

@@ -14,9 +14,9 @@ from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.plan_graph import Graph
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command
-from tests.unit.fake_work import fake_kinds, measured, written
+from tests.unit.fake_work import fails_for, fake_kinds, measured, written
 from tests.unit.history.past import a_file
-from tests.unit.nightly.night_work import Night, fails_for, forget, past
+from tests.unit.nightly.night_work import Night, forget, past
 
 
 def with_content(content: str) -> Callable[[Task], dict[str, JSON]]:

@@ -13,8 +13,8 @@ from orchestrator import process
 from orchestrator.errors import StepError
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command
-from tests.unit.fake_work import fake_kinds
-from tests.unit.nightly.night_work import fails_for, past
+from tests.unit.fake_work import fails_for, fake_kinds
+from tests.unit.nightly.night_work import past
 from tests.unit.nightly.test_parts import hook
 
 
