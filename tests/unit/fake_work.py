@@ -84,7 +84,7 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch, **others: Work) -> None:
 
 
 def fails_for(name: str, error: Exception) -> Callable[[Task], dict[str, JSON]]:
-    """The quantizing of which one file of one recipe fails."""
+    """Quantizing that fails for the Q4_0 of one recipe and works for all else."""
 
     def work(task: Task) -> dict[str, JSON]:
         if f"quantize {name} to Q4_0" in task.step.label:
