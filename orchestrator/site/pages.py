@@ -147,6 +147,11 @@ class Site:
         return [(named.get(name), text) for name, text in told.notes(self._summary(night.id))]
 
     @cached_property
+    def _details(self) -> Callable[[Recipe], Details]:
+        """All that is known of a recipe; its page and its numbers are made one after the other."""
+        return lru_cache(maxsize=1)(partial(details, self.history))
+
+    @cached_property
     def _summary(self) -> Callable[[int], Mapping[str, Any]]:
         """The summary of a night; that of the newest one is asked for by many pages."""
         return lru_cache(maxsize=2)(self.history.summary)
@@ -172,7 +177,7 @@ class Site:
 
     def recipe(self, recipe: Recipe) -> str:
         """One recipe: its files now, what became of them over time, and how they are made."""
-        known = details(self.history, recipe)
+        known = self._details(recipe)
         runs = series.in_order(recipe.entries, known.files)
         nightly = [one for one in runs if one[0].run.night]
         made, rows = (nightly or runs)[-1] if runs else (None, ())
@@ -215,7 +220,7 @@ class Site:
 
     def numbers(self, recipe: Recipe) -> str:
         """All numbers of all runs of a recipe, as comma-separated values."""
-        return csv(series.in_order(recipe.entries, details(self.history, recipe).files))
+        return csv(series.in_order(recipe.entries, self._details(recipe).files))
 
     def _links(self, recipe: Recipe, rows: Sequence[FileRow]) -> dict[str, str]:
         """Addresses of what lies in the recipe's folder in dist, by file name."""

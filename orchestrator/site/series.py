@@ -92,7 +92,7 @@ def full_type(rows: Sequence[FileRow]) -> str:
     A report says so in its name; in the history it is the one that is compared with nothing.
     """
     alone = [row for row in rows if row.increase is None and row.kld is None]
-    told = [row for row in rows if row.file == f"{row.type}, for comparison"]
+    told = [row for row in rows if row.full]
     found = told or (alone if len(alone) == 1 < len(rows) else [])
     return found[0].type if found else ""
 
