@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator import finish
+from orchestrator import finish, machine
 from orchestrator.errors import EnvironmentProblem, StepError
 from orchestrator.plan_graph import Graph
 from orchestrator.records import JSON, Task
@@ -70,18 +71,21 @@ def test_an_alarm_rings_in_nights_that_measure_nothing_until_it_is_accepted(
     assert (code, told["recipes"]["one"]["good"]) == (0, 3)
 
 
+def at(speed: float) -> Callable[[Task], dict[str, JSON]]:
+    """Measures of files that are so fast, in tokens per second."""
+
+    def work(task: Task) -> dict[str, JSON]:
+        found = copy.deepcopy(measured(task))
+        for one in ("prompt", "generation"):
+            found["speed"][one]["tokens_per_second"] = speed
+        return found
+
+    return work
+
+
 def test_a_lost_speed_rings_until_it_is_accepted(
     night: Night, orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def at(speed: float) -> Callable[[Task], dict[str, JSON]]:
-        def work(task: Task) -> dict[str, JSON]:
-            found = copy.deepcopy(measured(task))
-            for one in ("prompt", "generation"):
-                found["speed"][one]["tokens_per_second"] = speed
-            return found
-
-        return work
-
     codes = []
     for speed in (100.0, 100.0, 100.0, 50.0, 50.0, 50.0):
         fake_kinds(monkeypatch, measure=at(speed))
@@ -96,6 +100,22 @@ def test_a_lost_speed_rings_until_it_is_accepted(
     assert {alarm["what"] for alarm in one["alarms"]} == {"speed"}
     orchestrate("accept", "one")
     assert night("--select", "one")[0] == 0
+
+
+def test_speeds_of_another_machine_are_not_compared(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = machine.describe()
+    codes = []
+    for speed in (100.0, 100.0, 100.0, 50.0, 50.0, 50.0):
+        where = replace(here, processor="a slow one") if speed < 100 else here
+        monkeypatch.setattr(machine, "describe", lambda where=where: where)
+        fake_kinds(monkeypatch, measure=at(speed))
+        forget("measure one")
+        codes.append(night("--select", "one")[0])
+
+    assert codes == [0] * 6
+    assert len(past().machines()) == 2
 
 
 def test_numbers_of_another_measurement_are_not_compared(
