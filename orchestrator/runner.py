@@ -197,16 +197,20 @@ class Runner:
     # -- disk ----------------------------------------------------------------------------
 
     def _release(self, state: _State, work: Mapping[str, Step], targets: Sequence[str]) -> None:
-        """Give back what nobody needs any more, as the policy says."""
-        open_inputs = {
-            key
-            for step in work.values()
-            if step.key not in state.results
-            for key in step.inputs.values()
+        """Give back what nobody needs any more, as the policy says.
+
+        What failed, was interrupted or came too late still needs its inputs: another run goes
+        on from there.
+        """
+        made = {
+            key for key, one in state.results.items() if one.outcome in (Outcome.DONE, Outcome.HIT)
+        }
+        awaited = {
+            key for step in work.values() if step.key not in made for key in step.inputs.values()
         }
         for key, step in work.items():
-            done = key in state.results and state.results[key].outcome is Outcome.DONE
-            if done and key not in open_inputs and key not in targets:
+            done = key in made and state.results[key].outcome is Outcome.DONE
+            if done and key not in awaited and key not in targets:
                 release(self._store, [step], self._settings.keep)
 
 

@@ -16,12 +16,13 @@ from orchestrator import budget, console, estimate, locking, machine, plan, tool
 from orchestrator.budget import Forecast, Moment
 from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.families import load as families_of
+from orchestrator.kinds import RELEASED
 from orchestrator.lock import Lock
 from orchestrator.plan import Choices, Plan, Sources
 from orchestrator.quantizing import refuse_fallbacks
 from orchestrator.recipe import Recipe, Vocabulary, load_many
 from orchestrator.records import Outcome, Step, StepResult
-from orchestrator.runner import Listener, Runner, Settings, release
+from orchestrator.runner import Listener, Runner, Settings, needed, release
 from orchestrator.sourcing import Resolver
 from orchestrator.store import Store
 from orchestrator.toolchain import ToolChain
@@ -262,8 +263,6 @@ def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
 
 
 def _hits(steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session) -> set[str]:
-    from orchestrator.runner import needed  # noqa: PLC0415 - one caller
-
     targets = [key for one in outlook_list for key in one.plan.targets]
     work = needed(steps, targets, session.store)
     return {step.key for step in steps if step.key not in work}
@@ -331,7 +330,20 @@ def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
 
 
 def tidy(plans: Sequence[Plan], session: Session) -> None:
-    """Release what the policy does not keep, of runs that were cut short too."""
+    """Release what the policy does not keep, of runs that were cut short too.
+
+    What is still to be made keeps its inputs, for the run that goes on from there.
+    """
+    steps, keep = plan.union(plans), session.settings.keep
     targets = {key for one in plans for key in one.targets}
-    loose = [step for step in plan.union(plans) if step.key not in targets]
-    release(session.store, loose, session.settings.keep)
+    loose = [
+        step
+        for step in steps
+        if step.key not in targets
+        and step.keep in RELEASED[keep]
+        and session.store.find(step.key, quick=True) is not None
+    ]
+    if loose:
+        unmade = needed(steps, targets, session.store).values()
+        awaited = {key for step in unmade for key in step.inputs.values()}
+        release(session.store, [step for step in loose if step.key not in awaited], keep)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from orchestrator import native, process
+from orchestrator import native, process, runner
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
 from orchestrator.records import JSON, Step, Task
 from orchestrator.runner import Runner, Settings
@@ -179,9 +180,50 @@ def test_a_target_is_never_released(tmp_path: Path) -> None:
 def test_what_failed_keeps_its_inputs_for_the_next_run(tmp_path: Path) -> None:
     bad = a_step("bad", FULL, kind="fail")
 
-    run(tmp_path, [MERGED, FULL, bad], keep="f16")
+    run(tmp_path, [MERGED, FULL, bad], keep="final")
 
-    assert stored(tmp_path, FULL) == ["full"]
+    assert stored(tmp_path, MERGED, FULL) == ["full"]
+
+
+def test_what_there_was_no_time_for_keeps_its_inputs_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Mock(monotonic=Mock(return_value=0.0))
+    monkeypatch.setattr(runner, "time", clock)
+
+    def until_late(task: Task) -> dict[str, JSON]:
+        clock.monotonic.return_value = 10.0
+        return write_text(task)
+
+    teach(monkeypatch, late=until_late)
+    merged = a_step("merged", kind="late", keep="intermediate")
+    reader = a_step("reader", merged)
+
+    ran = run(tmp_path, [merged, reader], reader, keep="final", deadline=5.0)
+
+    assert ran.outcomes == {"merged": "done", "reader": "skipped"}
+    assert ran.of("reader").error == runner.LATE
+    assert stored(tmp_path, merged) == ["merged"]
+
+
+def test_what_was_interrupted_keeps_its_inputs_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(task: Task) -> dict[str, JSON]:
+        process.stop_all()
+        process.check_stopped()
+        return {}
+
+    teach(monkeypatch, interrupted=interrupted)
+    stopped = a_step("stopped", MERGED, kind="interrupted")
+
+    try:
+        with pytest.raises(Interrupted):
+            run(tmp_path, [MERGED, stopped], stopped, keep="final")
+    finally:
+        process.resume()
+
+    assert stored(tmp_path, MERGED) == ["merged"]
 
 
 # -- interruption ------------------------------------------------------------------------

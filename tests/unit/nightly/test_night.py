@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from orchestrator import runner
 from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.locks import Locks
 from orchestrator.records import JSON, Task
 from tests.unit.cli.command import Command
-from tests.unit.fake_work import GOOD, fails_for, fake_kinds, measured, written
+from tests.unit.fake_work import GOOD, fails_for, fake_kinds, logits, measured, written
 from tests.unit.nightly.night_work import Night, add, artifacts, forget, past
 
 
@@ -160,6 +163,33 @@ def test_a_night_that_is_over_says_what_was_left(night: Night) -> None:
     assert any("quantize one" in label for label in told["recipes"]["one"]["left"])
     code, told = night()
     assert (code, told["state"]) == (0, "ok")
+
+
+def test_a_night_that_is_over_keeps_what_the_next_goes_on_from(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Mock(monotonic=Mock(return_value=-math.inf))
+
+    def last_of_the_night(task: Task) -> dict[str, JSON]:
+        clock.monotonic.return_value = math.inf
+        return logits(task)
+
+    fake_kinds(monkeypatch, logits=last_of_the_night)
+    monkeypatch.setattr(runner, "time", clock)
+    code, told = night("--select", "one", "--max-hours", "1", "--keep", "final")
+    assert (code, told["state"]) == (0, "left")
+    kept = {one.label for one in artifacts()}
+    assert {"convert one to F16", "perplexity of one F16"} <= kept
+
+    fake_kinds(monkeypatch)
+    clock.monotonic.return_value = -math.inf
+    code, told = night("--select", "one", "--keep", "final")
+
+    assert (code, told["state"]) == (0, "ok")
+    [run] = past().runs("one", night=2)
+    done = {step.label for step in past().steps(run.id) if step.outcome == "done"}
+    assert done.isdisjoint(kept)
+    assert "perplexity of one F16" not in {one.label for one in artifacts()}
 
 
 @pytest.mark.usefixtures("fakes")
