@@ -6,32 +6,25 @@ import sys
 
 import click
 
-from orchestrator import __version__, colours
-from orchestrator.commands import (
-    bisect,
-    completion,
-    diff,
-    groups,
-    machine,
-    new,
-    nightly,
-    publish,
-    recipes,
-    reproduce,
-    site,
-    trust,
-)
-from orchestrator.errors import (
-    EXIT_ENVIRONMENT,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    OrchestrateError,
-)
+from orchestrator.base import terminal_colours
+from orchestrator import __version__
+from orchestrator.commands import bisect
+from orchestrator.commands import completion
+from orchestrator.commands import diff
+from orchestrator.commands import help_sections
+from orchestrator.commands import store_and_toolchain
+from orchestrator.commands import new
+from orchestrator.commands import nightly
+from orchestrator.commands import publish
+from orchestrator.commands import recipes
+from orchestrator.commands import reproduce
+from orchestrator.commands import site
+from orchestrator.commands import adopt_and_provenance
+from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, OrchestrateError)
 
 
 @click.group(
-    cls=groups.Sections,
+    cls=help_sections.Sections,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(__version__, prog_name="orchestrate")
@@ -51,7 +44,7 @@ def cli() -> None:
 def main() -> None:
     """The console script: every expected error is a sentence and an exit code."""
     try:
-        sys.exit(cli(standalone_mode=False, color=colours.chosen()) or EXIT_OK)
+        sys.exit(cli(standalone_mode=False, color=terminal_colours.chosen()) or EXIT_OK)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.UsageError as error:
@@ -66,14 +59,14 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"error: {where}{error.strerror or error}", EXIT_ENVIRONMENT)
     except Exception as error:
-        from orchestrator.bug import report
+        from orchestrator.commands.crash_report import report
 
         _fail(report(error), EXIT_FAILED)
 
 
 def _fail(text: str, code: int) -> None:
     """Say what went wrong on standard error, and end with this exit code."""
-    click.echo(colours.highlight(text), err=True, color=colours.chosen())
+    click.echo(terminal_colours.highlight(text), err=True, color=terminal_colours.chosen())
     sys.exit(code)
 
 
@@ -94,11 +87,11 @@ for _module in (
     reproduce,
     diff,
     site,
-    trust,
+    adopt_and_provenance,
     nightly,
     bisect,
     publish,
-    machine,
+    store_and_toolchain,
     completion,
 ):
     _module.register(cli)

@@ -21,14 +21,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import machine, plan, toolchain, units, workflow
-from orchestrator.console import Plain
-from orchestrator.plan import Plan
-from orchestrator.records import Step
-from orchestrator.runner import Runner, Settings
-from orchestrator.sources import archive, git, pypi
-from orchestrator.store import Store
-from orchestrator.toolchain import ToolChain
+from orchestrator.base import machine_info
+from orchestrator.planning import recipe_to_steps
+from orchestrator.toolchain import load
+from orchestrator.base import units
+from orchestrator.runs import session as workflow
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.base.step_values import Step
+from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.sources import archive
+from orchestrator.sources import git
+from orchestrator.sources import pypi
+from orchestrator.engine.artifact_store import Store
+from orchestrator.toolchain.load import ToolChain
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "smollm2-135m-requant.yaml"
@@ -62,7 +68,7 @@ def timed(argv: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> 
 def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
     """A recipe's plan, with everything that is not measured in the user's own store."""
     store = Store(Store.default_root(), print)
-    settings = Settings(threads=machine.cores())
+    settings = Settings(threads=machine_info.cores())
     chosen = workflow.choices(verify=verify)
     session = workflow.Session(store, settings, chosen, Plain(sys.stderr))
     [one] = workflow.make(workflow.load([recipe]), session)
@@ -92,7 +98,7 @@ def by_hand(one: Plan, store: Store, place: Path) -> Path:
     assert model is not None
     source = next(path for path in model.path.iterdir() if path.is_file())
     quantize = shlex.quote(str(tools.path / "bin" / "llama-quantize"))
-    threads = machine.cores()
+    threads = machine_info.cores()
     lines = [
         "set -e",
         f"{quantize} --allow-requantize {shlex.quote(str(source))} f16.gguf F16 {threads}",
@@ -158,12 +164,12 @@ def help_time(rounds: int) -> Figure:
 
 def builds() -> Figure:
     """Our build against upstream's old instructions, on the same source and machine."""
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     with tempfile.TemporaryDirectory(dir=Store.default_root()) as name:
         place = Path(name)
         store = Store(place / "home", print)
-        build = plan.toolchain_steps("llama.cpp", workflow.choices())[0]
-        runner = Runner(store, Settings(threads=machine.cores()), Plain(sys.stderr))
+        build = recipe_to_steps.toolchain_steps("llama.cpp", workflow.choices())[0]
+        runner = Runner(store, Settings(threads=machine_info.cores()), Plain(sys.stderr))
         begin = time.perf_counter()
         [result] = runner.run([build], [build.key])
         ours = time.perf_counter() - begin
@@ -215,7 +221,7 @@ def _source(chain: ToolChain, place: Path) -> Path:
 
 def table(figures: Sequence[Figure]) -> str:
     """Markdown."""
-    here = machine.describe()
+    here = machine_info.describe()
     about = (
         f"{here.processor}, {here.cores} cores, {units.size(here.memory)} of memory, {here.system}"
     )

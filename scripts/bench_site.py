@@ -25,8 +25,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from orchestrator import site, units
-from orchestrator.history import Alarm, FileRow, History, StepRow
+from orchestrator.history import site
+from orchestrator.base import units
+from orchestrator.history import (Alarm, FileRow, History, StepRow)
 
 BEGIN = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
 TYPES = (

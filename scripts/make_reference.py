@@ -18,9 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from orchestrator import toolchain, toolchain_data
+from orchestrator.toolchain import load
+from orchestrator.toolchain import model as toolchain_data
 from orchestrator.cli import cli
-from orchestrator.commands import groups
+from orchestrator.commands import help_sections
 from orchestrator.recipe import schema_text
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -180,7 +181,7 @@ Patterns are Python's regular expressions. How to write one:
 
 def toolchain_page() -> str:
     """The page about ``toolchain.yaml``, from its models."""
-    models: list[type[BaseModel]] = [toolchain.ToolChain, *data_models()]
+    models: list[type[BaseModel]] = [load.ToolChain, *data_models()]
 
     def parts() -> Iterator[str]:
         yield f"{MADE}\n{TOOLCHAIN_HEAD}"
@@ -203,7 +204,7 @@ def data_models() -> list[type[BaseModel]]:
                     found[inner] = None
                     collect(inner)
 
-    collect(toolchain.ToolChain)
+    collect(load.ToolChain)
     return list(found)
 
 
@@ -264,7 +265,7 @@ everywhere."""
 
 def commands_page() -> str:
     """The page about the commands, from click."""
-    assert isinstance(cli, groups.Sections)
+    assert isinstance(cli, help_sections.Sections)
 
     def parts() -> Iterator[str]:
         yield f"{MADE}\n{COMMANDS_HEAD}"

@@ -18,14 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import process, toolchain, workflow
-from orchestrator.console import Plain
-from orchestrator.digest import file_sha256
-from orchestrator.errors import OrchestrateError
-from orchestrator.records import Step, Task
-from orchestrator.runner import Settings
+from orchestrator.base.process import run_process
+from orchestrator.toolchain import load
+from orchestrator.runs import session as workflow
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.step_values import (Step, Task)
+from orchestrator.engine.scheduler import Settings
 from orchestrator.sources import git
-from orchestrator.store import Store
+from orchestrator.engine.artifact_store import Store
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "llama.yaml"
 CHAIN = "llama.cpp"
@@ -47,7 +49,7 @@ class Variant:
     def options(self) -> list[str]:
         """What cmake is told beside what every build is told."""
         cc, cxx = self.compilers
-        build = toolchain.load(CHAIN).build
+        build = load.load(CHAIN).build
         chosen = build.arguments(self.profile, "cpu", sys.platform, self.machine)
         return [f"-DCMAKE_C_COMPILER={cc}", f"-DCMAKE_CXX_COMPILER={cxx}", *chosen, *self.more]
 
@@ -74,12 +76,12 @@ VARIANTS = (
 
 def run(argv: Sequence[str], folder: Path, log: Path) -> None:
     """Run a program with our clean environment."""
-    process.run(argv, cwd=folder, log=log, env=process.clean_env())
+    run_process.run(argv, cwd=folder, log=log, env=run_process.clean_env())
 
 
 def checkout(work: Path, source: str) -> Path:
     """The pinned source with the data's own files in it."""
-    chain, dest = toolchain.load(CHAIN), work / "source"
+    chain, dest = load.load(CHAIN), work / "source"
     if dest.exists():
         return dest
     told = chain.source.model_dump(mode="json")
@@ -95,7 +97,7 @@ def checkout(work: Path, source: str) -> Path:
 
 def quantizer() -> str:
     """The quantizer's name, which the data knows."""
-    first = toolchain.load(CHAIN).verb("quantize").argv[0]
+    first = load.load(CHAIN).verb("quantize").argv[0]
     return Path(str(first)).name.replace("{exe}", "")
 
 

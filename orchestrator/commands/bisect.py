@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import common, complete
-from orchestrator.errors import EXIT_FAILED, EXIT_OK, UsageError
+from orchestrator.commands import shared_options
+from orchestrator.commands import completion_values
+from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK, UsageError)
 
 
 def register(cli: click.Group) -> None:
@@ -20,12 +21,12 @@ def register(cli: click.Group) -> None:
 @click.argument(
     "recipe",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    shell_complete=complete.recipes,
+    shell_complete=completion_values.recipes,
 )
 @click.option("--good", required=True, metavar="SHA", help="A commit that makes the right file.")
 @click.option("--bad", required=True, metavar="SHA", help="A later one that does not.")
-@common.AS_JSON
-@common.options("only", *common.TOOLS)
+@shared_options.AS_JSON
+@shared_options.options("only", *shared_options.TOOLS)
 def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) -> int:
     """Find the upstream commit that changed a file's bytes.
 
@@ -41,16 +42,17 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
     \b
     Exit codes: 0 the commit is found; 1 commits that cannot be built hide it.
     """
-    from orchestrator import bisecting, workflow
+    from orchestrator.workflows import bisect_upstream
+    from orchestrator.runs import session as workflow
 
     if len(options["only"]) != 1:
         raise UsageError("bisect searches for one file", "Name it with --only, such as Q4_0.")
     [loaded] = workflow.load([recipe])
-    with common.session(options) as session:
-        between = bisecting.Between(options["only"][0], good, bad)
-        found = bisecting.bisect(loaded, between, session, common.remark)
+    with shared_options.session(options) as session:
+        between = bisect_upstream.Between(options["only"][0], good, bad)
+        found = bisect_upstream.bisect(loaded, between, session, shared_options.remark)
     if as_json:
-        common.print_json(bisecting.as_json(found))
+        shared_options.print_json(bisect_upstream.as_json(found))
     else:
-        common.say(bisecting.text(found))
+        shared_options.say(bisect_upstream.text(found))
     return EXIT_OK if len(found.candidates) == 1 else EXIT_FAILED

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import common, complete
-from orchestrator.commands.common import AS_JSON
-from orchestrator.errors import EXIT_OK
+from orchestrator.commands import shared_options
+from orchestrator.commands import completion_values
+from orchestrator.commands.shared_options import AS_JSON
+from orchestrator.base.errors import EXIT_OK
 
 TEXT = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -57,7 +58,7 @@ def _several(
     "chain",
     default="llama.cpp",
     metavar="NAME",
-    shell_complete=complete.toolchains,
+    shell_complete=completion_values.toolchains,
     help="The pinned upstream that does the work.",
 )
 @click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
@@ -78,11 +79,11 @@ def new(*, as_json: bool, **asked: Any) -> int:
     Exit codes: 0 written; 2 the repository holds no model that the tool chain converts, or
     the recipe exists already; 3 the Hub cannot be reached, or does not show the repository.
     """
-    from orchestrator import new_recipe
+    from orchestrator.workflows.drafting import new_recipe
 
     written = new_recipe.write(new_recipe.Request(**asked))
     if as_json:
-        common.print_json(new_recipe.as_json(written))
+        shared_options.print_json(new_recipe.as_json(written))
     else:
-        common.say(new_recipe.text(written))
+        shared_options.say(new_recipe.text(written))
     return EXIT_OK

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import common, complete
-from orchestrator.errors import EXIT_OK, Interrupted, OrchestrateError
+from orchestrator.commands import shared_options
+from orchestrator.commands import completion_values
+from orchestrator.base.errors import (EXIT_OK, Interrupted, OrchestrateError)
 
 if TYPE_CHECKING:
     from orchestrator.history import History
-    from orchestrator.nightly.records import Options, Summary
-    from orchestrator.records import JSON
+    from orchestrator.workflows.nightly.night_values import (Options, Summary)
+    from orchestrator.base.step_values import JSON
 
 # A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
 _SESSION = (
@@ -37,7 +38,7 @@ def register(cli: click.Group) -> None:
     required=True,
     type=click.Path(path_type=Path),
     metavar="RECIPE|FOLDER...",
-    shell_complete=complete.recipes,
+    shell_complete=completion_values.recipes,
 )
 @click.option(
     "--select",
@@ -76,14 +77,14 @@ def register(cli: click.Group) -> None:
     default=3,
     help="How often a network that does not answer is asked again, minutes apart.",
 )
-@common.AS_JSON
+@shared_options.AS_JSON
 @click.option(
     "--print",
     "kind",
     type=click.Choice(_KINDS),
     help="Print what starts this every night, and do nothing else.",
 )
-@common.options(*_SESSION)
+@shared_options.options(*_SESSION)
 def nightly(
     paths: Sequence[Path],
     site: Path | None,
@@ -109,35 +110,36 @@ def nightly(
     Exit codes: 0 all is well; 1 a recipe failed or an alarm rang; 3 the machine or the
     network was in the way, or another night works in this store.
     """
-    from orchestrator.nightly import night, telling
-    from orchestrator.nightly.summary import markdown
+    from orchestrator.workflows.nightly import night
+    from orchestrator.workflows.nightly import summary_values as telling
+    from orchestrator.workflows.nightly.summary_markdown import markdown
 
     wanted = _wanted(paths, options)
     if kind is not None:
-        from orchestrator.nightly import printing
+        from orchestrator.workflows.nightly import schedule_command
 
-        click.echo(printing.schedule(kind, common.store().root, wanted, site, options), nl=False)
+        click.echo(schedule_command.schedule(kind, shared_options.store().root, wanted, site, options), nl=False)
         return EXIT_OK
     try:
-        with common.session(options) as session:
-            summary, past = night.run(wanted, session, common.remark)
+        with shared_options.session(options) as session:
+            summary, past = night.run(wanted, session, shared_options.remark)
     except Interrupted:
         raise  # whoever did that knows
     except OrchestrateError as error:
-        _say_elsewhere(*telling.no_night(error), webhook)
+        _say_elsewhere(*summary_values.no_night(error), webhook)
         raise
     if as_json:
-        common.print_json(telling.as_json(summary))
+        shared_options.print_json(summary_values.as_json(summary))
     else:
-        common.say(markdown(summary))
+        shared_options.say(markdown(summary))
     _tell(summary, past, wanted, site, webhook)
     return summary.code
 
 
 def _wanted(paths: Sequence[Path], options: dict[str, Any]) -> Options:
     """What the night is told; takes its own options out of those of a session."""
-    from orchestrator import units
-    from orchestrator.nightly.records import Options
+    from orchestrator.base import units
+    from orchestrator.workflows.nightly.night_values import Options
 
     size = options.pop("max_store")
     return Options(
@@ -155,31 +157,31 @@ def _tell(
     summary: Summary, past: History, wanted: Options, site: Path | None, webhook: str
 ) -> None:
     """Everybody beside the terminal; none of them can make a night fail but the pages."""
-    from orchestrator.nightly import telling
-    from orchestrator.nightly.summary import markdown
+    from orchestrator.workflows.nightly import summary_values as telling
+    from orchestrator.workflows.nightly.summary_markdown import markdown
 
-    _say_elsewhere(markdown(summary), telling.as_json(summary), webhook)
+    _say_elsewhere(markdown(summary), summary_values.as_json(summary), webhook)
     if site is not None:
-        from orchestrator import site as pages
+        from orchestrator.history import site as pages
 
         pages.write(past, site, dist=wanted.out)
 
 
 def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
     """The page of a workflow's run, if this is one, and the webhook, if there is one."""
-    from orchestrator.nightly import telling
-    from orchestrator.nightly import webhook as webhooks
+    from orchestrator.workflows.nightly import summary_values
+    from orchestrator.workflows.nightly import webhook as webhooks
 
-    problems = [telling.step_summary(text)]
+    problems = [summary_values.step_summary(text)]
     problems += [webhooks.post(webhook, value)] if webhook else []
     for problem in filter(None, problems):
-        common.remark(f"warning: {problem}")
+        shared_options.remark(f"warning: {problem}")
 
 
 @click.command()
-@click.argument("recipe", required=False, shell_complete=complete.known)
+@click.argument("recipe", required=False, shell_complete=completion_values.known)
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many at most.")
-@common.AS_JSON
+@shared_options.AS_JSON
 def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
     """Show what was run, when, and what came of it.
 
@@ -190,22 +192,22 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
     Example:
       orchestrate history tiny-llama
     """
-    from orchestrator import display_history
+    from orchestrator.commands import display_history
     from orchestrator.history import History
 
-    past = History(common.store().root)
+    past = History(shared_options.store().root)
     if as_json:
-        common.print_json(display_history.as_json(past, recipe or "", limit))
+        shared_options.print_json(display_history.as_json(past, recipe or "", limit))
     else:
-        common.say(display_history.text(past, recipe or "", limit))
+        shared_options.say(display_history.text(past, recipe or "", limit))
     return EXIT_OK
 
 
 @click.command()
 @click.argument(
-    "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=complete.known
+    "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=completion_values.known
 )
-@common.AS_JSON
+@shared_options.AS_JSON
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     """Take what changed: compare later nights with the newest.
 
@@ -216,13 +218,13 @@ def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     Example:
       orchestrate accept tiny-llama
     """
-    from orchestrator import display_history
+    from orchestrator.commands import display_history
     from orchestrator.history import History
 
-    past = History(common.store().root)
+    past = History(shared_options.store().root)
     runs = [display_history.accept(past, recipe) for recipe in recipes]
     if as_json:
-        common.print_json([display_history.run_json(run) for run in runs])
+        shared_options.print_json([display_history.run_json(run) for run in runs])
     for run in () if as_json else runs:
-        common.say(display_history.accepted(run))
+        shared_options.say(display_history.accepted(run))
     return EXIT_OK

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import common, complete
-from orchestrator.errors import EXIT_OK
+from orchestrator.commands import shared_options
+from orchestrator.commands import completion_values
+from orchestrator.base.errors import EXIT_OK
 
 
 def register(cli: click.Group) -> None:
@@ -20,7 +21,7 @@ def register(cli: click.Group) -> None:
 @click.argument(
     "recipe",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    shell_complete=complete.recipes,
+    shell_complete=completion_values.recipes,
 )
 @click.option(
     "--to",
@@ -42,8 +43,8 @@ def register(cli: click.Group) -> None:
     "--message", default="", show_default=False, metavar="TEXT", help="First line of the commit."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
-@common.AS_JSON
-@common.options("out", "locked", *common.TOOLS)
+@shared_options.AS_JSON
+@shared_options.options("out", "locked", *shared_options.TOOLS)
 def publish(
     recipe: Path,
     *,
@@ -66,9 +67,10 @@ def publish(
     Example:
       orchestrate publish recipes/tiny/llama.yaml --to dir:/srv/models/tiny-llama
     """
-    from orchestrator import units, workflow
-    from orchestrator.publishing import publish as publishing
-    from orchestrator.publishing import shown
+    from orchestrator.base import units
+    from orchestrator.runs import session
+    from orchestrator.workflows.publishing import publish as publishing
+    from orchestrator.workflows.publishing import display_publication
 
     wishes = publishing.Wishes(
         to=to,
@@ -79,18 +81,18 @@ def publish(
         message=message,
         dry=dry_run,
     )
-    loaded = workflow.load([recipe])
-    with common.session(options) as current:
-        [plan] = workflow.make(loaded, current)
+    loaded = session.load([recipe])
+    with shared_options.session(options) as current:
+        [plan] = session.make(loaded, current)
         outlook = publishing.look(plan, current, wishes)
         if not as_json:
-            common.say(shown.outlook(outlook))
+            shared_options.say(display_publication.outlook(outlook))
         done = publishing.Publication(outlook, None)
         if not dry_run:
-            with common.abortable():
+            with shared_options.abortable():
                 done = publishing.carry_out(outlook, current)
     if as_json:
-        common.print_json(shown.as_json(done))
+        shared_options.print_json(display_publication.as_json(done))
     else:
-        common.say(shown.done(done))
+        shared_options.say(display_publication.done(done))
     return EXIT_OK

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import common as cli_common
-from orchestrator.commands.common import AS_JSON, RECIPES, common, planning
-from orchestrator.errors import EXIT_OK, EXIT_USAGE, UsageError
+from orchestrator.commands import shared_options
+from orchestrator.commands.shared_options import (AS_JSON, RECIPES, common, planning)
+from orchestrator.base.errors import (EXIT_OK, EXIT_USAGE, UsageError)
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Plan
-    from orchestrator.recipe.marks import Problem
-    from orchestrator.workflow import Session
+    from orchestrator.planning.recipe_to_steps import Plan
+    from orchestrator.recipe.yaml_positions import Problem
+    from orchestrator.runs.session import Session
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -66,10 +66,10 @@ def run(
     Exit codes: 0 made, and every limit is kept; 1 a step failed or a limit was not kept;
     2 a bad recipe; 3 the machine lacks something; 130 interrupted.
     """
-    from orchestrator import finish
+    from orchestrator.runs import bring_up_to_date as finish
 
-    out, voice = options["out"], cli_common.voice(as_json)
-    return finish.run(session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key)
+    out, voice = options["out"], shared_options.voice(as_json)
+    return bring_up_to_date.run(session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key)
 
 
 @click.command()
@@ -90,13 +90,14 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     \b
     Exit codes: 0 a run could begin; 1 a file cannot be made; 3 disk or memory is short.
     """
-    from orchestrator import display, workflow
-    from orchestrator.finish import foretell
+    from orchestrator.commands import display_run
+    from orchestrator.runs import session as workflow
+    from orchestrator.runs.bring_up_to_date import foretell
 
     outlooks, refused = foretell(plans, session)
-    cli_common.say(display.plan(outlooks, session, as_json=as_json), plain=as_json)
+    shared_options.say(display_run.plan(outlooks, session, as_json=as_json), plain=as_json)
     for error in refused:
-        cli_common.remark(f"error: {error}")
+        shared_options.remark(f"error: {error}")
     workflow.check_room(outlooks, session, options["out"])
     return max((error.exit_code for error in refused), default=EXIT_OK)
 
@@ -117,7 +118,8 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     \b
     Exit codes: 0 no problem found; 2 a recipe cannot be used.
     """
-    from orchestrator import units, workflow
+    from orchestrator.base import units
+    from orchestrator.runs import session as workflow
     from orchestrator.recipe import RecipeError
 
     try:
@@ -125,16 +127,16 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     except RecipeError as error:
         if not as_json:
             raise
-        cli_common.print_json({"recipes": [], "problems": [_told(p) for p in error.problems]})
-        cli_common.remark(f"error: {error}")
+        shared_options.print_json({"recipes": [], "problems": [_told(p) for p in error.problems]})
+        shared_options.remark(f"error: {error}")
         return EXIT_USAGE
     if as_json:
         values = [
             {"name": one.name, "recipe": str(one.file), "digest": one.digest} for one in loaded
         ]
-        cli_common.print_json({"recipes": values, "problems": []})
+        shared_options.print_json({"recipes": values, "problems": []})
     else:
-        cli_common.say(f"{units.plural(len(loaded), 'recipe')}: no problem found")
+        shared_options.say(f"{units.plural(len(loaded), 'recipe')}: no problem found")
     return EXIT_OK
 
 
@@ -169,7 +171,7 @@ def schema() -> int:
 )
 @click.option("--corpus", type=_FILE, help="Text for perplexity and divergence.")
 @click.option("--prompt", default="", show_default=False, help="A prompt to continue.")
-@cli_common.options("only", "out", "keep", *cli_common.TOOLS, "locked")
+@shared_options.options("only", "out", "keep", *shared_options.TOOLS, "locked")
 @AS_JSON
 def verify(
     path: Path,
@@ -193,18 +195,19 @@ def verify(
     Exit codes: 0 every check holds; 1 one does not, or a file was not made yet; 2 PATH is
     neither a recipe nor a GGUF file.
     """
-    from orchestrator import finish, workflow
+    from orchestrator.runs import bring_up_to_date
+    from orchestrator.runs import session as workflow
 
-    voice = cli_common.voice(as_json)
+    voice = shared_options.voice(as_json)
     if path.suffix in (".yaml", ".yml"):
         loaded = workflow.load([path])
-        with cli_common.session(options) as session:
+        with shared_options.session(options) as session:
             plans = workflow.make(loaded, session)
-            return finish.verify(session, plans, options["out"], voice)
+            return bring_up_to_date.verify(session, plans, options["out"], voice)
     if path.suffix != ".gguf" and not _is_gguf(path):
         raise UsageError(f"{path} is no GGUF file", "Name a recipe (.yaml) or a GGUF file.")
-    with cli_common.session(options) as session:
-        return finish.verify_file(session, path, against, corpus, prompt, voice=voice)
+    with shared_options.session(options) as session:
+        return bring_up_to_date.verify_file(session, path, against, corpus, prompt, voice=voice)
 
 
 def _is_gguf(path: Path) -> bool:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import common
-from orchestrator.commands.common import AS_JSON, RECIPES, planning, session
-from orchestrator.errors import EXIT_FAILED, EXIT_OK
+from orchestrator.commands import shared_options
+from orchestrator.commands.shared_options import (AS_JSON, RECIPES, planning, session)
+from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK)
 
 if TYPE_CHECKING:
-    from orchestrator.plan import Plan
-    from orchestrator.workflow import Session
+    from orchestrator.planning.recipe_to_steps import Plan
+    from orchestrator.runs.session import Session
 
 
 def register(cli: click.Group) -> None:
@@ -25,7 +25,7 @@ def register(cli: click.Group) -> None:
 
 @click.command()
 @RECIPES
-@common.options("offline")
+@shared_options.options("offline")
 @AS_JSON
 def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
     """Pin all inputs of recipes, in a lock beside each.
@@ -41,20 +41,21 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
     \b
     Exit codes: 0 locked; 1 a source cannot be listed; 2 a bad recipe; 3 no network.
     """
-    from orchestrator import pinning, workflow
+    from orchestrator.runs import write_lockfiles
+    from orchestrator.runs import session as workflow
 
     loaded = workflow.load(recipes)
     with session(options) as current:
-        say = common.remark if as_json else common.say
-        written = pinning.write_locks(loaded, current, say)
+        say = shared_options.remark if as_json else shared_options.say
+        written = write_lockfiles.write_locks(loaded, current, say)
     if as_json:
-        common.print_json(written)
+        shared_options.print_json(written)
     return EXIT_OK
 
 
 @click.command()
 @RECIPES
-@common.options("only", "out", *common.TOOLS, "locked", "update_lock", "no_verify")
+@shared_options.options("only", "out", *shared_options.TOOLS, "locked", "update_lock", "no_verify")
 @click.option("--rebuild-tools", is_flag=True, help="Build the tool chain again too.")
 @click.option(
     "--twice",
@@ -86,7 +87,7 @@ def reproduce(
     \b
     Exit codes: 0 there was something to compare with, and all of it is identical; 1 not so.
     """
-    from orchestrator import reproduce as reproducing
+    from orchestrator.workflows import reproduce as reproducing
 
     found = []
     for one in plans:
@@ -101,7 +102,7 @@ def reproduce(
         reproducing.write(done, options["out"] / one.recipe.name)
         found.append(done)
         if not as_json:
-            common.say(reproducing.text(done))
+            shared_options.say(reproducing.text(done))
     if as_json:
-        common.print_json([reproducing.as_json(one) for one in found])
+        shared_options.print_json([reproducing.as_json(one) for one in found])
     return EXIT_OK if all(one.identical for one in found) else EXIT_FAILED

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands import common
-from orchestrator.commands.common import AS_JSON
-from orchestrator.errors import EXIT_OK
+from orchestrator.commands import shared_options
+from orchestrator.commands.shared_options import AS_JSON
+from orchestrator.base.errors import EXIT_OK
 
 
 def register(cli: click.Group) -> None:
@@ -49,11 +49,11 @@ def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> in
     \b
     Exit codes: 0 done; 2 a file of somebody else is in the way; 3 DIR cannot be written.
     """
-    from orchestrator import units
+    from orchestrator.base import units
     from orchestrator.history import History
-    from orchestrator.site import write
+    from orchestrator.history.site import write
 
-    done = write(History(common.store().root), folder, dist=dist, nights=nights, title=title)
+    done = write(History(shared_options.store().root), folder, dist=dist, nights=nights, title=title)
     if as_json:
         click.echo(json.dumps(done.as_json(), indent=1))
         return EXIT_OK

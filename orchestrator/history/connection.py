@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import EnvironmentProblem
-from orchestrator.history.schema import MIGRATIONS, VERSION
+from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.history.schema import (MIGRATIONS, VERSION)
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,23 +9,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import machine as machines
-from orchestrator.digest import key as digest_of
-from orchestrator.history.connection import reading, writing
-from orchestrator.history.records import (
-    GOOD,
-    INTERRUPTED,
-    RUNNING,
-    Alarm,
-    Ended,
-    FileRow,
-    Machine,
-    Night,
-    Run,
-    StepRow,
-)
-from orchestrator.history.rows import RUN, night_of, run_of
-from orchestrator.records import JSON, Outcome
+from orchestrator.base import machine_info
+from orchestrator.base.digest import key as digest_of
+from orchestrator.history.connection import (reading, writing)
+from orchestrator.history.run_records import (GOOD, INTERRUPTED, RUNNING, Alarm, Ended, FileRow, Machine, Night, Run, StepRow)
+from orchestrator.history.row_mapping import (RUN, night_of, run_of)
+from orchestrator.base.step_values import (JSON, Outcome)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +53,7 @@ class History:
                 database,
                 "INSERT INTO nights (started, machine, process, state, options)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (now(), _here(database), machines.process_id(), RUNNING, _text(options)),
+                (now(), _here(database), machine_info.process_id(), RUNNING, _text(options)),
             )
 
     def end_night(self, night: int, state: str, summary: Mapping[str, JSON]) -> None:
@@ -98,7 +87,7 @@ class History:
             source: Where that source is at home.
         """
         with writing(self.path) as database:
-            start = (now(), _here(database), machines.process_id(), RUNNING)
+            start = (now(), _here(database), machine_info.process_id(), RUNNING)
             given = (night, recipe, str(file), digest, toolchain, commit, source)
             return _inserted(
                 database,
@@ -301,11 +290,11 @@ def _inserted(database: sqlite3.Connection, statement: str, values: Sequence[Any
 
 def _here(database: sqlite3.Connection) -> str:
     """The id of this machine, which the database knows from now on."""
-    found = machines.describe()
+    found = machine_info.describe()
     # Neither the kernel's version nor the last kilobyte of memory makes another machine.
     lasting = {
         "processor": found.processor,
-        "architecture": machines.architecture(),
+        "architecture": machine_info.architecture(),
         "cores": found.cores,
         "features": list(found.features),
     }

@@ -18,13 +18,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.digest import key
-from orchestrator.errors import OrchestrateError
-from orchestrator.recipe.checks import findings
-from orchestrator.recipe.marks import Loc, Mark, Problem, RecipeError, near
-from orchestrator.recipe.models import Document, Recipe
-from orchestrator.recipe.tree import Tree, read_tree
-from orchestrator.recipe.types import Vocabulary
+from orchestrator.base.digest import key
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.recipe.cross_field_rules import findings
+from orchestrator.recipe.yaml_positions import (Loc, Mark, Problem, RecipeError, near)
+from orchestrator.recipe.models import (Document, Recipe)
+from orchestrator.recipe.extends import (Tree, read_tree)
+from orchestrator.recipe.field_types import Vocabulary
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 

@@ -1,7 +1,7 @@
 """The fields of a recipe, as frozen pydantic models; the reference page is made from them.
 
 The models are filled by :mod:`orchestrator.recipe`, from YAML whose rules across fields
-(:mod:`orchestrator.recipe.checks`) were checked too.
+(:mod:`orchestrator.recipe.cross_field_rules`) were checked too.
 """
 
 from __future__ import annotations
@@ -12,27 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from orchestrator.recipe.publish import Publish
-from orchestrator.recipe.sources import Frozen, Model, Source
-from orchestrator.recipe.types import (
-    Also,
-    Family,
-    MetadataKey,
-    Name,
-    Number,
-    OutType,
-    Override,
-    Percentage,
-    Positive,
-    QuantType,
-    Regex,
-    Revision,
-    Sha256,
-    Size,
-    TensorPattern,
-    TensorType,
-    Url,
-)
+from orchestrator.recipe.publish_section import Publish
+from orchestrator.recipe.source_fields import (Frozen, Model, Source)
+from orchestrator.recipe.field_types import (Also, Family, MetadataKey, Name, Number, OutType, Override, Percentage, Positive, QuantType, Regex, Revision, Sha256, Size, TensorPattern, TensorType, Url)
 
 
 class ToolChainChoice(Frozen):

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator import native, process
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
-from orchestrator.records import Task
-from orchestrator.sources import archive, pypi
+from orchestrator.toolchain import call_verb
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, OrchestrateError, StepError)
+from orchestrator.base.step_values import Task
+from orchestrator.sources import archive
+from orchestrator.sources import pypi
 
 REACH_SECONDS = 15
 
@@ -23,7 +25,7 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
     """Put the source tree of ``commit`` into ``dest`` and say where it came from.
 
     Args:
-        source: The JSON of :class:`orchestrator.toolchain_data.Source`.
+        source: The JSON of :class:`orchestrator.toolchain.model.Source`.
         commit: The full commit id; every place must deliver exactly this.
         dest: A folder that does not exist yet.
         task: Whose log, scratch folder and reporter are used.
@@ -37,7 +39,7 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
         try:
             return _from_url(source["git"], commit, dest, task)
         except OrchestrateError as error:
-            process.check_stopped()
+            run_process.check_stopped()
             problems.append(f"{source['git']}: {_reason(error)}")
             shutil.rmtree(dest, ignore_errors=True)
     for mirror in source.get("mirrors", ()):
@@ -112,11 +114,11 @@ def _check_installed() -> None:
 
 def _git(task: Task, *arguments: str, timeout: float | None = None) -> None:
     _check_installed()
-    native.launch(
+    call_verb.launch(
         task,
         [sys.executable, "-m", "orchestrator.sources.git", *arguments],
         cwd=task.scratch,
-        env=process.clean_env(
+        env=run_process.clean_env(
             {
                 "GIT_TERMINAL_PROMPT": "0",
                 "GIT_CONFIG_NOSYSTEM": "0",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator import process
-from orchestrator.errors import NetworkProblem, StepError, UsageError
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (NetworkProblem, StepError, UsageError)
 
 if TYPE_CHECKING:
     from git import Repo
@@ -56,14 +56,14 @@ def clone(url: str, place: Path, log: Path) -> None:
     Raises:
         NetworkProblem: The repository cannot be reached.
     """
-    env = process.clean_env(
+    env = run_process.clean_env(
         {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     )
     place.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "orchestrator.sources.git_bisect", url, str(place)]
     try:
-        process.run(argv, cwd=place.parent, log=log, env=env, what=f"git clone {url}")
-    except process.ToolError as error:
+        run_process.run(argv, cwd=place.parent, log=log, env=env, what=f"git clone {url}")
+    except run_process.ToolError as error:
         raise NetworkProblem(
             f"the history of {url} cannot be fetched", f"Check the network; see {log}."
         ) from error

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
-from orchestrator.process import check_stopped
-from orchestrator.records import Progress
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError, UsageError)
+from orchestrator.base.process.run_process import check_stopped
+from orchestrator.base.step_values import Progress
 
 _ADVICE = "Check the network, or set PIP_INDEX_URL to a mirror."
 

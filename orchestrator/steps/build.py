@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import native, process
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.step_values import (JSON, Progress, Task)
 from orchestrator.sources import git
-from orchestrator.toolchain_data import expand
+from orchestrator.toolchain.model import expand
 
 # In the words of cmake, of make, and of the shells that make calls.
 _NO_COMPILER = re.compile(
@@ -82,7 +83,7 @@ def _env(task: Task) -> dict[str, str]:
     """
     tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
     ceiling = os.pathsep.join({str(task.scratch), str(task.scratch.resolve())})
-    return process.clean_env({"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)})
+    return run_process.clean_env({"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)})
 
 
 def _tool(name: str) -> Path:
@@ -111,7 +112,7 @@ def _make(task: Task, make: str, source: Path) -> None:
 
 def _compile(task: Task, argv: Sequence[str], what: str) -> None:
     try:
-        native.launch(
+        call_verb.launch(
             task,
             argv,
             cwd=task.scratch,
@@ -119,7 +120,7 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> None:
             on_text=_ninja_progress(task),
             what=f"{task.step.label}: {what}",
         )
-    except process.ToolError as error:
+    except run_process.ToolError as error:
         if _NO_COMPILER.search(error.tail):
             raise EnvironmentProblem(
                 "no C++ compiler was found",
@@ -191,16 +192,16 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
 def _self_test(task: Task) -> None:
     """Run the data's commands on the tools where they now lie."""
     values = {
-        **native.places(task),
+        **call_verb.places(task),
         "bin": str(task.workdir / "bin"),
         "src": str(task.workdir / "src"),
     }
     for command in task.step.params["build"]["self_test"]:
-        done = native.launch(
+        done = call_verb.launch(
             task,
             expand(command["argv"], values),
             cwd=task.scratch,
-            env=process.clean_env({}),
+            env=run_process.clean_env({}),
             timeout=300,
             what=f"{task.step.label}: self-test",
         )

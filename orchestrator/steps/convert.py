@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator import native
-from orchestrator.errors import StepError
-from orchestrator.records import JSON, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (JSON, Task)
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -35,7 +35,7 @@ def run(task: Task) -> dict[str, JSON]:
         "tokenizer_pre": params["tokenizer_pre"],
         "single_safetensors": _single(model),
     }
-    native.call(
+    call_verb.call(
         task,
         params["verb"],
         values,

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator import native, process
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
+from orchestrator.base.step_values import (JSON, Progress, Task)
 from orchestrator.sources import pypi
 
 REACH_SECONDS = 4.0
@@ -36,7 +37,7 @@ def run(task: Task) -> dict[str, JSON]:
     venv = task.workdir / "venv"
     try:
         _call(task, [sys.executable, "-m", "venv", str(venv)], "create")
-    except process.ToolError as error:
+    except run_process.ToolError as error:
         raise EnvironmentProblem(
             "Python's venv module does not work here",
             "Install it (Debian: apt install python3-venv).",
@@ -44,7 +45,7 @@ def run(task: Task) -> dict[str, JSON]:
     requirements = task.scratch / "requirements.txt"
     requirements.write_text(task.step.params["requirements"], encoding="utf-8")
     _install(task, venv, requirements)
-    python = str(native.environment_python(task.workdir))
+    python = str(call_verb.environment_python(task.workdir))
     for name in task.step.context["imports"]:
         _call(task, [python, "-c", f"import {name}"], f"import {name}")
     frozen = _call(task, [python, "-m", "pip", "freeze", "--all"], "list packages").stdout
@@ -53,7 +54,7 @@ def run(task: Task) -> dict[str, JSON]:
 
 
 def _install(task: Task, venv: Path, requirements: Path) -> None:
-    python = str(native.environment_python(venv.parent))
+    python = str(call_verb.environment_python(venv.parent))
     argv = [python, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
     argv += ["--disable-pip-version-check", "--no-compile", "-r", str(requirements)]
     locked = task.step.context.get("constraints")
@@ -75,11 +76,11 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
 
     try:
         _call(task, argv, "install packages", on_text=count)
-    except process.ToolError as error:
+    except run_process.ToolError as error:
         raise _explained(error, task.offline) from error
 
 
-def _explained(error: process.ToolError, offline: bool) -> Exception:
+def _explained(error: run_process.ToolError, offline: bool) -> Exception:
     """Tell an unreachable index from a package that does not exist or build."""
     if offline:
         return EnvironmentProblem(
@@ -129,14 +130,14 @@ def _call(
     argv: list[str],
     what: str,
     *,
-    on_text: process.Reader | None = None,
-) -> process.Completed:
+    on_text: run_process.Reader | None = None,
+) -> run_process.Completed:
     extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
-    return native.launch(
+    return call_verb.launch(
         task,
         argv,
         cwd=task.scratch,
-        env=process.clean_env(extra),
+        env=run_process.clean_env(extra),
         on_text=on_text,
         what=f"{task.step.label}: {what}",
     )

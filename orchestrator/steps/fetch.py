@@ -15,12 +15,14 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator import process
-from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
-from orchestrator.records import JSON, Progress, Task
-from orchestrator.sources import archive, backoff, pypi
-from orchestrator.sources.wanted import hub_selection
+from orchestrator.base.process import run_process
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
+from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.sources import archive
+from orchestrator.sources import retry_after
+from orchestrator.sources import pypi
+from orchestrator.sources.hub.wanted_files import hub_selection
 
 CHUNK = 1 << 20
 
@@ -46,14 +48,14 @@ def run(task: Task) -> dict[str, JSON]:
 
 
 def _hub(task: Task) -> dict[str, JSON]:
-    from orchestrator.sources import hub  # noqa: PLC0415 - its library is heavy
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     source = task.step.params["source"]
     weights, others = hub_selection(source, task.offline)
     files = [*others, *weights]
     listed = {file.path: file.sha256 or file.blob_id or "" for file in files}
     _hold(listed, task.step.context.get("locked", {}), "the lock")
-    snapshot = hub.fetch(
+    snapshot = download.fetch(
         source["repo"],
         source["commit"],
         [file.path for file in files],
@@ -62,7 +64,7 @@ def _hub(task: Task) -> dict[str, JSON]:
         report=task.report,
     )
     if revision := task.step.context.get("revision"):
-        hub.remember(source["repo"], revision, source["commit"], repo_type=source["repo_type"])
+        download.remember(source["repo"], revision, source["commit"], repo_type=source["repo_type"])
     digests = {file.path: file.sha256 or file_sha256(snapshot / file.path) for file in files}
     _hold(digests, source["files"])
     if source["sha256"]:
@@ -116,13 +118,13 @@ def _download(url: str, target: Path, task: Task) -> None:
         with urllib.request.urlopen(url, timeout=60) as answer, target.open("wb") as out:  # noqa: S310 - the scheme is checked above
             total = int(answer.headers.get("Content-Length") or 0)
             while chunk := answer.read(CHUNK):
-                process.check_stopped()
+                run_process.check_stopped()
                 out.write(chunk)
                 task.report(Progress(out.tell(), total, "B"))
     except urllib.error.HTTPError as error:
         said = f"{url} answers {error.code} {error.reason}"
-        if error.code in backoff.RETRIED_STATUS:
-            wait = backoff.asked(dict(error.headers)) or 0
+        if error.code in retry_after.RETRIED_STATUS:
+            wait = retry_after.asked(dict(error.headers)) or 0
             raise NetworkProblem(said, "Try again later.", wait) from error
         raise (EnvironmentProblem if error.code >= 500 else StepError)(said) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator import native
-from orchestrator.errors import StepError
-from orchestrator.quantizing import IMATRIX_FILE
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.toolchain.quantizer_facts import IMATRIX_FILE
+from orchestrator.base.step_values import (JSON, Progress, Task)
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -37,7 +37,7 @@ def run(task: Task) -> dict[str, JSON]:
     def report(progress: Progress) -> None:
         task.report(Progress(progress.done, max(params["chunks"], 0), progress.unit))
 
-    done = native.call(task, "imatrix", values, cwd=task.scratch, report=report)
+    done = call_verb.call(task, "imatrix", values, cwd=task.scratch, report=report)
     if not output.is_file():
         raise StepError(f"{task.step.label}: the tool exited 0 but wrote no matrix")
     return {

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator import inspection, native
-from orchestrator.errors import StepError
-from orchestrator.links import borrow, only_file
-from orchestrator.readings import number, optional
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.modelfiles import header_facts
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.base.file_links import (borrow, only_file)
+from orchestrator.toolchain.output_numbers import (number, optional)
+from orchestrator.base.step_values import (JSON, Progress, Task)
 
 MEASURES = "measures.json"
 _LOGITS = "logits.bin"
@@ -86,20 +87,20 @@ class _Measurement:
 
     def _inspected(self) -> dict[str, JSON]:
         name, form, layout = (self.params[key] for key in ("file", "format", "layout"))
-        found = inspection.header(self.task.inputs["model"] / name, form, layout)
-        inspection.expect_layout(found, layout, name)
+        found = header_facts.header(self.task.inputs["model"] / name, form, layout)
+        header_facts.expect_layout(found, layout, name)
         full = None
         if "full" in self.task.inputs:
             full_name = self.params["full_file"]
-            full = inspection.header(self.task.inputs["full"] / full_name, form, layout)
-        return inspection.facts(found, full)
+            full = header_facts.header(self.task.inputs["full"] / full_name, form, layout)
+        return header_facts.facts(found, full)
 
-    def _call(self, verb: str, values: Mapping[str, Any], doing: str) -> native.Result | None:
+    def _call(self, verb: str, values: Mapping[str, Any], doing: str) -> call_verb.Result | None:
         """Call a verb, or note that the tool chain lacks it."""
         if verb not in self.task.step.context["verbs"]:
             self.unavailable.append(verb)
             return None
-        return native.call(
+        return call_verb.call(
             self.task,
             verb,
             {**self.values, **values},

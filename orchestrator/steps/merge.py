@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import UsageError
-from orchestrator.merging import METHODS
-from orchestrator.merging.checkpoint import open_checkpoint
-from orchestrator.merging.stream import write_merged
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.base.errors import UsageError
+from orchestrator.modelfiles.merging import METHODS
+from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
+from orchestrator.modelfiles.merging.streaming_merge import write_merged
+from orchestrator.base.step_values import (JSON, Progress, Task)
 
 
 def run(task: Task) -> dict[str, JSON]:
     """Merge the folders ``task.inputs["base"]`` and ``["delta"]`` into the working folder.
 
-    ``params["method"]`` is a key of :data:`orchestrator.merging.METHODS`. The result is a
+    ``params["method"]`` is a key of :data:`orchestrator.modelfiles.merging.METHODS`. The result is a
     Hugging Face model folder: configuration, tokenizer, float16 safetensors.
 
     Returns:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import inspection, native
-from orchestrator.errors import StepError
-from orchestrator.formats.gguf import TensorInfo
-from orchestrator.quantizing import IMATRIX_FILE, refuse_fallbacks
-from orchestrator.records import JSON, Task
+from orchestrator.modelfiles import header_facts
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles.gguf import TensorInfo
+from orchestrator.toolchain.quantizer_facts import (IMATRIX_FILE, refuse_fallbacks)
+from orchestrator.base.step_values import (JSON, Task)
 
 _OPTIONS = (
     "pure",
@@ -46,7 +47,7 @@ def run(task: Task) -> dict[str, JSON]:
     if "imatrix" in task.inputs:
         (task.scratch / IMATRIX_FILE).symlink_to(task.inputs["imatrix"] / IMATRIX_FILE)
         values["imatrix"] = IMATRIX_FILE
-    done = native.call(
+    done = call_verb.call(
         task,
         "quantize",
         values,
@@ -69,7 +70,7 @@ def run(task: Task) -> dict[str, JSON]:
 
 def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:
     form, layout = str(context.get("format") or "gguf"), str(context.get("layout") or "")
-    return inspection.header(path, form, layout).tensors
+    return header_facts.header(path, form, layout).tensors
 
 
 def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, str]]:

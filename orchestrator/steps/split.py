@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator import native, units
-from orchestrator.comparing.compare import compare
-from orchestrator.comparing.records import Verdict
-from orchestrator.errors import StepError, UsageError
-from orchestrator.formats import gguf
-from orchestrator.links import only_file
-from orchestrator.records import JSON, Progress, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base import units
+from orchestrator.modelfiles.comparing.compare import compare
+from orchestrator.modelfiles.comparing.comparison import Verdict
+from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.modelfiles import gguf
+from orchestrator.base.file_links import only_file
+from orchestrator.base.step_values import (JSON, Progress, Task)
 
 MEGABYTE = 1_000_000  # the tool counts in these
 
@@ -43,7 +44,7 @@ def run(task: Task) -> dict[str, JSON]:
         "output": str(task.workdir / stem),
         "size": f"{megabytes}M",
     }
-    native.call(
+    call_verb.call(
         task,
         "split",
         values,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import site
+from orchestrator.history import site
 from orchestrator.history import History
-from orchestrator.site import single
+from orchestrator.history.site import run_report_page
 from tests.unit.site import believable
 
 if TYPE_CHECKING:
@@ -49,6 +49,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     believable.fill(history, NIGHTS)
     site.write(history, root / "site")
     digest = history.runs("llama-2-7b-chat")[0].report
-    page = single.report_page(history.report(digest))
+    page = run_report_page.report_page(history.report(digest))
     (root / "site" / "report.html").write_text(page, encoding="utf-8")
     return root / "site"

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan, workflow
-from orchestrator.console import Plain
-from orchestrator.records import Step
-from orchestrator.runner import Runner, Settings
-from orchestrator.store import Store
+from orchestrator.planning import recipe_to_steps
+from orchestrator.runs import session
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.base.step_values import Step
+from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.engine.artifact_store import Store
 from tests.native.typed import TINY, Said, artifacts, typed
 
 # Read before any test gets a home of its own.
@@ -31,7 +32,7 @@ Tools = Mapping[str, Path]
 def ready(name: str) -> dict[str, Path]:
     """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
     store = Store(CACHE, print)
-    steps = plan.toolchain_steps(name, workflow.choices())
+    steps = recipe_to_steps.toolchain_steps(name, session.choices())
     missing = [step.key for step in steps if store.find(step.key) is None]
     if missing:
         runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import native
+from orchestrator.toolchain import call_verb
 from tests.hub import Hub
 from tests.miniatures import hubs
 from tests.miniatures.repositories import Layout
@@ -74,7 +74,7 @@ Table = Mapping[str, Callable[[Layout], None]]
 
 
 def python() -> Path:
-    return native.environment_python(ready("llama.cpp")["environment"])
+    return call_verb.environment_python(ready("llama.cpp")["environment"])
 
 
 def served(place: Path, table: Table) -> Iterator[Hub]:

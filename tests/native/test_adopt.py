@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.digest import file_sha256
+from orchestrator.base.digest import file_sha256
 from tests.native.conftest import link
 from tests.native.typed import MODELS, RECIPES, typed
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import bisecting, process
+from orchestrator.workflows import bisect_upstream
+from orchestrator.base.process import run_process
 from orchestrator.sources.git_bisect import Commit
 from tests.hub import Fault, Hub, Repo
 from tests.native.test_upstream_moves import PLANTED, Moving, moving
@@ -92,19 +93,19 @@ def test_an_interrupted_search_goes_on_where_it_was(
         moving.commit("words", words(number))
     planted = moving.commit("take another scale", PLANTED)
     moving.commit("more words", words(3))
-    told: list[bisecting.Tried] = []
-    line = bisecting._line
+    told: list[bisect_upstream.Tried] = []
+    line = bisect_upstream._line
 
-    def and_ctrl_c(one: bisecting.Tried) -> str:
+    def and_ctrl_c(one: bisect_upstream.Tried) -> str:
         told.append(one)
         if len(told) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return line(one)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bisecting, "_line", and_ctrl_c)
+        patch.setattr(bisect_upstream, "_line", and_ctrl_c)
         code, out, err = moving.bisect(good, "main")
-        process.resume()
+        run_process.resume()
     assert (code, out) == (130, "")
     assert "interrupted" in err
     built = err.count("✓ build")
@@ -169,14 +170,14 @@ def test_a_model_that_moves_during_a_search_is_not_blamed_on_upstream(
     if locked:
         assert typed("lock", moving.recipe).code == 0
         hub.repos["models"]["org/bloom"] = Repo(repo.folder, "1" * 40, branches=())
-    made = bisecting._Maker.make
+    made = bisect_upstream._Maker.make
 
-    def and_then_it_moves(self: bisecting._Maker, commit: Commit) -> bisecting.Tried:
+    def and_then_it_moves(self: bisect_upstream._Maker, commit: Commit) -> bisect_upstream.Tried:
         found = made(self, commit)
         hub.repos["models"]["org/bloom"] = Repo(repo.folder, "2" * 40)
         return found
 
-    monkeypatch.setattr(bisecting._Maker, "make", and_then_it_moves)
+    monkeypatch.setattr(bisect_upstream._Maker, "make", and_then_it_moves)
 
     code, out, err = moving.bisect(good, "main")
 

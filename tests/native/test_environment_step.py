@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.process import ToolError
-from orchestrator.records import Task
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.process.run_process import ToolError
+from orchestrator.base.step_values import Task
 from orchestrator.steps import environment
 from tests.unit.index_work import Index, running
 from tests.unit.task_work import a_task

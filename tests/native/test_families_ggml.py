@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.digest import file_sha256
-from orchestrator.standin import NOTE
+from orchestrator.toolchain import load
+from orchestrator.base.digest import file_sha256
+from orchestrator.recipe.without_checksums import NOTE
 from tests.miniatures import hubs, repositories
 from tests.miniatures.repositories import Layout
 from tests.native.conftest import link
@@ -94,7 +94,7 @@ def test_input_checksums_hold_without_the_flag(old: Ran, copied: Path, tmp_path:
 def bloomz(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """The recipes of bloomz.cpp, where its repository or a mirror of it can be had."""
     names = ("bloomz.cpp", "bloomz.cpp-phoenix")
-    problems = {reachable(toolchain.load(name).source.git) for name in names} - {""}
+    problems = {reachable(load.load(name).source.git) for name in names} - {""}
     if problems:
         pytest.skip("; ".join(problems))
     place = tmp_path_factory.mktemp("bloomz")

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.digest import file_sha256
-from orchestrator.errors import StepError
-from orchestrator.formats import gguf
-from orchestrator.judge import Expectation, judge
-from orchestrator.records import Progress, Status, Step, Task
-from orchestrator.steps import convert, logits, measure, quantize
+from orchestrator.toolchain import load
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles import gguf
+from orchestrator.runs.judge_measures import (Expectation, judge)
+from orchestrator.base.step_values import (Progress, Status, Step, Task)
+from orchestrator.steps import convert
+from orchestrator.steps import full_file_logits
+from orchestrator.steps import measure
+from orchestrator.steps import quantize
 
 TINY = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 FILE = "model.gguf"
@@ -38,7 +41,7 @@ def task_in(
     without: tuple[str, ...] = (),
 ) -> Task:
     """A task with llama.cpp's verbs, in new folders below ``place``."""
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     verbs = {
         name: verb.model_dump(mode="json")
         for name, verb in chain.verbs.items()
@@ -80,7 +83,7 @@ def made(toolchain_inputs: Tools, tmp_path_factory: pytest.TempPathFactory) -> d
     task = task_in(
         place, toolchain_inputs, "logits", {"file": FILE, "save": True, **SETTING}, inputs
     )
-    logits.run(task)
+    full_file_logits.run(task)
     return {**found, "corpus": corpus, "logits": task.workdir}
 
 
@@ -204,7 +207,7 @@ def test_a_short_text_is_one_sentence(
     inputs = {"model": made["F16"], "corpus": tmp_path / "corpus"}
     params = {"file": FILE, "save": False, **SETTING}
     with pytest.raises(StepError, match=r"too short \(\d+ tokens, at least 256"):
-        logits.run(task_in(tmp_path, toolchain_inputs, "logits", params, inputs))
+        full_file_logits.run(task_in(tmp_path, toolchain_inputs, "logits", params, inputs))
 
 
 def test_a_truncated_file_fails_with_the_tensor(
@@ -273,7 +276,7 @@ def test_a_perplexity_that_is_no_number_fails(
     inputs = {"model": folder, "corpus": made["corpus"]}
     params = {"file": FILE, "save": False, **SETTING}
     with pytest.raises(StepError, match="perplexity is no number"):
-        logits.run(task_in(tmp_path, toolchain_inputs, "logits", params, inputs))
+        full_file_logits.run(task_in(tmp_path, toolchain_inputs, "logits", params, inputs))
 
 
 def test_one_flipped_byte_in_the_weights_is_found_by_the_checksum(
@@ -310,6 +313,6 @@ def test_progress_says_what_is_being_done(
     params = {"file": FILE, "save": False, **SETTING}
     inputs = {"model": made["Q4_0"], "corpus": made["corpus"]}
     task = task_in(tmp_path, toolchain_inputs, "logits", params, inputs)
-    logits.run(Task(**{**vars(task), "report": seen.append}))
+    full_file_logits.run(Task(**{**vars(task), "report": seen.append}))
     assert seen[-1].done == SETTING["chunks"]
     assert seen[-1].unit == "chunks"

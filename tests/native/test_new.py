@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import toolchain
+from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
 from tests.native.conftest import link, ready
@@ -63,5 +63,5 @@ def test_the_list_of_architectures_is_that_of_the_pinned_converter(tmp_path: Pat
     command = [sys.executable, str(ROOT / "scripts" / "list_architectures.py")]
     subprocess.run([*command, str(source), str(target)], check=True, timeout=60)
 
-    kept = toolchain.load("llama.cpp").folder / "architectures.yaml"
+    kept = load.load("llama.cpp").folder / "architectures.yaml"
     assert target.read_text("utf-8") == kept.read_text("utf-8")

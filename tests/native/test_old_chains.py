@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import process, toolchain
-from orchestrator.digest import file_sha256
-from orchestrator.formats import ggml
-from orchestrator.records import Outcome
-from orchestrator.store import Store
+from orchestrator.base.process import run_process
+from orchestrator.toolchain import load
+from orchestrator.base.digest import file_sha256
+from orchestrator.modelfiles import ggml
+from orchestrator.base.step_values import Outcome
+from orchestrator.engine.artifact_store import Store
 from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran
@@ -45,7 +46,7 @@ def make(folder: Path, chain: str, model: Path, **fields: Any) -> Ran:
     fields = {"verify": {"kld": None}, **fields}
     recipe = harness.write_recipe(folder, chain, model, **fields)
     store = Store(folder / "store", print)
-    return harness.run(recipe, toolchain.load(chain), store, Store(CACHE, print))
+    return harness.run(recipe, load.load(chain), store, Store(CACHE, print))
 
 
 def verified(**more: Any) -> dict[str, Any]:
@@ -84,13 +85,13 @@ def test_august_2023_is_told_epsilon_and_key_value_groups(tmp_path: Path) -> Non
 def test_its_build_says_its_own_commit(tmp_path: Path) -> None:
     ran = make(tmp_path, "llama.cpp-ggjt-v3", TINY, quantize=["Q4_0"])
     argv = [str(ran.tool("quantize")), str(ran.file("F16")), "q", "2", "1"]
-    assert "(604b8bd)" in process.run(argv, cwd=tmp_path, log=tmp_path / "log").text
+    assert "(604b8bd)" in run_process.run(argv, cwd=tmp_path, log=tmp_path / "log").text
 
 
 def test_threads_do_not_change_its_bytes(tmp_path: Path) -> None:
     ran = make(tmp_path, "llama.cpp-ggjt-v3", TINY, quantize=["Q4_K_M"])
     argv = [str(ran.tool("quantize")), str(ran.file("F16")), "q", "15", "3"]
-    process.run(argv, cwd=tmp_path, log=tmp_path / "log")
+    run_process.run(argv, cwd=tmp_path, log=tmp_path / "log")
     assert file_sha256(tmp_path / "q") == file_sha256(ran.file("Q4_K_M"))
 
 
@@ -169,7 +170,7 @@ def imported(folder: Path, file: Path, **fields: Any) -> Ran:
     text = recipe.read_text("utf-8").replace(f"path: {file}", f"path: {file}\n  format: ggml")
     recipe.write_text(text, encoding="utf-8")
     store = Store(folder / "imported", print)
-    return harness.run(recipe, toolchain.load("llama.cpp"), store, Store(CACHE, print))
+    return harness.run(recipe, load.load("llama.cpp"), store, Store(CACHE, print))
 
 
 def test_a_file_of_august_2023_becomes_a_gguf_that_says_the_same(tmp_path: Path) -> None:

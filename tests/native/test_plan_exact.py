@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.formats import gguf
+from orchestrator.toolchain import load
+from orchestrator.modelfiles import gguf
 from tests.hub import Hub, Repo
 from tests.native.typed import MODELS, Said, artifacts, typed, variant
 
@@ -43,7 +43,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 def every_type() -> list[dict[str, Any]]:
     """A recipe's entry for each type that the pinned quantizer knows."""
-    types = toolchain.load("llama.cpp").types
+    types = load.load("llama.cpp").types
     return [
         {"type": name, "imatrix": spec.imatrix == "required", "allow_fallback": True}
         for name, spec in types.items()

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import provenance
-from orchestrator.digest import file_sha256
+from orchestrator.runs import provenance_statement
+from orchestrator.base.digest import file_sha256
 from tests.native.conftest import CACHE, Finished, link, ready
 from tests.native.typed import MODELS, ROOT, TINY, artifacts, typed
 from tests.unit.signing_work import keys
@@ -27,7 +27,7 @@ CHIMERA = TINY.with_name("chimera.yaml")
 
 def statement(file: Path) -> dict[str, Any]:
     """The statement beside a file."""
-    return dict(json.loads(file.with_name(file.name + provenance.SUFFIX).read_text("utf-8")))
+    return dict(json.loads(file.with_name(file.name + provenance_statement.SUFFIX).read_text("utf-8")))
 
 
 def used(told: dict[str, Any], part: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ def test_a_file_is_made_again_from_its_recipe(finished: Finished, tmp_path: Path
     shutil.copyfile(finished.out / "tiny-llama-Q4_0.gguf", other)
     wrong = statement(file)
     wrong["subject"][0]["digest"]["sha256"] = file_sha256(other)
-    other.with_name(other.name + provenance.SUFFIX).write_text(json.dumps(wrong))
+    other.with_name(other.name + provenance_statement.SUFFIX).write_text(json.dumps(wrong))
     lied = typed("verify-provenance", other, "--rederive", TINY, "-t", "1", home=finished.home)
     assert lied.code == 1
     assert "DIFFERENT" in lied.out
@@ -100,7 +100,7 @@ def test_a_signature_stays_while_it_holds(without: Callable[..., Path], tmp_path
     assert typed(*run, home=home).code == 0
     assert typed("verify-provenance", file, "--key", public).code == 0
 
-    plain = file.with_name(file.name + provenance.SUFFIX)
+    plain = file.with_name(file.name + provenance_statement.SUFFIX)
     plain.write_text("another statement")
     assert typed(*run, home=home).code == 0
     assert typed("verify-provenance", file, "--key", public).code == 2
@@ -193,7 +193,7 @@ def test_other_threads_and_folders_give_the_same_provenance(
     run = ("run", TINY, "--only", "Q4_0", "--no-verify", "--out", out, "-t", "2")
     assert typed(*run, home=store).code == 0
 
-    name = f"tiny-llama-Q4_0.gguf{provenance.SUFFIX}"
+    name = f"tiny-llama-Q4_0.gguf{provenance_statement.SUFFIX}"
     assert (out / "tiny-llama" / name).read_bytes() == (finished.out / name).read_bytes()
 
 

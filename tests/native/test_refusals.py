@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from git import Repo as Repository
 
-from orchestrator import plan, workflow
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.records import Task
+from orchestrator.planning import recipe_to_steps
+from orchestrator.runs import session
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.step_values import Task
 from orchestrator.steps import build
 from tests.hub import Hub, Repo
 from tests.native.typed import MODELS, Said, artifacts, typed, variant
@@ -120,7 +121,7 @@ def build_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             assert found, name
             (tools / name).symlink_to(found)
         monkeypatch.setenv("PATH", str(tools))
-        step = plan.toolchain_steps("llama.cpp", workflow.choices())[0]
+        step = recipe_to_steps.toolchain_steps("llama.cpp", session.choices())[0]
         params = {**step.params, "commit": repo.head.commit.hexsha}
         params["build"] = {**params["build"], "overlay": {}}
         source = {"git": f"file://{folder}", "mirrors": []}

@@ -15,13 +15,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from orchestrator import reproduce, workflow
+from orchestrator.workflows import reproduce
+from orchestrator.runs import session as workflow
 from orchestrator.cli import cli
-from orchestrator.console import Plain
-from orchestrator.plan import Plan
-from orchestrator.runner import Settings
-from orchestrator.store import Store
-from orchestrator.workflow import Session
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.engine.scheduler import Settings
+from orchestrator.engine.artifact_store import Store
+from orchestrator.runs.session import Session
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.digest import file_sha256
-from orchestrator.formats import gguf
+from orchestrator.base.digest import file_sha256
+from orchestrator.modelfiles import gguf
 from tests.native.conftest import link
 from tests.native.typed import RECIPES, artifacts, ended, typed
 

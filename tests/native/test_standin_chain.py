@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 from git import Git, GitCommandError, Repo
 
-from orchestrator import native, process, toolchain
-from orchestrator.digest import file_sha256
-from orchestrator.errors import StepError
-from orchestrator.formats import ggml
-from orchestrator.records import Outcome, Step, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.base.process import run_process
+from orchestrator.toolchain import load
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles import ggml
+from orchestrator.base.step_values import (Outcome, Step, Task)
 from orchestrator.sources.git import REACH_SECONDS
 from orchestrator.steps import build
-from orchestrator.store import Store
-from orchestrator.toolchain import ToolChain
+from orchestrator.engine.artifact_store import Store
+from orchestrator.toolchain.load import ToolChain
 from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran
@@ -127,7 +129,7 @@ def test_a_truncated_input_is_no_success(made: Ran, tmp_path: Path) -> None:
     values = {"input": str(short), "output": str(tmp_path / "q.bin"), "type": "2"}
     counts = {"tensors": len(ggml.read(whole, "bloom").tensors)}
     with pytest.raises(StepError, match="tensors, not of 30"):
-        native.call(verb_task(made, tmp_path), "quantize", values, counts=counts)
+        call_verb.call(verb_task(made, tmp_path), "quantize", values, counts=counts)
     assert (tmp_path / "q.bin").stat().st_size > 0
 
 
@@ -137,7 +139,7 @@ def test_an_input_cut_in_its_last_tensor_is_found_by_its_reader(made: Ran, tmp_p
     short = cut(whole, tmp_path, whole.stat().st_size - 1000)
     output = tmp_path / "q.bin"
     values = {"input": str(short), "output": str(output), "type": "2"}
-    native.call(verb_task(made, tmp_path), "quantize", values, counts={"tensors": 30})
+    call_verb.call(verb_task(made, tmp_path), "quantize", values, counts={"tensors": 30})
     assert output.stat().st_size == made.file("Q4_0").stat().st_size
     assert file_sha256(output) != file_sha256(made.file("Q4_0"))
     with pytest.raises(StepError, match=r"cut\.bin"):
@@ -152,7 +154,7 @@ def test_truncated_weights_are_no_success(made: Ran, tmp_path: Path) -> None:
     whole = made.file("Q4_0")
     values = completion(input=str(cut(whole, tmp_path, whole.stat().st_size // 2)))
     with pytest.raises(StepError, match="tensors, not of 30"):
-        native.call(verb_task(made, tmp_path), "complete", values, counts={"tensors": 30})
+        call_verb.call(verb_task(made, tmp_path), "complete", values, counts={"tensors": 30})
 
 
 def test_an_unknown_flag_is_no_success(made: Ran, tmp_path: Path) -> None:
@@ -160,21 +162,21 @@ def test_an_unknown_flag_is_no_success(made: Ran, tmp_path: Path) -> None:
     changed = verb.model_copy(update={"argv": (*verb.argv, "--colour")})
     values = completion(input=str(made.file("Q4_0")))
     with pytest.raises(StepError, match="unknown argument: --colour"):
-        native.call(verb_task(made, tmp_path, complete=changed), "complete", values)
+        call_verb.call(verb_task(made, tmp_path, complete=changed), "complete", values)
 
 
 def test_a_prompt_that_is_not_read_to_its_end_is_no_success(made: Ran, tmp_path: Path) -> None:
     task = verb_task(made, tmp_path)
     model = str(made.file("Q4_0"))
-    assert native.call(task, "complete", completion(input=model)).values["text"].startswith("Once")
+    assert call_verb.call(task, "complete", completion(input=model)).values["text"].startswith("Once")
     with pytest.raises(StepError, match="did not read the prompt to its end"):
-        native.call(task, "complete", completion("Once 日 upon", input=model))
+        call_verb.call(task, "complete", completion("Once 日 upon", input=model))
 
 
 def test_a_bad_magic_is_explained(made: Ran, tmp_path: Path) -> None:
     values = completion(input=str(BLOOM / "config.json"))
     with pytest.raises(StepError, match=r"no file of bloomz\.cpp"):
-        native.call(verb_task(made, tmp_path), "complete", values)
+        call_verb.call(verb_task(made, tmp_path), "complete", values)
 
 
 def test_the_converter_of_another_family_is_explained(tmp_path: Path, repository: Repo) -> None:
@@ -195,10 +197,10 @@ def test_a_build_does_not_ask_the_repository_around_it(made: Ran, tmp_path: Path
     source = task.scratch / "source"
     source.mkdir()
     argv = ["git", "rev-parse", "HEAD"]
-    seen = process.run(argv, cwd=source, log=task.log, env=process.clean_env({}))
+    seen = run_process.run(argv, cwd=source, log=task.log, env=run_process.clean_env({}))
     assert around.head.commit.hexsha in seen.stdout
-    with pytest.raises(process.ToolError):
-        process.run(argv, cwd=source, log=task.log, env=build._env(task))
+    with pytest.raises(run_process.ToolError):
+        run_process.run(argv, cwd=source, log=task.log, env=build._env(task))
 
 
 # -- the real one -----------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def reachable(url: str) -> str:
 def test_the_real_bloomz_where_it_can_be_had(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain = toolchain.load(name)
+    chain = load.load(name)
     problem = reachable(chain.source.git)
     if problem:
         pytest.skip(problem)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.digest import file_sha256
+from orchestrator.base.digest import file_sha256
 from tests.native.test_run import STATED, TYPES
 from tests.native.typed import (
     TINY,

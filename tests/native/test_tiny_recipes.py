@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.digest import file_sha256
+from orchestrator.base.digest import file_sha256
 from tests.native.conftest import link
 from tests.native.typed import MODELS, RECIPES, Said, ended, typed
 

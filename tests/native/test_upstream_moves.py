@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from git import Repo
 
-from orchestrator import toolchain
+from orchestrator.toolchain import load
 from orchestrator.sources import git
 from tests.native.typed import typed
 from tests.standin import harness, models
@@ -44,9 +44,9 @@ class Moving:
 def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moving:
     repo = first_commit(tmp_path / "upstream")
     chain = vendor(tmp_path, repo)
-    known = toolchain.load
+    known = load.load
     monkeypatch.setattr(
-        toolchain, "load", lambda name, *rest: chain if name == "standin" else known(name, *rest)
+        load, "load", lambda name, *rest: chain if name == "standin" else known(name, *rest)
     )
     recipe = harness.write_recipe(
         tmp_path,

@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from orchestrator import plan, workflow
-from orchestrator.console import Plain
-from orchestrator.recipe import Vocabulary, load_many
-from orchestrator.records import JSON, Outcome, Step, StepResult
-from orchestrator.runner import Runner, Settings
-from orchestrator.store import Store
-from orchestrator.toolchain import ToolChain
+from orchestrator.planning import recipe_to_steps as plan
+from orchestrator.runs import session as workflow
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.recipe import (Vocabulary, load_many)
+from orchestrator.base.step_values import (JSON, Outcome, Step, StepResult)
+from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.engine.artifact_store import Store
+from orchestrator.toolchain.load import ToolChain
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from git import Repo
 
-from orchestrator import toolchain
-from orchestrator.toolchain import ToolChain
+from orchestrator.toolchain import load
+from orchestrator.toolchain.load import ToolChain
 
 UPSTREAM = Path(__file__).parent / "upstream"
 
@@ -41,7 +41,7 @@ def repo_with(repo: Repo, subject: str, *changes: tuple[str, str, str]) -> Repo:
 
 def vendor(folder: Path, repo: Repo) -> ToolChain:
     """bloomz.cpp's data, with the stand-in's commit and converter."""
-    chain = toolchain.load("bloomz.cpp")
+    chain = load.load("bloomz.cpp")
     source = chain.source.model_copy(
         update={"git": f"file://{repo.working_dir}", "commit": repo.head.commit.hexsha}
     )

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from orchestrator import plan, toolchain
-from orchestrator.plan import Choices, Plan, Sources
-from orchestrator.recipe import Recipe, Vocabulary, load
-from orchestrator.records import Step
-from orchestrator.sourcing import Resolved
-from orchestrator.toolchain import ToolChain
+from orchestrator.planning import recipe_to_steps
+from orchestrator.toolchain import load as toolchain
+from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
+from orchestrator.recipe import (Recipe, Vocabulary, load)
+from orchestrator.base.step_values import Step
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.toolchain.load import ToolChain
 
 COMMIT = "a" * 40
 SHA = "b" * 64
@@ -148,7 +149,7 @@ def make_plan(
 ) -> Plan:
     chain = chain or make_chain(folder)
     recipe = make_recipe(folder, chain, text)
-    return plan.make(recipe, chain, found or sources(), Choices(**choices))
+    return recipe_to_steps.make(recipe, chain, found or sources(), Choices(**choices))
 
 
 def by_label(one: Plan) -> Mapping[str, Step]:

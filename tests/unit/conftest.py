@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import resting
+from orchestrator.base import interruptible_sleep
 
 _HOMES = {
     "HOME": "home",
@@ -116,5 +116,5 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were asked for; none is taken."""
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
-    monkeypatch.setattr(resting, "rest", taken.append)
+    monkeypatch.setattr(interruptible_sleep, "rest", taken.append)
     return taken

@@ -10,16 +10,20 @@ from textwrap import dedent
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import lock, pinning, plan_graph, toolchain, workflow
+from orchestrator.planning import lockfile
+from orchestrator.runs import write_lockfiles
+from orchestrator.planning import step_graph
+from orchestrator.toolchain import load
+from orchestrator.runs import session as workflow
 from orchestrator.cli import cli
-from orchestrator.console import Plain
-from orchestrator.errors import EXIT_USAGE, UsageError
-from orchestrator.lock import Lock
-from orchestrator.plan import Plan
-from orchestrator.records import Step
-from orchestrator.runner import Settings
-from orchestrator.store import Store
-from orchestrator.workflow import Session
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.base.errors import (EXIT_USAGE, UsageError)
+from orchestrator.planning.lockfile import Lock
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.base.step_values import Step
+from orchestrator.engine.scheduler import Settings
+from orchestrator.engine.artifact_store import Store
+from orchestrator.runs.session import Session
 from tests.hub import Repo
 
 NAME = "org/model"
@@ -80,9 +84,9 @@ def planned(path: Path, session: Session) -> Plan:
 
 def environment_step() -> Step:
     """The step that makes llama.cpp's Python environment."""
-    steps = plan_graph.toolchain_steps("llama.cpp", workflow.choices())
+    steps = step_graph.toolchain_steps("llama.cpp", workflow.choices())
     [found] = [step for step in steps if step.kind == "environment"]
-    assert toolchain.load("llama.cpp").environment is not None
+    assert load.load("llama.cpp").environment is not None
     return found
 
 
@@ -97,8 +101,8 @@ def install(store: Store, *packages: str) -> None:
 def locked(path: Path, place: Path, *, offline: bool = True) -> Lock:
     """Lock a recipe; what was written."""
     said: list[str] = []
-    pinning.write_locks(workflow.load([path]), session_in(place, offline=offline), said.append)
-    found = lock.read(lock.path_of(path))
+    write_lockfiles.write_locks(workflow.load([path]), session_in(place, offline=offline), said.append)
+    found = lockfile.read(lockfile.path_of(path))
     assert found is not None
     return found
 

@@ -7,8 +7,8 @@ import select
 import sys
 from pathlib import Path
 
-from orchestrator import process
-from orchestrator.process import Completed
+from orchestrator.base.process import run_process
+from orchestrator.base.process.run_process import Completed
 
 PATIENCE = 30.0  # seconds until a test that waits for an event gives up
 
@@ -18,7 +18,7 @@ def python(code: str, *arguments: str) -> list[str]:
 
 
 def run(tmp_path: Path, argv: list[str], **options: object) -> Completed:
-    return process.run(argv, cwd=tmp_path, log=tmp_path / "log", **options)  # type: ignore[arg-type]
+    return run_process.run(argv, cwd=tmp_path, log=tmp_path / "log", **options)  # type: ignore[arg-type]
 
 
 def log_of(tmp_path: Path) -> str:

@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from orchestrator.errors import UsageError
-from orchestrator.recipe import Recipe, RecipeError, Vocabulary, load
+from orchestrator.base.errors import UsageError
+from orchestrator.recipe import (Recipe, RecipeError, Vocabulary, load)
 
 CHAIN = Vocabulary(
     types={

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import kinds
-from orchestrator.kinds import Kind
-from orchestrator.records import JSON, Outcome, Progress, Resources, Step, StepResult, Task
-from orchestrator.runner import Runner, Settings
-from orchestrator.store import Store
+from orchestrator.engine import step_kinds
+from orchestrator.engine.step_kinds import Kind
+from orchestrator.base.step_values import (JSON, Outcome, Progress, Resources, Step, StepResult, Task)
+from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.engine.artifact_store import Store
 
 Work = Callable[[Task], dict[str, JSON]]
 
@@ -32,7 +32,7 @@ class Own(Kind):
 def teach(monkeypatch: pytest.MonkeyPatch, **works: Work) -> None:
     """Add kinds to the table for one test."""
     for name, work in works.items():
-        monkeypatch.setitem(kinds.KINDS, name, Own("", work=work))
+        monkeypatch.setitem(step_kinds.KINDS, name, Own("", work=work))
 
 
 @dataclass
@@ -65,7 +65,7 @@ def write_text(task: Task) -> dict[str, JSON]:
 
 
 def fail(task: Task) -> dict[str, JSON]:
-    from orchestrator.errors import StepError
+    from orchestrator.base.errors import StepError
 
     raise StepError(f"{task.step.label} went wrong", "Mend it.")
 

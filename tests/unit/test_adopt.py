@@ -11,16 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import adopted, workflow
-from orchestrator.adopt import adopt
-from orchestrator.adopted import File, Given
-from orchestrator.console import Plain
-from orchestrator.errors import UsageError
-from orchestrator.formats import gguf
-from orchestrator.quantizing import write_stand_in
-from orchestrator.recipe import Recipe, load
-from orchestrator.runner import Settings
-from orchestrator.store import Store
+from orchestrator.workflows.drafting import adopted_recipe
+from orchestrator.runs import session as workflow
+from orchestrator.workflows.drafting.adopt_file import adopt
+from orchestrator.workflows.drafting.adopted_recipe import (File, Given)
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.base.errors import UsageError
+from orchestrator.modelfiles import gguf
+from orchestrator.toolchain.quantizer_facts import write_stand_in
+from orchestrator.recipe import (Recipe, load)
+from orchestrator.engine.scheduler import Settings
+from orchestrator.engine.artifact_store import Store
 from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
 
 FACTS: Mapping[str, Any] = {
@@ -56,7 +57,7 @@ def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
     }
     file = published(tmp_path, {}, options=options, fallbacks=True)
 
-    recipe = loaded(tmp_path, adopted.recipe(file, Given({"hub": "a/b", "revision": "main"})))
+    recipe = loaded(tmp_path, adopted_recipe.recipe(file, Given({"hub": "a/b", "revision": "main"})))
 
     [quant] = recipe.quantize
     assert (quant.type, quant.pure, quant.output_tensor_type) == ("Q4_K_M", True, "q8_0")
@@ -81,7 +82,7 @@ def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
 def test_the_model_is_where_the_header_says(
     tmp_path: Path, fields: Mapping[str, str], hub: str | None
 ) -> None:
-    text = adopted.recipe(published(tmp_path, fields), Given())
+    text = adopted_recipe.recipe(published(tmp_path, fields), Given())
 
     recipe = loaded(tmp_path, text)
 
@@ -95,7 +96,7 @@ def test_the_model_is_where_the_header_says(
 def test_two_base_models_are_told_and_none_is_chosen(tmp_path: Path) -> None:
     fields = {f"general.base_model.{n}.repo_url": f"https://huggingface.co/a/{n}" for n in (0, 1)}
 
-    assert loaded(tmp_path, adopted.recipe(published(tmp_path, fields), Given())).model.hub is None
+    assert loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, fields), Given())).model.hub is None
 
 
 def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: Path) -> None:
@@ -107,8 +108,8 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
     file = published(tmp_path, fields)
     (tmp_path / "wiki.txt").write_text("text")
 
-    without = adopted.recipe(file, Given())
-    with_text = adopted.recipe(file, Given(corpus={"path": "wiki.txt"}))
+    without = adopted_recipe.recipe(file, Given())
+    with_text = adopted_recipe.recipe(file, Given(corpus={"path": "wiki.txt"}))
 
     assert "quantize.imatrix.dataset: wiki.txt" in without
     assert not loaded(tmp_path, without).quantize[0].imatrix
@@ -119,7 +120,7 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
 
 
 def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:
-    recipe = loaded(tmp_path, adopted.recipe(published(tmp_path, {}, type="BF16"), Given()))
+    recipe = loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, {}, type="BF16"), Given()))
 
     assert (recipe.quantize, recipe.convert.outtype) == ((), "bf16")
 
@@ -130,14 +131,14 @@ def test_the_family_is_the_architectures_or_a_guess_that_is_told(
 ) -> None:
     file = replace(published(tmp_path, {"general.architecture": "odd"}), family=family)
 
-    text = adopted.recipe(file, Given())
+    text = adopted_recipe.recipe(file, Given())
 
     assert loaded(tmp_path, text).family == said
     assert ("'odd' is none of the families" in text) == (not family)
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
-    text = adopted.recipe(published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given())
+    text = adopted_recipe.recipe(published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given())
 
     assert "cannot give a.b its type" in text
     assert "cannot give c.d its type" in text
@@ -160,7 +161,7 @@ def test_no_text_of_a_header_breaks_out_of_its_place(
     }
     file = published(tmp_path, fields, options={"tensor_types": {"ffn": "q8_0"}})
 
-    recipe = loaded(tmp_path, adopted.recipe(file, Given()))
+    recipe = loaded(tmp_path, adopted_recipe.recipe(file, Given()))
 
     assert [quant.type for quant in recipe.quantize] == ["Q4_K_M"]
     assert recipe.convert.model_name in (None, name)

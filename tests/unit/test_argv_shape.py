@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import toolchain_data
-from orchestrator.argv_shape import neutral
+from orchestrator.toolchain import model
+from orchestrator.toolchain.argv_match import neutral
 
 TEMPLATE = (
     "{bin}/tool{exe}",
@@ -29,11 +29,11 @@ def test_only_the_threads_of_a_command_are_hidden(
     threads: str, dry: bool, rules: dict[str, str], path: str
 ) -> None:
     values = {"bin": "{toolchain}/bin", "exe": "", "dry": dry, "rules": rules, "input": path}
-    argv = toolchain_data.expand(TEMPLATE, {**values, "threads": threads})
+    argv = model.expand(TEMPLATE, {**values, "threads": threads})
 
     found = neutral(TEMPLATE, argv)
 
-    assert found == toolchain_data.expand(TEMPLATE, {**values, "threads": "{threads}"})
+    assert found == model.expand(TEMPLATE, {**values, "threads": "{threads}"})
 
 
 def test_a_command_of_something_else_is_left_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.sources import backoff
+from orchestrator.sources import retry_after
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,20 @@ from orchestrator.sources import backoff
     ],
 )
 def test_the_wait_that_headers_state(headers: dict[str, str], seconds: float | None) -> None:
-    assert backoff.asked(headers) == seconds
+    assert retry_after.asked(headers) == seconds
 
 
 def test_a_date_is_a_wait_until_then_and_a_past_one_is_none() -> None:
-    soon = backoff.asked({"Retry-After": formatdate(time.time() + 100, usegmt=True)})
+    soon = retry_after.asked({"Retry-After": formatdate(time.time() + 100, usegmt=True)})
 
     assert soon is not None
     assert 90 < soon <= 100
-    assert backoff.asked({"Retry-After": formatdate(0, usegmt=True)}) == 0
+    assert retry_after.asked({"Retry-After": formatdate(0, usegmt=True)}) == 0
 
 
 def test_a_reset_at_a_moment_is_a_wait_until_then() -> None:
     moment = str(int(time.time()) + 100)
-    found = backoff.asked({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": moment})
+    found = retry_after.asked({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": moment})
 
     assert found is not None
     assert 90 < found <= 100
@@ -49,6 +49,6 @@ def test_a_reset_at_a_moment_is_a_wait_until_then() -> None:
 
 @given(st.sampled_from(["Retry-After", "RateLimit", "RateLimit-Reset"]), st.text(max_size=40))
 def test_no_header_is_too_strange(name: str, value: str) -> None:
-    found = backoff.asked({name: value, "RateLimit-Remaining": "0"})
+    found = retry_after.asked({name: value, "RateLimit-Remaining": "0"})
 
     assert found is None or found >= 0

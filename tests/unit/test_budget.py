@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator import budget, estimate, machine, workflow
-from orchestrator.budget import Forecast
-from orchestrator.console import Plain
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.plan import Plan
-from orchestrator.records import Resources, Step
-from orchestrator.runner import Settings
-from orchestrator.sourcing import Resolved
-from orchestrator.store import Store
-from orchestrator.workflow import Outlook, Session
+from orchestrator.planning import resource_needs
+from orchestrator.planning import rough_sizes
+from orchestrator.base import machine_info
+from orchestrator.runs import session as workflow
+from orchestrator.planning.resource_needs import Forecast
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.base.step_values import (Resources, Step)
+from orchestrator.engine.scheduler import Settings
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.engine.artifact_store import Store
+from orchestrator.runs.session import (Outlook, Session)
 from tests.unit.chain_work import RECIPE, by_label, hub, make_plan, sources
 
 GB = 10**9
@@ -33,7 +36,7 @@ LOCAL = Resolved({"kind": "path", "files": {"a": "1", "b": "2"}}, {"path": "/x/f
 
 
 def sized(tmp_path: Path, text: str = RECIPE, forecast: Forecast = FORECAST, **rest: Any) -> Plan:
-    return budget.with_sizes(make_plan(tmp_path, text, **rest), forecast)
+    return resource_needs.with_sizes(make_plan(tmp_path, text, **rest), forecast)
 
 
 def test_the_forecast_becomes_the_steps_resources(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_local_files_are_not_fetched(tmp_path: Path) -> None:
     ],
 )
 def test_the_size_of_saved_logits(vocabulary: int, context: int, chunks: int, size: int) -> None:
-    assert budget.logits_bytes(vocabulary, context, chunks) == size
+    assert resource_needs.logits_bytes(vocabulary, context, chunks) == size
 
 
 def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: Any) -> Step:
@@ -84,7 +87,7 @@ def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: Any
 
 
 def disks(steps: Sequence[Step], keep: str, hits: Sequence[str] = ()) -> dict[str, int]:
-    return {one.step.label: one.disk for one in budget.timeline(steps, hits, keep)}
+    return {one.step.label: one.disk for one in resource_needs.timeline(steps, hits, keep)}
 
 
 MERGED = step("merged", 100, keep="intermediate")
@@ -141,8 +144,8 @@ def outlook(tmp_path: Path, **changes: Any) -> Outlook:
 def machine_with(
     monkeypatch: pytest.MonkeyPatch, disk: int = 1000 * GB, memory: int = 1000 * GB
 ) -> None:
-    monkeypatch.setattr(machine, "disk_free", lambda _path: disk)
-    monkeypatch.setattr(machine, "memory_total", lambda: memory)
+    monkeypatch.setattr(machine_info, "disk_free", lambda _path: disk)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: memory)
 
 
 def test_room_enough_is_no_sentence(
@@ -219,7 +222,7 @@ def test_outputs_on_another_disk_must_fit_there(
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
-    monkeypatch.setattr(machine, "disk_free", lambda p: GB if other in (p, *p.parents) else 9**99)
+    monkeypatch.setattr(machine_info, "disk_free", lambda p: GB if other in (p, *p.parents) else 9**99)
 
     with pytest.raises(EnvironmentProblem, match=r"9\.00 GB of outputs do not fit in /dev/shm/x"):
         workflow.check_room([outlook(tmp_path)], session, other / "x" / "y")
@@ -261,7 +264,7 @@ def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None
 def test_estimates_from_parameters_and_nominal_bits(tmp_path: Path) -> None:
     made = make_plan(tmp_path)
 
-    told = estimate.estimate(made, 5, lambda step: {"parameters": 7 * GB})
+    told = rough_sizes.estimate(made, 5, lambda step: {"parameters": 7 * GB})
 
     assert told is not None
     assert not told.exact
@@ -278,11 +281,11 @@ def test_base_and_delta_are_one_model(tmp_path: Path) -> None:
     )
     found = sources(model=None, base=hub("org/base"), delta=hub("org/delta"))
 
-    told = estimate.estimate(make_plan(tmp_path, text, found=found), 0, lambda _: {"parameters": 8})
+    told = rough_sizes.estimate(make_plan(tmp_path, text, found=found), 0, lambda _: {"parameters": 8})
 
     assert told is not None
     assert told.full["parameters"] == 8
 
 
 def test_without_parameters_there_is_no_estimate(tmp_path: Path) -> None:
-    assert estimate.estimate(make_plan(tmp_path), 0, lambda _: None) is None
+    assert rough_sizes.estimate(make_plan(tmp_path), 0, lambda _: None) is None

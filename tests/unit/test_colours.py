@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import colours
-from orchestrator.colours import FAILURE, OK, QUIET, WARNING
-from orchestrator.commands import common
-from orchestrator.console import Bars
-from orchestrator.records import Outcome, StepResult
+from orchestrator.base import terminal_colours
+from orchestrator.base.terminal_colours import (FAILURE, OK, QUIET, WARNING)
+from orchestrator.commands import shared_options
+from orchestrator.engine.progress_listeners import Bars
+from orchestrator.base.step_values import (Outcome, StepResult)
 from tests.unit.fake_work import RECIPE
 from tests.unit.runner_work import a_step
 
@@ -41,8 +41,8 @@ CHECK = "from orchestrator.cli import main; main()"
     ],
 )
 def test_status_words_have_one_colour_at_their_places(text: str, shown: str) -> None:
-    assert colours.highlight(text) == shown
-    assert colours.plain(shown) == text
+    assert terminal_colours.highlight(text) == shown
+    assert terminal_colours.plain(shown) == text
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_status_words_have_one_colour_at_their_places(text: str, shown: str) -> 
     ],
 )
 def test_the_environment_decides(environment: dict[str, str], chosen: bool | None) -> None:
-    assert colours.chosen(environment) is chosen
+    assert terminal_colours.chosen(environment) is chosen
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -91,7 +91,7 @@ def test_a_terminal_shows_colours_unless_it_shall_not(
 
     assert isinstance(shown, str)
     assert ("\x1b[" in shown) is coloured, shown
-    assert any(word in colours.plain(shown) for word in ("no problem found", "error: "))
+    assert any(word in terminal_colours.plain(shown) for word in ("no problem found", "error: "))
 
 
 def test_no_terminal_shows_none_unless_forced(
@@ -135,19 +135,19 @@ def test_progress_bars_are_bars_without_colours_too(
     reader, writer = os.openpty()
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        listener = common._listener({"verbose": False, "log_json": None})
+        listener = shared_options._listener({"verbose": False, "log_json": None})
         listener.finished(StepResult(a_step("make it"), Outcome.FAILED, error="no"))
         listener.close()
     shown = all_of(reader)
 
     assert isinstance(listener, Bars)
-    assert "✗ make it" in colours.plain(shown)
+    assert "✗ make it" in terminal_colours.plain(shown)
     assert (FAILURE.paint("✗ make it") in shown) is coloured
     assert bool(re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", shown)) is coloured
 
 
 @pytest.mark.parametrize("look", [OK, WARNING, FAILURE, QUIET])
-def test_rich_shows_the_same(look: colours.Look) -> None:
+def test_rich_shows_the_same(look: terminal_colours.Look) -> None:
     from rich.style import Style
 
     assert Style.parse(look.rich).render("x") == look.paint("x")

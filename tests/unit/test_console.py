@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator import console
-from orchestrator.bug import report
-from orchestrator.console import Bars, JsonLog, Plain
-from orchestrator.errors import UsageError
-from orchestrator.records import Outcome, Progress, StepResult
+from orchestrator.engine import progress_listeners
+from orchestrator.commands.crash_report import report
+from orchestrator.engine.progress_listeners import (Bars, JsonLog, Plain)
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import (Outcome, Progress, StepResult)
 from tests.unit.runner_work import a_step
 
 STEP = a_step("make it")
@@ -33,7 +33,7 @@ OUTCOMES = [
 
 @pytest.mark.parametrize(("one", "line"), OUTCOMES)
 def test_an_outcome_is_a_line(one: StepResult, line: str) -> None:
-    assert console.line(one) == line
+    assert progress_listeners.line(one) == line
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_an_outcome_is_a_line(one: StepResult, line: str) -> None:
     ],
 )
 def test_progress_is_text(progress: Progress, text: str) -> None:
-    assert console.shown(progress) == text
+    assert progress_listeners.shown(progress) == text
 
 
 def test_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Plain(out)
     plain.started(STEP)
     plain.progressed(STEP, Progress(1, 9, "files"))
-    clock[0] = console.PLAIN_SECONDS
+    clock[0] = progress_listeners.PLAIN_SECONDS
     plain.progressed(STEP, Progress(5, 9, "files"))
     plain.progressed(STEP, Progress(6, 9, "files"))
     plain.waiting(STEP, "process 7")
@@ -136,20 +136,20 @@ def test_a_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log.write_bytes(b"x" * 50_000 + b"\n" + b"".join(b"line %d\n" % n for n in range(40)) + b"\xff")
     failed = result(Outcome.FAILED, error="went wrong", log=log)
 
-    [text] = console.failures([failed, result(Outcome.DONE, log=log)])
+    [text] = progress_listeners.failures([failed, result(Outcome.DONE, log=log)])
 
     lines = text.splitlines()
     assert lines[0] == "make it failed: went wrong"
     assert lines[1] == "  the end of its log:"
     assert lines[-2:] == ["    \ufffd", f"  all of it: {log}"]
     assert lines[-3] == "    line 39"
-    assert len(lines) == 3 + console.TAIL_LINES
+    assert len(lines) == 3 + progress_listeners.TAIL_LINES
 
 
 def test_a_failure_without_a_log_is_a_sentence(tmp_path: Path) -> None:
     failed = result(Outcome.FAILED, error="went wrong", log=tmp_path / "none")
 
-    assert console.failures([failed]) == ["make it failed: went wrong"]
+    assert progress_listeners.failures([failed]) == ["make it failed: went wrong"]
 
 
 def test_a_bug_is_a_sentence_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

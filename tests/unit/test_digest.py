@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import digest
-from orchestrator.errors import UsageError
+from orchestrator.base import digest
+from orchestrator.base.errors import UsageError
 
 JSON_VALUES = st.recursive(
     st.none()

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import dist, links
-from orchestrator.dist import Published, Wanted, publish_files
-from orchestrator.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.runs import output_folder
+from orchestrator.base import file_links
+from orchestrator.runs.output_folder import (Published, Wanted, publish_files)
+from orchestrator.base.errors import (EnvironmentProblem, StepError, UsageError)
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_warm_folder_is_not_read(store: Path, out: Path, monkeypatch: pytest.M
     def read(_path: Path) -> str:
         raise AssertionError("a model file was read")
 
-    monkeypatch.setattr(dist, "file_sha256", read)
+    monkeypatch.setattr(output_folder, "file_sha256", read)
     assert publish(out, files).ways == {"a.gguf": "kept"}
 
 
@@ -248,11 +249,11 @@ def test_nothing_half_made_is_left_when_a_copy_breaks(
     publish(out, {"a.gguf": wanted(store, "old", b"old")})
     before = listing(out)
 
-    def broken(source: Path, target: Path) -> links.Way:
+    def broken(source: Path, target: Path) -> file_links.Way:
         target.write_bytes(source.read_bytes()[:1])
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(dist, "place", broken)
+    monkeypatch.setattr(output_folder, "place", broken)
     with pytest.raises(EnvironmentProblem, match="disk is full"):
         publish(out, {"a.gguf": wanted(store, "new", b"new")})
     assert listing(out) == before
@@ -269,11 +270,11 @@ def test_an_artifact_that_is_a_link_gives_the_file_itself(store: Path, out: Path
 
 def test_borrowed_files_have_the_bare_name_and_the_bytes(store: Path, tmp_path: Path) -> None:
     source = wanted(store, "a", b"bytes").path
-    assert links.borrow(source, tmp_path / "bare.gguf").read_bytes() == b"bytes"
+    assert file_links.borrow(source, tmp_path / "bare.gguf").read_bytes() == b"bytes"
     with pytest.raises(FileNotFoundError):
-        links.borrow(store / "none", tmp_path / "other")
+        file_links.borrow(store / "none", tmp_path / "other")
     with pytest.raises(FileExistsError):
-        links.borrow(source, tmp_path / "bare.gguf")
+        file_links.borrow(source, tmp_path / "bare.gguf")
 
 
 def test_borrowing_works_without_symbolic_links(
@@ -284,17 +285,17 @@ def test_borrowing_works_without_symbolic_links(
 
     monkeypatch.setattr(Path, "symlink_to", forbidden)
     source = wanted(store, "a", b"bytes").path
-    assert links.borrow(source, tmp_path / "bare.gguf").samefile(source)
+    assert file_links.borrow(source, tmp_path / "bare.gguf").samefile(source)
 
 
 def test_the_only_file_of_a_folder(store: Path) -> None:
     with pytest.raises(StepError, match="0 files"):
-        links.only_file(store)
+        file_links.only_file(store)
     wanted(store, "a", b"a")
-    assert links.only_file(store).name == "a"
+    assert file_links.only_file(store).name == "a"
     wanted(store, "b", b"b")
     with pytest.raises(StepError, match="2 files"):
-        links.only_file(store)
-    assert links.only_file(store, "b").name == "b"
+        file_links.only_file(store)
+    assert file_links.only_file(store, "b").name == "b"
     with pytest.raises(StepError, match="no file 'c'"):
-        links.only_file(store, "c")
+        file_links.only_file(store, "c")

@@ -16,14 +16,14 @@ import click
 import pytest
 import yaml
 
-from orchestrator import workflow
-from orchestrator.console import Plain
-from orchestrator.recipe import Document, load
-from orchestrator.records import Check
-from orchestrator.report import Row
-from orchestrator.runner import Settings
-from orchestrator.store import Store
-from orchestrator.toolchain import ToolChain
+from orchestrator.runs import session as workflow
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.recipe import (Document, load)
+from orchestrator.base.step_values import Check
+from orchestrator.runs.report import Row
+from orchestrator.engine.scheduler import Settings
+from orchestrator.engine.artifact_store import Store
+from orchestrator.toolchain.load import ToolChain
 from tests.unit.cli.tree import LEAVES, parse
 from tests.unit.documents import (
     PAGES,

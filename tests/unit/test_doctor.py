@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import doctor, machine, toolchain
-from orchestrator.doctor import Finding
-from orchestrator.machine import Machine
+from orchestrator.workflows import doctor
+from orchestrator.base import machine_info
+from orchestrator.toolchain import load
+from orchestrator.workflows.doctor import Finding
+from orchestrator.base.machine_info import Machine
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def near(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose every host is this one."""
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(toolchain, "names", lambda: ())
+    monkeypatch.setattr(load, "names", lambda: ())
 
 
 def finding(name: str, found: list[Finding]) -> Finding:
@@ -47,10 +49,10 @@ def test_a_sound_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("c++", "git", "make"):
         (tools / name).touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tools))
-    monkeypatch.setattr(machine, "disk_free", lambda _: 10**12)
-    monkeypatch.setattr(machine, "memory_total", lambda: 10**11)
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 10**12)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: 10**11)
     features = ("avx", "avx2", "fma", "f16c", "bmi2")
-    monkeypatch.setattr(machine, "describe", lambda: Machine("x", "y", 2, 1, features))
+    monkeypatch.setattr(machine_info, "describe", lambda: Machine("x", "y", 2, 1, features))
 
     found = doctor.examine(tmp_path / "store")
 
@@ -67,9 +69,9 @@ def test_everything_missing_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed}/simple")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed}")
-    monkeypatch.setattr(machine, "disk_free", lambda _: 10**9)
-    monkeypatch.setattr(machine, "memory_total", lambda: 10**9)
-    monkeypatch.setattr(machine, "describe", lambda: Machine("x", "y", 1, 1, ("avx",)))
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 10**9)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: 10**9)
+    monkeypatch.setattr(machine_info, "describe", lambda: Machine("x", "y", 1, 1, ("avx",)))
 
     found = doctor.examine(tmp_path / "store")
 
@@ -97,7 +99,7 @@ def test_everything_missing_says_what_to_do(
 def test_the_default_build_needs_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], fine: bool
 ) -> None:
-    monkeypatch.setattr(machine, "describe", lambda: Machine("x", "cpu", 1, 1, features))
+    monkeypatch.setattr(machine_info, "describe", lambda: Machine("x", "cpu", 1, 1, features))
 
     assert finding("processor", doctor.examine(tmp_path)).fine == fine
 
@@ -126,7 +128,7 @@ def test_every_host_of_the_tool_chains_is_looked_at(monkeypatch: pytest.MonkeyPa
 
     doctor.examine(Path("store"))
 
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     assert chain.environment is not None
     assert chain.environment.extra_index is not None
     assert chain.environment.extra_index.url in asked
@@ -135,18 +137,18 @@ def test_every_host_of_the_tool_chains_is_looked_at(monkeypatch: pytest.MonkeyPa
 
 
 def test_this_machine_is_described() -> None:
-    found = machine.describe()
+    found = machine_info.describe()
 
     assert found.cores >= 1
     assert found.memory > 1 << 27
-    assert 0 < machine.memory_available() <= machine.memory_total()
+    assert 0 < machine_info.memory_available() <= machine_info.memory_total()
     assert found.system
-    assert machine.architecture()
+    assert machine_info.architecture()
 
 
 def test_the_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
-    assert machine.disk_free(tmp_path / "a" / "b") > 0
-    assert machine.existing(Path("no/such/folder")) == Path.cwd()
+    assert machine_info.disk_free(tmp_path / "a" / "b") > 0
+    assert machine_info.existing(Path("no/such/folder")) == Path.cwd()
 
 
 @pytest.mark.parametrize("dumb", [True, False])
@@ -154,4 +156,4 @@ def test_no_bars_where_nobody_watches(dumb: bool, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "dumb" if dumb else "xterm")
 
-    assert machine.terminal() is not dumb
+    assert machine_info.terminal() is not dumb

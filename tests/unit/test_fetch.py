@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import process
-from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, Interrupted, StepError
-from orchestrator.records import Progress, Task
+from orchestrator.base.process import run_process
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
+from orchestrator.base.step_values import (Progress, Task)
 from orchestrator.steps import fetch
 from tests.unit.index_work import Index, running
 from tests.unit.task_work import a_task
@@ -152,12 +152,12 @@ def test_only_the_web_is_asked(tmp_path: Path, url: str) -> None:
 
 
 def test_an_interruption_ends_the_download(tmp_path: Path, index: Index) -> None:
-    process.stop_all()
+    run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
             fetch.run(address(tmp_path, *served(index, b"content")))
     finally:
-        process.resume()
+        run_process.resume()
 
 
 def local(folder: Path, root: Path, *names: str, member: str = "") -> Task:

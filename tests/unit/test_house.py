@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import orchestrator
-from orchestrator import toolchain
-from orchestrator.kinds import KINDS
+from orchestrator.toolchain import load
+from orchestrator.engine.step_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = Path(orchestrator.__file__).parent
@@ -130,14 +130,14 @@ def dependencies() -> str:
 
 
 def test_only_the_hub_rooms_import_its_library() -> None:
-    rooms = {name for name in MODULES if name.startswith("orchestrator.sources.hub")}
+    rooms = {name for name in MODULES if name.startswith("orchestrator.sources.hub.download")}
 
     assert importers("huggingface_hub") <= rooms
 
 
 @pytest.mark.parametrize("call", ["Popen", "fork", "posix_spawn", "system", "execv", "execve"])
 def test_only_the_process_rooms_start_processes(call: str) -> None:
-    rooms = {"orchestrator._tree", "orchestrator._guard", "orchestrator.process"}
+    rooms = {"orchestrator.base.process.process_tree", "orchestrator.base.process.guard_program", "orchestrator.base.process.run_process"}
     users = {
         name
         for name, tree in TREES.items()
@@ -257,16 +257,16 @@ def test_every_kind_of_work_has_a_module_and_every_module_a_kind() -> None:
 def test_every_folder_of_data_is_a_tool_chain_that_loads() -> None:
     folders = {path.name for path in (ROOT / "vendor").iterdir() if path.is_dir()}
 
-    assert set(toolchain.names()) == folders
+    assert set(load.names()) == folders
     for name in folders:
-        assert toolchain.load(name).name == name
+        assert load.load(name).name == name
 
 
 def test_python_never_spells_an_upstream_tool() -> None:
     tools = {
         target
-        for name in toolchain.names()
-        for target in toolchain.load(name).build.targets
+        for name in load.names()
+        for target in load.load(name).build.targets
         if "-" in target
     }
     strings = [

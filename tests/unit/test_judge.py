@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.judge import Expectation, Reference, judge, perplexity_increase, verdict
-from orchestrator.records import Check, Status
+from orchestrator.runs.judge_measures import (Expectation, Reference, judge, perplexity_increase, verdict)
+from orchestrator.base.step_values import (Check, Status)
 
 MEASURES: dict[str, Any] = {
     "structure": {

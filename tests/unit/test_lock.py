@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import lock, toolchain
+from orchestrator.planning import lockfile
+from orchestrator.toolchain import load
 from orchestrator.cli import cli
-from orchestrator.digest import file_sha256
-from orchestrator.errors import StepError, UsageError
-from orchestrator.lock import File
-from orchestrator.records import Outcome
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.planning.lockfile import File
+from orchestrator.base.step_values import Outcome
 from tests.hub import Hub
 from tests.unit.lock_work import (
     COMMIT,
@@ -44,8 +45,8 @@ def served(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_lock_is_beside_its_recipe() -> None:
-    assert lock.path_of(Path("recipes/llama-7b.yaml")) == Path("recipes/llama-7b.lock.yaml")
-    assert lock.path_of(Path("v1.2.yml")) == Path("v1.2.lock.yaml")
+    assert lockfile.path_of(Path("recipes/llama-7b.yaml")) == Path("recipes/llama-7b.lock.yaml")
+    assert lockfile.path_of(Path("v1.2.yml")) == Path("v1.2.lock.yaml")
 
 
 def test_the_hubs_own_sizes_and_digests_are_pinned_and_no_weight_is_fetched(
@@ -111,9 +112,9 @@ def test_local_files_are_pinned_with_sizes(tmp_path: Path) -> None:
         size=4000, sha256=file_sha256(weights)
     )
     assert list(found.sources["perplexity"].files) == ["corpus.txt"]
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     assert found.toolchain.commit == chain.source.commit
-    assert found.toolchain.data == toolchain.data_digest(chain)
+    assert found.toolchain.data == load.data_digest(chain)
     assert found.build.profile == "portable"
     assert "-DGGML_NATIVE=OFF" in found.build.options
 
@@ -137,7 +138,7 @@ def test_the_same_recipe_gives_the_same_text_anywhere_at_any_time(tmp_path: Path
         place = tmp_path / name
         path = _recipe(place)
         locked(path, place)
-        texts.add(lock.path_of(path).read_text("utf-8"))
+        texts.add(lockfile.path_of(path).read_text("utf-8"))
     [text] = texts
     assert str(tmp_path) not in text
     assert not re.search(r"\d\d:\d\d|20\d\d-", text)
@@ -206,8 +207,8 @@ def test_tool_chain_data_that_moved_is_refused(field: str, words: str, tmp_path:
     found = locked(path, tmp_path)
     value = {"data": "0" * 64, "commit": "0" * 40, "name": "another"}[field]
     tools = found.toolchain.model_copy(update={field: value})
-    text = lock.text(found.model_copy(update={"toolchain": tools}), path.name)
-    lock.path_of(path).write_text(text, encoding="utf-8")
+    text = lockfile.text(found.model_copy(update={"toolchain": tools}), path.name)
+    lockfile.path_of(path).write_text(text, encoding="utf-8")
     if field == "commit":  # a commit in the lock is the one that is used
         assert planned(path, session_in(tmp_path)).sources.commit == "0" * 40
         return
@@ -240,7 +241,7 @@ def test_update_lock_pins_what_is_there_now(tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli, ["plan", "--offline", str(path)], standalone_mode=False)
     assert isinstance(refused.exception, UsageError)
     assert called("plan", "--offline", "--update-lock", "--no-verify", str(path)) == 0
-    found = lock.read(lock.path_of(path))
+    found = lockfile.read(lockfile.path_of(path))
     assert found is not None
     pinned = found.sources["perplexity"].files["corpus.txt"]
     assert pinned.sha256 == file_sha256(tmp_path / "corpus.txt")

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import lock, locking
-from orchestrator.errors import UsageError
-from orchestrator.lock import File, Input, Lock
+from orchestrator.planning import lockfile
+from orchestrator.planning import lockfile_check
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.lockfile import (File, Input, Lock)
 from tests.unit.lock_work import called, locked, recipe_in
 
 
@@ -23,19 +24,19 @@ def test_a_damaged_lock_is_one_sentence(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.lock.yaml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match=r"x\.lock\.yaml cannot be used as a lock"):
-        lock.read(path)
+        lockfile.read(path)
 
 
 def test_no_lock_is_none(tmp_path: Path) -> None:
-    assert lock.read(tmp_path / "x.lock.yaml") is None
+    assert lockfile.read(tmp_path / "x.lock.yaml") is None
 
 
 def test_patterns_of_files_may_name_locks_too(tmp_path: Path) -> None:
     path = recipe_in(tmp_path)
     locked(path, tmp_path)
-    assert called("check", str(path), str(lock.path_of(path))) == 0
+    assert called("check", str(path), str(lockfile.path_of(path))) == 0
     with pytest.raises(UsageError, match="is a lock"):
-        locking.without_locks([lock.path_of(path)])
+        lockfile_check.without_locks([lockfile.path_of(path)])
 
 
 _WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -58,6 +59,6 @@ def test_what_is_written_is_what_is_read(sources: dict[str, Input], name: str) -
         "build": {"profile": "portable", "backend": "cpu", "system": ["linux", "x86_64"]},
     }
     one = Lock.model_validate({**content, "sources": sources})
-    text = lock.text(one, "x.yaml")
+    text = lockfile.text(one, "x.yaml")
     assert Lock.model_validate(yaml.safe_load(text)) == one
-    assert lock.text(Lock.model_validate(yaml.safe_load(text)), "x.yaml") == text
+    assert lockfile.text(Lock.model_validate(yaml.safe_load(text)), "x.yaml") == text

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import inspection
-from orchestrator.errors import StepError
-from orchestrator.records import Step, Task
-from orchestrator.steps import logits, measure
+from orchestrator.modelfiles import header_facts
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (Step, Task)
+from orchestrator.steps import full_file_logits
+from orchestrator.steps import measure
 from tests.unit.formats.build import (
     GGMLSpec,
     GGUFSpec,
@@ -68,27 +69,27 @@ PARAMS: dict[str, Any] = {
 
 def test_tensors_are_compared_by_name_and_shape(tmp_path: Path) -> None:
     a, b = Tensor("a", (32, 2), "F16"), Tensor("b", (4,))
-    full = inspection.header(file_of(tmp_path / "full", a, b) / "model.gguf", "gguf")
+    full = header_facts.header(file_of(tmp_path / "full", a, b) / "model.gguf", "gguf")
     other = (Tensor("a", (32, 3), "Q4_0"), Tensor("c", (4,)))
-    found = inspection.header(file_of(tmp_path / "found", *other) / "model.gguf", "gguf")
-    structure = inspection.facts(found, full)["structure"]
+    found = header_facts.header(file_of(tmp_path / "found", *other) / "model.gguf", "gguf")
+    structure = header_facts.facts(found, full)["structure"]
     assert structure["missing"] == ["b"]
     assert structure["extra"] == ["c"]
     assert structure["reshaped"] == [{"name": "a", "shape": [32, 3], "full": [32, 2]}]
 
 
 def test_trailing_dimensions_of_one_are_no_difference(tmp_path: Path) -> None:
-    full = inspection.header(
+    full = header_facts.header(
         file_of(tmp_path / "a", Tensor("a", (32, 1, 1))) / "model.gguf", "gguf"
     )
-    found = inspection.header(file_of(tmp_path / "b", Tensor("a", (32,))) / "model.gguf", "gguf")
-    assert inspection.facts(found, full)["structure"]["reshaped"] == []
+    found = header_facts.header(file_of(tmp_path / "b", Tensor("a", (32,))) / "model.gguf", "gguf")
+    assert header_facts.facts(found, full)["structure"]["reshaped"] == []
 
 
 def test_the_census_and_the_bits_are_counted(tmp_path: Path) -> None:
     tensors = (Tensor("a", (32, 2), "Q4_0"), Tensor("b", (32,)), Tensor("c", (32,)))
     path = file_of(tmp_path / "x", *tensors) / "model.gguf"
-    facts = inspection.facts(inspection.header(path, "gguf"), None)
+    facts = header_facts.facts(header_facts.header(path, "gguf"), None)
     assert facts["census"] == {"F32": 2, "Q4_0": 1}
     assert (facts["tensors"], facts["parameters"]) == (3, 128)
     assert facts["bits_per_weight"] == 8 * (2 * 18 + 2 * 128) / 128
@@ -103,14 +104,14 @@ def test_old_quantized_files_must_have_the_layout_of_their_tool_chain(
     tensors = [replace(one, shape=(32, 2), type=kind) for one in whole_model("llama")]
     path = tmp_path / "old.bin"
     path.write_bytes(ggml_bytes(GGMLSpec(version=3, tensors=tensors)))
-    found = inspection.header(path, "ggml", "ggjt-v3")
+    found = header_facts.header(path, "ggml", "ggjt-v3")
     assert (found.version, found.layout) == (3, "ggjt-v3")
-    inspection.expect_layout(found, "ggjt-v3", "old.bin")
+    header_facts.expect_layout(found, "ggjt-v3", "old.bin")
     if refused:
         with pytest.raises(StepError, match=r"old\.bin is a ggjt-v3 file, not a ggjt-v1 one"):
-            inspection.expect_layout(found, "ggjt-v1", "old.bin")
+            header_facts.expect_layout(found, "ggjt-v1", "old.bin")
     else:
-        inspection.expect_layout(found, "ggjt-v1", "old.bin")
+        header_facts.expect_layout(found, "ggjt-v1", "old.bin")
 
 
 def test_a_continuation_is_told_from_a_printed_prompt(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def run_logits(place: Path, content: str) -> dict[str, Any]:
     model = file_of(place / "m", Tensor("a", (4,)))
     verb = {"argv": [sys.executable, "-c", WRITE, "{save}", content], "values": VALUES}
     params = {"file": "model.gguf", "context": 6, "chunks": -1, "save": True}
-    return logits.run(task(place, {"logits": verb}, params, {"model": model}))
+    return full_file_logits.run(task(place, {"logits": verb}, params, {"model": model}))
 
 
 def test_whole_logits_are_described_by_their_header(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import native
-from orchestrator.errors import StepError
-from orchestrator.native import Result
-from orchestrator.process import ToolError
-from orchestrator.records import Progress
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.toolchain.call_verb import Result
+from orchestrator.base.process.run_process import ToolError
+from orchestrator.base.step_values import Progress
 from tests.unit.chain_work import python
 from tests.unit.task_work import a_task
 
@@ -24,7 +24,7 @@ def call(folder: Path, code: str, values: dict[str, Any] | None = None, **rest: 
     arguments = rest.pop("arguments", ())
     verb = {"argv": python(code, *arguments), **rest}
     task = a_task(folder, context={"verbs": {"go": verb}, "data": "/vendor/x"})
-    return native.call(task, "go", values or {}, **options)
+    return call_verb.call(task, "go", values or {}, **options)
 
 
 def test_output_values_and_lists(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_output_values_and_lists(tmp_path: Path) -> None:
         "lists": {"pairs": r"(?m)^(?P<name>\w): (?P<value>\d)"},
     }
 
-    done = native.call(a_task(tmp_path, context={"verbs": {"go": verb}}), "go", {})
+    done = call_verb.call(a_task(tmp_path, context={"verbs": {"go": verb}}), "go", {})
 
     assert done.values == {"size": "13", "whole": "size = 13"}
     assert done.lists["pairs"] == [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
@@ -49,7 +49,7 @@ def test_the_argv_gets_values_and_places(tmp_path: Path) -> None:
     inputs = {"toolchain": tmp_path / "tools", "environment": tmp_path / "env"}
     task = a_task(tmp_path, context={"verbs": {"go": verb}, "data": "/vendor/x"}, inputs=inputs)
 
-    done = native.call(task, "go", {"mine": "a b;$HOME"})
+    done = call_verb.call(task, "go", {"mine": "a b;$HOME"})
 
     shown = [tmp_path / "tools/bin/t", tmp_path / "tools/src", "/vendor/x"]
     shown += [tmp_path / "env/venv/bin/python", 2, tmp_path / "scratch", "a b;$HOME"]
@@ -202,5 +202,5 @@ def test_interpreters_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "platform", "win32")
     task = a_task(tmp_path, inputs={"environment": tmp_path})
 
-    assert native.environment_python(tmp_path) == tmp_path / "venv" / "Scripts" / "python.exe"
-    assert native.places(task)["exe"] == ".exe"
+    assert call_verb.environment_python(tmp_path) == tmp_path / "venv" / "Scripts" / "python.exe"
+    assert call_verb.places(task)["exe"] == ".exe"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import digest, plan
-from orchestrator.errors import UsageError
-from orchestrator.plan import Plan
+from orchestrator.base import digest
+from orchestrator.planning import recipe_to_steps
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.recipe_to_steps import Plan
 from tests.unit.chain_work import (
     RECIPE,
     by_label,
@@ -165,7 +166,7 @@ def test_two_recipes_share_what_is_the_same(tmp_path: Path) -> None:
     text = text.replace("quantize:", "convert: {model_name: small}\nquantize:")
     second = make_plan(tmp_path, text, chain=chain)
 
-    together = plan.union([first, second])
+    together = recipe_to_steps.union([first, second])
 
     keys = [step.key for step in together]
     assert len(keys) == len(set(keys))

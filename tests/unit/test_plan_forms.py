@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan
-from orchestrator.errors import UsageError
-from orchestrator.plan import Choices, Plan
-from orchestrator.records import Step
-from orchestrator.sourcing import Resolved
+from orchestrator.planning import recipe_to_steps
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.recipe_to_steps import (Choices, Plan)
+from orchestrator.base.step_values import Step
+from orchestrator.planning.resolve_sources import Resolved
 from tests.unit.chain_work import (
     RECIPE,
     by_label,
@@ -106,9 +106,9 @@ def test_what_a_tool_chain_cannot_read_is_refused_before_work(
 
 def test_a_tool_chain_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_chain(tmp_path)
-    monkeypatch.setattr("orchestrator.plan_graph.load", lambda _name: chain)
+    monkeypatch.setattr("orchestrator.planning.step_graph.load", lambda _name: chain)
 
-    steps = plan.toolchain_steps("stand", Choices(machine="x86_64"))
+    steps = recipe_to_steps.toolchain_steps("stand", Choices(machine="x86_64"))
 
     assert [step.kind for step in steps] == ["build", "environment"]
     whole = by_label(make_plan(tmp_path, chain=chain, machine="x86_64"))
@@ -142,7 +142,7 @@ def test_measuring_one_file(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, chain, RECIPE)
     found = sources(model=local("full.gguf", kind="gguf"), base=local("q.gguf", "e" * 64, "gguf"))
 
-    made = plan.make_single(recipe, chain, found, Choices())
+    made = recipe_to_steps.make_single(recipe, chain, found, Choices())
 
     assert [made.step(key).label for key in made.targets] == [
         "fetch q.gguf",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import process
-from orchestrator.errors import StepError
-from orchestrator.process import ToolError
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import StepError
+from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     PATIENCE,
     log_of,
@@ -50,7 +50,7 @@ def test_there_is_no_shell_and_no_input(tmp_path: Path) -> None:
 
 def test_working_folder_and_paths_as_arguments(tmp_path: Path) -> None:
     code = "import os, sys; print(os.getcwd(), sys.argv[1])"
-    done = process.run(
+    done = run_process.run(
         [*python(code), tmp_path / "a b"], cwd=tmp_path, log=tmp_path / "sub" / "dir" / "log"
     )
     assert done.stdout.split(" ", 1) == [str(tmp_path.resolve()), f"{tmp_path / 'a b'}\n"]
@@ -98,9 +98,9 @@ for thread in threads: thread.join()
 def test_only_the_end_of_a_huge_output_is_kept(tmp_path: Path) -> None:
     code = "import os; [os.write(1, b'a' * 2**16) for _ in range(160)]; os.write(1, b'the end')"
     done = run(tmp_path, python(code))
-    assert len(done.stdout) == process.KEPT_BYTES
+    assert len(done.stdout) == run_process.KEPT_BYTES
     assert done.stdout.endswith("a" * 99 + "the end")
-    assert len(done.tail) <= process.TAIL_LINE_CHARACTERS
+    assert len(done.tail) <= run_process.TAIL_LINE_CHARACTERS
     assert (tmp_path / "log").stat().st_size > 160 * 2**16
 
 
@@ -218,7 +218,7 @@ def test_what_cannot_be_started(tmp_path: Path) -> None:
 def test_programs_are_found_on_the_given_path(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "special-tool").symlink_to(sys.executable)
-    env = process.clean_env({"PATH": str(tmp_path / "bin")})
+    env = run_process.clean_env({"PATH": str(tmp_path / "bin")})
     run(tmp_path, ["special-tool", "-I", "-S", "-c", "pass"], env=env)
 
 

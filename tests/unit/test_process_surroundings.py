@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import disk, process
-from orchestrator.disk import DiskFull
-from orchestrator.errors import EnvironmentProblem
-from orchestrator.process import ToolError
+from orchestrator.base import disk_space
+from orchestrator.base.process import run_process
+from orchestrator.base.disk_space import DiskFull
+from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     log_of,
     python,
@@ -52,7 +53,7 @@ def test_the_words_for_a_full_disk_are_known(tmp_path: Path, words: str) -> None
 
 def test_a_failure_with_too_little_space_left_is_a_full_disk(tmp_path: Path) -> None:
     code = "raise SystemExit('basic_ios::clear: iostream error')"
-    free = disk.free_bytes(tmp_path)
+    free = disk_space.free_bytes(tmp_path)
     with pytest.raises(DiskFull):
         run(tmp_path, python(code), needed_bytes=free * 2)
     with pytest.raises(ToolError):
@@ -71,7 +72,7 @@ try:
 except disk.DiskFull as error:
     print(error.message)
 """
-    root = Path(process.__file__).parents[1]
+    root = Path(run_process.__file__).parents[1]
     env = {**os.environ, "PYTHONPATH": str(root)}
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, cwd=tmp_path, env=env, stdout=subprocess.PIPE, check=True)
@@ -102,14 +103,14 @@ def test_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**kept, **SECRETS, **dict.fromkeys(leaking, "x")}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    env = process.clean_env({"LLAMA_CPP_LIB_PATH": "lib", "HF_HUB_OFFLINE": "1"})
+    env = run_process.clean_env({"LLAMA_CPP_LIB_PATH": "lib", "HF_HUB_OFFLINE": "1"})
     assert kept.items() <= env.items()
     assert env["PATH"] == os.environ["PATH"]
     assert not (set(SECRETS) | set(leaking)) & set(env)
     assert (env["LLAMA_CPP_LIB_PATH"], env["HF_HUB_OFFLINE"]) == ("lib", "1")
     assert env["OMP_WAIT_POLICY"] == "PASSIVE"
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert process.clean_env()["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert run_process.clean_env()["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C"}, {"LANG": "C.UTF-8"}])
@@ -126,7 +127,7 @@ def test_no_secret_reaches_tool_or_log(tmp_path: Path, monkeypatch: pytest.Monke
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     code = "import os; print(sorted(os.environ.items()))"
-    env = process.clean_env({"GIVEN_TOKEN": "s3cr3tvalue8", "URL": "https://me:s3cr3tvalue9@host/"})
+    env = run_process.clean_env({"GIVEN_TOKEN": "s3cr3tvalue8", "URL": "https://me:s3cr3tvalue9@host/"})
     done = run(tmp_path, python(code))
     assert "s3cr3t" not in done.stdout
     run(tmp_path, python("pass", SECRETS["HF_TOKEN"], "--x=s3cr3tvalue8"), env=env)
@@ -138,7 +139,7 @@ def test_no_secret_reaches_tool_or_log(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_changed_variables_are_logged(tmp_path: Path) -> None:
-    run(tmp_path, python("pass"), env=process.clean_env({"HF_HUB_OFFLINE": "1 2"}))
+    run(tmp_path, python("pass"), env=run_process.clean_env({"HF_HUB_OFFLINE": "1 2"}))
     assert "# HF_HUB_OFFLINE='1 2'\n" in log_of(tmp_path)
     assert "# PATH=" not in log_of(tmp_path)
 
@@ -148,14 +149,14 @@ def test_changed_variables_are_logged(tmp_path: Path) -> None:
     [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")],
 )
 def test_sizes_for_people(count: int, text: str) -> None:
-    assert disk.human(count) == text
+    assert disk_space.human(count) == text
 
 
 def test_free_space_of_a_path_that_does_not_exist_yet(tmp_path: Path) -> None:
-    assert disk.free_bytes(tmp_path / "no" / "such" / "path") > 0
-    assert not disk.is_short(tmp_path / "no", 0)
+    assert disk_space.free_bytes(tmp_path / "no" / "such" / "path") > 0
+    assert not disk_space.is_short(tmp_path / "no", 0)
 
 
 def test_unrelated_errors_are_not_called_full_disks(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), disk.translated(tmp_path):
+    with pytest.raises(PermissionError), disk_space.translated(tmp_path):
         raise PermissionError(13, "denied")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import _guard, process
-from orchestrator.errors import Interrupted
-from orchestrator.process import ToolError
+from orchestrator.base.process import guard_program
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import Interrupted
+from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     FAMILY,
     PATIENCE,
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pro
 @pytest.fixture(autouse=True)
 def _running_again() -> Iterator[None]:
     yield
-    process.resume()
+    run_process.resume()
 
 
 def test_timeout_stops_the_tree(tmp_path: Path) -> None:
@@ -56,11 +57,11 @@ while True: time.sleep(1000)
 def test_a_stubborn_tool_is_interrupted_then_terminated_then_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(run_process, "GRACE_SECONDS", 0.2)
 
     def on_text(text: str) -> None:
         if "ready" in text:
-            process.stop_all()
+            run_process.stop_all()
 
     with pytest.raises(Interrupted):
         run(tmp_path, python(STUBBORN), on_text=on_text)
@@ -70,21 +71,21 @@ def test_a_stubborn_tool_is_interrupted_then_terminated_then_killed(
 def test_every_further_stop_brings_the_next_signal_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 1e6)  # nothing comes by waiting
+    monkeypatch.setattr(run_process, "GRACE_SECONDS", 1e6)  # nothing comes by waiting
     seen: list[str] = []
     late = threading.Event()
 
     def give_up() -> None:
         late.set()
         for _ in range(3):
-            process.stop_all()
+            run_process.stop_all()
 
     watchdog = threading.Timer(PATIENCE, give_up)
 
     def on_text(text: str) -> None:
         seen.append(text)
         if "".join(seen) in ("ready\n", "ready\nSIGINT\n", "ready\nSIGINT\nSIGTERM\n"):
-            process.stop_all()
+            run_process.stop_all()
 
     watchdog.start()
     with pytest.raises(Interrupted):
@@ -95,13 +96,13 @@ def test_every_further_stop_brings_the_next_signal_at_once(
 
 
 def test_after_stop_all_nothing_starts_until_resumed(tmp_path: Path) -> None:
-    process.stop_all()
+    run_process.stop_all()
     with pytest.raises(Interrupted):
         run(tmp_path, python("open('started', 'w')"))
     with pytest.raises(Interrupted):
-        process.check_stopped()
+        run_process.check_stopped()
     assert list(tmp_path.iterdir()) == []
-    process.resume()
+    run_process.resume()
     run(tmp_path, python("open('started', 'w')"))
     assert (tmp_path / "started").exists()
 
@@ -120,7 +121,7 @@ def test_stop_all_reaches_trees_of_other_threads(tmp_path: Path) -> None:
 
     def work(name: str) -> None:
         try:
-            process.run(python(SLEEPER, str(fifo)), cwd=tmp_path, log=tmp_path / name)
+            run_process.run(python(SLEEPER, str(fifo)), cwd=tmp_path, log=tmp_path / name)
         except Interrupted as error:
             caught.append(error)
 
@@ -129,7 +130,7 @@ def test_stop_all_reaches_trees_of_other_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     pids = read_pids(fifo, 2)
-    process.stop_all()
+    run_process.stop_all()
     for thread in threads:
         thread.join()
     os.close(keep_open)
@@ -165,7 +166,7 @@ process.run([sys.executable, "-I", "-S", "-c", code, fifo],
 
 
 def start_orchestrator(tmp_path: Path, fifo: Path) -> subprocess.Popen[bytes]:
-    root = Path(process.__file__).parents[1]
+    root = Path(run_process.__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-c", ORCHESTRATOR, FAMILY, str(fifo), str(tmp_path)],
         cwd=root,
@@ -242,7 +243,7 @@ def test_ctrl_c_in_a_run_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_the_guard_imports_only_what_is_cheap() -> None:
-    source = Path(_guard.__file__).read_text().partition("if __name__")[0]
+    source = Path(guard_program.__file__).read_text().partition("if __name__")[0]
     code = f"import sys; exec({source!r}); print(*sys.modules)"
     done = subprocess.run(python(code), capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 from in_toto_attestation.v1.statement import Statement, spb
 
-from orchestrator import attesting, dist, plan, provenance, signing, toolchain
-from orchestrator.digest import file_sha256
-from orchestrator.errors import OrchestrateError, UsageError
-from orchestrator.lock import Lock
-from orchestrator.plan import Choices, Plan, Sources
-from orchestrator.provenance import Pins
-from orchestrator.report import Report
-from orchestrator.results import Result
-from orchestrator.sourcing import Resolved
+from orchestrator.runs import attest_outputs
+from orchestrator.runs import output_folder
+from orchestrator.planning import recipe_to_steps
+from orchestrator.runs import provenance_statement
+from orchestrator.runs import dsse_signature
+from orchestrator.toolchain import load
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (OrchestrateError, UsageError)
+from orchestrator.planning.lockfile import Lock
+from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
+from orchestrator.runs.provenance_statement import Pins
+from orchestrator.runs.report import Report
+from orchestrator.runs.collect_results import Result
+from orchestrator.planning.resolve_sources import Resolved
 from tests.unit.recipe_work import loaded
 from tests.unit.signing_work import keys
 from tests.unit.store_work import OTHER
@@ -44,7 +49,7 @@ def hub(repo: str, commit: str) -> Resolved:
 @pytest.fixture
 def beast(tmp_path: Path) -> Plan:
     recipe = loaded(tmp_path, CHIMERA)
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     text = {"kind": "url", "sha256": CORPUS, "name": "text.txt", "member": ""}
     sources = Sources(
         chain.source.commit,
@@ -52,7 +57,7 @@ def beast(tmp_path: Path) -> Plan:
         delta=hub("some/delta", "b" * 40),
         corpora={"calibration": Resolved(text, {"url": "https://example.org/text.txt"})},
     )
-    return plan.make(recipe, chain, sources, Choices(verify=False, machine="x86_64"))
+    return recipe_to_steps.make(recipe, chain, sources, Choices(verify=False, machine="x86_64"))
 
 
 def manifests(one: Plan, threads: str = "8") -> dict[str, Mapping[str, Any]]:
@@ -86,7 +91,7 @@ def manifests(one: Plan, threads: str = "8") -> dict[str, Mapping[str, Any]]:
 
 
 def told(one: Plan, index: int = 0, pins: Pins | None = None) -> dict[str, Any]:
-    return provenance.statement(one, one.outputs[index], MADE, manifests(one), pins or Pins())
+    return provenance_statement.statement(one, one.outputs[index], MADE, manifests(one), pins or Pins())
 
 
 def definition(statement: Mapping[str, Any]) -> Any:
@@ -101,7 +106,7 @@ def dependencies(statement: Mapping[str, Any], part: str) -> list[dict[str, Any]
 def test_in_totos_own_library_takes_the_statement(beast: Plan) -> None:
     from google.protobuf import json_format
 
-    parsed = json_format.Parse(provenance.text(told(beast)), spb.Statement())
+    parsed = json_format.Parse(provenance_statement.text(told(beast)), spb.Statement())
 
     Statement.copy_from_pb(parsed).validate()
     [subject] = parsed.subject
@@ -123,7 +128,7 @@ def test_the_tools_and_texts_are_dependencies_with_digests(beast: Plan) -> None:
     statement = told(beast)
 
     [tools] = dependencies(statement, "toolchain")
-    assert tools["digest"] == {"gitCommit": toolchain.load("llama.cpp").source.commit}
+    assert tools["digest"] == {"gitCommit": load.load("llama.cpp").source.commit}
     [corpus] = dependencies(statement, "corpus")
     assert (corpus["digest"]["sha256"], corpus["uri"]) == (CORPUS, "https://example.org/text.txt")
     packages = [one["uri"] for one in dependencies(statement, "environment")]
@@ -175,13 +180,13 @@ def test_neither_threads_nor_times_nor_labels_change_the_statement(beast: Plan) 
     slower = {key: {**one, "seconds": 99, "created": "z"} for key, one in manifests(other).items()}
 
     one, two = (
-        provenance.statement(where, where.outputs[1], MADE, how, Pins())
+        provenance_statement.statement(where, where.outputs[1], MADE, how, Pins())
         for where, how in ((beast, manifests(beast, "8")), (other, manifests(other, "64")))
     )
 
-    assert provenance.text(one) == provenance.text(two)
-    again = provenance.statement(other, other.outputs[1], MADE, slower, Pins())
-    assert provenance.text(again) == provenance.text(one)
+    assert provenance_statement.text(one) == provenance_statement.text(two)
+    again = provenance_statement.statement(other, other.outputs[1], MADE, slower, Pins())
+    assert provenance_statement.text(again) == provenance_statement.text(one)
     argv = definition(one)["internalParameters"]["steps"][-1]["argv"]
     assert argv[0][-1] == "{threads}"
 
@@ -193,21 +198,21 @@ def published(beast: Plan, folder: Path, key: Path | None) -> Path:
     """One file of the beast in a folder, with what is published beside it."""
     file = folder / "beast-Q8_0.gguf"
     file.write_bytes(b"weights")
-    files = {file.name: dist.Wanted(file, file_sha256(file))}
+    files = {file.name: output_folder.Wanted(file, file_sha256(file))}
     report = Report("beast", "", (), {})
     result = Result(beast, report, files, manifests(beast))
-    for name, text in attesting.documents(result, folder / "store", key).items():
+    for name, text in attest_outputs.documents(result, folder / "store", key).items():
         (folder / name).write_text(text, encoding="utf-8")
     return file
 
 
 def test_a_file_agrees_with_its_statement_until_a_byte_changes(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
-    assert attesting.verify(file, None)[0].sound
+    assert attest_outputs.verify(file, None)[0].sound
 
     file.write_bytes(b"Weights")
 
-    found, _ = attesting.verify(file, None)
+    found, _ = attest_outputs.verify(file, None)
     assert not found.sound
     assert "is not that of beast-Q8_0.gguf" in found.lines[-1]
 
@@ -215,24 +220,24 @@ def test_a_file_agrees_with_its_statement_until_a_byte_changes(beast: Plan, tmp_
 def test_only_a_signed_statement_counts_when_there_is_a_key(beast: Plan, tmp_path: Path) -> None:
     secret, public = keys(tmp_path)
     file = published(beast, tmp_path, secret)
-    assert attesting.verify(file, public)[0].sound
+    assert attest_outputs.verify(file, public)[0].sound
 
-    plain = file.with_name(file.name + provenance.SUFFIX)
+    plain = file.with_name(file.name + provenance_statement.SUFFIX)
     plain.write_text(plain.read_text().replace("beast-Q8_0", "other-Q8_0"))
     with pytest.raises(OrchestrateError, match="not what was signed"):
-        attesting.verify(file, public)
+        attest_outputs.verify(file, public)
 
-    file.with_name(file.name + signing.SUFFIX).unlink()
+    file.with_name(file.name + dsse_signature.SUFFIX).unlink()
     with pytest.raises(UsageError, match="is missing"):
-        attesting.verify(file, public)
+        attest_outputs.verify(file, public)
 
 
 def test_a_renamed_file_is_known_by_its_digest(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
     renamed = file.rename(tmp_path / "mine.gguf")
-    file.with_name(file.name + provenance.SUFFIX).rename(tmp_path / "mine.gguf.provenance.json")
+    file.with_name(file.name + provenance_statement.SUFFIX).rename(tmp_path / "mine.gguf.provenance.json")
 
-    found, _ = attesting.verify(renamed, None)
+    found, _ = attest_outputs.verify(renamed, None)
 
     assert found.sound
     assert "stated as beast-Q8_0.gguf" in found.lines[-1]
@@ -244,16 +249,16 @@ def test_a_renamed_file_is_known_by_its_digest(beast: Plan, tmp_path: Path) -> N
 def test_what_is_no_statement_is_not_believed(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.gguf"
     file.write_bytes(b"")
-    file.with_name(file.name + provenance.SUFFIX).write_text(text)
+    file.with_name(file.name + provenance_statement.SUFFIX).write_text(text)
 
     with pytest.raises(OrchestrateError, match="no provenance statement"):
-        attesting.verify(file, None)
+        attest_outputs.verify(file, None)
 
 
 def test_a_statement_of_another_builder_is_told_apart(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
-    plain = file.with_name(file.name + provenance.SUFFIX)
-    plain.write_text(plain.read_text().replace(provenance.BUILD_TYPE, "https://example.org/x"))
+    plain = file.with_name(file.name + provenance_statement.SUFFIX)
+    plain.write_text(plain.read_text().replace(provenance_statement.BUILD_TYPE, "https://example.org/x"))
 
     with pytest.raises(OrchestrateError, match="another kind"):
-        attesting.verify(file, None)
+        attest_outputs.verify(file, None)

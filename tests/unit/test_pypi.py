@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import process
-from orchestrator.errors import EnvironmentProblem, Interrupted, StepError, UsageError
-from orchestrator.records import Progress
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError, UsageError)
+from orchestrator.base.step_values import Progress
 from orchestrator.sources import pypi
 from tests.unit.index_work import Index, running
 
@@ -130,12 +130,12 @@ def test_what_is_no_index_is_said(tmp_path: Path, index: Index) -> None:
 
 def test_an_interruption_ends_a_download(tmp_path: Path, index: Index) -> None:
     sha256 = index.add("small-model", WHEEL, b"a wheel")
-    process.stop_all()
+    run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
             get(tmp_path, sha256)
     finally:
-        process.resume()
+        run_process.resume()
     assert list(tmp_path.iterdir()) == []
 
 

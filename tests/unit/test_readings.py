@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import StepError
-from orchestrator.readings import number, optional
+from orchestrator.base.errors import StepError
+from orchestrator.toolchain.output_numbers import (number, optional)
 
 
 @pytest.mark.parametrize("text", ["nan", "-nan", "inf", "", "1.2.3", "one"])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.errors import EXIT_USAGE
-from orchestrator.recipe import RecipeError, load, load_many
+from orchestrator.base.errors import EXIT_USAGE
+from orchestrator.recipe import (RecipeError, load, load_many)
 from orchestrator.recipe.models import Recipe
 from tests.unit.recipe_work import MINIMAL, allowed, loaded, one, problems, write, wrong
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import judge, workflow
-from orchestrator.formats import ggml_size
-from orchestrator.formats.ggml_size import Dimensions
-from orchestrator.formats.ggml_types import Layout
-from orchestrator.recipe import Recipe, load_many
+from orchestrator.runs import judge_measures
+from orchestrator.runs import session
+from orchestrator.modelfiles import ggml_size
+from orchestrator.modelfiles.ggml_size import Dimensions
+from orchestrator.modelfiles.ggml_types import Layout
+from orchestrator.recipe import (Recipe, load_many)
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "ggml"
 LLAMA_TOKENS = 176_574  # bytes of all words
@@ -36,7 +37,7 @@ CASES: list[tuple[str, Dimensions, Layout]] = [
 
 def load(name: str) -> Recipe:
     # Meta's own files are nobody's to put beside the recipes.
-    [recipe] = load_many([RECIPES / f"{name}.yaml"], workflow.vocabulary, check_files=False)
+    [recipe] = load_many([RECIPES / f"{name}.yaml"], session.vocabulary, check_files=False)
     return recipe
 
 
@@ -54,7 +55,7 @@ def test_published_sizes_are_what_the_shapes_give(
             else ggml_size.predicted_size_llama(size, kind, layout)
         )
         # Else every report of the real model would warn of its own reference.
-        assert abs(found / published - 1) <= judge.REFERENCE_TOLERANCE["size"], kind
+        assert abs(found / published - 1) <= judge_measures.REFERENCE_TOLERANCE["size"], kind
 
 
 def test_files_that_others_published_are_those_sizes_too() -> None:

@@ -15,17 +15,22 @@ from typing import Any
 
 import pytest
 
-from orchestrator import again, plan_graph, published, reproduce, toolchain, workflow
-from orchestrator.digest import file_sha256
-from orchestrator.errors import StepError
-from orchestrator.plan import Choices, Plan, Sources
-from orchestrator.plan_graph import Graph
-from orchestrator.planned import Output
-from orchestrator.records import Step
-from orchestrator.reproduce import Reproduction, Verdict
-from orchestrator.sourcing import Resolved
-from orchestrator.store import Store
-from orchestrator.workflow import Session
+from orchestrator.engine import isolated_run
+from orchestrator.planning import step_graph
+from orchestrator.workflows import published_claims
+from orchestrator.workflows import reproduce
+from orchestrator.toolchain import load
+from orchestrator.runs import session as workflow
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import StepError
+from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
+from orchestrator.planning.step_graph import Graph
+from orchestrator.planning.plan import Output
+from orchestrator.base.step_values import Step
+from orchestrator.workflows.reproduce import (Reproduction, Verdict)
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.engine.artifact_store import Store
+from orchestrator.runs.session import Session
 from tests.hub import Hub, Repo
 from tests.unit.lock_work import NAME, recipe_in, session_in
 
@@ -36,7 +41,7 @@ def plan_of(place: Path, **fields: Any) -> Plan:
     """A plan whose two outputs are a local file, as they are made by fetching it."""
     [recipe] = workflow.load([recipe_in(place)])
     recipe = recipe.model_copy(update=fields)
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     sha256 = file_sha256(place / "model" / FILE)
     identity = {"kind": "path", "files": {FILE: sha256}, "member": ""}
     source = Resolved(identity, {"path": str(place / "model")}, "gguf")
@@ -110,7 +115,7 @@ def test_what_a_killed_reproduction_left_is_removed_and_what_runs_is_not(tmp_pat
     running = place / f"{os.getppid()}-theirs"
     for folder in (place / f"{ended}-left", running):
         (folder / "store").mkdir(parents=True)
-    with again.workshop(session.store) as mine:
+    with isolated_run.workshop(session.store) as mine:
         assert set(place.iterdir()) == {mine, running}
 
 
@@ -118,7 +123,7 @@ def test_of_a_failure_only_the_logs_stay_until_the_next(tmp_path: Path) -> None:
     session = session_in(tmp_path)
 
     def fail() -> None:
-        with again.workshop(session.store) as place:
+        with isolated_run.workshop(session.store) as place:
             for name in ("store/logs", "store/artifacts/ab", "home"):
                 (place / name).mkdir(parents=True)
                 (place / name / "file").write_text("x")
@@ -209,11 +214,11 @@ def test_a_file_that_is_not_there_is_not_compared(
     tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo = served(tmp_path / "served", b"something else")
-    claim = published.Claim("x", repo=NAME, file="other.gguf")
+    claim = published_claims.Claim("x", repo=NAME, file="other.gguf")
     with Hub({NAME: repo}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         with pytest.raises(StepError, match=r"has no file other\.gguf"):
-            published.stated(claim, offline=False)
+            published_claims.stated(claim, offline=False)
 
 
 # -- twice -----------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ def test_twice_compares_every_step_but_tools_and_measures(tmp_path: Path) -> Non
 
 
 def test_the_two_surroundings_differ_in_everything_named() -> None:
-    first, second = again.surroundings(1)
+    first, second = isolated_run.surroundings(1)
     assert first.threads == 1 < second.threads
     assert first.umask != second.umask
     assert first.folder != second.folder
@@ -238,10 +243,10 @@ def test_the_two_surroundings_differ_in_everything_named() -> None:
 def test_a_making_runs_in_its_own_surroundings(tmp_path: Path) -> None:
     """Seen by what a child of it leaves: modes of files, and the head of its log."""
     plan = plan_of(tmp_path)
-    for around in again.surroundings(2):
+    for around in isolated_run.surroundings(2):
         store = Store(tmp_path / around.folder / "store", reproduce.say_nothing)
         keys = [step.key for step in plan.steps]
-        again.elsewhere(plan.steps, keys, store, around, offline=True, say=reproduce.say_nothing)
+        isolated_run.elsewhere(plan.steps, keys, store, around, offline=True, say=reproduce.say_nothing)
         found = store.find(keys[0])
         assert found is not None
         assert (found.path.parent.stat().st_mode & 0o777) == 0o777 & ~around.umask
@@ -278,19 +283,19 @@ def test_a_failing_making_is_an_error_with_its_words(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     (tmp_path / "model" / FILE).write_bytes(b"")
     store = Store(tmp_path / "other" / "store", reproduce.say_nothing)
-    around = again.surroundings(1)[0]
+    around = isolated_run.surroundings(1)[0]
     step = replace(plan.steps[0], context={"path": str(tmp_path / "nowhere")})
     with pytest.raises(StepError, match="the first making failed"):
-        again.elsewhere([step], [step.key], store, around, offline=True, say=reproduce.say_nothing)
+        isolated_run.elsewhere([step], [step.key], store, around, offline=True, say=reproduce.say_nothing)
 
 
 def test_tools_are_lent_and_stay(tmp_path: Path) -> None:
-    steps = plan_graph.toolchain_steps("llama.cpp", workflow.choices())
+    steps = step_graph.toolchain_steps("llama.cpp", workflow.choices())
     ours = Store(tmp_path / "ours", reproduce.say_nothing)
     for step in steps:
         committed(ours, step, tool=b"x")
     theirs = Store(tmp_path / "theirs", reproduce.say_nothing)
-    again.link_tools(steps, ours, theirs)
+    isolated_run.link_tools(steps, ours, theirs)
     assert all(theirs.find(step.key) is not None for step in steps)
     for step in steps:
         theirs.release(step.key)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan, toolchain
-from orchestrator.plan import Choices, Sources
-from orchestrator.sourcing import Resolved
+from orchestrator.planning import recipe_to_steps
+from orchestrator.toolchain import load
+from orchestrator.planning.recipe_to_steps import (Choices, Sources)
+from orchestrator.planning.resolve_sources import Resolved
 from tests.unit.recipe_work import loaded
 
 RECIPE = """\
@@ -24,9 +25,9 @@ def made(folder: Path, options: str) -> tuple[str, str]:
     """The recipe's digest and the key of its file."""
     recipe = loaded(folder, RECIPE.format(commit="a" * 40, options=options))
     identity = {"kind": "hub", "repo": "a/b", "repo_type": "model", "commit": "a" * 40}
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     sources = Sources(chain.source.commit, Resolved(identity, {}, "hf"))
-    return recipe.digest, plan.make(recipe, chain, sources, Choices()).outputs[0].step
+    return recipe.digest, recipe_to_steps.make(recipe, chain, sources, Choices()).outputs[0].step
 
 
 @pytest.mark.parametrize(

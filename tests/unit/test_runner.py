@@ -9,11 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from orchestrator import native, process, runner
-from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestrateError
-from orchestrator.records import JSON, Step, Task
-from orchestrator.runner import Runner, Settings
-from orchestrator.store import Store
+from orchestrator.toolchain import call_verb
+from orchestrator.base.process import run_process
+from orchestrator.engine import scheduler as runner
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError)
+from orchestrator.base.step_values import (JSON, Step, Task)
+from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.engine.artifact_store import Store
 from tests.unit.runner_work import Notes, a_step, fail, run, stored, teach, write_text
 from tests.unit.store_work import left_in
 
@@ -210,8 +212,8 @@ def test_what_was_interrupted_keeps_its_inputs_for_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(task: Task) -> dict[str, JSON]:
-        process.stop_all()
-        process.check_stopped()
+        run_process.stop_all()
+        run_process.check_stopped()
         return {}
 
     teach(monkeypatch, interrupted=interrupted)
@@ -221,7 +223,7 @@ def test_what_was_interrupted_keeps_its_inputs_for_the_next_run(
         with pytest.raises(Interrupted):
             run(tmp_path, [MERGED, stopped], stopped, keep="final")
     finally:
-        process.resume()
+        run_process.resume()
 
     assert stored(tmp_path, MERGED) == ["merged"]
 
@@ -234,8 +236,8 @@ def test_an_interruption_starts_nothing_more(
 ) -> None:
     def interrupted(task: Task) -> dict[str, JSON]:
         (task.workdir / "half").write_text("half")
-        process.stop_all()
-        process.check_stopped()
+        run_process.stop_all()
+        run_process.check_stopped()
         return {}
 
     teach(monkeypatch, interrupted=interrupted)
@@ -247,7 +249,7 @@ def test_an_interruption_starts_nothing_more(
         with pytest.raises(Interrupted):
             runner.run(steps, [step.key for step in steps])
     finally:
-        process.resume()
+        run_process.resume()
 
     assert stored(tmp_path, stopped, steps[2]) == []
     assert "skipped below" in notes.heard
@@ -264,7 +266,7 @@ def test_the_manifest_has_calls_without_paths_of_this_machine(
         code = "open(sys.argv[1], 'w').write(open(sys.argv[2]).read())"
         target, source = str(task.workdir / "text"), str(task.inputs["a"] / "text")
         argv = [sys.executable, "-c", f"import sys; {code}", target, source, str(task.scratch)]
-        native.launch(task, argv, cwd=task.scratch)
+        call_verb.launch(task, argv, cwd=task.scratch)
         return {}
 
     teach(monkeypatch, call=call)

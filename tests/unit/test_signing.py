@@ -7,52 +7,53 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import attesting, signing
-from orchestrator.errors import OrchestrateError, UsageError
-from orchestrator.provenance import PAYLOAD
+from orchestrator.runs import attest_outputs
+from orchestrator.runs import dsse_signature
+from orchestrator.base.errors import (OrchestrateError, UsageError)
+from orchestrator.runs.provenance_statement import PAYLOAD
 from tests.unit.signing_work import keys
 
 
 def test_what_was_signed_is_believed_with_that_key_only(tmp_path: Path) -> None:
     secret, public = keys(tmp_path)
     _, stranger = keys(tmp_path, "stranger")
-    envelope = signing.sign(b"{}", PAYLOAD, secret)
+    envelope = dsse_signature.sign(b"{}", PAYLOAD, secret)
 
-    assert signing.verify(envelope, PAYLOAD, public) == b"{}"
-    assert signing.sign(b"{}", PAYLOAD, secret) == envelope
+    assert dsse_signature.verify(envelope, PAYLOAD, public) == b"{}"
+    assert dsse_signature.sign(b"{}", PAYLOAD, secret) == envelope
     with pytest.raises(OrchestrateError, match="signature is not of"):
-        signing.verify(envelope, PAYLOAD, stranger)
+        dsse_signature.verify(envelope, PAYLOAD, stranger)
 
 
 @pytest.mark.parametrize("part", ["payload", "payloadType", "signatures"])
 def test_a_changed_envelope_is_not_believed(tmp_path: Path, part: str) -> None:
     secret, public = keys(tmp_path)
-    content = json.loads(signing.sign(b"{}", PAYLOAD, secret))
+    content = json.loads(dsse_signature.sign(b"{}", PAYLOAD, secret))
     content[part] = {"payload": "e30K", "payloadType": "text/plain", "signatures": []}[part]
 
     with pytest.raises(OrchestrateError):
-        signing.verify(json.dumps(content), PAYLOAD, public)
+        dsse_signature.verify(json.dumps(content), PAYLOAD, public)
 
 
 def test_a_signed_payload_of_another_type_is_refused(tmp_path: Path) -> None:
     secret, public = keys(tmp_path)
 
     with pytest.raises(OrchestrateError, match="text/plain"):
-        signing.verify(signing.sign(b"x", "text/plain", secret), PAYLOAD, public)
+        dsse_signature.verify(dsse_signature.sign(b"x", "text/plain", secret), PAYLOAD, public)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"payload": 1}', '{"signatures": [1]}'])
 def test_rubbish_is_no_envelope(tmp_path: Path, text: str) -> None:
     with pytest.raises(OrchestrateError):
-        signing.verify(text, PAYLOAD, keys(tmp_path)[1])
+        dsse_signature.verify(text, PAYLOAD, keys(tmp_path)[1])
 
 
 def test_keys_that_are_none_are_named(tmp_path: Path) -> None:
     secret, public = keys(tmp_path)
 
     with pytest.raises(UsageError, match="no private key"):
-        signing.sign(b"", PAYLOAD, public)
+        dsse_signature.sign(b"", PAYLOAD, public)
     with pytest.raises(UsageError, match="no public key"):
-        signing.verify("{}", PAYLOAD, secret)
+        dsse_signature.verify("{}", PAYLOAD, secret)
     with pytest.raises(UsageError, match="cannot be read"):
-        attesting.check_key(tmp_path / "missing.pem")
+        attest_outputs.check_key(tmp_path / "missing.pem")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.digest import file_sha256
-from orchestrator.errors import EnvironmentProblem, UsageError
-from orchestrator.recipe.sources import Source, Weights
-from orchestrator.sourcing import Resolved, Resolver
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.recipe.source_fields import (Source, Weights)
+from orchestrator.planning.resolve_sources import (Resolved, Resolver)
 
 SHA = "a" * 64
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import standin, workflow
-from orchestrator.errors import UsageError
+from orchestrator.recipe import without_checksums
+from orchestrator.runs import session
+from orchestrator.base.errors import UsageError
 from orchestrator.recipe import Recipe
-from orchestrator.sourcing import Resolver
+from orchestrator.planning.resolve_sources import Resolver
 
 SHA256 = "0" * 64
 
@@ -19,7 +20,7 @@ def write(folder: Path, **fields: object) -> Recipe:
     recipe = {"name": "x", "family": "llama", "toolchain": "llama.cpp", "quantize": [], **fields}
     path = folder / "x.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    [found] = workflow.load([path])
+    [found] = session.load([path])
     return found
 
 
@@ -30,7 +31,7 @@ def test_checksums_of_local_inputs_are_dropped_and_only_they(tmp_path: Path) -> 
     resolver = Resolver(lambda _path: "1" * 64)
     with pytest.raises(UsageError, match="not the file the recipe means"):
         resolver.resolve(recipe.model)
-    found = resolver.resolve(standin.relaxed(recipe).model)
+    found = resolver.resolve(without_checksums.relaxed(recipe).model)
     assert found.identity["files"] == {"m.gguf": "1" * 64}
     assert recipe.model.files  # the recipe itself is as it was
 
@@ -46,7 +47,7 @@ def test_both_sides_of_a_merge_and_the_texts_are_freed(tmp_path: Path) -> None:
         imatrix={"corpus": text},
         verify={"perplexity": {"corpus": text}},
     )
-    found = standin.relaxed(recipe)
+    found = without_checksums.relaxed(recipe)
     assert found.model.base is not None
     assert found.model.delta is not None
     assert not found.model.base.files
@@ -60,7 +61,7 @@ def test_both_sides_of_a_merge_and_the_texts_are_freed(tmp_path: Path) -> None:
 
 def test_checksums_of_downloads_stay(tmp_path: Path) -> None:
     address = {"url": "https://example.org/m.gguf", "sha256": SHA256, "format": "gguf"}
-    assert standin.relaxed(write(tmp_path, model=address)).model.sha256 == SHA256
+    assert without_checksums.relaxed(write(tmp_path, model=address)).model.sha256 == SHA256
     package = {"package": "p", "version": "1", "file": "m.gguf"}
     model = {"pypi": package, "sha256": SHA256, "format": "gguf"}
-    assert standin.relaxed(write(tmp_path, model=model)).model.sha256 == SHA256
+    assert without_checksums.relaxed(write(tmp_path, model=model)).model.sha256 == SHA256

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import StepError, UsageError
-from orchestrator.store import Store
+from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, put
 
 FILES = {"model.gguf": b"weights", "sub/config.json": b"{}"}

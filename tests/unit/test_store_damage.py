@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import artifact, process
-from orchestrator.disk import DiskFull
-from orchestrator.store import Store
+from orchestrator.engine import artifact
+from orchestrator.base.process import run_process
+from orchestrator.base.disk_space import DiskFull
+from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, put
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
@@ -55,7 +56,7 @@ def test_a_tool_that_fills_a_small_disk(small_disk: Path, warnings: list[str]) -
     def fill() -> None:
         with store.lock(KEY), store.stage(KEY, needed_bytes=2 << 20) as stage:
             argv = ["dd", "if=/dev/zero", "of=big", "bs=4096", "count=512"]
-            process.run(argv, cwd=stage.workdir, log=stage.log, needed_bytes=2 << 20)
+            run_process.run(argv, cwd=stage.workdir, log=stage.log, needed_bytes=2 << 20)
 
     with pytest.raises(DiskFull, match=r"\(2\.0 MiB needed, "):
         fill()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import process
-from orchestrator.digest import file_sha256
-from orchestrator.errors import Interrupted
-from orchestrator.store import Store
+from orchestrator.base.process import run_process
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import Interrupted
+from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, open_store, put
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
@@ -228,21 +228,21 @@ def test_waiting_for_a_lock_ends_with_the_run(store: Store) -> None:
         thread = threading.Thread(target=work)
         thread.start()
         assert waits.wait(PATIENCE)
-        process.stop_all()
+        run_process.stop_all()
         thread.join(PATIENCE)
-        process.resume()
+        run_process.resume()
     assert len(caught) == 1
 
 
 def test_hashing_ends_with_the_run(store: Store) -> None:
     with store.lock(KEY), store.stage(KEY) as stage:
         (stage.workdir / "f").write_text("x")
-        process.stop_all()
+        run_process.stop_all()
         try:
             with pytest.raises(Interrupted):
                 store.commit(stage, a_step(), {})
         finally:
-            process.resume()
+            run_process.resume()
     assert store.find(KEY) is None
 
 

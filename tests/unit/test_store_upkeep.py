@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import OrchestrateError
-from orchestrator.store import Store
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, left_in, open_store, put
 
 FILES = {"model.gguf": b"weights"}

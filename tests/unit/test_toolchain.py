@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import toolchain
-from orchestrator.errors import UsageError
-from orchestrator.toolchain_data import expand
+from orchestrator.toolchain import load
+from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.model import expand
 from tests.unit.chain_work import CHAIN, changed, make_chain, make_vendor
 
 
@@ -127,9 +127,9 @@ def test_what_of_a_verb_is_its_identity(
     assert (changed(chain, path, value).verb_identity("complete") != before) == changes
 
 
-def identity(chain: toolchain.ToolChain) -> dict[str, Any]:
+def identity(chain: load.ToolChain) -> dict[str, Any]:
     options = chain.build.arguments("portable", "cpu", "linux", "x86_64")
-    return toolchain.build_identity(chain, options, chain.source.commit)
+    return load.build_identity(chain, options, chain.source.commit)
 
 
 @pytest.mark.parametrize(
@@ -182,22 +182,22 @@ def test_a_plain_tree_is_pinned_by_its_archive(tmp_path: Path) -> None:
 
 def test_requirements_are_the_identity_of_an_environment(tmp_path: Path) -> None:
     chain = make_chain(tmp_path)
-    before = toolchain.environment_identity(chain)
+    before = load.environment_identity(chain)
     (chain.folder / "requirements.txt").write_text("six==1.17.0\n")
 
     assert before is not None
-    assert toolchain.environment_identity(chain) != before
+    assert load.environment_identity(chain) != before
     without = chain.model_copy(update={"environment": None})
-    assert toolchain.environment_identity(without) is None
+    assert load.environment_identity(without) is None
 
 
 def test_every_file_of_the_data_is_in_its_digest(tmp_path: Path) -> None:
     chain = make_chain(tmp_path)
-    before = toolchain.data_digest(chain)
+    before = load.data_digest(chain)
     (chain.folder / "patch").mkdir()
     (chain.folder / "patch" / "a.diff").write_text("x")
 
-    assert toolchain.data_digest(chain) != before
+    assert load.data_digest(chain) != before
 
 
 def test_an_unknown_tool_chain_names_the_known_ones(tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def test_an_unknown_tool_chain_names_the_known_ones(tmp_path: Path) -> None:
 
     for name in ("other", "../vendor/stand", "", "stand/"):
         with pytest.raises(UsageError, match=r"unknown tool chain.*\n  Known: stand\."):
-            toolchain.load(name, vendor)
+            load.load(name, vendor)
     with pytest.raises(UsageError, match="Known: none"):
-        toolchain.load("stand", tmp_path / "empty")
+        load.load("stand", tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -227,12 +227,12 @@ def test_wrong_data_is_refused_with_its_file(tmp_path: Path, text: str, said: st
     assert "toolchain.yaml" in caught.value.message
 
 
-@pytest.mark.parametrize("name", toolchain.names())
+@pytest.mark.parametrize("name", load.names())
 def test_the_pinned_tool_chains_are_whole(name: str) -> None:
     """Every file that the data names is there, every pattern compiles, every error has a hint."""
     import re
 
-    chain = toolchain.load(name)
+    chain = load.load(name)
     for verb_name, verb in chain.verbs.items():
         chain.verb_identity(verb_name)
         patterns = [*verb.expect.match, *verb.expect.never, *verb.expect.count]
@@ -248,5 +248,5 @@ def test_the_pinned_tool_chains_are_whole(name: str) -> None:
         for machine in ("x86_64", "AMD64", "arm64", "aarch64"):
             for backend in chain.build.backends:
                 options = chain.build.arguments("portable", backend, platform, machine)
-                toolchain.build_identity(chain, options, chain.source.commit)
+                load.build_identity(chain, options, chain.source.commit)
     assert {"convert", "quantize"} <= set(chain.verbs)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import units
-from orchestrator.errors import UsageError
+from orchestrator.base import units
+from orchestrator.base.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.budget import Moment
-from orchestrator.display_plan import _needs
-from orchestrator.plan import Plan
-from orchestrator.results import _notes
-from orchestrator.toolchain import ToolChain
-from orchestrator.workflow import Outlook
+from orchestrator.toolchain import load
+from orchestrator.planning.resource_needs import Moment
+from orchestrator.commands.display_plan import _needs
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.runs.collect_results import _notes
+from orchestrator.toolchain.load import ToolChain
+from orchestrator.runs.session import Outlook
 from tests.unit.chain_work import COMMIT, changed, make_chain, make_plan, sources
 
 OTHER = "e" * 40
@@ -55,5 +55,5 @@ def test_words_for_people_change_no_key(tmp_path: Path) -> None:
 
 
 def test_names_that_changed_are_names_that_the_data_uses() -> None:
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     assert set(chain.source.renamed) <= {*chain.build.targets, *chain.build.sources}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.errors import UsageError
-from orchestrator.toolchain_data import Verb
+from orchestrator.toolchain import load
+from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.model import Verb
 from tests.standin import ggml_files
 
-CHAINS = toolchain.names()
+CHAINS = load.names()
 OLD = ("bloomz.cpp", "bloomz.cpp-phoenix", "llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3")
 LINUX = {"bin": "/store/bin", "src": "/store/src", "data": "/data", "exe": "", "scratch": "/s"}
 WINDOWS = {
@@ -73,7 +73,7 @@ def verbs() -> list[Any]:
     return [
         pytest.param(chain, name, id=f"{chain}-{name}")
         for chain in CHAINS
-        for name in toolchain.load(chain).verbs
+        for name in load.load(chain).verbs
     ]
 
 
@@ -95,7 +95,7 @@ def test_every_verb_expands(chain: str, verb: str, places: dict[str, str], full:
     values: dict[str, Any] = {**places, **GIVEN, **SWITCHES, **MAPPINGS}
     if not full:
         values = {k: v for k, v in values.items() if k not in (*OPTIONAL, *SWITCHES, *MAPPINGS)}
-    argv = toolchain.load(chain).verbs[verb].expand(values)
+    argv = load.load(chain).verbs[verb].expand(values)
     assert all(argv)
     assert not [item for item in argv if "{" in item or "}" in item]
     assert argv[0] == "<python>" or argv[0].startswith(places["bin"])
@@ -109,7 +109,7 @@ def test_every_verb_expands(chain: str, verb: str, places: dict[str, str], full:
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64", "arm64"])
 def test_builds_are_portable_by_default(chain: str, platform: str, machine: str) -> None:
-    build = toolchain.load(chain).build
+    build = load.load(chain).build
     for backend in build.backends:
         options = build.arguments("portable", backend, platform, machine)
         assert any("-ffp-contract=off" in option for option in options)
@@ -122,7 +122,7 @@ def test_builds_are_portable_by_default(chain: str, platform: str, machine: str)
 @pytest.mark.parametrize("chain", OLD)
 @pytest.mark.parametrize("suffix", ["", ".exe"])
 def test_products_are_found_in_either_layout(chain: str, suffix: str, tmp_path: Path) -> None:
-    build = toolchain.load(chain).build
+    build = load.load(chain).build
     for layout in ("bin", "bin/Release"):
         assert layout in build.binaries
         folder = tmp_path / layout
@@ -135,18 +135,18 @@ def test_products_are_found_in_either_layout(chain: str, suffix: str, tmp_path: 
 
 @pytest.mark.parametrize("chain", OLD)
 def test_files_that_the_data_names_exist(chain: str) -> None:
-    found = toolchain.load(chain)
+    found = load.load(chain)
     build = found.build
     named = [*build.overlay.values(), build.cmakelists, "requirements.txt"]
     named += re.findall(r"\{data\}/([\w./-]+)", repr(build.self_test) + repr(found.verbs))
     for name in filter(None, named):
         assert (found.folder / name).is_file(), name
-    assert toolchain.build_identity(found, (), found.source.commit)["files"]
+    assert load.build_identity(found, (), found.source.commit)["files"]
 
 
 @pytest.mark.parametrize(("chain", "verb"), verbs())
 def test_patterns_compile_and_name_what_is_read(chain: str, verb: str) -> None:
-    data = toolchain.load(chain).verbs[verb]
+    data = load.load(chain).verbs[verb]
     for pattern in filter(None, patterns(data)):
         re.compile(pattern)
     if data.progress:
@@ -164,18 +164,18 @@ def test_patterns_compile_and_name_what_is_read(chain: str, verb: str) -> None:
 
 def test_types_of_the_old_chains_have_numbers() -> None:
     numbers = {
-        chain: {name: spec.argument for name, spec in toolchain.load(chain).types.items()}
+        chain: {name: spec.argument for name, spec in load.load(chain).types.items()}
         for chain in OLD
     }
     assert numbers["llama.cpp-ggjt-v1"] == {"Q4_0": "2", "Q4_1": "3", "Q4_2": "5", "Q4_3": "6"}
     assert numbers["llama.cpp-ggjt-v3"]["Q4_K_M"] == "15"
     assert numbers["bloomz.cpp"] == {"Q4_0": "2"}
     assert numbers["bloomz.cpp-phoenix"] == {"Q4_0": "2", "Q4_1": "3"}
-    assert toolchain.load("llama.cpp-ggjt-v3").canonical_type("q4_k") == "Q4_K_M"
+    assert load.load("llama.cpp-ggjt-v3").canonical_type("q4_k") == "Q4_K_M"
 
 
 def test_phoenix_is_the_commit_before_and_nothing_else() -> None:
-    one, other = toolchain.load("bloomz.cpp"), toolchain.load("bloomz.cpp-phoenix")
+    one, other = load.load("bloomz.cpp"), load.load("bloomz.cpp-phoenix")
     assert one.build == other.build
     assert one.environment == other.environment
     shared = {name: verb for name, verb in one.verbs.items() if name != "quantize"}
@@ -187,12 +187,12 @@ def test_phoenix_is_the_commit_before_and_nothing_else() -> None:
 
 def test_self_test_models_come_from_their_generator() -> None:
     for chain in ("llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3"):
-        assert (toolchain.VENDOR / chain / "selftest.bin").read_bytes() == ggml_files.llama()
-    assert (toolchain.VENDOR / "bloomz.cpp" / "selftest.bin").read_bytes() == ggml_files.bloom()
+        assert (load.VENDOR / chain / "selftest.bin").read_bytes() == ggml_files.llama()
+    assert (load.VENDOR / "bloomz.cpp" / "selftest.bin").read_bytes() == ggml_files.bloom()
 
 
 def test_the_build_of_ggjt_v3_says_its_own_commit() -> None:
-    chain = toolchain.load("llama.cpp-ggjt-v3")
+    chain = load.load("llama.cpp-ggjt-v3")
     [(place, name)] = chain.build.overlay.items()
     assert place == "scripts/build-info.cmake"
     assert f'"{chain.source.commit[:7]}"' in (chain.folder / name).read_text("utf-8")
@@ -200,7 +200,7 @@ def test_the_build_of_ggjt_v3_says_its_own_commit() -> None:
 
 def test_mirrors_of_the_sdists_are_trees_pinned_by_digest() -> None:
     for chain, version in (("llama.cpp-ggjt-v1", "0.1.36"), ("llama.cpp-ggjt-v3", "0.1.78")):
-        [mirror] = toolchain.load(chain).source.mirrors
+        [mirror] = load.load(chain).source.mirrors
         assert (mirror.pypi, mirror.version) == ("llama-cpp-python", version)
         assert mirror.tree == "vendor/llama.cpp"
         assert not mirror.git_dir

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import native, toolchain
-from orchestrator.errors import StepError
-from orchestrator.records import Step, Task
-from orchestrator.toolchain import ToolChain
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain import load
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (Step, Task)
+from orchestrator.toolchain.load import ToolChain
 
 OUTPUTS = Path(__file__).parent / "vendor_output"
 PROMPTS = {
@@ -25,7 +26,7 @@ sys.exit(int(sys.argv[2]))
 """
 
 
-def replay(folder: Path, recorded: str, code: int = 0, **counts: int) -> native.Result:
+def replay(folder: Path, recorded: str, code: int = 0, **counts: int) -> call_verb.Result:
     """Call a verb whose tool is replaced by one that prints a recorded output."""
     chain = chain_of(recorded)
     verb = recorded.removeprefix(f"{chain.name}.").split(".")[0]
@@ -36,14 +37,14 @@ def replay(folder: Path, recorded: str, code: int = 0, **counts: int) -> native.
         (folder / part).mkdir(exist_ok=True)
     task = Task(step, {}, folder / "work", folder / "scratch", folder / "log", 1)
     prompt = PROMPTS.get(recorded, "Once upon a time")
-    return native.call(task, verb, {"prompt": prompt}, counts=counts)
+    return call_verb.call(task, verb, {"prompt": prompt}, counts=counts)
 
 
 def chain_of(recorded: str) -> ToolChain:
     [name] = [
-        name for name in toolchain.names() if re.match(re.escape(name) + r"\.[a-z_]+\.", recorded)
+        name for name in load.names() if re.match(re.escape(name) + r"\.[a-z_]+\.", recorded)
     ]
-    return toolchain.load(name)
+    return load.load(name)
 
 
 GOOD: list[tuple[str, int, dict[str, str]]] = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import toolchain
+from orchestrator.toolchain import load
 
 TOOL = """
 import sys
@@ -29,7 +29,7 @@ def test_perplexity_is_ended_after_its_chunks(
 ) -> None:
     tool = tmp_path / "tool.py"
     tool.write_text(TOOL, encoding="utf-8")
-    script = toolchain.VENDOR / "llama.cpp-ggjt-v1" / "perplexity.py"
+    script = load.VENDOR / "llama.cpp-ggjt-v1" / "perplexity.py"
     argv: list[str | Path] = [sys.executable, script, str(chunks), sys.executable, tool, str(code)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == expected
@@ -67,7 +67,7 @@ def convert_v1(tmp_path: Path, config: str, weights: str) -> subprocess.Complete
     (source / "convert.py").write_text(CONVERTER, encoding="utf-8")
     (model / "config.json").write_text(config, encoding="utf-8")
     (model / weights).touch()
-    script = toolchain.VENDOR / "llama.cpp-ggjt-v1" / "convert.py"
+    script = load.VENDOR / "llama.cpp-ggjt-v1" / "convert.py"
     argv: list[str | Path] = [sys.executable, script, source, "--", "--outtype", "f16", model]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
+from orchestrator.base import machine_info
 from tests.hub import Hub, Repo
 from tests.unit.cli.command import Command, Said
 from tests.unit.cli.new_work import NAME, New
@@ -19,8 +19,8 @@ def orchestrate(
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(machine, "disk_free", lambda _: 10**12)
-    monkeypatch.setattr(machine, "memory_total", lambda: 10**11)
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 10**12)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: 10**11)
     return Command(monkeypatch, capsys)
 
 

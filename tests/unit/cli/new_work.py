@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import workflow
+from orchestrator.runs import session
 from orchestrator.recipe import Recipe
 from tests.hub import Repo
 from tests.unit.cli.command import Said
@@ -21,7 +21,7 @@ New = Callable[..., Said]
 
 def written(said: Said, path: Path = FILE) -> Recipe:
     assert (said.code, said.err) == (0, "")
-    [recipe] = workflow.load([path])
+    [recipe] = session.load([path])
     return recipe
 
 

@@ -8,8 +8,8 @@ from pathlib import PurePath
 import click
 import pytest
 
-from orchestrator.commands import common
-from orchestrator.commands.groups import SECTIONS
+from orchestrator.commands import shared_options
+from orchestrator.commands.help_sections import SECTIONS
 from tests.unit.cli.tree import COMMANDS, LEAVES, Path_, help_of, parse
 
 # Their output is a document for another program, whole.
@@ -93,7 +93,7 @@ def test_an_option_is_the_same_wherever_it_stands() -> None:
     seen: dict[str, tuple[Path_, object]] = {}
     for path, command in LEAVES.items():
         for option in (one for one in command.params if isinstance(one, click.Option)):
-            if option.name not in common.SHARED:
+            if option.name not in shared_options.SHARED:
                 continue
             shape = (option.opts, option.type.to_info_dict(), option.default, option.help)
             first, known = seen.setdefault(str(option.name), (path, shape))

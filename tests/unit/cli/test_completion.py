@@ -13,8 +13,8 @@ import click
 import pytest
 from click.shell_completion import CompletionItem
 
-from orchestrator import toolchain
-from orchestrator.commands.complete import keys, known, recipes, toolchains
+from orchestrator.toolchain import load
+from orchestrator.commands.completion_values import (keys, known, recipes, toolchains)
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE, ROOT
 
@@ -171,7 +171,7 @@ def test_recipes_of_the_history_are_offered_by_name(orchestrate: Command) -> Non
 
 
 def test_every_tool_chain_is_offered() -> None:
-    assert values(toolchains, "") == list(toolchain.names())
+    assert values(toolchains, "") == list(load.names())
 
 
 def test_completing_loads_nothing_heavy(program: Path) -> None:

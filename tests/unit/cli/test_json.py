@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
+from orchestrator.base.errors import StepError
 from tests.unit.cli.command import Command, Said, without_checksums
 from tests.unit.fake_work import RECIPE, fails_for, fake_kinds
 
@@ -123,7 +123,7 @@ def test_provenance_is_told(orchestrate: Command) -> None:
 
 
 def test_the_machine_is_told(orchestrate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator import doctor
+    from orchestrator.workflows import doctor
 
     found = [doctor.Finding("git", False, "none", "Install git.")]
     monkeypatch.setattr(doctor, "examine", lambda _root: found)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import toolchain
+from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.unit.cli.command import Command
 from tests.unit.cli.new_work import FILE, FREE, NAME, New, gguf_repository, written
@@ -290,7 +290,7 @@ def test_the_part_that_sees_is_not_taken_for_the_model(new: New, tmp_path: Path)
     assert recipe.model.file == "x-F16.gguf"
 
 
-@pytest.mark.parametrize("chain", toolchain.names())
+@pytest.mark.parametrize("chain", load.names())
 def test_every_tool_chain_writes_recipes(new: New, tmp_path: Path, chain: str) -> None:
     architecture = "BloomForCausalLM" if chain.startswith("bloomz") else "LlamaForCausalLM"
     repo = repository(tmp_path / "m", {**LLAMA, "architectures": [architecture]})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
-from orchestrator.errors import EnvironmentProblem, Interrupted, StepError
-from orchestrator.records import JSON, Task
+from orchestrator.base import machine_info
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
+from orchestrator.base.step_values import (JSON, Task)
 from tests.unit.cli.command import Command, without_checksums
 from tests.unit.fake_work import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
 
@@ -104,7 +104,7 @@ def test_a_lacking_machine_is_3(
 def test_a_short_disk_is_3_before_any_file_is_made(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "disk_free", lambda _: 1000)
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 1000)
 
     said = orchestrate("run", without_checksums())
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from orchestrator.comparing import Verdict, compare
-from orchestrator.comparing.header import SHOWN
-from orchestrator.comparing.records import Comparison, KeyChange, Shown
+from orchestrator.modelfiles.comparing import compare
+from orchestrator.modelfiles.comparing import Verdict
+from orchestrator.modelfiles.comparing.header_changes import SHOWN
+from orchestrator.modelfiles.comparing.comparison import (Comparison, KeyChange, Shown)
 from tests.unit.comparing.files import FIELDS, Model, write_gguf
 from tests.unit.formats.build import KV, gguf_text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.formats.ggml_types import tensor_bytes
+from orchestrator.modelfiles.ggml_types import tensor_bytes
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import GGUFSpec, Tensor, gguf_header
 
@@ -79,9 +79,9 @@ def test_equal_files_need_neither_numpy_nor_dequantizers(tmp_path: Path) -> None
 def test_a_file_that_shrinks_under_way_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.comparing import compare
-    from orchestrator.formats.errors import FormatError
-    from orchestrator.records import Progress
+    from orchestrator.modelfiles.comparing import compare
+    from orchestrator.modelfiles.format_error import FormatError
+    from orchestrator.base.step_values import Progress
 
     tensors = [Tensor("v", (100_000,)), Tensor("w", (100_000,))]
     a = write_gguf(tmp_path / "a.gguf", Model(tensors))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.comparing import compare
-from orchestrator.comparing.text import text
+from orchestrator.modelfiles.comparing import compare
+from orchestrator.modelfiles.comparing.comparison_text import text
 from tests.unit.comparing.files import FIELDS, SOME, Model, flip, tensor, write_gguf, write_parts
 from tests.unit.formats.build import KV, Tensor
 

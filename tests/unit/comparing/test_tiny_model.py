@@ -8,8 +8,9 @@ import gguf
 import numpy as np
 import pytest
 
-from orchestrator.comparing import Verdict, compare
-from orchestrator.formats import safetensors
+from orchestrator.modelfiles.comparing import compare
+from orchestrator.modelfiles.comparing import Verdict
+from orchestrator.modelfiles import safetensors
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import Tensor
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.formats import safetensors
+from orchestrator.modelfiles import safetensors
 from tests.hub import Repo
 
 COMMIT = "8416d3fefb0cb3ff5775a7b13c1692d10ff1aa16"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import toolchain
-from orchestrator.drafting import policy
-from orchestrator.errors import UsageError
+from orchestrator.toolchain import load
+from orchestrator.toolchain import draft_policy
+from orchestrator.base.errors import UsageError
 
-POLICY = policy.load(toolchain.load("llama.cpp").folder)
+POLICY = draft_policy.load(load.load("llama.cpp").folder)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_large_models_are_not_made_in_large_types() -> None:
 
 def test_a_tool_chain_without_a_policy_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not say what a new recipe should hold") as caught:
-        policy.load(tmp_path)
+        draft_policy.load(tmp_path)
 
     assert str(tmp_path / "drafts.yaml") in caught.value.hint
 
@@ -52,6 +52,6 @@ def test_a_wrong_policy_is_told_with_its_file(tmp_path: Path, text: str) -> None
     (tmp_path / "drafts.yaml").write_text(text)
 
     with pytest.raises(UsageError, match=r"drafts\.yaml") as caught:
-        policy.load(tmp_path)
+        draft_policy.load(tmp_path)
 
     assert caught.value.hint == "Mend the tool chain's data."

@@ -11,15 +11,20 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import toolchain, workflow
-from orchestrator.drafting import choosing, config, licence, policy, writing
-from orchestrator.drafting.choosing import Wanted, recipe_name
-from orchestrator.drafting.found import Found, Weights
-from orchestrator.errors import StepError
+from orchestrator.toolchain import load
+from orchestrator.runs import session
+from orchestrator.workflows.drafting import decide_draft
+from orchestrator.workflows.drafting import model_config
+from orchestrator.workflows.drafting import licence_of_card
+from orchestrator.toolchain import draft_policy
+from orchestrator.workflows.drafting import recipe_yaml
+from orchestrator.workflows.drafting.decide_draft import (Wanted, recipe_name)
+from orchestrator.workflows.drafting.survey_findings import (Found, Weights)
+from orchestrator.base.errors import StepError
 from orchestrator.recipe import Document
 from tests.unit.drafting.models import COMMIT
 
-CHAIN = toolchain.load("llama.cpp")
+CHAIN = load.load("llama.cpp")
 WEIGHTS = Weights("safetensors", 1, 100, 50, True, "f16", (576,))
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
@@ -34,19 +39,19 @@ def found(**fields: Any) -> Found:
         **{"repo": "org/name", "commit": COMMIT, "asked": "main", "file": ""},
         **{"architecture": "LlamaForCausalLM", "family": "llama", "silent": False},
         **{"chat": True, "code": True, "quantized": "fp8", "vocabulary": 10, "weights": WEIGHTS},
-        "licence": licence.read({}, "org/name", COMMIT, gated=False),
+        "licence": licence_of_card.read({}, "org/name", COMMIT, gated=False),
     }
     return Found(**{**plain, **fields})
 
 
 def text(one: Found) -> str:
-    draft = choosing.draft(one, Wanted(), CHAIN, policy.load(CHAIN.folder))
-    return writing.recipe(draft, "2026-01-31")
+    draft = decide_draft.draft(one, Wanted(), CHAIN, draft_policy.load(CHAIN.folder))
+    return recipe_yaml.recipe(draft, "2026-01-31")
 
 
 @given(st.text())
 def test_any_text_is_read_back_as_it_was(value: str) -> None:
-    shown = writing.quoted(value)
+    shown = recipe_yaml.quoted(value)
 
     assert "\n" not in shown
     assert yaml.safe_load(f"a:\n  b: {shown}\n  c: 1\n") == {"a": {"b": value, "c": 1}}
@@ -54,7 +59,7 @@ def test_any_text_is_read_back_as_it_was(value: str) -> None:
 
 @given(st.text())
 def test_a_comment_stays_one_line(value: str) -> None:
-    shown = writing.line(value)
+    shown = recipe_yaml.line(value)
 
     assert len(shown) <= 120
     assert yaml.safe_load(f"# {shown}\na: 1\n") == {"a": 1}
@@ -63,12 +68,12 @@ def test_a_comment_stays_one_line(value: str) -> None:
 @given(CARDS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_card_breaks_or_changes_a_recipe(tmp_path: Path, card: dict[str, Any]) -> None:
-    terms = licence.read(card, "org/name", COMMIT, gated=False)
+    terms = licence_of_card.read(card, "org/name", COMMIT, gated=False)
     path = tmp_path / "x.yaml"
 
     path.write_text(text(found(licence=terms)), encoding="utf-8")
 
-    [recipe] = workflow.load([path])
+    [recipe] = session.load([path])
     stated = yaml.safe_load(path.read_text("utf-8")).get("publish", {})
     assert stated.keys() <= {"license", "license_name", "license_link", "redistribute"}
     assert (recipe.publish.redistribute is True) == terms.free
@@ -107,7 +112,7 @@ KEYS = ("architectures", "model_type", "text_config", "vocab_size", "hidden_size
 
 @given(st.dictionaries(st.sampled_from(KEYS), ANY | st.dictionaries(st.sampled_from(KEYS), ANY)))
 def test_no_configuration_breaks_the_reader(content: dict[str, Any]) -> None:
-    read = config.read(json.dumps(content).encode(), "org/name")
+    read = model_config.read(json.dumps(content).encode(), "org/name")
 
     assert all(one.isprintable() for one in (*read.architectures, read.model_type))
     assert all(row > 0 for row in read.rows)
@@ -116,7 +121,7 @@ def test_no_configuration_breaks_the_reader(content: dict[str, Any]) -> None:
 @given(st.binary())
 def test_bytes_that_are_no_configuration_are_told(content: bytes) -> None:
     with pytest.raises(StepError, match="is not a JSON object"):
-        config.read(b"[" + content, "org/name")
+        model_config.read(b"[" + content, "org/name")
 
 
 @pytest.mark.parametrize(
@@ -128,15 +133,15 @@ def test_bytes_that_are_no_configuration_are_told(content: bytes) -> None:
     ],
 )
 def test_values_of_the_wrong_kind_are_not_known(odd: dict[str, Any]) -> None:
-    found_ = config.read(json.dumps(odd).encode(), "org/name")
+    found_ = model_config.read(json.dumps(odd).encode(), "org/name")
 
-    assert found_ == config.Config((), "", "", (), 0, False, "")
+    assert found_ == model_config.Config((), "", "", (), 0, False, "")
 
 
-@pytest.mark.parametrize("name", toolchain.names())
+@pytest.mark.parametrize("name", load.names())
 def test_policies_name_types_that_their_tool_chain_knows(name: str) -> None:
-    chain = toolchain.load(name)
-    stated = policy.load(chain.folder)
+    chain = load.load(name)
+    stated = draft_policy.load(chain.folder)
     chosen = {kind for one in stated.types for kind in one.types}
 
     assert chosen | set(stated.calibrated) <= chain.types.keys()

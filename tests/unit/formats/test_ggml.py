@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.formats import ggml
-from orchestrator.formats.errors import FormatError
+from orchestrator.modelfiles import ggml
+from orchestrator.modelfiles.format_error import FormatError
 from tests.unit.formats.build import GGMLSpec, Tensor, ggml_bytes, whole_model
 
 Write = Callable[[bytes], Path]

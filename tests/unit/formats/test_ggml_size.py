@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.formats import ggml, ggml_size
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.ggml_size import Dimensions
-from orchestrator.formats.ggml_types import Layout
+from orchestrator.modelfiles import ggml
+from orchestrator.modelfiles import ggml_size
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.ggml_size import Dimensions
+from orchestrator.modelfiles.ggml_types import Layout
 from tests.unit.formats.build import GGMLSpec, Tensor, as_f16, ggml_bytes
 
 GIB = 2**30

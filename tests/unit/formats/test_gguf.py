@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.formats import gguf
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.gguf import ArrayInfo
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.gguf import ArrayInfo
 from tests.unit.formats.build import (
     KV,
     SCALARS,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.formats import gguf
-from orchestrator.formats.errors import FormatError
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles.format_error import FormatError
 from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
 
 TENSORS = [

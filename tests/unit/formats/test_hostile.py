@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import StepError
-from orchestrator.formats import ggml, gguf, safetensors, sniff
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.reader import Reader
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles import ggml
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles import safetensors
+from orchestrator.modelfiles import detect_format
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.untrusted_reader import Reader
 from tests.unit.formats.build import (
     KV,
     GGMLSpec,
@@ -78,7 +81,7 @@ def test_the_undamaged_files_are_read(scratch: Path, name: str) -> None:
     data, read = READERS[name]
     read(data)
     scratch.write_bytes(data)
-    assert sniff.kind(scratch) == {"bloom": "ggml"}.get(name, name)
+    assert detect_format.kind(scratch) == {"bloom": "ggml"}.get(name, name)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -5,9 +5,9 @@ import struct
 
 import pytest
 
-from orchestrator.formats import reader
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.reader import Reader, Strings
+from orchestrator.modelfiles import untrusted_reader
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.untrusted_reader import (Reader, Strings)
 
 
 def over(data: bytes, size: int | None = None) -> Reader:
@@ -26,7 +26,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error() -> None:
 
 
 def test_what_a_header_keeps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAX_HEADER_BYTES", 10)
+    monkeypatch.setattr(untrusted_reader, "MAX_HEADER_BYTES", 10)
     one = over(b"x" * 30)
     one.skip(8, "data")
     one.take(6, "a")
@@ -56,7 +56,7 @@ def test_blocks_of_reading_may_end_anywhere(monkeypatch: pytest.MonkeyPatch) -> 
     texts = [b"x" * (index % 7) for index in range(200)]
     data = b"".join(struct.pack("<Q", len(one)) + one for one in texts)
     for block in (7, 8, 15, 64):
-        monkeypatch.setattr(reader, "MAX_LISTED_TEXT", block)
+        monkeypatch.setattr(untrusted_reader, "MAX_LISTED_TEXT", block)
         one = over(data)
         found = one.skip_strings(200, wide=True, trailer=0, what="word")
         assert (found.text, one.remaining) == (sum(map(len, texts)), 0)

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.formats import safetensors
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.safetensors import (
-    build_header,
-    header_length,
-    parse_header,
-    read_header,
-    write_hole,
-)
+from orchestrator.modelfiles import safetensors
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.safetensors import (build_header, header_length, parse_header, read_header, write_hole)
 from tests.unit.formats.build import safetensors_bytes
 
 

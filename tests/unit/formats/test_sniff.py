@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.formats import sniff
-from orchestrator.formats.errors import FormatError
-from orchestrator.formats.safetensors import build_header
+from orchestrator.modelfiles import detect_format
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.safetensors import build_header
 from tests.unit.formats.build import GGMLSpec, GGUFSpec, ggml_bytes, gguf_bytes
 
 
@@ -40,9 +40,9 @@ def _zip() -> bytes:
 def test_kinds(tmp_path: Path, data: bytes, kind: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    assert sniff.kind(path) == kind
+    assert detect_format.kind(path) == kind
 
 
 def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="not a regular file"):
-        sniff.kind(tmp_path)
+        detect_format.kind(tmp_path)

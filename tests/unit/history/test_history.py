@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
-from orchestrator.errors import EnvironmentProblem
-from orchestrator.history import Alarm, Ended, History, schema
-from orchestrator.history.connection import reading, writing
+from orchestrator.base import machine_info
+from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.history import schema
+from orchestrator.history import (Alarm, Ended, History)
+from orchestrator.history.connection import (reading, writing)
 from tests.unit.history.past import a_file, a_run, a_step
 
 
@@ -58,7 +59,7 @@ def test_a_night_with_its_runs_comes_back_as_it_was_written(history: History) ->
     assert history.report(found.report) == {"name": "tiny", "files": []}
     [one] = history.nights()
     assert (one.state, one.options, one.summary) == ("alarm", {"select": "*"}, {"alarms": 1})
-    assert history.machines()[one.machine].described["cores"] == machine.cores()
+    assert history.machines()[one.machine].described["cores"] == machine_info.cores()
 
 
 def test_a_report_that_stays_the_same_is_stored_once(history: History) -> None:
@@ -164,13 +165,13 @@ def test_a_kill_in_the_middle_of_a_transaction_leaves_an_interrupted_run(history
 def test_a_process_with_the_number_of_an_earlier_one_is_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = machine.process_id()
+    own = machine_info.process_id()
     pid, started, host = own.split("@")
 
-    assert machine.process_runs(own)
-    assert not machine.process_runs(f"{pid}@{int(started) - 1}@{host}")
-    assert machine.process_runs(f"{pid}@1@another-host")  # nobody here can tell
-    assert not machine.process_runs(f"{2**22 + 1}@1@{host}")
+    assert machine_info.process_runs(own)
+    assert not machine_info.process_runs(f"{pid}@{int(started) - 1}@{host}")
+    assert machine_info.process_runs(f"{pid}@1@another-host")  # nobody here can tell
+    assert not machine_info.process_runs(f"{2**22 + 1}@1@{host}")
 
 
 def test_a_damaged_database_is_said_with_its_place(history: History) -> None:

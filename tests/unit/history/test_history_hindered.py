@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import machine
-from orchestrator.errors import EnvironmentProblem
-from orchestrator.history import History, connection, schema
+from orchestrator.base import machine_info
+from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.history import connection
+from orchestrator.history import schema
+from orchestrator.history import History
 from tests.unit.cli.command import Command
 from tests.unit.cli.conftest import fakes, orchestrate
 from tests.unit.history.past import a_file, a_run, a_step
@@ -123,7 +125,7 @@ def test_a_history_that_another_program_keeps_for_long_is_no_reason_to_make_noth
 def test_a_night_that_began_another_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in a container, say, whose processes nobody can look for."""
     history = History(tmp_path)
-    monkeypatch.setattr(machine, "process_id", lambda: "1@2@a-container")
+    monkeypatch.setattr(machine_info, "process_id", lambda: "1@2@a-container")
     lost = history.begin_night({})
     a_run(history, night=lost)
     history.begin_run("other", Path("other.yaml"), "d" * 64, night=lost)
@@ -156,7 +158,7 @@ def test_the_file_of_a_renamed_recipe_means_its_newest_name(orchestrate: Command
 def test_long_histories_are_read_in_few_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import display_history
+    from orchestrator.commands import display_history
 
     history = History(tmp_path)
     for _ in range(30):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.sources import hub
-from orchestrator.sources.hub_ranges import header
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.sources.hub import download
+from orchestrator.sources.hub.safetensors_header import header
 from tests.hub import Fault, Hub, Repo
 from tests.unit.hub.shape import (
     COMMIT,
@@ -31,7 +31,7 @@ def huge(server: Hub, repo: Repo) -> Path:
 
 
 def test_the_header_of_a_huge_file_costs_kilobytes(server: Hub, huge: Path) -> None:
-    start, size = hub.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])["huge.safetensors"]
+    start, size = download.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])["huge.safetensors"]
     assert size == huge.stat().st_size
     assert start == huge.open("rb").read(len(start))
     assert json.loads(start[8:])["t"]["shape"] == [1 << 30]
@@ -43,7 +43,7 @@ def test_a_long_header_costs_two_requests(server: Hub, repo: Repo) -> None:
     header = json.dumps({"__metadata__": {"filler": "x" * 200_000}}).encode()
     content = struct.pack("<Q", len(header)) + header
     (repo.folder / "long.safetensors").write_bytes(content + b"data")
-    got = hub.safetensors_headers(NAME, COMMIT, ["long.safetensors"])
+    got = download.safetensors_headers(NAME, COMMIT, ["long.safetensors"])
     assert got == {"long.safetensors": (content, len(content) + 4)}
     assert len(server.asked("long.safetensors")) == 2
     assert server.served("long.safetensors") == len(content)
@@ -51,9 +51,9 @@ def test_a_long_header_costs_two_requests(server: Hub, repo: Repo) -> None:
 
 def test_the_header_of_a_cached_file_costs_nothing(server: Hub, repo: Repo) -> None:
     tensor_file(repo.folder / "small.safetensors", 100)
-    hub.fetch(NAME, COMMIT, ["small.safetensors"])
+    download.fetch(NAME, COMMIT, ["small.safetensors"])
     before = len(server.requests)
-    got = hub.safetensors_headers(NAME, COMMIT, ["small.safetensors"], offline=True)
+    got = download.safetensors_headers(NAME, COMMIT, ["small.safetensors"], offline=True)
     assert json.loads(got["small.safetensors"][0][8:])["t"]["shape"] == [100]
     assert len(server.requests) == before
 
@@ -66,19 +66,19 @@ def test_what_is_no_safetensors_file_is_one_sentence(
 ) -> None:
     (repo.folder / "bad.safetensors").write_bytes(content)
     with pytest.raises(StepError, match=r"bad\.safetensors does not start like"):
-        hub.safetensors_headers(NAME, COMMIT, ["bad.safetensors"])
+        download.safetensors_headers(NAME, COMMIT, ["bad.safetensors"])
 
 
 def test_a_server_that_ignores_ranges_is_not_read_to_the_end(server: Hub, huge: Path) -> None:
     server.fault("huge.safetensors", Fault("ignore-range"))
-    got = hub.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])
+    got = download.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])
     assert got["huge.safetensors"][1] == huge.stat().st_size
     assert server.served("huge.safetensors") < 1 << 28
 
 
 def test_a_missing_header_offline_is_named(hub_cache: Path) -> None:
     with pytest.raises(EnvironmentProblem, match=WEIGHTS):
-        hub.safetensors_headers(NAME, COMMIT, [WEIGHTS], offline=True)
+        download.safetensors_headers(NAME, COMMIT, [WEIGHTS], offline=True)
 
 
 def test_a_header_that_ends_early_is_one_sentence() -> None:

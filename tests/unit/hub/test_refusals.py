@@ -9,16 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator import process
-from orchestrator.errors import (
-    EnvironmentProblem,
-    Interrupted,
-    OrchestrateError,
-    StepError,
-    UsageError,
-)
-from orchestrator.sources import hub
-from orchestrator.sources.hub_errors import Where, translate
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError, StepError, UsageError)
+from orchestrator.sources.hub import download
+from orchestrator.sources.hub.read_errors import (Where, translate)
 from tests.hub import Fault, Hub, Repo
 from tests.unit.hub.shape import (
     COMMIT,
@@ -31,7 +25,7 @@ from tests.unit.hub.shape import (
 
 def refusal(server: Hub, name: str = NAME, path: str = CONFIG, revision: str = "main") -> str:
     with pytest.raises(OrchestrateError) as failure:
-        hub.fetch(name, hub.resolve(name, revision), [path])
+        download.fetch(name, download.resolve(name, revision), [path])
     assert "hf_secret" not in str(failure.value)
     assert failure.value.hint
     return str(failure.value)
@@ -81,14 +75,14 @@ def test_a_granted_token_opens_a_gated_repository(
         repo, gated=True, granted=frozenset({"hf_granted"})
     )
     monkeypatch.setenv("HF_TOKEN", "hf_granted")
-    assert same(hub.fetch("org/gated", COMMIT, [WEIGHTS]), repo, WEIGHTS)
+    assert same(download.fetch("org/gated", COMMIT, [WEIGHTS]), repo, WEIGHTS)
 
 
 @pytest.mark.parametrize(("refused", "code"), [(401, 3), (403, 3), (429, 3), (500, 3), (404, 2)])
 def test_exit_codes(server: Hub, naps: list[float], refused: int, code: int) -> None:
     server.fault("api", Fault("status", status=refused, times=100, code="RepoNotFound"))
     with pytest.raises(OrchestrateError) as failure:
-        hub.listing(NAME, COMMIT)
+        download.listing(NAME, COMMIT)
     assert failure.value.exit_code == code
 
 
@@ -97,13 +91,13 @@ def test_too_many_requests_waits_as_told_and_goes_on(
     server: Hub, repo: Repo, naps: list[float], target: str
 ) -> None:
     server.fault(target, Fault("status", status=429, headers={"Retry-After": "17"}))
-    assert same(hub.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
+    assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
     assert naps == [17.0]
 
 
 def test_a_very_long_retry_after_is_cut(server: Hub, naps: list[float]) -> None:
     server.fault("api", Fault("status", status=429, headers={"Retry-After": "86400"}))
-    hub.listing(NAME, COMMIT)
+    download.listing(NAME, COMMIT)
     assert naps == [120.0]
 
 
@@ -111,7 +105,7 @@ def test_a_very_long_retry_after_is_cut(server: Hub, naps: list[float]) -> None:
 def test_a_server_that_stays_broken_is_given_up(server: Hub, naps: list[float], path: str) -> None:
     server.fault(path, Fault("status", status=500, times=100, method="*"))
     with pytest.raises(EnvironmentProblem, match="HTTP 500") as failure:
-        hub.fetch(NAME, COMMIT, [path])
+        download.fetch(NAME, COMMIT, [path])
     assert failure.value.exit_code == 3
     assert "HF_ENDPOINT" in failure.value.hint
     assert 0 < len(naps) < 10
@@ -119,12 +113,12 @@ def test_a_server_that_stays_broken_is_given_up(server: Hub, naps: list[float], 
 
 def test_a_long_wait_ends_with_ctrl_c(server: Hub) -> None:
     server.fault("api", Fault("status", times=9, status=429, headers={"Retry-After": "100"}))
-    process.stop_all()
+    run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
-            hub.resolve(NAME, "main")
+            download.resolve(NAME, "main")
     finally:
-        process.resume()
+        run_process.resume()
     assert len(server.asked("api")) == 1
 
 
@@ -133,7 +127,7 @@ def test_no_network_says_what_helps(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(EnvironmentProblem, match="cannot be reached") as failure:
-        hub.resolve(NAME, "main")
+        download.resolve(NAME, "main")
     assert failure.value.exit_code == 3
     assert "--offline" in failure.value.hint
     assert "HF_ENDPOINT" in failure.value.hint
@@ -143,12 +137,12 @@ def test_no_network_says_what_helps(
 def test_an_answer_that_is_no_hubs_is_said_so(server: Hub) -> None:
     server.fault("api", Fault("status", status=200, body=b"<html>Log in</html>"))
     with pytest.raises(EnvironmentProblem, match="is not a Hub's answer"):
-        hub.listing(NAME, COMMIT)
+        download.listing(NAME, COMMIT)
 
 
 def test_a_name_that_is_none_is_a_usage_error(server: Hub) -> None:
     with pytest.raises(UsageError, match="not a repository name"):
-        hub.resolve("a/b/c", "main")
+        download.resolve("a/b/c", "main")
 
 
 def test_a_listing_with_a_path_outside_is_refused(
@@ -157,7 +151,7 @@ def test_a_listing_with_a_path_outside_is_refused(
     info = {"id": NAME, "sha": COMMIT, "siblings": [{"rfilename": "../evil", "size": 1}]}
     monkeypatch.setattr(Repo, "info", lambda *_: info)
     with pytest.raises(StepError, match=r"\.\./evil"):
-        hub.listing(NAME, COMMIT)
+        download.listing(NAME, COMMIT)
 
 
 def test_a_full_disk_says_how_much_was_to_come(server: Hub, repo: Repo) -> None:
@@ -177,7 +171,7 @@ except OrchestrateError as error:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert "The disk is full while org/tiny is fetched: 0.003 GB" in done.stdout
-    assert same(hub.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
+    assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
 
 
 def test_a_cache_that_may_not_be_written_is_named() -> None:
@@ -197,4 +191,4 @@ def test_the_clients_own_offline_switch_is_explained(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(EnvironmentProblem, match="HF_HUB_OFFLINE forbids it"):
-        hub.listing(NAME, COMMIT)
+        download.listing(NAME, COMMIT)

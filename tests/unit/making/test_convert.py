@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import StepError
-from orchestrator.records import Progress, Task
-from orchestrator.steps import convert, imatrix
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (Progress, Task)
+from orchestrator.steps import convert
+from orchestrator.steps import imatrix
 from tests.unit.making.stand import CONVERSION, task_of, tool, whole
 
 

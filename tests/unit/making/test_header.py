@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
-from orchestrator.formats import gguf, safetensors
-from orchestrator.records import Task
-from orchestrator.steps import forecast, header
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles import safetensors
+from orchestrator.base.step_values import Task
+from orchestrator.steps import predict_sizes
+from orchestrator.steps import convert_without_weights
 from tests.unit.formats.build import KV
 from tests.unit.hub.shape import tensor_file
 from tests.unit.making.stand import CONVERSION, task_of, tool, whole
@@ -63,7 +65,7 @@ def header_task(folder: Path, inputs: Mapping[str, Path], shapes: Any = None) ->
 def test_the_header_of_the_file_to_come(tmp_path: Path, weights: Path) -> None:
     task, seen = header_task(tmp_path, {"model": outlined(tmp_path / "o", weights)})
 
-    facts = header.run(task)
+    facts = convert_without_weights.run(task)
 
     made = tmp_path / "made" / "model.gguf"
     assert facts == {"size": made.stat().st_size, "parameters": 1280, "vocabulary": 3}
@@ -101,7 +103,7 @@ def test_shapes_stand_in_for_headers(
         (outline / "small" / "pytorch_model.bin.index.json").write_text(listed)
     task, seen = header_task(tmp_path, {"model": outline}, SHAPES)
 
-    header.run(task)
+    convert_without_weights.run(task)
 
     _, sizes = json.loads(seen.read_text())
     hole = task.scratch / "small" / "model.safetensors"
@@ -121,7 +123,7 @@ def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) ->
     (delta / "small" / "tokenizer.model").write_text("delta")
     task, _ = header_task(tmp_path, {"base": base, "delta": delta}, SHAPES)
 
-    header.run(task)
+    convert_without_weights.run(task)
 
     model = task.scratch / "small"
     config = json.loads((model / "config.json").read_text())
@@ -164,7 +166,7 @@ def forecast_task(folder: Path, code: str = DRY, full: str = "", **context: Any)
 def test_sizes_are_foretold_from_the_header_alone(tmp_path: Path) -> None:
     task = forecast_task(tmp_path)
 
-    facts = forecast.run(task)
+    facts = predict_sizes.run(task)
 
     eight, four = facts["outputs"]["Q8_0"], facts["outputs"]["mine"]
     assert eight["census"] == {"F32": 1, "Q8_0": 1}
@@ -184,11 +186,11 @@ def test_sizes_are_foretold_from_the_header_alone(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_quantized_already_is_told_as_it_will_be(tmp_path: Path) -> None:
-    facts = forecast.run(forecast_task(tmp_path, full="F16", requantize=True))
+    facts = predict_sizes.run(forecast_task(tmp_path, full="F16", requantize=True))
 
     assert facts["full"]["size"] != (tmp_path / "whole" / "model.gguf").stat().st_size
 
 
 def test_a_dry_run_that_spoke_of_other_tensors(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="spoke of 1 tensors, the model has 2"):
-        forecast.run(forecast_task(tmp_path, "print('norm f32')"))
+        predict_sizes.run(forecast_task(tmp_path, "print('norm f32')"))

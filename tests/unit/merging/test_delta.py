@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
-from orchestrator.merging.checkpoint import open_checkpoint
-from orchestrator.merging.delta import plan_delta
-from orchestrator.merging.plan import MergePlan
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
+from orchestrator.modelfiles.merging.delta import plan_delta
+from orchestrator.modelfiles.merging.merge_plan import MergePlan
 from tests.unit.merging.merge_pairs import HIDDEN, Tensor, Tensors, config, llama, make, write_model
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.merging import METHODS, stream
-from orchestrator.merging.checkpoint import open_checkpoint
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.modelfiles.merging import streaming_merge
+from orchestrator.modelfiles.merging import METHODS
+from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
 from tests.unit.merging.merge_pairs import (
     HIDDEN,
     VOCABULARY,
@@ -44,7 +45,7 @@ def merge(
     def report(done: int, total: int) -> None:
         seen.append((done, total))
 
-    stream.write_merged(plan, out, threads, report, shard_bytes)
+    streaming_merge.write_merged(plan, out, threads, report, shard_bytes)
     return seen
 
 
@@ -74,7 +75,7 @@ def test_the_tensors_are_those_of_apply_delta(
 def test_small_chunks_threads_and_shards_change_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "CHUNK", 37)
+    monkeypatch.setattr(streaming_merge, "CHUNK", 37)
     base = write_model(tmp_path / "base", llama(VOCABULARY, "BF16", 1))
     delta = write_model(tmp_path / "delta", llama(VOCABULARY + 1, "F32", 100))
     merge(base, delta, tmp_path / "out", threads=3, shard_bytes=4000)
@@ -83,7 +84,7 @@ def test_small_chunks_threads_and_shards_change_no_byte(
 
 
 def test_progress_ends_at_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "CHUNK", 1000)
+    monkeypatch.setattr(streaming_merge, "CHUNK", 1000)
     base = write_model(tmp_path / "base", llama(32, "F16", 1))
     seen = merge(base, write_model(tmp_path / "delta", llama(33, "F16", 1)), tmp_path / "out")
     total = sum(len(tensor.data) for tensor in llama(33, "F16", 1).values())
@@ -154,7 +155,7 @@ def test_an_input_that_shrinks_meanwhile(tmp_path: Path) -> None:
     os.truncate(delta / "model.safetensors", 3000)
     (tmp_path / "out").mkdir()
     with pytest.raises(StepError, match="became shorter"):
-        stream.write_merged(plan, tmp_path / "out")
+        streaming_merge.write_merged(plan, tmp_path / "out")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -165,6 +166,6 @@ def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.json").symlink_to("/dev/full")
     with pytest.raises(EnvironmentProblem, match="The disk is full") as caught:
-        stream.write_merged(plan, tmp_path / "out")
+        streaming_merge.write_merged(plan, tmp_path / "out")
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC

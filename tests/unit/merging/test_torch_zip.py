@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import StepError
-from orchestrator.merging import torch_zip
-from orchestrator.merging.pickled import read_state_dict
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles.merging import torch_zip
+from orchestrator.modelfiles.merging.safe_unpickler import read_state_dict
 from tests.unit.merging.merge_pairs import (
     archive,
     call,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.nightly import patience
+from orchestrator.workflows.nightly import network_retries
 from tests.unit.cli.command import Command, Said, without_checksums
 from tests.unit.cli.conftest import fakes, orchestrate
 from tests.unit.nightly.night_work import Night
@@ -20,7 +20,7 @@ __all__ = ["fakes", "orchestrate"]
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that a night took; none is real."""
     taken: list[float] = []
-    monkeypatch.setattr(patience, "rest", taken.append)
+    monkeypatch.setattr(network_retries, "rest", taken.append)
     return taken
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.history import History
-from orchestrator.store import Artifact, Store
+from orchestrator.engine.artifact_store import (Artifact, Store)
 
 Night = Callable[..., tuple[int, dict[str, Any]]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from orchestrator.nightly.schedules import Job
+from orchestrator.workflows.nightly.schedule_files import Job
 
 _BAD = " %$\"'\\;#&|<>(){}[]*?!~`=:@+-,\u00e9\u2603\U0001f680"
 _ANY = st.characters(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.history import FileRow
-from orchestrator.nightly.alarms import Pair, Speeds, changes, slower
+from orchestrator.workflows.nightly.compare_numbers import (Pair, Speeds, changes, slower)
 from orchestrator.recipe.models import Alarms
 from tests.unit.history.past import a_file
 

@@ -11,10 +11,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from orchestrator import runner
-from orchestrator.errors import EnvironmentProblem, NetworkProblem, StepError
-from orchestrator.locks import Locks
-from orchestrator.records import JSON, Task
+from orchestrator.engine import scheduler
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
+from orchestrator.base.file_mutex import Locks
+from orchestrator.base.step_values import (JSON, Task)
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import GOOD, fails_for, fake_kinds, logits, measured, written
 from tests.unit.nightly.night_work import Night, add, artifacts, forget, past
@@ -175,7 +175,7 @@ def test_a_night_that_is_over_keeps_what_the_next_goes_on_from(
         return logits(task)
 
     fake_kinds(monkeypatch, logits=last_of_the_night)
-    monkeypatch.setattr(runner, "time", clock)
+    monkeypatch.setattr(scheduler, "time", clock)
     code, told = night("--select", "one", "--max-hours", "1", "--keep", "final")
     assert (code, told["state"]) == (0, "left")
     kept = {one.label for one in artifacts()}

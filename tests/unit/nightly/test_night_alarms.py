@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import finish, machine
-from orchestrator.errors import EnvironmentProblem, StepError
-from orchestrator.plan_graph import Graph
-from orchestrator.records import JSON, Task
+from orchestrator.runs import bring_up_to_date
+from orchestrator.base import machine_info
+from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.planning.step_graph import Graph
+from orchestrator.base.step_values import (JSON, Task)
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fails_for, fake_kinds, measured, written
 from tests.unit.history.past import a_file
@@ -105,11 +106,11 @@ def test_a_lost_speed_rings_until_it_is_accepted(
 def test_speeds_of_another_machine_are_not_compared(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = machine.describe()
+    here = machine_info.describe()
     codes = []
     for speed in (100.0, 100.0, 100.0, 50.0, 50.0, 50.0):
         where = replace(here, processor="a slow one") if speed < 100 else here
-        monkeypatch.setattr(machine, "describe", lambda where=where: where)
+        monkeypatch.setattr(machine_info, "describe", lambda where=where: where)
         fake_kinds(monkeypatch, measure=at(speed))
         forget("measure one")
         codes.append(night("--select", "one")[0])
@@ -303,14 +304,14 @@ def test_a_rebuild_that_cannot_measure_again_stops_no_other_recipe(
 ) -> None:
     fake_kinds(monkeypatch)
     night()
-    bring = finish.bring
+    bring = bring_up_to_date.bring
 
     def no_room(session: Any, plans: Any, out: Path, **more: Any) -> Any:
         if not more and plans[0].recipe.name == "one":
             raise EnvironmentProblem("the disk is too small")
         return bring(session, plans, out, **more)
 
-    monkeypatch.setattr(finish, "bring", no_room)
+    monkeypatch.setattr(bring_up_to_date, "bring", no_room)
 
     code, told = night("--rebuild")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import workflow
-from orchestrator.errors import EnvironmentProblem, NetworkProblem
+from orchestrator.runs import session
+from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem)
 from orchestrator.sources import git
 from tests.unit.cli.command import Command
 from tests.unit.nightly.night_work import Night, add, artifacts, past
@@ -112,13 +112,13 @@ def test_room_is_looked_for_once_where_all_fit(
     for number in range(6):
         add(recipes, f"more-{number}", "name: one", "name: one")
     asked: list[int] = []
-    check = workflow.check_room
+    check = session.check_room
 
-    def counted(outlooks: Sequence[workflow.Outlook], *rest: Any) -> None:
+    def counted(outlooks: Sequence[session.Outlook], *rest: Any) -> None:
         asked.append(len(outlooks))
         check(outlooks, *rest)
 
-    monkeypatch.setattr(workflow, "check_room", counted)
+    monkeypatch.setattr(session, "check_room", counted)
 
     assert night()[0] == 0
     assert asked == [8, 8]  # before anything, and when the sizes of the models are known
@@ -130,14 +130,14 @@ def test_the_largest_recipe_is_refused_alone_among_many(
 ) -> None:
     for number in range(6):
         add(recipes, f"more-{number}", "name: one", "name: one")
-    check = workflow.check_room
+    check = session.check_room
 
-    def small(outlooks: Sequence[workflow.Outlook], *rest: Any) -> None:
+    def small(outlooks: Sequence[session.Outlook], *rest: Any) -> None:
         if any(one.plan.recipe.name in ("more-3", "two") for one in outlooks):
             raise EnvironmentProblem("the disk is too small")
         check(outlooks, *rest)
 
-    monkeypatch.setattr(workflow, "check_room", small)
+    monkeypatch.setattr(session, "check_room", small)
 
     code, told = night()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import process
-from orchestrator.errors import StepError
-from orchestrator.records import JSON, Task
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (JSON, Task)
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fails_for, fake_kinds
 from tests.unit.nightly.night_work import past
@@ -59,14 +59,14 @@ def test_an_interrupt_is_noted_and_ends_with_130(
 ) -> None:
     def interrupted(task: Task) -> dict[str, JSON]:
         os.kill(os.getpid(), signal.SIGTERM)
-        process.check_stopped()
+        run_process.check_stopped()
         return {}
 
     fake_kinds(monkeypatch, convert=interrupted)
     try:
         said = orchestrate("nightly", recipes)
     finally:
-        process.resume()
+        run_process.resume()
 
     assert said.code == 130
     assert [one.state for one in past().nights()] == ["interrupted"]

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import process, resting
-from orchestrator.errors import Interrupted, NetworkProblem, UsageError
-from orchestrator.nightly import chosen, telling, webhook
-from orchestrator.nightly.patience import Patience
+from orchestrator.base.process import run_process
+from orchestrator.base import interruptible_sleep
+from orchestrator.base.errors import (Interrupted, NetworkProblem, UsageError)
+from orchestrator.workflows.nightly import select_recipes
+from orchestrator.workflows.nightly import summary_values
+from orchestrator.workflows.nightly import webhook
+from orchestrator.workflows.nightly.network_retries import Patience
 
 
 @pytest.fixture
@@ -30,21 +33,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_folders_stand_for_their_recipes_without_locks(folder: Path) -> None:
-    found = chosen.recipes([folder, folder / "a.yaml", folder / "b.lock.yaml"])
+    found = select_recipes.recipes([folder, folder / "a.yaml", folder / "b.lock.yaml"])
 
     assert found == [folder / "a.yaml", folder / "sub" / "c-7b.yaml"]
 
 
 @pytest.mark.parametrize("pattern", ["*-7b", "c-7b.yaml", "*/sub/*"])
 def test_a_pattern_is_for_names_and_paths(folder: Path, pattern: str) -> None:
-    assert chosen.recipes([folder], pattern) == [folder / "sub" / "c-7b.yaml"]
+    assert select_recipes.recipes([folder], pattern) == [folder / "sub" / "c-7b.yaml"]
 
 
 def test_nothing_to_do_is_said(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"no recipe in .* that matches 'x'"):
-        chosen.recipes([folder], "x")
+        select_recipes.recipes([folder], "x")
     with pytest.raises(UsageError, match="nowhere does not exist"):
-        chosen.recipes([Path("nowhere")])
+        select_recipes.recipes([Path("nowhere")])
 
 
 def test_waits_grow_and_are_as_long_as_servers_ask_for() -> None:
@@ -70,12 +73,12 @@ def test_no_wait_goes_beyond_the_nights_end() -> None:
 
 
 def test_a_wait_ends_with_an_interrupt() -> None:
-    process.stop_all()
+    run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
-            resting.rest(1000)
+            interruptible_sleep.rest(1000)
     finally:
-        process.resume()
+        run_process.resume()
 
 
 @dataclass
@@ -164,9 +167,9 @@ def test_the_page_of_a_workflow_run_is_added_to(
     page.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
 
-    assert telling.step_summary("# Night") == ""
+    assert summary_values.step_summary("# Night") == ""
     assert page.read_text() == "before\n# Night\n"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    assert "cannot be written" in telling.step_summary("# Night")
+    assert "cannot be written" in summary_values.step_summary("# Night")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    assert telling.step_summary("# Night") == ""
+    assert summary_values.step_summary("# Night") == ""

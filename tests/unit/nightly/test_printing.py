@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
+from orchestrator.base import machine_info
 from tests.unit.cli.command import Command
 
 
@@ -37,7 +37,7 @@ def test_a_service_may_write_where_the_night_writes_and_not_take_all_memory(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", "/srv/hub")
-    monkeypatch.setattr(machine, "memory_total", lambda: 10 << 30)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: 10 << 30)
 
     said = orchestrate("nightly", "recipes", "--site", "/srv/site", "--print", "systemd")
 

@@ -15,8 +15,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import UsageError
-from orchestrator.nightly.schedules import Job, render
+from orchestrator.base.errors import UsageError
+from orchestrator.workflows.nightly.schedule_files import (Job, render)
 
 from .schedule_work import NAMES, WORDS, called, job, program
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli, machine
+from orchestrator import cli
+from orchestrator.base import machine_info
 from tests.hub import Hub
 from tests.hub.written import TOKEN
 from tests.unit.cli.command import Command
@@ -21,8 +22,8 @@ from tests.unit.publishing.stand import RECIPE, Stand, lay_out, weights
 def prepare(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make ``place`` the working folder of a machine with room."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(machine, "disk_free", lambda _: 10**12)
-    monkeypatch.setattr(machine, "memory_total", lambda: 10**11)
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 10**12)
+    monkeypatch.setattr(machine_info, "memory_total", lambda: 10**11)
 
 
 @pytest.fixture

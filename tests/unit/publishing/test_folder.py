@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.publishing import markdown
+from orchestrator.workflows.publishing import safe_markdown
 from tests.unit.publishing.stand import CHATML, Stand, front_matter, published
 
 TO = "dir:out"
@@ -194,7 +194,7 @@ def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
     said = finished.command("publish", other, "--to", TO)
     assert said.code == 0, said.err
     card = (finished.place / "out" / "README.md").read_text()
-    assert f"--rederive {markdown.shell(name)}" in card
+    assert f"--rederive {safe_markdown.shell(name)}" in card
     assert (finished.place / "out" / name).is_file()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import resting
-from orchestrator.publishing import publish as publishing
+from orchestrator.base import interruptible_sleep
+from orchestrator.workflows.publishing import publish
 from tests.hub import Fault, Hub
 from tests.unit.publishing.stand import Stand
 from tests.unit.publishing.test_hub import NAME, TO
@@ -19,7 +19,7 @@ OID = "a" * 40
 
 @pytest.fixture(autouse=True)
 def no_naps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resting, "rest", lambda _seconds: None)
+    monkeypatch.setattr(interruptible_sleep, "rest", lambda _seconds: None)
 
 
 def always(status: int, body: bytes = b"{}", method: str = "POST") -> Fault:
@@ -123,8 +123,8 @@ def test_a_file_that_changes_after_the_check_is_not_published(
         path.write_bytes(data if size == "same" else data[:-1])
         return real(*words)
 
-    real = publishing.carry_out
-    finished.monkeypatch.setattr(publishing, "carry_out", late)
+    real = publish.carry_out
+    finished.monkeypatch.setattr(publish, "carry_out", late)
     said = finished.publish(*to)
     assert said.code == 1, said.err
     assert "small-Q4_0.gguf was changed while it was published" in said.err

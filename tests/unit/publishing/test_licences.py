@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import UsageError
-from orchestrator.publishing.licences import require_right
-from orchestrator.recipe.publish import Publish
+from orchestrator.base.errors import UsageError
+from orchestrator.workflows.publishing.licences import require_right
+from orchestrator.recipe.publish_section import Publish
 
 
 def refusal(licence: str, gated: bool = False, **said: object) -> str:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import UsageError
-from orchestrator.formats import gguf
-from orchestrator.publishing.naming import Name, distinct, name_of, parse
+from orchestrator.base.errors import UsageError
+from orchestrator.modelfiles import gguf
+from orchestrator.workflows.publishing.gguf_naming import (Name, distinct, name_of, parse)
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import KV
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from orchestrator.publishing.ollama import BOS, EOS, FORMATS, Model, modelfile, recognize
+from orchestrator.workflows.publishing.ollama_modelfile import (BOS, EOS, FORMATS, Model, modelfile, recognize)
 from tests.unit.publishing.stand import CHATML
 
 LLAMA3 = (

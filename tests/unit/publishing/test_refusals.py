@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from orchestrator.records import JSON, Task
+from orchestrator.base.step_values import (JSON, Task)
 from tests.unit.fake_work import GOOD
 from tests.unit.publishing.stand import CHATML, Stand, weights
 
@@ -237,10 +237,10 @@ def test_the_hub_offline(finished: Stand) -> None:
 
 
 def test_a_file_that_is_too_large_for_a_tool_chain_that_cannot_split(finished: Stand) -> None:
-    from orchestrator import toolchain
+    from orchestrator.toolchain import load
 
-    chain = toolchain.load("llama.cpp")
+    chain = load.load("llama.cpp")
     verbs = {name: verb for name, verb in chain.verbs.items() if name != "split"}
     lesser = chain.model_copy(update={"verbs": verbs})
-    finished.monkeypatch.setattr(toolchain, "load", lambda *_: lesser)
+    finished.monkeypatch.setattr(load, "load", lambda *_: lesser)
     refused(finished, 2, "cannot split files", options=("--max-file", "1MB"))

@@ -9,22 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import upstream
-from orchestrator.history import Alarm, History
-from orchestrator.site import (
-    faces,
-    past,
-    series,
-    troubles,
-    words,
-)
+from orchestrator.toolchain import upstream_urls
+from orchestrator.history import (Alarm, History)
+from orchestrator.history.site import state_labels
+from orchestrator.history.site import read_history
+from orchestrator.history.site import time_series
+from orchestrator.history.site import failure_groups
+from orchestrator.history.site import format_values
 from tests.unit.history.past import a_file, a_run, a_step
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=20, unique=True))
 def test_no_name_of_a_recipe_leaves_the_folder_or_meets_another(names: list[str]) -> None:
-    found = past.page_names([*names, "Tiny", "tiny", "../up", "a/b", "con", "x" * 200])
+    found = read_history.page_names([*names, "Tiny", "tiny", "../up", "a/b", "con", "x" * 200])
 
     pages = list(found.values())
     assert len({page.casefold() for page in pages}) == len(pages)
@@ -33,7 +31,7 @@ def test_no_name_of_a_recipe_leaves_the_folder_or_meets_another(names: list[str]
 
 
 def test_a_plain_name_is_its_own_page() -> None:
-    assert past.page_names(["llama-2-7b"]) == {"llama-2-7b": "llama-2-7b"}
+    assert read_history.page_names(["llama-2-7b"]) == {"llama-2-7b": "llama-2-7b"}
 
 
 @pytest.mark.parametrize(
@@ -48,16 +46,16 @@ def test_a_plain_name_is_its_own_page() -> None:
     ],
 )
 def test_only_sources_on_github_are_compared_there(source: str, base: str) -> None:
-    link = upstream.compare_url(source, "a" * 40, "b" * 40)
+    link = upstream_urls.compare_url(source, "a" * 40, "b" * 40)
 
     assert link == (f"{base}/compare/{'a' * 40}...{'b' * 40}" if base else "")
-    assert not upstream.compare_url(source, "a" * 40, "a" * 40)
-    assert not upstream.compare_url(source, "main", "b" * 40)
+    assert not upstream_urls.compare_url(source, "a" * 40, "a" * 40)
+    assert not upstream_urls.compare_url(source, "main", "b" * 40)
 
 
 def test_text_loses_what_terminals_and_readers_would_obey() -> None:
     assert (
-        words.plain("a\x1b[31mred\x1b[0m\x00b\u202egnp.exe\r\nz") == "ared\ufffdb\ufffdgnp.exe\nz"
+        format_values.plain("a\x1b[31mred\x1b[0m\x00b\u202egnp.exe\r\nz") == "ared\ufffdb\ufffdgnp.exe\nz"
     )
 
 
@@ -66,7 +64,7 @@ def test_a_run_knows_the_last_good_night_before_it(tmp_path: Path) -> None:
     for commit, state in (("a", "ok"), ("b", "failed"), ("c", "alarm"), ("d", "ok")):
         a_run(history, night=history.begin_night({}), state=state, commit=commit * 40)
 
-    (recipe,) = past.read(history, 365).recipes
+    (recipe,) = read_history.read(history, 365).recipes
 
     before = [entry.before.commit[0] if entry.before else "" for entry in recipe.entries]
     assert before == ["a", "a", "a", ""]
@@ -79,7 +77,7 @@ def test_only_the_newest_nights_are_read_with_the_runs_by_hand_among_them(tmp_pa
         a_run(history, night=history.begin_night({}), commit=number * 40)
         a_run(history, commit=number.replace("3", "e") * 40)
 
-    known = past.read(history, 2)
+    known = read_history.read(history, 2)
 
     assert [night.id for night in known.nights] == [4, 3]
     (recipe,) = known.recipes
@@ -94,16 +92,16 @@ def test_a_run_in_which_all_was_there_is_unchanged(tmp_path: Path) -> None:
     a_run(history, night=night, recipe="made", steps=(a_step(outcome="hit"), a_step()))
     a_run(history, night=night, recipe="unknown")
 
-    found = {one.name: one.newest.face for one in past.read(history, 9).recipes}
+    found = {one.name: one.newest.face for one in read_history.read(history, 9).recipes}
 
-    assert found == {"found": faces.UNCHANGED, "made": faces.OK, "unknown": faces.OK}
+    assert found == {"found": state_labels.UNCHANGED, "made": state_labels.OK, "unknown": state_labels.OK}
 
 
 def test_every_state_has_its_own_sign_and_word() -> None:
-    signs = [face.sign for face in faces.LEGEND]
+    signs = [face.sign for face in state_labels.LEGEND]
 
     assert len(set(signs)) == len(signs)
-    assert faces.of("something new").word == "something new"
+    assert state_labels.of("something new").word == "something new"
 
 
 def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
@@ -113,10 +111,10 @@ def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
     other = a_file(sha256="cd" * 32, verdict="near", note="3 values", against=before)
     a_run(history, replace(other, perplexity=5.5, size=999_000), night=3, commit="c" * 40)
     history.begin_night({})
-    (recipe,) = past.read(history, -1).recipes
-    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+    (recipe,) = read_history.read(history, -1).recipes
+    runs = time_series.in_order(recipe.entries, read_history.details(history, recipe).files)
 
-    (change,) = series.changes(runs)
+    (change,) = time_series.changes(runs)
 
     assert (change.since.run.commit[0], change.entry.run.commit[0]) == ("b", "c")
     assert change.told == (
@@ -134,10 +132,10 @@ def test_bytes_that_came_back_are_others_than_before_and_identical_to_the_good_o
     a_run(history, a_file(sha256="cd" * 32, verdict="near", against=good), night=2)
     a_run(history, a_file(verdict="identical", against=good), night=3)
     history.begin_night({})
-    (recipe,) = past.read(history, -1).recipes
-    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+    (recipe,) = read_history.read(history, -1).recipes
+    runs = time_series.in_order(recipe.entries, read_history.details(history, recipe).files)
 
-    newest, first = series.changes(runs)
+    newest, first = time_series.changes(runs)
 
     assert first.told == (("bytes", "near", ""),)
     assert newest.told == (("bytes", "others", "to those of the last good night: identical"),)
@@ -149,9 +147,9 @@ def test_the_same_commit_over_several_nights_is_one_mark(tmp_path: Path) -> None
         alarms = (Alarm("f", "bytes", "m"),) if commit == "a" else ()
         night = history.begin_night({})
         a_run(history, a_file(), night=night, commit=commit * 40, alarms=alarms, state="alarm")
-    (recipe,) = past.read(history, 9).recipes
+    (recipe,) = read_history.read(history, 9).recipes
 
-    time = series.time(recipe.entries)
+    time = time_series.time(recipe.entries)
 
     assert time is not None
     assert [mark.text[0] for mark in time.marks] == ["a", "a", "b"]
@@ -163,15 +161,15 @@ def test_speeds_of_machines_are_kept_apart(tmp_path: Path) -> None:
     for speed in (100.0, 110.0, 50.0):
         night = history.begin_night({})
         a_run(history, a_file(generation_per_second=speed), night=night)
-    (recipe,) = past.read(history, 9).recipes
-    files = past.details(history, recipe).files
-    runs = series.in_order(recipe.entries, files)
+    (recipe,) = read_history.read(history, 9).recipes
+    files = read_history.details(history, recipe).files
+    runs = time_series.in_order(recipe.entries, files)
     there = {entry.run.machine for entry, _ in runs}
 
-    (speed_,) = series.speeds(runs)
+    (speed_,) = time_series.speeds(runs)
 
     assert {speed_.machine} == there
-    assert speed_.generation == series.Spread(50.0, 100.0, 50.0, 110.0, 3)
+    assert speed_.generation == time_series.Spread(50.0, 100.0, 50.0, 110.0, 3)
     assert speed_.prompt is None
 
 
@@ -186,21 +184,21 @@ def test_speeds_that_were_only_carried_over_are_not_counted_again(tmp_path: Path
     ):
         row = a_file(generation_per_second=speed, fresh=fresh)
         a_run(history, row, night=history.begin_night({}))
-    (recipe,) = past.read(history, 9).recipes
-    runs = series.in_order(recipe.entries, past.details(history, recipe).files)
+    (recipe,) = read_history.read(history, 9).recipes
+    runs = time_series.in_order(recipe.entries, read_history.details(history, recipe).files)
 
-    (found,) = series.speeds(runs)
+    (found,) = time_series.speeds(runs)
 
-    assert found.generation == series.Spread(90.0, 100.0, 90.0, 100.0, 3)
+    assert found.generation == time_series.Spread(90.0, 100.0, 90.0, 100.0, 3)
 
 
 @pytest.mark.parametrize("name", ["tiny-F16.gguf", "F16, for comparison"])
 def test_the_full_file_is_known_in_reports_and_in_the_history(name: str) -> None:
     full = a_file("F16", file=name, kld=None)
 
-    assert series.full_type([a_file(), full, a_file("Q8_0")]) == "F16"
-    assert series.full_type([a_file(), a_file("Q8_0")]) == ""
-    assert series.full_type([replace(full, file="x.gguf")]) == ""
+    assert time_series.full_type([a_file(), full, a_file("Q8_0")]) == "F16"
+    assert time_series.full_type([a_file(), a_file("Q8_0")]) == ""
+    assert time_series.full_type([replace(full, file="x.gguf")]) == ""
 
 
 def test_recipes_that_failed_by_the_same_step_are_told_together(tmp_path: Path) -> None:
@@ -210,9 +208,9 @@ def test_recipes_that_failed_by_the_same_step_are_told_together(tmp_path: Path) 
     for name in ("a", "b"):
         a_run(history, night=night, recipe=name, state="failed", steps=(broken,), error=f"{name}!")
     a_run(history, night=night, recipe="c", state="failed", error="other")
-    pairs = [(one, one.newest) for one in past.read(history, 9).recipes]
+    pairs = [(one, one.newest) for one in read_history.read(history, 9).recipes]
 
-    found = troubles.group(pairs, history.report)
+    found = failure_groups.group(pairs, history.report)
 
     assert [[recipe.name for recipe, _ in one.found] for one in found] == [["a", "b"], ["c"]]
     assert found[0].entry.failures[0].log == "the log"
@@ -223,8 +221,8 @@ def test_a_limit_that_was_not_kept_is_told_by_its_check(tmp_path: Path) -> None:
     check = {"name": "perplexity", "status": "fail", "message": "9 % above F16"}
     report = {"files": [{"file": "x.gguf", "checks": [check]}]}
     a_run(history, night=history.begin_night({}), state="failed", report=report)
-    (recipe,) = past.read(history, 9).recipes
+    (recipe,) = read_history.read(history, 9).recipes
 
-    (found,) = troubles.group([(recipe, recipe.newest)], history.report)
+    (found,) = failure_groups.group([(recipe, recipe.newest)], history.report)
 
     assert found.checks == ("x.gguf: 9 % above F16",)

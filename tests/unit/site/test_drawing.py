@@ -10,9 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.site import labels, scales, scatter, svg, trend
-from orchestrator.site.front import pareto
-from orchestrator.site.labels import Box
+from orchestrator.history.site import label_placement
+from orchestrator.history.site import chart_scales
+from orchestrator.history.site import scatter_chart
+from orchestrator.history.site import svg
+from orchestrator.history.site import trend_chart
+from orchestrator.history.site.pareto_front import pareto
+from orchestrator.history.site.label_placement import Box
 
 NUMBERS = st.floats(min_value=0, max_value=100, allow_nan=False)
 POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=30)
@@ -48,7 +52,7 @@ def test_the_front_falls_as_sizes_rise(points: list[tuple[float, float]]) -> Non
 def test_ticks_are_even_round_and_within(low: float, span: float, most: int) -> None:
     high = low + span
 
-    found = scales.ticks(low, high, most)
+    found = chart_scales.ticks(low, high, most)
 
     assert 1 <= len(found) <= most + 1
     assert all(low - span * 1e-6 <= value <= high + span * 1e-6 for value in found)
@@ -62,7 +66,7 @@ def test_ticks_are_even_round_and_within(low: float, span: float, most: int) -> 
 @settings(deadline=None)
 @given(st.floats(min_value=1e-7, max_value=1e3), st.floats(min_value=1.01, max_value=1e6))
 def test_logarithmic_ticks_rise_within(low: float, factor: float) -> None:
-    found = scales.log_ticks(low, low * factor)
+    found = chart_scales.log_ticks(low, low * factor)
 
     assert found
     assert list(found) == sorted(set(found))
@@ -72,7 +76,7 @@ def test_logarithmic_ticks_rise_within(low: float, factor: float) -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(min_value=1e-6, max_value=1e9), min_size=1, max_size=20), st.booleans())
 def test_every_value_has_its_place_on_the_axis(values: list[float], log: bool) -> None:
-    scale = scales.fitted(values, 10.0, 200.0, log=log)
+    scale = chart_scales.fitted(values, 10.0, 200.0, log=log)
 
     places = [scale.at(value) for value in sorted(values)]
 
@@ -90,7 +94,7 @@ def test_every_value_has_its_place_on_the_axis(values: list[float], log: bool) -
     ],
 )
 def test_ticks_are_told_apart_with_few_digits(values: tuple[float, ...], shown: list[str]) -> None:
-    assert [scales.label(value, values) for value in values] == shown
+    assert [chart_scales.label(value, values) for value in values] == shown
 
 
 @settings(deadline=None)
@@ -109,7 +113,7 @@ def test_labels_beside_points_never_lie_on_each_other(
 ) -> None:
     room = Box(50, 0, 560, 300)
 
-    found = labels.around([(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room)
+    found = label_placement.around([(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room)
 
     boxes = [one.box for one in found if one is not None]
     assert all(box.within(room) for box in boxes)
@@ -119,7 +123,7 @@ def test_labels_beside_points_never_lie_on_each_other(
 @settings(deadline=None)
 @given(st.lists(st.floats(min_value=0, max_value=300), max_size=15))
 def test_labels_in_a_column_keep_their_order_and_distance(wanted: list[float]) -> None:
-    found = labels.column(wanted, 0, 300, 15)
+    found = label_placement.column(wanted, 0, 300, 15)
 
     order = sorted(range(len(wanted)), key=lambda number: wanted[number])
     heights = [found[number] for number in order]
@@ -143,15 +147,15 @@ def test_labels_in_a_column_keep_their_order_and_distance(wanted: list[float]) -
 def test_any_values_make_a_well_formed_picture(
     rows: list[tuple[str, float, float]], log: bool
 ) -> None:
-    dots = [scatter.Dot(text, x, y, text) for text, x, y in rows]
-    level = scatter.Level(rows[0][0], rows[0][2], rows[0][1])
-    axes = scatter.Axes("<x>", "y", log)
-    lines = [trend.Line(text, ((1e8, y), (1e9, x))) for text, x, y in rows]
-    time = trend.Time(0.0, 2e9, (trend.Mark(5e8, rows[0][0], alarm=log),), (7e8,))
+    dots = [scatter_chart.Dot(text, x, y, text) for text, x, y in rows]
+    level = scatter_chart.Level(rows[0][0], rows[0][2], rows[0][1])
+    axes = scatter_chart.Axes("<x>", "y", log)
+    lines = [trend_chart.Line(text, ((1e8, y), (1e9, x))) for text, x, y in rows]
+    time = trend_chart.Time(0.0, 2e9, (trend_chart.Mark(5e8, rows[0][0], alarm=log),), (7e8,))
 
     for drawn in (
-        scatter.draw("a", rows[0][0], dots, axes, level),
-        trend.draw("b", rows[0][0], "y", lines, time, log=log),
+        scatter_chart.draw("a", rows[0][0], dots, axes, level),
+        trend_chart.draw("b", rows[0][0], "y", lines, time, log=log),
     ):
         picture = ElementTree.fromstring(drawn)
         assert "nan" not in drawn.replace(svg.text(rows[0][0]), "")
@@ -161,14 +165,14 @@ def test_any_values_make_a_well_formed_picture(
 def test_names_of_commits_give_way_to_those_with_alarms() -> None:
     places = [0.0, 10.0, 20.0, 70.0, 100.0]
 
-    assert labels.thinned(places, 50.0, [1]) == [1, 3]
+    assert label_placement.thinned(places, 50.0, [1]) == [1, 3]
 
 
 def test_a_line_keeps_its_changes_and_its_ends() -> None:
     points = [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (3.0, 3.0), (4.0, 3.0)]
 
-    assert trend.changes(points) == [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
-    assert trend.corners(points) == [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
+    assert trend_chart.changes(points) == [(0.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
+    assert trend_chart.corners(points) == [(0.0, 1.0), (1.0, 1.0), (2.0, 3.0), (4.0, 3.0)]
 
 
 @settings(deadline=None)
@@ -176,7 +180,7 @@ def test_a_line_keeps_its_changes_and_its_ends() -> None:
 def test_days_are_midnights_within_and_not_too_many(start: int, count: int) -> None:
     end = start + count * 86400
 
-    found = trend.days(start, end)
+    found = trend_chart.days(start, end)
 
     assert len(found) <= 8
     assert all(start <= at <= end and at % 86400 == 0 for at in found)

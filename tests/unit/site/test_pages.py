@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import site
-from orchestrator.history import Alarm, History
-from orchestrator.site import fresh, rendering
+from orchestrator.history import site
+from orchestrator.history import (Alarm, History)
+from orchestrator.history.site import report_page_is_current
+from orchestrator.history.site import render_template
 from tests.unit.history.past import a_file, a_run, a_step
 from tests.unit.site import believable
 from tests.unit.site.looking import HOSTILE, SHORT, drawings, parsed
@@ -273,7 +274,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
-    blocks = re.findall(r":root \{(.*?)\}", rendering.static(rendering.STYLE), re.S)
+    blocks = re.findall(r":root \{(.*?)\}", render_template.static(render_template.STYLE), re.S)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
 
     for name, (text, ground) in pairs().items():
@@ -285,5 +286,5 @@ def test_templates_and_static_files_travel_with_the_package() -> None:
     root = Path(__file__).resolve().parents[3]
     text = (root / "pyproject.toml").read_text("utf-8")
 
-    assert '"orchestrator.site" = ["templates/*.j2", "static/*"]' in text
-    assert {path.parent.name for path in fresh.data_files()} == {"templates", "static"}
+    assert '"orchestrator.history.site" = ["templates/*.j2", "static/*"]' in text
+    assert {path.parent.name for path in report_page_is_current.data_files()} == {"templates", "static"}

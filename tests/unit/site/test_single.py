@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from orchestrator.site import fresh, rendering, single
+from orchestrator.history.site import report_page_is_current
+from orchestrator.history.site import render_template
+from orchestrator.history.site import run_report_page
 from tests.unit.history.past import a_file
 from tests.unit.site.looking import HOSTILE, drawings, parsed
 
@@ -28,7 +30,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_report_is_one_page_that_needs_nothing_else() -> None:
-    text = single.report_page(a_report())
+    text = run_report_page.report_page(a_report())
 
     tags = parsed(text).tags
     addresses = [values.get("href", values.get("src", "")) for _, values in tags]
@@ -44,7 +46,7 @@ def test_what_a_report_says_is_not_obeyed() -> None:
     steps = [{"label": HOSTILE, "seconds": 1.0, "calls": calls}]
     pins = {HOSTILE: HOSTILE}
 
-    text = single.report_page(a_report(files=rows, name=HOSTILE, steps=steps, pins=pins))
+    text = run_report_page.report_page(a_report(files=rows, name=HOSTILE, steps=steps, pins=pins))
 
     tags = parsed(text).tags
     assert [tag for tag, _ in tags].count("script") == 1
@@ -53,18 +55,18 @@ def test_what_a_report_says_is_not_obeyed() -> None:
 
 
 def test_the_policy_of_a_report_allows_its_own_script_and_style_only() -> None:
-    text = single.report_page(a_report())
+    text = run_report_page.report_page(a_report())
 
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
     for name, tag in (("style", "style"), ("script", "script")):
         (inner,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.S)
-        assert rendering.script_hash(inner).replace("'", "&#39;") in policy, name
+        assert render_template.script_hash(inner).replace("'", "&#39;") in policy, name
 
 
 def test_a_report_is_drawn_again_only_when_it_says_something_else(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    assert not fresh.is_made(path, a_report())
-    path.write_text(single.report_page(a_report()))
+    assert not report_page_is_current.is_made(path, a_report())
+    path.write_text(run_report_page.report_page(a_report()))
 
-    assert fresh.is_made(path, a_report())
-    assert not fresh.is_made(path, a_report(status="fail"))
+    assert report_page_is_current.is_made(path, a_report())
+    assert not report_page_is_current.is_made(path, a_report(status="fail"))

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import site
-from orchestrator.errors import UsageError
+from orchestrator.history import site
+from orchestrator.base.errors import UsageError
 from orchestrator.history import History
-from orchestrator.locks import Locks
-from orchestrator.site import writing
-from orchestrator.site.writing import Text, Written
+from orchestrator.base.file_mutex import Locks
+from orchestrator.history.site import write_pages
+from orchestrator.history.site.write_pages import (Text, Written)
 from tests.unit.site import believable
 from tests.unit.site.looking import SHORT
 
 
 def put(folder: Path, pages: Mapping[str, Text]) -> Written:
-    return writing.write(folder, pages, Locks(folder.parent / "locks"))
+    return write_pages.write(folder, pages, Locks(folder.parent / "locks"))
 
 
 def test_a_second_time_nothing_is_written(history: History, tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_whoever_is_stopped_leaves_whole_pages_that_are_still_ours(tmp_path: Pat
 def test_a_kill_leaves_whole_pages_and_the_next_run_clears_up(tmp_path: Path) -> None:
     folder = tmp_path / "site"
     code = (
-        "import os, signal, sys; from pathlib import Path; from orchestrator.site import writing\n"
-        "from orchestrator.locks import Locks\n"
+        "import os, signal, sys; from pathlib import Path; from orchestrator.history.site import writing\n"
+        "from orchestrator.base.file_mutex import Locks\n"
         "Path.replace = lambda self, to: (os.kill(os.getpid(), signal.SIGKILL)"
         " if to.name == 'b.html' else os.replace(self, to))\n"
         "pages = {name: lambda: 'x' * 100_000 for name in ('a.html', 'b.html')}\n"
@@ -126,7 +126,7 @@ def test_a_damaged_list_is_no_reason_to_remove_anything(damage: str, tmp_path: P
     folder = tmp_path / "site"
     put(folder, {"a.html": lambda: "a"})
     (tmp_path / "x").touch()
-    (folder / writing.LIST).write_text(damage)
+    (folder / write_pages.LIST).write_text(damage)
 
     done = put(folder, {"b.html": lambda: "b"})
 

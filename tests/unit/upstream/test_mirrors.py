@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from git import Repo
 
-from orchestrator import process
-from orchestrator.errors import EnvironmentProblem, Interrupted, StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
 from orchestrator.sources import git
 from tests.unit.index_work import Index
 from tests.unit.upstream.stand import (
@@ -153,12 +153,12 @@ def test_offline_nothing_is_asked(tmp_path: Path, upstream: Repo, index: Index) 
 
 
 def test_an_interruption_is_no_failure(tmp_path: Path, upstream: Repo) -> None:
-    process.stop_all()
+    run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
             checkout(tmp_path / "t", {"git": url(upstream)}, "1" * 40)
     finally:
-        process.resume()
+        run_process.resume()
 
 
 HOSTILE = """\

@@ -1,0 +1,1 @@
+"""Ground: errors, values, files, processes, the machine; knows nothing of models or recipes."""

@@ -1,0 +1,142 @@
+"""Canonical keys of values and SHA-256 digests of files and folders.
+
+A key must be the same on every machine and in every run, so only values with exactly one
+spelling are allowed in; file digests are streamed, so a file's size never matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import JSON
+
+# hashlib releases the GIL for large buffers, and a buffer of this size keeps disks busy.
+CHUNK_BYTES = 4 << 20
+
+
+def canonical(value: JSON) -> bytes:
+    """Return the one spelling of a JSON value: sorted keys, no spaces, ASCII only.
+
+    Mappings and tuples count as objects and arrays.
+
+    Raises:
+        TypeError: The value holds something JSON has no type for, or a key that is no string.
+        ValueError: The value holds NaN or an infinity.
+    """
+    text = json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"))
+    return text.encode("ascii")
+
+
+def key(value: JSON) -> str:
+    """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def _plain(value: JSON, where: str) -> JSON:
+    if value is None or type(value) in (str, bool, int):
+        return value
+    if isinstance(value, Mapping):
+        return {_name(name, where): _plain(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if type(value) is not float:
+        # Subclasses too (enums, numpy numbers): their spelling depends on who writes them.
+        raise TypeError(f"{where} is {type(value).__name__}, which JSON does not have")
+    if not math.isfinite(value):
+        raise ValueError(f"{where} is {value}, which JSON does not have")
+    return value
+
+
+def _name(name: object, where: str) -> str:
+    if type(name) is not str:
+        raise TypeError(f"{where} has the key {name!r}; JSON keys are strings")
+    return name
+
+
+def file_sha256(path: str | os.PathLike[str], between: Callable[[], None] | None = None) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal, reading it in chunks.
+
+    Args:
+        path: The file.
+        between: Called after every chunk; what it raises ends the reading.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    sha256 = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        buffer = memoryview(bytearray(max(1, min(size, CHUNK_BYTES))))
+        while count := file.readinto(buffer):
+            sha256.update(buffer[:count])
+            if between is not None:
+                between()
+    return sha256.hexdigest()
+
+
+def tree_files(folder: Path) -> list[str]:
+    """Return the relative POSIX paths of all files and symbolic links below a folder, sorted.
+
+    Links are listed and never followed. Empty folders do not count.
+
+    Raises:
+        UsageError: The folder holds something that is neither file, folder nor link.
+        OSError: A folder cannot be read.
+    """
+    found: list[str] = []
+    pending = [folder]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                else:
+                    found.append(_regular(entry, folder))
+    return sorted(found)
+
+
+def _regular(entry: os.DirEntry[str], folder: Path) -> str:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise UsageError(
+            f"{entry.path} is neither a file, a folder nor a link",
+            f"remove it, or copy the files that matter out of {folder}",
+        )
+    return Path(entry.path).relative_to(folder).as_posix()
+
+
+def tree_sha256(folder: Path) -> str:
+    """Return one SHA-256 for a folder: relative POSIX paths and what each of them holds.
+
+    A symbolic link counts by its text, so it must point inside the folder.
+
+    Raises:
+        UsageError: A link leads out of the folder, or something is no file.
+        OSError: Something cannot be read.
+    """
+    entries = []
+    for name in tree_files(folder):
+        path = folder / name
+        if path.is_symlink():
+            entries.append([name, "link", _inner_target(path, folder)])
+        else:
+            entries.append([name, "file", file_sha256(path)])
+    return key(entries)
+
+
+def _inner_target(link: Path, folder: Path) -> str:
+    text = os.readlink(link)  # noqa: PTH115 - Path.readlink would change the spelling
+    inside = not Path(text).is_absolute()
+    if not inside or not link.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"the link {link} leads out of {folder}, to {text}",
+            "replace the link by the file it means, so that the folder is complete by itself",
+        )
+    return text.replace(os.sep, "/")

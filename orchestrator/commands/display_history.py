@@ -1,0 +1,158 @@
+"""The history as tables for people, or as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.base import units
+from orchestrator.base.errors import UsageError
+from orchestrator.history import (History, Run)
+from orchestrator.base.step_values import JSON
+from orchestrator.base.text_table import table
+
+_SHORT = 12
+
+
+def text(history: History, recipe: str, limit: int) -> str:
+    """Nights and runs, or the runs of one recipe with the files of the newest.
+
+    Raises:
+        UsageError: The history has no such recipe.
+    """
+    name = _known(history, recipe) if recipe else ""
+    runs = history.runs(name, limit=limit)
+    parts = [] if name else _nights(history, limit)
+    if not runs and not parts:
+        return f"nothing was run yet in {history.path.parent}"
+    parts.append(_runs(history, runs) if runs else "no recipe was run yet")
+    if name:
+        parts.append(_files(history, runs[0]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def as_json(history: History, recipe: str, limit: int) -> dict[str, JSON]:
+    """The same with all that is known of each run; raises as :func:`text`."""
+    name = _known(history, recipe) if recipe else ""
+    return _values(history, history.runs(name, limit=limit), limit, with_nights=not name)
+
+
+def _known(history: History, recipe: str) -> str:
+    """The recipe's name; its file may be given too, and means its newest name."""
+    names = history.recipes()
+    if recipe in names:
+        return recipe
+    file = Path(recipe).absolute()
+    found = next((run.recipe for run in history.runs() if Path(run.file) == file), "")
+    if not found:
+        known = ", ".join(names) or "nothing yet"
+        raise UsageError(f"{recipe} was never run here", f"The history has: {known}.")
+    return found
+
+
+def _values(
+    history: History, runs: Sequence[Run], limit: int, *, with_nights: bool
+) -> dict[str, JSON]:
+    numbers = [run.id for run in runs]
+    files, alarms = history.files(numbers), history.alarms(numbers)
+    steps = history.steps_of(numbers)
+    values: dict[str, JSON] = {
+        "runs": [
+            {
+                **asdict(run),
+                "files": [asdict(row) for row in files.get(run.id, ())],
+                "alarms": [asdict(row) for row in alarms.get(run.id, ())],
+                "steps": [asdict(row) for row in steps.get(run.id, ())],
+            }
+            for run in runs
+        ],
+        "machines": {name: dict(one.described) for name, one in history.machines().items()},
+    }
+    if with_nights:
+        values["nights"] = [asdict(night) for night in history.nights(limit)]
+    return values
+
+
+def _nights(history: History, limit: int) -> list[str]:
+    nights = history.nights(limit)
+    counts = history.run_counts(since=nights[-1].id if nights else 0)
+    rows = [
+        (
+            str(night.id),
+            night.started[:16].replace("T", " "),
+            night.state,
+            str(counts.get(night.id, 0)),
+            night.machine,
+        )
+        for night in nights
+    ]
+    titles = ("Night", "Began (UTC)", "State", "Recipes", "Machine")
+    return [table(titles, rows, right=(0, 3))] if rows else []
+
+
+def _runs(history: History, runs: Sequence[Run]) -> str:
+    alarms = history.alarms([run.id for run in runs])
+    rows = [
+        (
+            run.started[:16].replace("T", " "),
+            run.recipe,
+            run.state + (" (accepted)" if run.accepted else ""),
+            f"night {run.night}" if run.night else "by hand",
+            f"{run.toolchain} {run.commit[:_SHORT]}".strip(),
+            str(len(alarms.get(run.id, ()))) if run.id in alarms else "",
+            " ".join(run.error.split())[:60],
+        )
+        for run in runs
+    ]
+    titles = ("Began (UTC)", "Recipe", "State", "When", "Tool chain", "Alarms", "What went wrong")
+    used = [i for i, _ in enumerate(titles) if any(row[i] for row in rows)]
+    return table([titles[i] for i in used], [[row[i] for i in used] for row in rows])
+
+
+def _files(history: History, run: Run) -> str:
+    rows = [
+        (
+            row.file,
+            row.status,
+            units.size(row.size),
+            _number(row.perplexity, "{:.4f}"),
+            _number(row.kld, "{:.5f}"),
+            _number(row.generation_per_second, "{:.1f}"),
+            row.verdict,
+            row.sha256[:_SHORT],
+        )
+        for row in history.files([run.id]).get(run.id, ())
+    ]
+    titles = ("File", "Checks", "Size", "Perplexity", "KLD", "Gen. t/s", "Bytes", "SHA-256")
+    return table(titles, rows, right=(2, 3, 4, 5)) if rows else ""
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def accept(history: History, recipe: str) -> Run:
+    """Accept a recipe's newest night; that run of it.
+
+    Raises:
+        UsageError: The history has no such recipe, or no night of it that made files.
+    """
+    name = _known(history, recipe)
+    run = history.accept(name)
+    if run is None:
+        raise UsageError(
+            f"{name} has no night that made files",
+            "Only nights are compared with each other: see 'orchestrate nightly --help'.",
+        )
+    return run
+
+
+def accepted(run: Run) -> str:
+    """The sentence about it."""
+    return f"{run.recipe}: later nights are compared with night {run.night} of {run.started[:10]}"
+
+
+def run_json(run: Run) -> dict[str, JSON]:
+    """A run alone, for programs."""
+    return asdict(run)

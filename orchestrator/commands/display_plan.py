@@ -1,0 +1,132 @@
+"""A plan for people: steps with hit or miss, exact sizes, fetches, disk and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.base import units
+from orchestrator.runs import session as workflow
+from orchestrator.planning.resource_needs import Moment
+from orchestrator.planning.recipe_to_steps import union
+from orchestrator.base.step_values import JSON
+from orchestrator.base.text_table import table
+from orchestrator.runs.session import (Outlook, Session)
+
+_SHOWN = 3
+
+
+def as_text(outlooks: Sequence[Outlook], session: Session) -> str:
+    """All plans together: shared steps once."""
+    moments = workflow.moments(outlooks, session)
+    parts = [_steps(outlooks, moments)]
+    parts += [_outputs(one) for one in outlooks]
+    parts += [_needs(outlooks, moments)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _steps(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
+    """Disk is the total at that step, so the column shows how it grows and shrinks."""
+    costs = {moment.step.key: moment for moment in moments}
+    rows = []
+    for step in union([one.plan for one in outlooks]):
+        moment = costs.get(step.key)
+        fetch = step.resources.fetch_bytes
+        rows.append(
+            (
+                "to do" if moment else "hit",
+                step.label,
+                units.size(fetch) if fetch and moment else "",
+                units.size(moment.disk) if moment and moment.disk else "",
+                units.size(moment.memory) if moment and moment.memory else "",
+            )
+        )
+    return table(("", "Step", "Fetch", "Disk in all", "Memory"), rows, right=(2, 3, 4))
+
+
+def _outputs(one: Outlook) -> str:
+    forecast = one.forecast
+    if forecast is None:
+        return (
+            f"{one.plan.recipe.name}: sizes are known after the first fetch; "
+            "'orchestrate toolchain build' makes them exact before it."
+        )
+    about = "" if forecast.exact else "≈"
+    told = {one.plan.full.name: forecast.full, **forecast.outputs}
+    rows = []
+    for output in (one.plan.full, *one.plan.outputs):
+        entry = told.get(output.name, {})
+        bits = entry.get("bits_per_weight")
+        rows.append(
+            (
+                output.file,
+                f"{about}{int(entry['size']):,}" if "size" in entry else "?",
+                f"{about}{units.size(entry['size'])}" if "size" in entry else "?",
+                f"{about}{bits:.2f}" if bits else "",
+                _fallbacks(entry.get("fallbacks") or ()),
+            )
+        )
+    shown = table(("File", "Bytes", "Size", "Bits/weight", "Fallbacks"), rows, right=(1, 2, 3))
+    if forecast.exact:
+        return shown
+    return (
+        f"{shown}\nSizes marked ≈ are estimates: no tool chain is built yet. "
+        f"'orchestrate toolchain build {one.plan.chain.name}' makes them exact."
+    )
+
+
+def _fallbacks(fallbacks: Sequence[dict[str, str]]) -> str:
+    if not fallbacks:
+        return ""
+    names = ", ".join(one["tensor"] for one in fallbacks[:_SHOWN])
+    more = ", …" if len(fallbacks) > _SHOWN else ""
+    return f"{units.plural(len(fallbacks), 'tensor')}: {names}{more}"
+
+
+def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
+    if not moments:
+        return "Everything is up to date."
+    fetch = sum(m.step.resources.fetch_bytes for m in moments)
+    disk = max(moments, key=lambda moment: moment.disk)
+    memory = max(moments, key=lambda moment: moment.memory)
+    lines = [f"To do: {units.plural(len(moments), 'step')}. Fetch: {units.size(fetch)}."]
+    if disk.disk:
+        lines.append(f"Peak disk: {units.size(disk.disk)} at '{disk.step.label}'.")
+    if memory.memory:
+        lines.append(f"Peak memory: about {units.size(memory.memory)} at '{memory.step.label}'.")
+    unpinned = {
+        f"{one.plan.recipe.name}'s {what} follows {reference!r}"
+        for one in outlooks
+        for what, reference in one.plan.sources.unpinned.items()
+    }
+    lines += [f"Unpinned: {text}." for text in sorted(unpinned)]
+    lines += sorted({one.plan.untried for one in outlooks} - {""})
+    return "\n".join(lines)
+
+
+def as_value(one: Outlook, session: Session) -> JSON:
+    """One plan as JSON values."""
+    moments = {moment.step.key: moment for moment in workflow.moments([one], session)}
+    forecast = one.forecast
+    return {
+        "recipe": one.plan.recipe.name,
+        "exact": bool(forecast and forecast.exact),
+        "fetch_bytes": forecast.fetch_bytes if forecast else None,
+        "full": dict(forecast.full) if forecast else None,
+        "outputs": {name: dict(told) for name, told in forecast.outputs.items()}
+        if forecast
+        else {},
+        "unpinned": one.plan.sources.unpinned,
+        "untried": one.plan.untried,
+        "steps": [
+            {
+                "key": step.key,
+                "kind": step.kind,
+                "label": step.label,
+                "hit": step.key not in moments,
+                "fetch_bytes": step.resources.fetch_bytes,
+                "disk_bytes": moments[step.key].disk if step.key in moments else 0,
+                "memory_bytes": step.resources.memory_bytes,
+            }
+            for step in one.plan.steps
+        ],
+    }

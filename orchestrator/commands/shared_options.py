@@ -1,0 +1,251 @@
+"""What the commands share: options, words and colours, the session they work in, Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.base import terminal_colours
+from orchestrator.commands import completion_values
+
+if TYPE_CHECKING:
+    from orchestrator.engine.progress_listeners import Watcher
+    from orchestrator.planning.lockfile_check import Mode
+    from orchestrator.engine.artifact_store import Store
+    from orchestrator.base.command_output import Voice
+    from orchestrator.runs.session import Session
+
+RECIPES = click.argument(
+    "recipes",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RECIPE...",
+    shell_complete=completion_values.recipes,
+)
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error."
+)
+
+# Options of single commands; all others are those of a session.
+_OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key")
+
+_OPTIONS = {
+    "only": click.option(
+        "--only",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=completion_values.only,
+        help="Only this file or type of the recipes; may be given again.",
+    ),
+    "profile": click.option(
+        "--profile",
+        default="",
+        show_default=False,
+        metavar="NAME",
+        help="Build profile, portable or native; without it, the recipe's.",
+    ),
+    "backend": click.option(
+        "--backend",
+        default="",
+        show_default=False,
+        metavar="NAME",
+        help="cpu, cuda, metal or vulkan; without it, the recipe's.",
+    ),
+    "jobs": click.option(
+        "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."
+    ),
+    "threads": click.option(
+        "--threads",
+        "-t",
+        type=click.IntRange(1),
+        help="Threads of all native tools together; without it, all cores.",
+    ),
+    "out": click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("dist"),
+        help="Where the files go.",
+    ),
+    "keep": click.option(
+        "--keep",
+        type=click.Choice(["all", "f16", "final"]),
+        default="f16",
+        help="Intermediate files to keep in the store: all, the converted file, or none.",
+    ),
+    "offline": click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
+    "locked": click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
+    "update_lock": click.option(
+        "--update-lock", is_flag=True, help="Lock the recipes as they are now, first."
+    ),
+    "no_verify": click.option("--no-verify", is_flag=True, help="Make the files, measure nothing."),
+    "verbose": click.option(
+        "-v", "--verbose", is_flag=True, help="Show steps that are up to date too."
+    ),
+    "log_json": click.option(
+        "--log-json",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Append events to this file, one JSON object a line.",
+    ),
+}
+# What holds for an option that a command does not have.
+_ABSENT: dict[str, Any] = {
+    **{"only": (), "profile": "", "backend": "", "jobs": 1, "threads": None, "keep": "f16"},
+    **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
+}
+# Names of options that are the same wherever they stand.
+SHARED = (*_OPTIONS, "as_json")
+# For commands that run steps but make no files of recipes.
+TOOLS = ("profile", "backend", "jobs", "threads", "offline", "verbose", "log_json")
+
+
+def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The named options of a session, for a command that has no use for the others."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that plans and runs recipes."""
+    return options(*_OPTIONS)(command)
+
+
+def say(text: str, *, plain: bool = False) -> None:
+    """A result, to standard output; ``plain`` for JSON, which has no colours."""
+    click.echo(text if plain else terminal_colours.highlight(text))
+
+
+def remark(text: str) -> None:
+    """Progress, warnings and errors, to standard error."""
+    click.echo(terminal_colours.highlight(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs, alone on standard output."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def voice(as_json: bool) -> Voice:
+    """Where a command's results and failures go."""
+    from orchestrator.base.command_output import Voice
+
+    return Voice(say, remark, print_json if as_json else None)
+
+
+@contextlib.contextmanager
+def session(options: dict[str, Any]) -> Iterator[Session]:
+    """Store, settings and listener of a command, and Ctrl-C for its tools."""
+    from orchestrator.base import machine_info as machine
+    from orchestrator.runs import session as workflow
+    from orchestrator.engine.scheduler import Settings
+
+    options = {**_ABSENT, **options}
+    settings = Settings(
+        jobs=options["jobs"],
+        threads=options["threads"] or machine_info.cores(),
+        offline=options["offline"],
+        keep=options["keep"],
+    )
+    chosen = workflow.choices(
+        options["only"], options["profile"], options["backend"], not options["no_verify"]
+    )
+    listener = _listener(options)
+    try:
+        with _interruptible():
+            mode: Mode = "require" if options["locked"] else "use"
+            yield workflow.Session(store(), settings, chosen, listener, mode)
+    finally:
+        listener.close()
+
+
+def store() -> Store:
+    """The store of this user; warnings go to standard error."""
+    from orchestrator.engine.artifact_store import Store
+
+    return Store(Store.default_root(), lambda text: remark(f"warning: {text}"))
+
+
+def _listener(options: dict[str, Any]) -> Watcher:
+    from orchestrator.engine import progress_listeners
+    from orchestrator.base import machine_info
+
+    then: progress_listeners.Plain | progress_listeners.Bars
+    if machine_info.terminal():
+        from rich.console import Console
+
+        coloured = terminal_colours.wanted(sys.stderr)
+        rich = Console(stderr=True, color_system="auto" if coloured else None)
+        then = progress_listeners.Bars(rich, options["verbose"])
+    else:
+        then = progress_listeners.Plain(sys.stderr, options["verbose"])
+    return progress_listeners.JsonLog(options["log_json"], then) if options["log_json"] else then
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the running tools; the runner then raises Interrupted."""
+    from orchestrator.base.process import run_process
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        run_process.stop_all()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def abortable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end work of this process alone, where no tool runs, at once."""
+    from orchestrator.base.errors import Interrupted
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted("interrupted", "run the same command again: it goes on from there")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def planning(command: Callable[..., int]) -> Callable[..., int]:
+    """Hand a command its session and its plans."""
+
+    @wraps(command)
+    def call(recipes: Sequence[Path], **options: Any) -> int:
+        from orchestrator.runs import session as workflow
+
+        own = {name: options.pop(name) for name in _OWN if name in options}
+        loaded = workflow.load(recipes)
+        with session(options) as current:
+            if options["update_lock"]:
+                from orchestrator.runs import write_lockfiles
+
+                write_lockfiles.write_locks(loaded, current, remark)
+            if own.get("no_limits"):
+                from orchestrator.recipe import without_checksums
+
+                loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
+            plans = workflow.make(loaded, current)
+            return command(current, plans, options, **own)
+
+    return call

@@ -1,9 +1,0 @@
-"""How near two model files are: headers, tensors, dequantized values, in little memory.
-
-``compare(a, b)`` gives a :class:`Comparison` whose ``verdict`` is a :class:`Verdict`.
-"""
-
-from orchestrator.comparing.compare import compare
-from orchestrator.comparing.records import Comparison, Verdict
-
-__all__ = ["Comparison", "Verdict", "compare"]

@@ -1,6 +1,0 @@
-"""What ``orchestrate new`` needs to write a recipe for a model of the Hub.
-
-``survey`` asks the Hub and gives a :class:`~orchestrator.drafting.found.Found`; ``choosing``
-makes a draft of it by the tool chain's ``drafts.yaml``; ``writing`` turns that into YAML.
-Only ``survey`` does I/O.
-"""

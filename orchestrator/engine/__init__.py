@@ -1,0 +1,1 @@
+"""Keyed steps: stored, scheduled, run once."""

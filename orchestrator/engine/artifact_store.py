@@ -1,0 +1,344 @@
+"""The artifacts of all runs, by the keys of the steps that made them.
+
+    artifacts/   complete artifacts, see artifact.py
+    staging/     work in progress; whatever is left there after a kill is rubbish
+    quarantine/  damaged artifacts, moved aside
+    logs/        one log a key, of the last time its step ran
+    locks/       see locks.py
+
+An artifact is made in staging and renamed into place when it is complete, so that a kill at
+any instant leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from orchestrator.engine import artifact
+from orchestrator.engine import released_manifests
+from orchestrator.engine.artifact import (Artifact, Damaged, Stage)
+from orchestrator.base.disk_space import translated
+from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.file_mutex import Locks
+from orchestrator.base.process.run_process import check_stopped
+from orchestrator.base.step_values import (JSON, Step)
+from orchestrator.engine.digest_cache import Digests
+from orchestrator.engine.write_manifest import (seal, sync_folder)
+
+__all__ = ["Artifact", "Stage", "Store"]
+
+KEY = re.compile(r"[0-9a-f]{64}")
+FORMAT = 1
+
+
+class Store:
+    """The store in one root folder; any number of processes may use it at once.
+
+    Args:
+        root: The folder; made when first written to.
+        warn: Receives a sentence for each damaged artifact.
+    """
+
+    def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
+        self.root = root.absolute()
+        self.warn = warn
+        self._locks = Locks(self.root / "locks")
+        self._digests = Digests(self.root / "digests.sqlite", warn)
+
+    @classmethod
+    def default_root(cls) -> Path:
+        """Return ORCHESTRATE_HOME, or the user's cache folder for this program."""
+        home = os.environ.get("ORCHESTRATE_HOME")
+        if home:
+            return Path(home).expanduser().absolute()
+        from platformdirs import user_cache_path  # noqa: PLC0415 - seldom needed
+
+        return user_cache_path("orchestrate")
+
+    def find(self, key: str, quick: bool = False) -> Artifact | None:
+        """Return a key's artifact if it is there and whole; a damaged one is moved aside.
+
+        Presence, sizes and links are checked; ``quick`` looks at the manifest only, for what
+        is not going to be read.
+        """
+        folder = self._folder(key)
+        stamp = artifact.stamp(folder)
+        try:
+            found = artifact.load(key, folder)
+            wrong = list(artifact.problems(found)) if found and not quick else []
+        except Damaged as error:
+            found, wrong = None, [str(error)]
+        if wrong:
+            self._quarantine(key, stamp, wrong, found)
+            return None
+        if found is not None:
+            found.touch()
+        return found
+
+    @contextmanager
+    def lock(self, key: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Be the only one, in all processes, that makes a key's artifact.
+
+        ``on_wait`` is called once with who holds the lock, when it is held.
+
+        Raises:
+            Interrupted: ``process.stop_all`` was called while it waited.
+        """
+        self._check(key)
+        with contextlib.ExitStack() as stack:
+            with self._writable():
+                stack.enter_context(self._locks.exclusive(key, on_wait))
+            yield
+
+    @contextmanager
+    def hold(self, keys: Collection[str]) -> Iterator[None]:
+        """Keep artifacts from being removed while they are read, by any process.
+
+        Take hold first, then :meth:`find`. Not to be called with one of their locks held.
+        """
+        with contextlib.ExitStack() as stack:
+            for key in sorted(keys):
+                self._check(key)
+                with self._writable():
+                    stack.enter_context(self._locks.use(key))
+            yield
+
+    @contextmanager
+    def stage(self, key: str, needed_bytes: int = 0) -> Iterator[Stage]:
+        """Give an empty place to work in; to be called with the key's lock held.
+
+        What an earlier attempt left is removed first, and what is left when the context
+        ends is removed too, so only :meth:`commit` makes anything last.
+
+        Raises:
+            DiskFull: There was no room, here or in the body.
+        """
+        self._check(key)
+        self._sweep(key)
+        place = self.root / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
+        stage = Stage(
+            key,
+            place / "artifact" / artifact.FILES,
+            place / "scratch",
+            self.log_path(key),
+            self._folder(key) / artifact.FILES,
+        )
+        try:
+            with translated(self.root, needed=needed_bytes):
+                with self._writable():
+                    stage.prepare()
+                yield stage
+        finally:
+            artifact.remove_tree(place)
+
+    def commit(
+        self,
+        stage: Stage,
+        step: Step,
+        facts: Mapping[str, JSON],
+        seconds: float = 0.0,
+        peak_memory: int = 0,
+        *,
+        hash_files: bool = True,
+    ) -> Artifact:
+        """Make a stage's folder the artifact of its key.
+
+        Args:
+            stage: From :meth:`stage`.
+            step: What was done.
+            facts: What the step says of its result; kept in the manifest, except for
+                ``references`` ({name: {"path", "size", "sha256"}}: files outside the store
+                to be linked in) and ``digests`` ({name: sha256} already known, to be
+                trusted), which go into the files' entries.
+            seconds: Wall time.
+            peak_memory: Bytes.
+            hash_files: False for trees of very many files: sizes only, and files stay
+                writable.
+
+        Raises:
+            StepError: A name or a link leads out of the folder.
+            DiskFull: There was no room.
+        """
+        place, final = stage.workdir.parent, stage.final.parent
+        manifest = {
+            "format": FORMAT,
+            "key": stage.key,
+            "kind": step.kind,
+            "label": step.label,
+            "params": dict(step.params),
+            "inputs": dict(step.inputs),
+            "seconds": round(seconds, 3),
+            "peak_memory": peak_memory,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        with translated(self.root, step.label):
+            whole = seal(stage.workdir, manifest, facts, hash_files)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            self._discard(stage.key)
+            place.rename(final)
+            sync_folder(final.parent)
+        return Artifact(stage.key, stage.final, whole)
+
+    def refer(self, found: Artifact) -> None:
+        """Show another store's artifact in this one too, by a link; it must stay there."""
+        link = self._folder(found.key)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(found.path.parent.resolve(), target_is_directory=True)
+
+    def release(self, key: str) -> int:
+        """Remove an artifact unless someone makes or uses it; return the bytes it gave back."""
+        folder = self._folder(key)
+        if not folder.exists():
+            return 0
+        with self._locks.if_free(key) as held:
+            return self._discard(key) if held and not self._locks.in_use(key) else 0
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Yield all artifacts with a readable manifest, in the order of their keys."""
+        for key in self._keys():
+            with contextlib.suppress(Damaged):  # verify() is there to tell
+                if found := artifact.load(key, self._folder(key)):
+                    yield found
+
+    def verify(self, key: str | None = None) -> Iterator[tuple[Artifact, list[str]]]:
+        """Read artifacts whole and yield each with what is wrong; damaged ones are moved aside.
+
+        References are read too.
+        """
+        for each in [key] if key is not None else list(self._keys()):
+            folder = self._folder(each)
+            stamp = artifact.stamp(folder)
+            try:
+                found = artifact.load(each, folder)
+                wrong = list(artifact.deep_problems(found, check_stopped)) if found else []
+            except Damaged as error:
+                found, wrong = Artifact(each, folder / artifact.FILES, {}), [str(error)]
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
+            if found is None:
+                continue
+            if wrong:
+                self._quarantine(each, stamp, wrong, found)
+            yield found, wrong
+
+    def gc(
+        self,
+        *,
+        max_bytes: int | None = None,
+        protect: Collection[str] = (),
+        older_than: float | None = None,
+    ) -> list[Artifact]:
+        """Remove rubbish, and the least recently used artifacts.
+
+        Args:
+            max_bytes: What the artifacts may take together; None for no limit.
+            protect: Keys never to be removed.
+            older_than: Also remove what was not used for this many seconds.
+
+        Returns:
+            The artifacts that were removed. What someone makes or uses stays.
+        """
+        self.sweep()
+        for damaged in (self.root / "quarantine").glob("*"):
+            artifact.remove_tree(damaged)
+        known = sorted(self.artifacts(), key=lambda each: (each.last_used, each.key))
+        total = sum(each.size for each in known)
+        now = time.time()
+        removed = []
+        for each in known:
+            old = older_than is not None and now - each.last_used > older_than
+            over = max_bytes is not None and total > max_bytes
+            if (old or over) and each.key not in protect:
+                self.release(each.key)
+                if not self._folder(each.key).exists():
+                    removed.append(each)
+                    total -= each.size
+        return removed
+
+    def sweep(self) -> None:
+        """Remove what killed runs left in staging; nobody's work in progress is touched."""
+        for left in (self.root / "staging").glob("*-*"):
+            key = left.name.partition("-")[0]
+            if KEY.fullmatch(key):
+                with self._locks.if_free(key) as held:
+                    if held:
+                        self._sweep(key)
+
+    def log_path(self, key: str) -> Path:
+        """Return where a key's log is, or would be."""
+        return self.root / "logs" / f"{self._check(key)}.log"
+
+    def file_digest(self, path: Path) -> str:
+        """Return a local file's SHA-256, remembered while its size, time and inode stay.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        return self._digests.sha256(Path(path), check_stopped)
+
+    def _check(self, key: str) -> str:
+        if not KEY.fullmatch(key):
+            raise UsageError(
+                f"{key!r} is not a key of the store", "a key is 64 digits 0-9 and letters a-f"
+            )
+        return key
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "artifacts" / self._check(key)[:2] / key
+
+    def _keys(self) -> Iterator[str]:
+        for folder in sorted((self.root / "artifacts").glob("??/*")):
+            if KEY.fullmatch(folder.name):
+                yield folder.name
+
+    def _quarantine(
+        self, key: str, stamp: artifact.Stamp, wrong: list[str], found: Artifact | None
+    ) -> None:
+        """Move a damaged artifact aside, if it is still the one that was looked at."""
+        label = found.label if found else key[:12]
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        told = f"the stored result of {label} is damaged ({'; '.join(wrong[:3])}{more})"
+        target = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}"
+        with self._locks.if_free(key) as held:
+            if not held:  # whoever holds the lock is replacing it, maybe we ourselves
+                self.warn(f"{told}; it will be made again")
+            elif artifact.stamp(self._folder(key)) == stamp and self._folder(key).exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._folder(key).rename(target)
+                self.warn(f"{told}; it was moved to {target} and will be made again")
+
+    def _discard(self, key: str) -> int:
+        folder = self._folder(key)
+        released_manifests.note(self.root, key, folder)
+        rubbish = self.root / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
+        rubbish.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(rubbish)
+        except FileNotFoundError:
+            return 0
+        size = artifact.freed_bytes(rubbish)
+        artifact.remove_tree(rubbish)
+        return size
+
+    def _sweep(self, key: str) -> None:
+        for left in (self.root / "staging").glob(f"{key}-*"):
+            artifact.remove_tree(left)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise EnvironmentProblem(
+                f"the store in {self.root} cannot be written to: {error.strerror}",
+                "set ORCHESTRATE_HOME to a folder of your own",
+            ) from error

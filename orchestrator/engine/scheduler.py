@@ -1,0 +1,221 @@
+"""Walk a plan: ask the store, start what is ready, yield a record of each step.
+
+The runner knows no kind of work: it finds a kind's module in one table and hands it a task.
+Any ``concurrent.futures.Executor`` can carry the tasks; at home it is a pool of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from queue import SimpleQueue
+
+from orchestrator.base.errors import (Interrupted, OrchestrateError, problem_of)
+from orchestrator.engine.step_kinds import RELEASED
+from orchestrator.base.step_values import (Outcome, Step, StepResult)
+from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.step_worker import (Listener, Settings, Worker)
+
+__all__ = ["Listener", "Runner", "Settings", "needed", "release"]
+
+NET_SLOTS = 4
+LATE = "the time is up"
+
+
+@dataclass
+class _State:
+    """The runner's own notes while it walks."""
+
+    results: dict[str, StepResult] = field(default_factory=dict)
+    running: dict[Future[StepResult], Step] = field(default_factory=dict)
+    events: SimpleQueue[Future[StepResult] | str] = field(default_factory=SimpleQueue)
+    sealing: set[str] = field(default_factory=set)
+    blocked: dict[str, str] = field(default_factory=dict)
+    interrupted: Interrupted | None = None
+
+
+def needed(steps: Sequence[Step], targets: Iterable[str], store: Store) -> dict[str, Step]:
+    """The steps that must run for these targets: misses, and what misses read.
+
+    A step whose artifact is gone is no reason to work while nobody needs it.
+    """
+    by_key = {step.key: step for step in steps}
+    wanted: dict[str, Step] = {}
+    pending = [key for key in targets if key in by_key]
+    while pending:
+        step = by_key[pending.pop()]
+        if step.key in wanted or store.find(step.key) is not None:
+            continue
+        wanted[step.key] = step
+        pending += [key for key in (*step.inputs.values(), *step.after) if key in by_key]
+    return wanted
+
+
+class Runner:
+    """Runs steps against a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        listener: Listener,
+        executor: Executor | None = None,
+    ) -> None:
+        self._store, self._settings, self._listener = store, settings, listener
+        self._executor = executor
+        self._worker = Worker(store, settings, listener)
+
+    def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
+        """Bring the targets up to date; independent steps go on when one fails.
+
+        Returns:
+            A record of every target and of every step that ran or was skipped.
+
+        Raises:
+            Interrupted: After everything that ran was stopped.
+        """
+        work = needed(steps, targets, self._store)
+        state = _State()
+        by_key = {step.key: step for step in steps}
+        for key in targets:
+            if key not in work:
+                self._record(state, self._worker.hit(by_key[key]))
+        if not work:
+            return list(state.results.values())
+        if self._executor is not None:
+            self._walk(work, targets, state, self._executor)
+        else:
+            with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
+                self._walk(work, targets, state, pool)
+        if state.interrupted is not None:
+            raise state.interrupted
+        return list(state.results.values())
+
+    def _walk(
+        self, work: Mapping[str, Step], targets: Sequence[str], state: _State, pool: Executor
+    ) -> None:
+        sorter = TopologicalSorter(
+            {
+                key: [k for k in (*step.inputs.values(), *step.after) if k in work]
+                for key, step in work.items()
+            }
+        )
+        sorter.prepare()
+        ready: list[str] = []
+        while sorter.is_active():
+            ready += sorter.get_ready()
+            ready = self._start(ready, work, state, pool, sorter)
+            if state.running:
+                self._collect(state, work, targets, sorter)
+
+    def _start(
+        self,
+        ready: Sequence[str],
+        work: Mapping[str, Step],
+        state: _State,
+        pool: Executor,
+        sorter: TopologicalSorter[str],
+    ) -> list[str]:
+        """Start what may start now; give back what has to wait for a slot."""
+        later: list[str] = []
+        order = {key: place for place, key in enumerate(work)}
+        for key in sorted(ready, key=order.__getitem__, reverse=True):
+            step = work[key]
+            reason = self._obstacle(step, state)
+            if reason:
+                state.blocked[key] = reason
+                self._record(state, StepResult(step, Outcome.SKIPPED, error=reason))
+                sorter.done(key)
+            elif self._has_slot(step, state):
+                future = pool.submit(self._worker.execute, step, state.events.put)
+                state.running[future] = step
+                future.add_done_callback(state.events.put)
+            else:
+                later.append(key)
+        return later
+
+    def _obstacle(self, step: Step, state: _State) -> str:
+        if state.interrupted is not None:
+            return "interrupted"
+        for key in (*step.inputs.values(), *step.after):
+            if key in state.blocked:
+                return state.blocked[key]
+        return LATE if time.monotonic() >= self._settings.deadline else ""
+
+    def _has_slot(self, step: Step, state: _State) -> bool:
+        """Two CPU-bound tools never share the same cores; the network has its own slots.
+
+        A step whose tool is done and whose result is only being hashed holds no slot.
+        """
+        busy = [one.resources for one in state.running.values() if one.key not in state.sealing]
+        if step.resources.cpu:
+            return sum(one.cpu for one in busy) < self._settings.jobs
+        if step.resources.net:
+            return sum(one.net for one in busy) < NET_SLOTS
+        return True
+
+    def _collect(
+        self,
+        state: _State,
+        work: Mapping[str, Step],
+        targets: Sequence[str],
+        sorter: TopologicalSorter[str],
+    ) -> None:
+        event = state.events.get()
+        if isinstance(event, str):
+            state.sealing.add(event)
+            return
+        step = state.running.pop(event)
+        result = self._outcome(event, step, state)
+        if result.outcome is Outcome.FAILED:
+            state.blocked[step.key] = f"needs '{step.label}', which failed"
+        self._record(state, result)
+        sorter.done(step.key)
+        self._release(state, work, targets)
+
+    def _outcome(self, future: Future[StepResult], step: Step, state: _State) -> StepResult:
+        try:
+            return future.result()
+        except Interrupted as error:
+            state.interrupted = error
+            return StepResult(step, Outcome.SKIPPED, error="interrupted")
+        except OrchestrateError as error:
+            log = self._store.log_path(step.key)
+            return StepResult(step, Outcome.FAILED, error=str(error), log=log, cause=error)
+        except OSError as error:
+            cause = problem_of(error)
+            log = self._store.log_path(step.key)
+            return StepResult(step, Outcome.FAILED, error=str(cause), log=log, cause=cause)
+
+    def _record(self, state: _State, result: StepResult) -> None:
+        state.results[result.step.key] = result
+        self._listener.finished(result)
+
+    # -- disk ----------------------------------------------------------------------------
+
+    def _release(self, state: _State, work: Mapping[str, Step], targets: Sequence[str]) -> None:
+        """Give back what nobody needs any more, as the policy says.
+
+        What failed, was interrupted or came too late still needs its inputs: another run goes
+        on from there.
+        """
+        made = {
+            key for key, one in state.results.items() if one.outcome in (Outcome.DONE, Outcome.HIT)
+        }
+        awaited = {
+            key for step in work.values() if step.key not in made for key in step.inputs.values()
+        }
+        for key, step in work.items():
+            done = key in made and state.results[key].outcome is Outcome.DONE
+            if done and key not in awaited and key not in targets:
+                release(self._store, [step], self._settings.keep)
+
+
+def release(store: Store, steps: Iterable[Step], keep: str) -> None:
+    """Remove the artifacts of steps that the ``--keep`` policy does not keep."""
+    for step in steps:
+        if step.keep in RELEASED[keep]:
+            store.release(step.key)

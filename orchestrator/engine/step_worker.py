@@ -1,0 +1,155 @@
+"""Do one step: under its lock, in a staging folder, committed when it is complete."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.engine.step_kinds import KINDS
+from orchestrator.base.step_values import (JSON, Outcome, Progress, Step, StepResult, Task)
+from orchestrator.engine.artifact_store import (Artifact, Store)
+
+
+class Listener(Protocol):
+    """Who watches a run; called from several threads."""
+
+    def started(self, step: Step) -> None:
+        """A step begins its work."""
+
+    def progressed(self, step: Step, progress: Progress) -> None:
+        """A step got further."""
+
+    def waiting(self, step: Step, holder: str) -> None:
+        """Another process makes this artifact; this one waits for it."""
+
+    def finished(self, result: StepResult) -> None:
+        """A step is done, was a hit, was skipped or failed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run behaves: CPU-bound steps at once, threads of each, what is kept.
+
+    From ``deadline`` on (a moment of ``time.monotonic``) no step is started.
+    """
+
+    jobs: int = 1
+    threads: int = 1
+    offline: bool = False
+    keep: str = "f16"
+    deadline: float = math.inf
+
+
+class Worker:
+    """Does steps against a store; called from several threads."""
+
+    def __init__(self, store: Store, settings: Settings, listener: Listener) -> None:
+        self._store, self._settings, self._listener = store, settings, listener
+
+    def hit(self, step: Step) -> StepResult:
+        """The record of a step whose artifact is there."""
+        artifact = self._store.find(step.key)
+        assert artifact is not None, "needed() found it"
+        return _result(step, artifact, Outcome.HIT)
+
+    def execute(self, step: Step, computed: Callable[[str], None]) -> StepResult:
+        """Check, lock, check again, work, commit.
+
+        ``computed`` is called with the step's key when its tool is done and only hashing
+        and committing are left.
+
+        Raises:
+            OrchestrateError: The step failed; its staging folder is gone.
+        """
+
+        def on_wait(holder: str) -> None:
+            self._listener.waiting(step, holder)
+
+        keys = {*step.inputs.values()}
+        with self._store.hold(keys), self._store.lock(step.key, on_wait):
+            found = self._store.find(step.key)
+            if found is not None:
+                return _result(step, found, Outcome.HIT)
+            self._listener.started(step)
+            return self._work(step, computed)
+
+    def _work(self, step: Step, computed: Callable[[str], None]) -> StepResult:
+        begun = time.monotonic()
+        needed_bytes = step.resources.disk_bytes + step.resources.scratch_bytes
+        with self._store.stage(step.key, needed_bytes) as stage:
+            inputs = {name: self._input(step, name, key) for name, key in step.inputs.items()}
+            task = Task(
+                step=step,
+                inputs=inputs,
+                workdir=stage.workdir,
+                scratch=stage.scratch,
+                log=stage.log,
+                threads=max(1, self._settings.threads // self._settings.jobs),
+                offline=self._settings.offline,
+                report=lambda progress: self._listener.progressed(step, progress),
+            )
+            facts = KINDS[step.kind].run(task)
+            computed(step.key)
+            artifact = self._store.commit(
+                stage,
+                step,
+                {**facts, "calls": _calls(task)},
+                time.monotonic() - begun,
+                max((call.peak_memory for call in task.calls), default=0),
+                hash_files=KINDS[step.kind].hashed,
+            )
+        return _result(step, artifact, Outcome.DONE)
+
+    def _input(self, step: Step, name: str, key: str) -> Path:
+        artifact = self._store.find(key)
+        if artifact is None:
+            raise OrchestrateError(
+                f"{step.label}: its input {name!r} disappeared from the store while it waited",
+                "Run again.",
+            )
+        return artifact.path
+
+
+def _calls(task: Task) -> list[JSON]:
+    """The native calls of a task without a path of this machine in them."""
+    places = {str(path): f"{{{name}}}" for name, path in task.inputs.items()}
+    places |= {str(task.workdir): "{work}", str(task.scratch): "{scratch}"}
+    if "data" in task.step.context:
+        places[str(task.step.context["data"])] = "{data}"
+    return [
+        {
+            "argv": [_program(call.argv[0], places), *(_without(t, places) for t in call.argv[1:])],
+            "seconds": round(call.seconds, 3),
+            "peak_memory": call.peak_memory,
+        }
+        for call in task.calls
+    ]
+
+
+def _program(path: str, places: Mapping[str, str]) -> str:
+    """A program of ours by its place, one of the machine's by its name."""
+    shown = _without(path, places)
+    return shown if shown != path else Path(path).name
+
+
+def _without(text: str, places: Mapping[str, str]) -> str:
+    for path in sorted(places, key=len, reverse=True):
+        text = text.replace(path, places[path])
+    return text
+
+
+def _result(step: Step, artifact: Artifact, outcome: Outcome) -> StepResult:
+    manifest = artifact.manifest
+    return StepResult(
+        step=step,
+        outcome=outcome,
+        seconds=manifest["seconds"],
+        peak_memory=manifest["peak_memory"],
+        facts=manifest["facts"],
+        path=artifact.path,
+    )

@@ -1,0 +1,70 @@
+"""What nights were told and what they said, as words; and what to do about an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+from orchestrator.history import alarm_advice
+from orchestrator.runs import report
+from orchestrator.base import units
+from orchestrator.history import FileRow
+from orchestrator.base.step_values import JSON
+from orchestrator.history.site.read_history import Entry
+
+_FOR: Mapping[alarm_advice.Kind, str] = {
+    "bisect": "to find the commit",
+    "reproduce": "to find the step that gives other bytes",
+    "accept": "if the change is welcome",
+}
+_FORMS: Mapping[str, tuple[str, Callable[[JSON], str]]] = {
+    "paths": ("Recipes", "\n".join),
+    "select": ("Of them", str),
+    "rebuild": ("Unchanged files", lambda _value: "made again"),
+    "hours": ("No new work after", "{} h".format),
+    "max_store": ("Largest store", units.size),
+    "retries": ("Network asked again", "{} times".format),
+    "store_bytes": ("Store in the end", units.size),
+    "collected": ("Old artifacts removed", str),
+    "error": ("Ended by", str),
+}
+
+
+def facts(values: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """What is known of and stated; other values have places of their own."""
+    return [
+        (title, form(values[name]))
+        for name, (title, form) in _FORMS.items()
+        if values.get(name) not in (None, "", [], 0)
+    ]
+
+
+def notes(summary: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+    """A night's remarks: the recipe, if it is about one, and a sentence."""
+    for note in summary.get("notes", ()):
+        yield "", str(note)
+    for one in summary.get("recipes", ()):
+        yield from ((one["recipe"], str(note)) for note in one.get("notes", ()))
+        left = one.get("left", ())
+        if left:
+            some = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+            yield one["recipe"], f"{units.plural(len(left), 'step')} left: {some}"
+
+
+def what_to_do(
+    entry: Entry, files: Sequence[FileRow], told: Mapping[str, JSON]
+) -> Iterator[tuple[str, str]]:
+    """Commands for a run that rang, each with what it is for.
+
+    Args:
+        entry: The run.
+        files: Its files.
+        told: What the night's summary says of the recipe: there its file stands as given.
+    """
+    run = entry.run
+    file = str(told.get("file") or PurePath(run.file).name)
+    before = entry.before.commit if entry.before else ""
+    rung = alarm_advice.Rung(run.recipe, file, entry.alarms, files, before, run.commit)
+    for kind, argv in alarm_advice.commands(rung):
+        if kind != "accept" or not run.accepted:
+            yield _FOR[kind], report.command(argv)

@@ -1,0 +1,55 @@
+"""The page of one run: everything in one file, to be sent to somebody or put anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from urllib.parse import quote
+
+from orchestrator.history import FileRow
+from orchestrator.base.step_values import JSON
+from orchestrator.history.site import state_labels
+from orchestrator.history.site import charts
+from orchestrator.history.site import render_template
+from orchestrator.history.site import time_series
+from orchestrator.history.site.report_page_is_current import mark
+
+_SHARED = tuple(one.name for one in fields(FileRow))
+
+
+def report_page(report: Mapping[str, JSON]) -> str:
+    """A report (as ``report.as_json`` gives it) as HTML that needs no other file.
+
+    Its first line is that of :func:`orchestrator.history.site.report_page_is_current.mark`.
+    """
+    rows = [_row(one) for one in report["files"]]
+    full = time_series.full_type(rows)
+    colours = {name: number for number, name in enumerate(dict.fromkeys(r.type for r in rows))}
+    style, script = render_template.static(render_template.STYLE), render_template.static(render_template.SCRIPT)
+    body = render_template.render(
+        "report.html.j2",
+        {
+            "root": "",
+            "title": report["name"],
+            "inline": {
+                "style": style,
+                "script": script,
+                "style_hash": render_template.script_hash(style),
+                "script_hash": render_template.script_hash(script),
+            },
+            "report": report,
+            "face": state_labels.of(str(report["status"])),
+            "rows": rows,
+            "links": {row.file: quote(row.file, safe="") for row in rows if row.type != full},
+            "quality": list(charts.quality(rows, colours)),
+            "checks": [(one["file"], one["checks"]) for one in report["files"]],
+            "pins": sorted(report["pins"].items()),
+            "notes": report["notes"],
+            "steps": [step for step in report["steps"] if step["calls"]],
+        },
+    )
+    return mark(report) + body
+
+
+def _row(told: Mapping[str, JSON]) -> FileRow:
+    return FileRow(**{name: told[name] for name in _SHARED if name in told})

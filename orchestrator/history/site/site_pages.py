@@ -1,0 +1,284 @@
+"""What each page of the site says: the index, one page a recipe, one page a night."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.history import (FileRow, History, Night)
+from orchestrator.history.site import state_labels
+from orchestrator.history.site import charts
+from orchestrator.history.site import render_template
+from orchestrator.history.site import time_series
+from orchestrator.history.site import night_words
+from orchestrator.history.site import failure_groups
+from orchestrator.history.site import format_values
+from orchestrator.history.site.state_labels import Face
+from orchestrator.history.site.numbers_csv import csv
+from orchestrator.history.site.read_history import (Details, Entry, Past, Recipe, details)
+from orchestrator.history.site.time_series import Runs
+from orchestrator.history.site.trend_chart import Time
+from orchestrator.history.site.failure_groups import Trouble
+from orchestrator.history.site.write_pages import Text
+
+COLUMNS = 30  # nights in the table of the index
+CHANGES = 60
+_BESIDE = (".provenance.json", ".provenance.dsse.json")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recipe in one night: what it looks like and says, and where it leads."""
+
+    face: Face
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recipe of the index: its cells, the newest night first."""
+
+    recipe: Recipe
+    face: Face
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """All pages of what is known; ``dist`` as the pages in ``folder`` find it, if at all."""
+
+    history: History
+    past: Past
+    folder: Path
+    dist: Path | None
+    title: str
+
+    def pages(self) -> dict[str, Text]:
+        """What makes each page, by its place."""
+        found: dict[str, Text] = {
+            render_template.STYLE: partial(render_template.static, render_template.STYLE),
+            render_template.SCRIPT: partial(render_template.static, render_template.SCRIPT),
+            "index.html": self.index,
+            "nights/index.html": self.nights,
+        }
+        for recipe in self.past.recipes:
+            found[f"recipes/{recipe.page}.html"] = partial(self.recipe, recipe)
+            found[f"recipes/{recipe.page}.csv"] = partial(self.numbers, recipe)
+        for place in range(len(self.past.nights)):
+            found[_night_page(self.past.nights[place])] = partial(self.night, place)
+        return found
+
+    def index(self) -> str:
+        """Recipes by nights, and what calls for attention."""
+        nights = self.past.nights[:COLUMNS]
+        lines = [_line(recipe, self._now(recipe), nights) for recipe in self.past.recipes]
+        months = Counter(format_values.day(night.started)[:7] for night in nights)
+        return self._page(
+            "index.html.j2",
+            "",
+            nights=nights,
+            months=months,
+            lines=lines,
+            attention=[(one, self._advice(one.entry)) for one in self._attention()],
+            legend=state_labels.LEGEND,
+            counts=_counts([line.face for line in lines]),
+        )
+
+    def _attention(self) -> list[Trouble]:
+        """Recipes whose last run, in the newest nights, calls for somebody."""
+        return failure_groups.group(
+            ((recipe, recipe.newest) for recipe in self.past.recipes if self._now(recipe).calls),
+            self._report,
+        )
+
+    def _now(self, recipe: Recipe) -> Face:
+        """The state of a recipe's last run, by hand or in the newest nights."""
+        run = recipe.newest.run
+        return recipe.newest.face if run.night in (0, *self._recent) else state_labels.NONE
+
+    @cached_property
+    def _recent(self) -> tuple[int, ...]:
+        """The newest night; while it runs, the one before it too, which knows more recipes."""
+        nights = self.past.nights
+        return tuple(night.id for night in nights[: 2 if nights and not nights[0].ended else 1])
+
+    @cached_property
+    def _report(self) -> Callable[[str], Mapping[str, Any]]:
+        """A report by its digest; those of several nights are often the same."""
+        return lru_cache(maxsize=64)(self.history.report)
+
+    def nights(self) -> str:
+        """All nights, one a line."""
+        lines = [
+            (night, _counts([entry.face for _, entry in self._of_night[night.id]]))
+            for night in self.past.nights
+        ]
+        return self._page("nights.html.j2", "../", lines=lines)
+
+    def night(self, place: int) -> str:
+        """One night: every recipe, and what went wrong."""
+        nights = self.past.nights
+        night = nights[place]
+        entries = sorted(self._of_night[night.id], key=lambda pair: pair[1].face.rank)
+        return self._page(
+            "night.html.j2",
+            "../",
+            night=night,
+            older=nights[place + 1] if place + 1 < len(nights) else None,
+            newer=nights[place - 1] if place else None,
+            entries=entries,
+            wrong=failure_groups.group(
+                (
+                    pair
+                    for pair in entries
+                    if pair[1].face.calls and pair[1].face is not state_labels.ALARM
+                ),
+                self._report,
+            ),
+            counts=_counts([entry.face for _, entry in entries]),
+            facts=night_words.facts({**night.options, **night.summary}),
+            notes=self._notes(night),
+        )
+
+    def _notes(self, night: Night) -> list[tuple[Recipe | None, str]]:
+        """The remarks of a night, each with the recipe it is about."""
+        named = {recipe.name: recipe for recipe in self.past.recipes}
+        return [(named.get(name), text) for name, text in night_words.notes(self._summary(night.id))]
+
+    @cached_property
+    def _details(self) -> Callable[[Recipe], Details]:
+        """All that is known of a recipe; its page and its numbers are made one after the other."""
+        return lru_cache(maxsize=1)(partial(details, self.history))
+
+    @cached_property
+    def _summary(self) -> Callable[[int], Mapping[str, Any]]:
+        """The summary of a night; that of the newest one is asked for by many pages."""
+        return lru_cache(maxsize=2)(self.history.summary)
+
+    def _advice(self, entry: Entry) -> list[tuple[str, str]]:
+        """What to do about the alarms of a recipe's last run."""
+        if not entry.alarms:
+            return []
+        run = entry.run
+        files = self.history.files([run.id]).get(run.id, [])
+        summary = self._summary(run.night)
+        said = {one["recipe"]: one for one in summary.get("recipes", ())}
+        return list(night_words.what_to_do(entry, files, said.get(run.recipe, {})))
+
+    @cached_property
+    def _of_night(self) -> Mapping[int, list[tuple[Recipe, Entry]]]:
+        found: dict[int, list[tuple[Recipe, Entry]]] = {night.id: [] for night in self.past.nights}
+        for recipe in self.past.recipes:
+            for entry in recipe.entries:
+                if entry.run.night in found:
+                    found[entry.run.night].append((recipe, entry))
+        return found
+
+    def recipe(self, recipe: Recipe) -> str:
+        """One recipe: its files now, what became of them over time, and how they are made."""
+        known = self._details(recipe)
+        runs = time_series.in_order(recipe.entries, known.files)
+        nightly = [one for one in runs if one[0].run.night]
+        made, rows = (nightly or runs)[-1] if runs else (None, ())
+        colours = time_series.types(runs)
+        time = time_series.time(recipe.entries)
+        changes = time_series.changes(runs)
+        return self._page(
+            "recipe.html.j2",
+            "../",
+            recipe=recipe,
+            trouble=self._trouble(recipe),
+            advice=self._advice(recipe.newest) if self._now(recipe).calls else [],
+            made=made,
+            rows=rows,
+            links=self._links(recipe, rows),
+            quality=list(charts.quality(rows, colours)),
+            trends=list(charts.over_time(runs, time, colours)) if time else [],
+            races=self._races(runs, time, colours),
+            speeds=list(time_series.speeds(runs)),
+            changes=changes[:CHANGES],
+            more_changes=max(0, len(changes) - CHANGES),
+            verdicts={
+                one.run.id: _verdicts(known.files.get(one.run.id, ())) for one in recipe.entries
+            },
+            **_of_report(known),
+        )
+
+    def _trouble(self, recipe: Recipe) -> Trouble | None:
+        """What is wrong with its last run, if anything is that is no alarm."""
+        last = recipe.newest
+        wrong = last.face.calls and last.face is not state_labels.ALARM
+        return failure_groups.group([(recipe, last)], self._report)[0] if wrong else None
+
+    def _races(
+        self, runs: Runs, time: Time | None, colours: Mapping[str, int]
+    ) -> list[charts.Picture]:
+        if time is None:
+            return []
+        return list(charts.speed_over_time(runs, time, colours, self.past.machine))
+
+    def numbers(self, recipe: Recipe) -> str:
+        """All numbers of all runs of a recipe, as comma-separated values."""
+        return csv(time_series.in_order(recipe.entries, self._details(recipe).files))
+
+    def _links(self, recipe: Recipe, rows: Sequence[FileRow]) -> dict[str, str]:
+        """Addresses of what lies in the recipe's folder in dist, by file name."""
+        if self.dist is None or not recipe.plain:
+            return {}
+        there = self.dist / recipe.name
+        try:
+            present = {path.name for path in there.iterdir()}
+            way = os.path.relpath(there.resolve(), (self.folder / "recipes").resolve())
+        except (OSError, ValueError):  # not made, or on another drive of Windows
+            return {}
+        names = [row.file + end for row in rows for end in ("", *_BESIDE)]
+        wanted = [*names, "report.html", "report.json", "SHA256SUMS"]
+        base = Path(way).as_posix()
+        return {name: quote(f"{base}/{name}") for name in wanted if name in present}
+
+    def _page(self, template: str, root: str, **values: Any) -> str:
+        shared = {"root": root, "title": self.title, "past": self.past, "inline": None}
+        return render_template.render(template, {**shared, **values})
+
+
+def _night_page(night: Night) -> str:
+    return f"nights/{night.id}.html"
+
+
+def _line(recipe: Recipe, now: Face, nights: Sequence[Night]) -> Line:
+    runs = recipe.of_night()
+    cells = tuple(_cell(recipe, night, runs.get(night.id)) for night in nights)
+    return Line(recipe, now, cells)
+
+
+def _cell(recipe: Recipe, night: Night, entry: Entry | None) -> Cell:
+    face = entry.face if entry else state_labels.NONE
+    link = f"{_night_page(night)}#{quote(recipe.page)}" if face.calls else ""
+    return Cell(face, f"{recipe.name}, {format_values.day(night.started)}: {face.word}", link)
+
+
+def _counts(found: Sequence[Face]) -> list[tuple[Face, int]]:
+    """How often each face is there, the worst first."""
+    return sorted(Counter(found).items(), key=lambda pair: pair[0].rank)
+
+
+def _verdicts(rows: Sequence[FileRow]) -> list[tuple[str, int]]:
+    """How the bytes of a run's files compare with the last good ones, with counts."""
+    return sorted(Counter(row.verdict for row in rows if row.verdict).items())
+
+
+def _of_report(known: Details) -> dict[str, Any]:
+    report = known.report
+    return {
+        "description": report.get("description", ""),
+        "checks": [(one["file"], one["checks"]) for one in report.get("files", ())],
+        "pins": sorted(report.get("pins", {}).items()),
+        "notes": report.get("notes", ()),
+    }

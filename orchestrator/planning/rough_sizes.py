@@ -1,0 +1,49 @@
+"""Sizes without a built tool chain: estimates, and called so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.planning.resource_needs import Forecast
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.base.step_values import (JSON, Step)
+
+_FULL_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
+
+Facts = Callable[[Step], Mapping[str, Any] | None]
+
+
+def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
+    """Estimate a plan's sizes from its parameter count and nominal bits per weight.
+
+    Returns:
+        None where not even the parameters are known.
+    """
+    described = [step for step in plan.steps if step.kind in ("outline", "peek")]
+    parameters = sum(_parameters(step, facts) for step in described)
+    if plan.sources.model is None:
+        parameters //= 2
+    if not parameters:
+        return None
+    full_bits = _FULL_BITS.get(plan.recipe.convert.outtype, 16.0)
+    full = _sized(parameters, full_bits)
+    outputs = {
+        quant.name: _sized(parameters, plan.chain.types[quant.type].bits or full_bits)
+        for quant in plan.recipe.quantize
+    }
+    return Forecast({**full, "parameters": parameters}, outputs, fetch_bytes, exact=False)
+
+
+def _parameters(step: Step, facts: Facts) -> int:
+    known = facts(step)
+    return int(known.get("parameters", 0)) if known else 0
+
+
+def _sized(parameters: int, bits: float) -> dict[str, JSON]:
+    return {
+        "size": round(parameters * bits / 8),
+        "bits_per_weight": bits,
+        "fallbacks": [],
+        "needs_imatrix": False,
+    }

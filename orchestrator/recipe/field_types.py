@@ -1,0 +1,245 @@
+"""The small values of a recipe: names, checksums, sizes, percentages, types.
+
+What a tool chain allows is data outside Python, so the checks of types get it through
+pydantic's validation context: a :class:`Vocabulary` under the key ``vocabulary``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+)
+from pydantic_core import core_schema
+
+from orchestrator.recipe.yaml_positions import near
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B")
+_FLOAT = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
+_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the recipe's tool chain allows; ``None`` or empty means "not known, not checked".
+
+    ``types`` maps every accepted spelling to the data's own.
+    """
+
+    types: Mapping[str, str] | None = None
+    tensor_types: Collection[str] = ()
+    outtypes: Collection[str] = ()
+    families: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Also:
+    """Adds to a field's JSON Schema the plain form that the loader or a validator accepts."""
+
+    schema: str = '{"type": "string"}'
+
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Pydantic's hook."""
+        return {"anyOf": [json.loads(self.schema), handler(core)]}
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Text that a pattern must match as a whole; ``sentence`` completes "'x' ..."."""
+
+    pattern: str
+    sentence: str
+
+    def check(self, text: str) -> str:
+        """Pydantic's validator."""
+        # fullmatch: "$" alone would let a trailing newline through.
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{text!r} {self.sentence}")
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Pydantic's hook."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Pydantic's hook."""
+        return {**handler(core), "pattern": self.pattern}
+
+
+def _vocabulary(info: ValidationInfo) -> Vocabulary:
+    found = (info.context or {}).get("vocabulary")
+    return found if isinstance(found, Vocabulary) else Vocabulary()
+
+
+def relative(text: str) -> str:
+    """A path inside an archive or a repository, with forward slashes.
+
+    Raises:
+        ValueError: It is absolute, leads out, or is spelled in another way.
+    """
+    parts = text.split("/")
+    if not text or "\\" in text or ":" in text or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{text!r} is not a path inside: plain names with '/' between them")
+    return text
+
+
+def _percentage(value: Any) -> Any:
+    if isinstance(value, str):
+        number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value)
+        if number is None:
+            raise ValueError(f"{value!r} is not a percentage: write '8%' or 0.08")
+        # Division by 100 rounds once: "8%" is the float that 0.08 is.
+        return float(number[1]) / 100
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > 1:
+        raise ValueError(f"{value} would be {value * 100:g} %: write '{value:g}%' if you mean that")
+    return value
+
+
+def _size(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"{value!r} is not a size: write bytes, '3.9 GB' or '3.6 GiB'")
+    unit = found[2].replace("K", "k")
+    return round(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[unit])
+
+
+def _quant_type(text: str, info: ValidationInfo) -> str:
+    types = _vocabulary(info).types
+    if types is None:
+        return text
+    spelled = {known.casefold(): spelling for known, spelling in types.items()}
+    if text.casefold() not in spelled:
+        raise ValueError(f"{text!r} is not a quantization type{near(text, types)}")
+    return spelled[text.casefold()]
+
+
+def _tensor_type(text: str, info: ValidationInfo) -> str:
+    known = _vocabulary(info).tensor_types
+    if known and text.casefold() not in {name.casefold() for name in known}:
+        raise ValueError(f"{text!r} is not a tensor type{near(text, known)}")
+    return text.lower()
+
+
+def _family(text: str, info: ValidationInfo) -> str:
+    known = _vocabulary(info).families
+    if known and text not in known:
+        # A tool chain knows a hundred and more: only the nearest helps.
+        raise ValueError(f"{text!r} is no family that this tool chain converts{near(text, known)}")
+    return text
+
+
+def _outtype(text: str, info: ValidationInfo) -> str:
+    known = _vocabulary(info).outtypes
+    if known and text not in known:
+        allowed = ", ".join(sorted(known))
+        raise ValueError(f"this tool chain's converter does not write {text!r}, only {allowed}")
+    return text
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    if (info.context or {}).get("check_files") and not _exists(path):
+        raise ValueError(f"there is no file or folder {str(path)!r}")
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name longer than the file system allows
+        return False
+
+
+def _override(text: str) -> str:
+    kind, colon, value = text.partition(":")
+    checks: dict[str, Callable[[str], bool]] = {
+        "int": lambda number: re.fullmatch(r"[-+]?\d{1,19}", number) is not None,
+        "float": lambda text: re.fullmatch(_FLOAT, text) is not None,
+        "bool": lambda word: word in ("true", "false"),
+        "str": lambda word: 0 < len(word.encode()) < 128,  # upstream's buffer has 128 bytes
+    }
+    if not colon or kind not in checks or not checks[kind](value):
+        examples = "'int:7', 'float:0.5', 'bool:true' or 'str:x'"
+        raise ValueError(f"{text!r} is not an override: write {examples}")
+    return text
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+    return text
+
+
+def _tensor_pattern(text: str) -> str:
+    if not text or "=" in text or text.startswith("-"):
+        raise ValueError(f"{text!r} is not the name of tensors")
+    return _regex(text)
+
+
+Name = Annotated[
+    str,
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        "is not a name: letters, digits, '.', '_' and '-', a letter or digit first",
+    ),
+]
+Family = Annotated[
+    str,
+    Matches(r"^[a-z0-9][a-z0-9._-]{0,63}$", "is not a family: lower case, such as 'llama'"),
+    AfterValidator(_family),
+]
+Hub = Annotated[
+    str,
+    Matches(
+        r"^([A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}$",
+        "is not the name of a repository: 'owner/name'",
+    ),
+]
+Revision = Annotated[
+    str,
+    Matches(r"^[A-Za-z0-9]([A-Za-z0-9._-]|/(?=[A-Za-z0-9])){0,199}$", "is not a revision"),
+]
+Version = Annotated[
+    str, Matches(r"^[0-9][0-9A-Za-z.!+]{0,63}$", "is not the exact version of a package")
+]
+Url = Annotated[str, Matches(r"^https?://[^\s/@]+(/\S*)?$", "is not an http(s) address")]
+Sha256 = Annotated[
+    str,
+    Matches(r"^[0-9a-fA-F]{64}$", "is not a SHA-256: 64 hexadecimal digits"),
+    AfterValidator(str.lower),
+]
+Inside = Annotated[str, AfterValidator(relative)]
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
+Percentage = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_percentage), Also()
+]
+Size = Annotated[int, Field(gt=0), BeforeValidator(_size), Also()]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+QuantType = Annotated[str, AfterValidator(_quant_type)]
+TensorType = Annotated[str, AfterValidator(_tensor_type)]
+OutType = Annotated[Literal["f16", "bf16", "f32", "q8_0"], AfterValidator(_outtype)]
+Override = Annotated[str, AfterValidator(_override)]
+MetadataKey = Annotated[
+    str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")
+]
+Regex = Annotated[str, AfterValidator(_regex)]
+TensorPattern = Annotated[str, AfterValidator(_tensor_pattern)]

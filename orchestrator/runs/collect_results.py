@@ -1,0 +1,235 @@
+"""What a plan made, read back from the store: judged, reported, published to a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.runs import output_folder
+from orchestrator.runs import judge_measures
+from orchestrator.runs import report
+from orchestrator.recipe import without_checksums
+from orchestrator.runs.judge_measures import (Expectation, Reference)
+from orchestrator.planning.recipe_to_steps import (Output, Plan)
+from orchestrator.base.step_values import JSON
+from orchestrator.runs.report import (Report, Row)
+from orchestrator.history.site import report_page_is_current
+from orchestrator.history.site import report_page
+from orchestrator.engine.artifact_store import (Artifact, Store)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One plan's report and where its files lie in the store."""
+
+    plan: Plan
+    report: Report
+    files: Mapping[str, output_folder.Wanted]
+    manifests: Mapping[str, Mapping[str, JSON]]
+
+
+def collect(
+    plan: Plan, store: Store, *, strict: bool = True, earlier: Mapping[str, JSON] | None = None
+) -> Result:
+    """Judge every file of a plan that is in the store.
+
+    Args:
+        plan: The plan.
+        store: Where its artifacts are.
+        strict: False for stand-in models: limits are reported as off.
+        earlier: The report of an earlier run, for how released steps were made.
+    """
+    found = {step.key: store.find(step.key, quick=True) for step in plan.steps}
+    manifests = {key: one.manifest for key, one in found.items() if one is not None}
+    rows: list[Row] = []
+    files: dict[str, output_folder.Wanted] = {}
+    for output in (plan.full, *plan.outputs):
+        made = store.find(output.step)
+        if made is not None and output is not plan.full:
+            files[output.file] = output_folder.Wanted(
+                made.path / output.artifact_file, _sha256(made, output)
+            )
+        row = _row(plan, output, made, manifests, strict) if output.measure else None
+        row = row or _unmeasured(output, made) if output is not plan.full else row
+        if row is not None:
+            rows.append(row)
+    described = Report(
+        name=plan.recipe.name,
+        description=plan.recipe.description,
+        rows=tuple(rows),
+        pins=_pins(plan, manifests),
+        steps=report.made_steps(plan.steps, manifests, earlier),
+        notes=tuple(_notes(plan, strict)),
+        full_name=plan.full.name,
+    )
+    return Result(plan, described, files, manifests)
+
+
+def _sha256(made: Artifact, output: Output) -> str:
+    return str(made.manifest["files"][output.artifact_file]["sha256"])
+
+
+def _row(
+    plan: Plan,
+    output: Output,
+    made: Artifact | None,
+    manifests: Mapping[str, Mapping[str, JSON]],
+    strict: bool,
+) -> Row | None:
+    measured = manifests.get(output.measure)
+    sha256 = _sha256(made, output) if made is not None else ""
+    if measured is None:
+        return None
+    measures = measured["facts"]
+    full = _full_perplexity(plan, manifests)
+    facts = made.manifest["facts"] if made is not None else {}
+    wanted = _expectation(plan, output, sha256, full, facts, strict=strict)
+    checks = judge_measures.judge(measures, wanted)
+    return report.make_row(
+        file=_shown_name(plan, output),
+        name=output.name,
+        sha256=sha256,
+        measures=measures,
+        checks=checks,
+        full_perplexity=full if output is not plan.full else None,
+    )
+
+
+def _shown_name(plan: Plan, output: Output) -> str:
+    """The file in the folder; the full file stays in the store and has none there."""
+    return output.file if output is not plan.full else f"{output.name}, for comparison"
+
+
+def _unmeasured(output: Output, made: Artifact | None) -> Row | None:
+    """A file that was made and not measured: its size and digest, nothing judged."""
+    if made is None:
+        return None
+    sha256 = _sha256(made, output)
+    size = int(made.manifest["files"][output.artifact_file]["size"])
+    bits = float(made.manifest["facts"].get("bits_per_weight", 0))
+    return Row(output.file, output.name, sha256, judge_measures.verdict(()), (), size, bits)
+
+
+def _full_perplexity(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> float | None:
+    measured = manifests.get(plan.full.measure)
+    perplexity = measured["facts"]["perplexity"] if measured else None
+    return float(perplexity["value"]) if perplexity else None
+
+
+def _expectation(
+    plan: Plan,
+    output: Output,
+    sha256: str,
+    full: float | None,
+    facts: Mapping[str, Any],
+    *,
+    strict: bool,
+) -> Expectation:
+    verify, quant = plan.recipe.verify, output.quant
+    limits = plan.recipe.limits_for(quant).model_dump(exclude_none=True) if quant else {}
+    return Expectation(
+        limits=limits,
+        smoke=verify.smoke.expect if verify.smoke else "",
+        allow_fallback=quant.allow_fallback if quant else True,
+        fallbacks=facts.get("fallbacks", ()) if quant else (),
+        mix=plan.chain.types[quant.type].mix if quant else (),
+        sha256=sha256,
+        expected_sha256=_stated(verify.sha256, output),
+        reference=_reference(plan, output),
+        full_name=plan.full.name,
+        full_perplexity=full if output is not plan.full else None,
+        strict=strict,
+    )
+
+
+def _stated(values: Mapping[str, Any], output: Output) -> Any:
+    """A value that the recipe states by file name, output name or type, in any case."""
+    names = {output.file.casefold(), output.name.casefold()}
+    if output.quant is not None and output.quant.name == output.quant.type:
+        names.add(output.quant.type.casefold())
+    return next((value for name, value in values.items() if name.casefold() in names), "")
+
+
+def _reference(plan: Plan, output: Output) -> Reference | None:
+    published = plan.recipe.verify.reference
+    if published is None:
+        return None
+    return Reference(
+        source=str(published.source),
+        perplexity=_stated(published.perplexity, output) or None,
+        size=_stated(published.size, output) or None,
+        bits_per_weight=_stated(published.bits_per_weight, output) or None,
+        context=published.context,
+        chunks=published.chunks,
+    )
+
+
+def _pins(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
+    """What was used, each with its exact version."""
+    pins = {
+        "tool chain": f"{plan.chain.name} {plan.sources.commit}",
+        "recipe": f"{plan.recipe.file.name} (SHA-256 {plan.recipe.digest})",
+    }
+    for step in plan.steps:
+        made = manifests.get(step.key)
+        if made is None:
+            continue
+        if step.kind == "build":
+            pins["build options"] = " ".join(made["facts"]["options"])
+            pins["source of the tool chain"] = str(made["facts"]["origin"])
+        if step.kind == "fetch":
+            pins[step.label.removeprefix("fetch ")] = _identity(step.params["source"])
+    return pins
+
+
+def _identity(source: Mapping[str, JSON]) -> str:
+    if source["kind"] == "hub":
+        return f"{source['repo']} at {source['commit']}"
+    if source["kind"] == "path":
+        return ", ".join(f"{name} {digest[:12]}…" for name, digest in source["files"].items())
+    return f"{source.get('package', source.get('name'))} SHA-256 {source['sha256']}"
+
+
+def _notes(plan: Plan, strict: bool) -> list[str]:
+    unpinned = plan.sources.unpinned
+    moved = [
+        f"The {what} was named by {reference!r}, which can move; it was resolved for this run."
+        for what, reference in unpinned.items()
+    ]
+    moved += [plan.untried] if plan.untried else []
+    return moved if strict else [*moved, without_checksums.NOTE]
+
+
+def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) -> output_folder.Published:
+    """Bring the folder of one recipe up to date; files of other types stay.
+
+    ``texts`` are small files by name to put beside the others, such as provenance.
+    """
+    described = report.as_json(result.report)
+    markdown = report.markdown(result.report)
+    keep = list(_kept(result, folder, texts or {}))
+    page = _page(described, folder)
+    return output_folder.publish_files(
+        folder, result.files, described, markdown, keep, texts=texts, page=page
+    )
+
+
+def _page(described: Mapping[str, JSON], folder: Path) -> str:
+    """The report as a page; empty when it is there, for drawing takes longer than looking."""
+    made = report_page_is_current.is_made(folder / output_folder.REPORT_HTML, described)
+    return "" if made else report_page(described)
+
+
+def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:
+    """Names from earlier runs that stay: of other types, and signatures that still hold."""
+    plan = result.plan
+    for quant in plan.recipe.quantize:
+        file = f"{plan.recipe.name}-{quant.name}{plan.chain.extension}"
+        told, signed = (file + suffix for suffix in output_folder.BESIDE)
+        same = folder / told
+        if file not in result.files:
+            yield from (file, told, signed)
+        elif same.is_file() and same.read_bytes() == texts.get(told, "").encode("utf-8"):
+            yield signed

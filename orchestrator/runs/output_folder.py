@@ -1,0 +1,233 @@
+"""The folder a user gets: files that share their bytes with the store, sums and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.disk_space import translated
+from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.file_links import place
+from orchestrator.base.step_values import JSON
+from orchestrator.base.atomic_file import (part_of, put)
+
+SUMS = "SHA256SUMS"
+REPORT_JSON = "report.json"
+REPORT_MD = "report.md"
+REPORT_HTML = "report.html"
+_RESERVED = frozenset({SUMS, REPORT_JSON, REPORT_MD, REPORT_HTML})
+# What stands beside a file: its provenance, and the same signed.
+BESIDE = (".provenance.json", ".provenance.dsse.json")
+RECORD = "dist"  # where report.json lists the files that are ours
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to publish: where its bytes are, and their digest."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass
+class Published:
+    """What was done: how each file came, what was removed, and sentences for the user."""
+
+    ways: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def publish_files(
+    dest: Path,
+    files: Mapping[str, Wanted],
+    report: Mapping[str, JSON],
+    markdown: str,
+    keep: Collection[str] = (),
+    *,
+    texts: Mapping[str, str] | None = None,
+    page: str = "",
+) -> Published:
+    """Bring ``dest`` up to date; what is up to date is not touched.
+
+    Args:
+        dest: The folder; made when it is not there.
+        files: What it must hold, by file name.
+        report: Becomes ``report.json``, with the list of our files under ``dist``.
+        markdown: Becomes ``report.md``.
+        keep: Names of files from an earlier run to leave there, such as those that a run
+            with ``--only`` does not make.
+        texts: Small files to write beside them, by file name.
+        page: Becomes ``report.html``; when it is empty, the one that is there stays.
+
+    Every file is replaced whole, so that a kill leaves the old one or the new one. Only
+    files that an earlier run put there are removed, and not if they were changed since.
+
+    Returns:
+        The ways are ``hard link``, ``reflink``, ``copy`` and ``kept``.
+
+    Raises:
+        UsageError: A name is no plain file name.
+        EnvironmentProblem: The folder cannot be written, or the disk is full.
+    """
+    texts = texts or {}
+    _check_names([*files, *texts])
+    done = Published()
+    with _writable(dest):
+        dest.mkdir(parents=True, exist_ok=True)
+        earlier = _earlier(dest, done)
+        for name, wanted in sorted(files.items()):
+            done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done)
+        for name, text in sorted(texts.items()):
+            _write(dest / name, text)
+        stale = {n: e for n, e in earlier.items() if n not in {*files, *texts, *keep}}
+        _remove(dest, stale, done)
+        kept = {name: entry for name, entry in earlier.items() if name in keep}
+        record = kept | {name: _entry(wanted) for name, wanted in files.items()}
+        record |= {name: _text_entry(text) for name, text in texts.items()}
+        _write(dest / SUMS, _sums(record))
+        _write(dest / REPORT_MD, markdown)
+        if page:
+            _write(dest / REPORT_HTML, page)
+        _write(dest / REPORT_JSON, _json({**report, RECORD: dict(sorted(record.items()))}))
+    if "copy" in done.ways.values():
+        done.notes.append(
+            f"files in {dest} are copies: it is on another disk than the store, "
+            "or on one without hard links and reflinks"
+        )
+    return done
+
+
+def earlier_report(dest: Path) -> Mapping[str, JSON]:
+    """The report that an earlier run left in ``dest``; empty without a readable one."""
+    try:
+        found = json.loads((dest / REPORT_JSON).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_names(files: Iterable[str]) -> None:
+    for name in files:
+        if not _is_plain(name):
+            raise UsageError(f"{name!r} cannot be the name of a file in dist")
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a visible file in the folder itself, on any system."""
+    inside = name == Path(name).name and not set(name) & set('\\:"<>|?*')
+    return bool(name) and inside and name.isprintable() and name[0] != "." and name not in _RESERVED
+
+
+@contextmanager
+def _writable(dest: Path) -> Iterator[None]:
+    try:
+        with translated(dest, "publishing"):
+            yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{error.filename or dest} cannot be written: {error.strerror}",
+            "Choose another place with --out.",
+        ) from error
+
+
+def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
+    """Size and digest of our files of an earlier run, by name."""
+    record = earlier_report(dest).get(RECORD)
+    if not isinstance(record, dict):
+        if (dest / REPORT_JSON).exists():
+            done.notes.append(f"{dest / REPORT_JSON} is not ours or damaged; it was replaced")
+        return {}
+    return {
+        name: entry
+        for name, entry in record.items()
+        if _is_plain(name) and isinstance(entry, dict) and {"size", "sha256"} <= set(entry)
+    }
+
+
+def _entry(wanted: Wanted) -> dict[str, JSON]:
+    return {"size": wanted.path.stat().st_size, "sha256": wanted.sha256}
+
+
+def _text_entry(text: str) -> dict[str, JSON]:
+    data = text.encode("utf-8")
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _publish(
+    target: Path, wanted: Wanted, recorded: Mapping[str, JSON] | None, done: Published
+) -> str:
+    """Put one file in place, unless it is there; returns how."""
+    source = wanted.path.resolve()
+    if _is_fresh(target, source, wanted, recorded):
+        return "kept"
+    if os.path.lexists(target):
+        _tell_replaced(target, recorded, done)
+    with part_of(target) as part:
+        return place(source, part)
+
+
+def _is_fresh(
+    target: Path, source: Path, wanted: Wanted, recorded: Mapping[str, JSON] | None
+) -> bool:
+    """A hard link of ours, or a copy that still has the size, time and digest we gave it."""
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return False
+    origin = source.stat()
+    if os.path.samestat(found, origin):
+        return True
+    return (
+        recorded is not None
+        and recorded["sha256"] == wanted.sha256
+        and stat.S_ISREG(found.st_mode)
+        and (found.st_size, found.st_mtime_ns) == (origin.st_size, origin.st_mtime_ns)
+    )
+
+
+def _tell_replaced(target: Path, recorded: Mapping[str, JSON] | None, done: Published) -> None:
+    if recorded is None:
+        done.notes.append(f"{target} was there before and not made by this program; replaced")
+    elif not _is_ours(target, recorded):
+        done.notes.append(f"{target} was changed since the last run; replaced by the right file")
+
+
+def _is_ours(path: Path, recorded: Mapping[str, JSON]) -> bool:
+    """Whether a file is, byte for byte, the one that an earlier run put there."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size != recorded["size"]:
+        return False
+    return bool(file_sha256(path) == recorded["sha256"])
+
+
+def _remove(dest: Path, stale: Mapping[str, Mapping[str, JSON]], done: Published) -> None:
+    for name, entry in sorted(stale.items()):
+        path = dest / name
+        if not os.path.lexists(path):
+            continue
+        if _is_ours(path, entry):
+            path.unlink()
+            done.removed.append(name)
+        else:
+            done.notes.append(f"{path} is no longer made but was changed since; it stays")
+
+
+def _sums(record: Mapping[str, Mapping[str, JSON]]) -> str:
+    """Lines as ``sha256sum -c`` reads them."""
+    return "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(record.items()))
+
+
+def _json(content: Mapping[str, JSON]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    put(path, text.encode("utf-8"))

@@ -1,0 +1,52 @@
+"""A plan that only measures one file that is there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.planning import recipe_to_steps
+from orchestrator.toolchain import load
+from orchestrator.runs import session as workflow
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.recipe import Recipe
+from orchestrator.recipe.source_fields import Weights
+from orchestrator.planning.resolve_sources import Resolver
+from orchestrator.runs.session import Session
+
+
+def plan_of(
+    path: Path, against: Path | None, corpus: Path | None, prompt: str, session: Session
+) -> Plan:
+    """A plan that only measures one GGUF file that is there.
+
+    Args:
+        path: The file.
+        against: Its unquantized file, for names, shapes, perplexity and divergence.
+        corpus: Text for perplexity and divergence.
+        prompt: A prompt to continue; without one no text is generated.
+        session: What all commands share.
+    """
+    verify: dict[str, object] = {"kld": against is not None and corpus is not None}
+    if corpus is not None:
+        verify["perplexity"] = {"corpus": {"path": corpus.absolute()}}
+    if prompt:
+        verify["smoke"] = {"prompt": prompt, "expect": "."}
+    file = Weights(path=path.absolute(), format="gguf")
+    recipe = Recipe.model_validate(
+        {
+            "name": re.sub(r"[^A-Za-z0-9._-]", "_", path.stem).lstrip("._-") or "file",
+            "family": "llama",
+            "toolchain": {"name": "llama.cpp"},
+            "model": {"path": (against or path).absolute(), "format": "gguf"},
+            "quantize": (),
+            "verify": verify,
+            "file": path,
+            "digest": "",
+        }
+    )
+    chain = load.load(recipe.toolchain.name)
+    resolver = Resolver(session.store.file_digest, session.settings.offline)
+    sources = replace(workflow.resolve(recipe, chain, session), base=resolver.resolve(file))
+    return recipe_to_steps.make_single(recipe, chain, sources, session.choices)

@@ -1,0 +1,240 @@
+"""What a run leaves in the history; it is shown on pages, so no secret may be in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from orchestrator.engine import progress_listeners
+from orchestrator.runs import report
+from orchestrator.base.process.environment_variables import censored
+from orchestrator.base.digest import key
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError)
+from orchestrator.history import (Alarm, Ended, FileRow, History, StepRow)
+from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
+from orchestrator.runs.finished_plan import Finished
+from orchestrator.planning.recipe_to_steps import (Output, Plan)
+from orchestrator.recipe import portable
+from orchestrator.base.step_values import (JSON, Outcome, Status, StepResult)
+from orchestrator.engine.scheduler import LATE
+from orchestrator.engine.artifact_store import Store
+
+_NOT_RUN = -1
+# What of a file's entry in a recipe says how it is judged, not what it is.
+_JUDGING = {"limits", "allow_fallback", "allow_requantize", "name"}
+
+Record = Callable[[Sequence[Finished]], None]
+
+
+@contextmanager
+def by_hand(store: Store, plans: Sequence[Plan]) -> Iterator[Record]:
+    """Note a run of plans that a person started; the value is called with what became of them.
+
+    A history that cannot be written is a warning: what was made is worth more.
+    """
+    history = History(store.root)
+    runs: dict[str, int] = {}
+
+    def record(done: Sequence[Finished]) -> None:
+        for one in done:
+            _attempt(store, partial(history.end_run, runs[one.plan.recipe.name], ended(one)))
+
+    def begin_all() -> None:
+        for one in plans:
+            runs[one.recipe.name] = begin(history, one)
+
+    if not _attempt(store, begin_all):
+        yield lambda _done: None
+        return
+    try:
+        yield record
+    except OrchestrateError as error:
+        whole = failed(error)
+        for run in runs.values():
+            _attempt(store, partial(history.end_run, run, whole))
+        raise
+
+
+def _attempt(store: Store, work: Callable[[], Any]) -> bool:
+    try:
+        work()
+    except EnvironmentProblem as error:
+        store.warn(error.message)
+        return False
+    return True
+
+
+def begin(history: History, plan: Plan, night: int = 0) -> int:
+    """Note that the run of a plan begins; its number."""
+    recipe, chain = plan.recipe, plan.chain
+    return history.begin_run(
+        recipe.name,
+        recipe.file.absolute(),
+        recipe.digest,
+        night=night,
+        toolchain=chain.name,
+        commit=plan.sources.commit,
+        source=chain.source.git,
+    )
+
+
+def failed(error: OrchestrateError) -> Ended:
+    """The end of a run that an error ended as a whole."""
+    return Ended(_state_of(error), error=censored(str(error)))
+
+
+def _state_of(error: Exception | None) -> str:
+    if isinstance(error, Interrupted):
+        return INTERRUPTED
+    return ENVIRONMENT if isinstance(error, EnvironmentProblem) else FAILED
+
+
+def ended(
+    finished: Finished,
+    alarms: Sequence[Alarm] = (),
+    verdicts: Mapping[str, tuple[str, str, int]] | None = None,
+) -> Ended:
+    """All that is known of a run when it is over.
+
+    Args:
+        finished: What became of the plan.
+        alarms: What changed beyond its limit.
+        verdicts: By file name, how its bytes compare: verdict, note, and with which run.
+    """
+    files = file_rows(finished)
+    for name, (verdict, note, against) in (verdicts or {}).items():
+        files = [
+            replace(row, verdict=verdict, note=note, against=against) if row.file == name else row
+            for row in files
+        ]
+    described = finished.result.report if finished.result is not None else None
+    return Ended(
+        state=_state(finished, alarms),
+        error=censored(_error(finished)),
+        steps=tuple(_step(one) for one in finished.steps),
+        files=tuple(files),
+        alarms=tuple(alarms),
+        report=report.as_json(described) if described is not None else {},
+    )
+
+
+def _state(finished: Finished, alarms: Sequence[Alarm]) -> str:
+    causes = [one.cause for one in finished.steps if one.outcome is Outcome.FAILED]
+    causes += [] if finished.refused is None else [finished.refused]
+    if causes:
+        states = {_state_of(cause) for cause in causes}
+        return ENVIRONMENT if states == {ENVIRONMENT} else FAILED
+    reasons = {one.error for one in finished.steps if one.outcome is Outcome.SKIPPED}
+    if reasons:
+        return LEFT if LATE in reasons else INTERRUPTED
+    status = finished.result.report.status if finished.result is not None else Status.SKIP
+    if status is Status.FAIL:
+        return FAILED
+    if alarms:
+        return ALARM
+    return WARNING if status is Status.WARN else OK
+
+
+def _error(finished: Finished) -> str:
+    """What went wrong, in sentences; the ends of logs are kept with their steps."""
+    failures = [] if finished.refused is None else [str(finished.refused)]
+    failures += [
+        f"{one.step.label}: {one.error}" for one in finished.steps if one.outcome is Outcome.FAILED
+    ]
+    rows = finished.result.report.rows if finished.result is not None else ()
+    failures += [
+        f"{row.file}: {check.name}: {check.message}"
+        for row in rows
+        for check in row.checks
+        if check.status is Status.FAIL
+    ]
+    return "\n".join(failures)
+
+
+def _step(result: StepResult) -> StepRow:
+    wrong = result.outcome is Outcome.FAILED
+    code = getattr(result.cause, "exit_code", 1) if wrong else 0
+    log = "\n".join(progress_listeners.log_tail(result.log)) if wrong and result.log is not None else ""
+    worked = result.outcome is Outcome.DONE
+    return StepRow(
+        key=result.step.key,
+        kind=result.step.kind,
+        label=result.step.label,
+        outcome=result.outcome.value,
+        seconds=result.seconds if worked else 0.0,
+        peak_memory=result.peak_memory if worked else 0,
+        exit=_NOT_RUN if result.outcome is Outcome.SKIPPED else code,
+        error=censored(result.error),
+        log=censored(log),
+    )
+
+
+def file_rows(finished: Finished) -> list[FileRow]:
+    """The files that are there, with what was measured on them, now or earlier."""
+    if finished.result is None:
+        return []
+    plan = finished.plan
+    outputs = {output.name: output for output in (plan.full, *plan.outputs)}
+    measured = {one.step.key for one in finished.steps if one.outcome is Outcome.DONE}
+    return [_file(plan, outputs[row.type], row, measured) for row in finished.result.report.rows]
+
+
+def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> FileRow:
+    return FileRow(
+        file=row.file,
+        type=row.type,
+        sha256=row.sha256,
+        status=row.status.value,
+        size=row.size,
+        bits_per_weight=row.bits_per_weight,
+        step=output.step,
+        artifact_file=output.artifact_file,
+        asked=asked(plan, output),
+        measure=output.measure,
+        fresh=output.measure in measured,
+        perplexity=row.perplexity,
+        perplexity_error=row.perplexity_error,
+        increase=row.increase,
+        kld=row.kld,
+        same_top=row.same_top,
+        prompt_per_second=row.prompt_per_second,
+        generation_per_second=row.generation_per_second,
+        memory=row.memory,
+        measuring=measuring(plan),
+    )
+
+
+def asked(plan: Plan, output: Output) -> str:
+    """A digest of what the recipe asks for one file, in the recipe's own words.
+
+    Moving references count as they are written: while the digest stays, nobody changed the
+    recipe, and other bytes come from upstream, from the model's repository or from here.
+    """
+    recipe = plan.recipe
+    content: dict[str, JSON] = {
+        "toolchain": recipe.toolchain.model_dump(mode="json"),
+        "model": recipe.model.model_dump(),
+        "convert": recipe.convert.model_dump(mode="json"),
+        "runtime": recipe.runtime.model_dump(mode="json"),
+    }
+    quant = output.quant
+    if quant is not None:
+        content["quant"] = quant.model_dump(mode="json", exclude=_JUDGING)
+        content["order"] = quant.order
+        if quant.imatrix and recipe.imatrix is not None:
+            content["imatrix"] = recipe.imatrix.model_dump()
+    return key(portable(content, recipe.file.parent))
+
+
+def measuring(plan: Plan) -> str:
+    """A digest of how a recipe measures: other texts, lengths or prompts, other numbers."""
+    verify = plan.recipe.verify
+    content: dict[str, JSON] = {
+        "perplexity": verify.perplexity.model_dump() if verify.perplexity else None,
+        "kld": verify.kld,
+        "speed": verify.speed.model_dump(mode="json") if verify.speed else None,
+    }
+    return key(portable(content, plan.recipe.file.parent))

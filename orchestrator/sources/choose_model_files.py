@@ -1,0 +1,181 @@
+"""Which files of a model repository are wanted: one weight format and what describes it.
+
+Pure: it works on a listing. Reading the Hub is :mod:`orchestrator.sources.hub.download`'s work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from orchestrator.base.errors import (StepError, UsageError)
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository at a commit.
+
+    Attributes:
+        path: Path in the repository, with slashes; never absolute, never with ``..``.
+        size: Size in bytes.
+        sha256: SHA-256 of the content where the Hub keeps the file in LFS, else None.
+        blob_id: The git blob id of the content where the file is in git itself, else None.
+    """
+
+    path: str
+    size: int
+    sha256: str | None
+    blob_id: str | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The wanted files: ``weights`` of one ``weight_format``, and ``others`` (small)."""
+
+    weights: tuple[HubFile, ...]
+    others: tuple[HubFile, ...]
+    weight_format: str
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all wanted files, the small ones first."""
+        return tuple(file.path for file in self.others + self.weights)
+
+
+# Single file and shard index of each format, in order of preference. A lone file comes before
+# an index, as in transformers' own loading order.
+_FORMATS = {
+    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+}
+_TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}
+_PAPERS = re.compile(r"(readme|licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
+_TEMPLATES = "additional_chat_templates"
+
+
+def safe_path(path: str) -> bool:
+    """Tell whether a repository path stays inside the folder it is written to."""
+    parts = path.split("/")
+    bad = {"", ".", ".."}
+    return not (bad & set(parts) or "\\" in path or ":" in path or "\0" in path)
+
+
+def select(
+    files: Sequence[HubFile],
+    *,
+    weights: str = "auto",
+    trust_remote_code: bool = False,
+    read_index: Callable[[str], bytes],
+) -> Selection:
+    """Choose one weight format, its shards, and the configuration and tokenizer files.
+
+    Args:
+        files: The listing of the repository.
+        weights: ``auto`` (safetensors before .bin), ``safetensors`` or ``bin``.
+        trust_remote_code: Whether the repository's ``*.py`` are wanted too.
+        read_index: Returns the content of a shard index named in ``files``.
+
+    Raises:
+        UsageError: There are no weights of the wanted format.
+        StepError: A shard index is damaged, or names a file that is not there.
+    """
+    by_path = {file.path: file for file in files}
+    wanted = tuple(_FORMATS) if weights == "auto" else (weights,)
+    for name in wanted:
+        chosen = _weights(by_path, name, read_index)
+        if chosen:
+            kept, index = chosen
+            others = _others(files, index, trust_remote_code)
+            return Selection(kept, others, name)
+    raise _no_weights(files, wanted)
+
+
+def select_files(files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[HubFile, ...]:
+    """Choose files by name or glob pattern; every pattern must match at least one file."""
+    for pattern in patterns:
+        if not any(_matches(file.path, pattern) for file in files):
+            raise _no_match(files, pattern)
+    return tuple(f for f in files if any(_matches(f.path, pattern) for pattern in patterns))
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return path == pattern or fnmatch.fnmatchcase(path, pattern)
+
+
+def _weights(
+    by_path: dict[str, HubFile], name: str, read_index: Callable[[str], bytes]
+) -> tuple[tuple[HubFile, ...], str] | None:
+    single, index = _FORMATS[name]
+    if single in by_path:
+        return (by_path[single],), ""
+    if index not in by_path:
+        return None
+    shards = _shards(index, read_index(index))
+    missing = [shard for shard in shards if shard not in by_path]
+    if missing:
+        raise StepError(
+            f"{index} names {len(missing)} file(s) that the repository lacks: "
+            f"{', '.join(missing[:3])}.",
+            "The upload of the model is incomplete; choose another revision.",
+        )
+    return tuple(by_path[shard] for shard in shards), index
+
+
+def _shards(index: str, content: bytes) -> list[str]:
+    try:
+        table = json.loads(content)["weight_map"]
+        names = {str(name) for name in table.values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StepError(
+            f"{index} is not a shard index ({type(error).__name__}).",
+            "It must be JSON with a weight_map from tensor names to file names.",
+        ) from error
+    if not names:
+        raise StepError(f"{index} names no shards.", "Choose another revision of the model.")
+    return sorted(names)
+
+
+def _others(files: Sequence[HubFile], index: str, code: bool) -> tuple[HubFile, ...]:
+    return tuple(f for f in files if f.path == index or _describes(PurePosixPath(f.path), code))
+
+
+def _describes(path: PurePosixPath, code: bool) -> bool:
+    """Tell whether a file is configuration, tokenizer, licence or (if trusted) code."""
+    if path.suffix == ".py":
+        return code
+    if path.name.endswith(".index.json"):
+        return False  # the chosen one is kept by name; another one would confuse converters
+    if len(path.parts) > 1:
+        return path.parts[0] == _TEMPLATES and path.suffix == ".jinja"
+    return path.suffix in _TEXT or bool(_PAPERS.fullmatch(path.name)) or _tokenizer(path.name)
+
+
+def _tokenizer(name: str) -> bool:
+    # tokenizer.model.v3 and the like; not tokenizer.safetensors or an image
+    return re.fullmatch(r"tokenizer\.model\.v\d+", name) is not None
+
+
+def _no_weights(files: Sequence[HubFile], wanted: Sequence[str]) -> UsageError:
+    names = " or ".join(name for kind in wanted for name in _FORMATS[kind])
+    heavy = sorted((f for f in files if not _describes(PurePosixPath(f.path), True)), key=_size)
+    there = ", ".join(f.path for f in reversed(heavy[-5:])) or "no large files"
+    return UsageError(
+        f"The repository has no weights to convert: none of {names}.",
+        f"It has {there}; name a file of it, or choose another repository.",
+    )
+
+
+def _size(file: HubFile) -> int:
+    return file.size
+
+
+def _no_match(files: Sequence[HubFile], pattern: str) -> UsageError:
+    paths = [file.path for file in files]
+    near = difflib.get_close_matches(pattern, paths, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(paths[:8]) or 'no files'}."
+    return UsageError(f"The repository has no file that matches {pattern!r}.", hint)

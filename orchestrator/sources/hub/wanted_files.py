@@ -1,0 +1,30 @@
+"""Which files of a resolved Hub source are wanted; shared by describing and fetching it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.base.step_values import JSON
+from orchestrator.sources.choose_model_files import (HubFile, select, select_files)
+
+
+def hub_selection(source: Mapping[str, JSON], offline: bool) -> tuple[list[HubFile], list[HubFile]]:
+    """The weights and the other files of a Hub source that are wanted.
+
+    Raises:
+        UsageError, EnvironmentProblem, StepError: As :mod:`orchestrator.sources.hub.download`.
+    """
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
+    repo, commit, kind = source["repo"], source["commit"], source["repo_type"]
+    listed = download.listing(repo, commit, repo_type=kind, offline=offline)
+    if source["file"]:
+        return list(select_files(listed, [source["file"]])), []
+    chosen = select(
+        listed,
+        trust_remote_code=bool(source["trust_remote_code"]),
+        read_index=lambda name: download.read_file(
+            repo, commit, name, repo_type=kind, offline=offline, listed=listed
+        ),
+    )
+    return list(chosen.weights), list(chosen.others)

@@ -1,0 +1,109 @@
+"""Describe a model by its small files and its tensors' headers; no weight is read.
+
+The artifact holds ``small/`` (configuration, tokenizer), ``headers/`` (the first bytes of
+each safetensors file) and ``weights.json`` (each weight file's size and, where it could be
+had, its header). That is a few kilobytes to a few megabytes for a model of any size.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.modelfiles import safetensors
+from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.sources.choose_model_files import (HubFile, select)
+from orchestrator.sources.hub.wanted_files import hub_selection
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Write the outline of the step's source.
+
+    Returns:
+        Facts: ``fetch_bytes`` (of all wanted files) and the ``weights`` format.
+
+    Raises:
+        UsageError, EnvironmentProblem, StepError: The source cannot be listed or read.
+    """
+    (task.workdir / "small").mkdir()
+    (task.workdir / "headers").mkdir()
+    if task.step.params["source"]["kind"] == "hub":
+        weights, others = _from_hub(task)
+    else:
+        weights, others = _from_folder(task)
+    _write(task.workdir, weights)
+    total = sum(item["size"] for item in weights.values()) + sum(file.size for file in others)
+    kinds = {Path(name).suffix.lstrip(".") for name in weights}
+    return {
+        "fetch_bytes": total,
+        "weights": ",".join(sorted(kinds)),
+        "parameters": _parameters(weights),
+    }
+
+
+def _parameters(weights: Mapping[str, JSON]) -> int:
+    """Elements of all tensors; of files without headers, at two bytes each."""
+    count = 0
+    for name, item in weights.items():
+        if "header" in item:
+            parsed = safetensors.parse_header(item["header"], item["size"], name)
+            count += sum(tensor.n_elements for tensor in parsed.tensors)
+        else:
+            count += item["size"] // 2
+    return count
+
+
+def _from_hub(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
+    source = task.step.params["source"]
+    where = {"repo_type": source["repo_type"], "offline": task.offline}
+    weights, others = hub_selection(source, task.offline)
+    repo, commit = source["repo"], source["commit"]
+    download.small_files(repo, commit, [f.path for f in others], task.workdir / "small", **where)
+    safe = [file.path for file in weights if file.path.endswith(".safetensors")]
+    headers = download.safetensors_headers(repo, commit, safe, **where) if safe else {}
+    found: dict[str, JSON] = {}
+    for file in weights:
+        found[file.path] = {"size": file.size, "sha256": file.sha256}
+        if file.path in headers:
+            found[file.path]["header"] = headers[file.path][0]
+    return found, others
+
+
+def _from_folder(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
+    root = Path(task.step.context["path"])
+    digests: Mapping[str, str] = task.step.params["source"]["files"]
+    files = [HubFile(n, (root / n).stat().st_size, d, None) for n, d in digests.items()]
+    chosen = select(
+        files, trust_remote_code=True, read_index=lambda name: (root / name).read_bytes()
+    )
+    found: dict[str, JSON] = {}
+    for file in chosen.weights:
+        found[file.path] = {"size": file.size, "sha256": file.sha256}
+        if file.path.endswith(".safetensors"):
+            found[file.path]["header"] = _head(root / file.path)
+    for file in chosen.others:
+        target = task.workdir / "small" / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file.path, target)
+    return found, list(chosen.others)
+
+
+def _head(path: Path) -> bytes:
+    offset = safetensors.read_header(path).data_offset
+    with path.open("rb") as file:
+        return file.read(offset)
+
+
+def _write(workdir: Path, weights: Mapping[str, JSON]) -> None:
+    listed = {}
+    for index, (name, item) in enumerate(sorted(weights.items())):
+        entry = {"size": item["size"], "sha256": item["sha256"]}
+        if "header" in item:
+            entry["header"] = f"headers/{index:05}.bin"
+            (workdir / entry["header"]).write_bytes(item["header"])
+        listed[name] = entry
+    (workdir / "weights.json").write_text(json.dumps(listed, indent=1, sort_keys=True))

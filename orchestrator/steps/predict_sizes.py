@@ -1,0 +1,142 @@
+"""Foretell every output's exact size and its fallbacks, from a header alone.
+
+The pinned quantizer is run dry on a file that is a header and a hole: it decides about each
+tensor's type as it will in earnest, and from the types follow the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles.ggml_types import tensor_bytes
+from orchestrator.toolchain.quantizer_facts import (IMATRIX_FILE, override_values, write_stand_in)
+from orchestrator.base.step_values import (JSON, Progress, Task)
+
+FORECAST = "forecast.json"
+_LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end
+
+
+def run(task: Task) -> dict[str, JSON]:
+    """Write ``forecast.json`` and give the same as facts.
+
+    Returns:
+        Facts: ``full`` (size, bits per weight, parameters, largest tensor) and ``outputs``
+        by name (size, bits per weight, census, fallbacks, whether an imatrix is needed).
+
+    Raises:
+        StepError: The quantizer cannot make one of the outputs at all.
+    """
+    source = _source(task)
+    whole = gguf.read(source)
+    full_types: Mapping[str, str] = {}
+    if task.step.params["full"]:
+        spec = {"name": "full", "type": task.step.params["full"], "imatrix": False}
+        full_types = _dry_run(task, source, whole, spec)["types"]
+    outputs = {}
+    specs = task.step.params["outputs"]
+    for index, spec in enumerate(specs):
+        outputs[spec["name"]] = _described(_dry_run(task, source, whole, spec), whole, spec)
+        task.report(Progress(index + 1, len(specs), "types"))
+    facts = {"full": _full(whole, full_types), "outputs": outputs}
+    (task.workdir / FORECAST).write_text(json.dumps(facts, indent=1, sort_keys=True))
+    return facts
+
+
+def _source(task: Task) -> Path:
+    """A file that the quantizer takes for the whole model: bare name, full length."""
+    target = task.scratch / "header.gguf"
+    target.write_bytes((task.inputs["header"] / "header.gguf").read_bytes())
+    parsed = gguf.read(target, partial=True)
+    os.truncate(target, _aligned(parsed.data_end, parsed.alignment))
+    return target
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _dry_run(
+    task: Task, source: Path, whole: gguf.GGUF, spec: Mapping[str, JSON]
+) -> dict[str, Any]:
+    values = {
+        **{name: value for name, value in spec.items() if name != "imatrix"},
+        **_requantize(task),
+        "dry_run": True,
+        "input": source.name,
+        "output": "",
+        "override_kv": spec.get("override_kv", {}),
+        "imatrix": _matrix(task) if spec["imatrix"] else "",
+    }
+    done = call_verb.call(
+        task, "plan_quantize", values, cwd=task.scratch, what=f"foretell {spec['name']}"
+    )
+    types = {one["tensor"]: (one["to"] or one["from"]).upper() for one in done.lists["tensors"]}
+    if types.keys() != {tensor.name for tensor in whole.tensors}:
+        raise StepError(
+            f"foretell {spec['name']}: the quantizer spoke of {len(types)} tensors, "
+            f"the model has {len(whole.tensors)}"
+        )
+    return {
+        "types": types,
+        "fallbacks": done.lists["fallbacks"],
+        "needs_imatrix": bool(done.lists["needs_imatrix"]),
+    }
+
+
+def _matrix(task: Task) -> str:
+    """The bare name of a stand-in: that there is a matrix decides about types."""
+    write_stand_in(task.scratch / IMATRIX_FILE)
+    return IMATRIX_FILE
+
+
+def _requantize(task: Task) -> dict[str, bool]:
+    return {"allow_requantize": True} if task.step.context["requantize"] else {}
+
+
+def _extra(spec: Mapping[str, JSON]) -> dict[str, Any]:
+    """Metadata that the output has and the input has not; only lengths matter here."""
+    extra: dict[str, Any] = override_values(spec.get("override_kv", {}))
+    if spec["imatrix"]:
+        extra |= {
+            "quantize.imatrix.file": IMATRIX_FILE,
+            "quantize.imatrix.dataset": spec.get("dataset", "")[:_LONGEST_TEXT],
+            "quantize.imatrix.entries_count": 0,
+            "quantize.imatrix.chunks_count": 0,
+        }
+    return extra
+
+
+def _described(
+    dry: Mapping[str, Any], whole: gguf.GGUF, spec: Mapping[str, JSON]
+) -> dict[str, JSON]:
+    types = dry["types"]
+    data = sum(tensor_bytes(types[one.name], one.shape) for one in whole.tensors)
+    return {
+        "size": gguf.predicted_size(whole, types, extra_kv=_extra(spec)),
+        "bits_per_weight": 8 * data / whole.n_elements,
+        "census": dict(sorted(Counter(types.values()).items())),
+        "fallbacks": dry["fallbacks"],
+        "needs_imatrix": dry["needs_imatrix"],
+    }
+
+
+def _full(whole: gguf.GGUF, types: Mapping[str, str]) -> dict[str, JSON]:
+    sizes = {
+        one.name: tensor_bytes(types.get(one.name, one.type), one.shape) for one in whole.tensors
+    }
+    tokens = whole.metadata.get("tokenizer.ggml.tokens")
+    return {
+        "size": gguf.predicted_size(whole, types) if types else whole.file_size,
+        "bits_per_weight": 8 * sum(sizes.values()) / whole.n_elements,
+        "parameters": whole.n_elements,
+        "largest_tensor": max(one.n_elements for one in whole.tensors),
+        "vocabulary": tokens.count if isinstance(tokens, gguf.ArrayInfo) else 0,
+    }

@@ -1,0 +1,238 @@
+"""Call one verb of a tool chain, and believe its result only when the data says how.
+
+Steps use this module alone to run upstream's tools. A verb arrives as the JSON of its
+data (a step's context), so that a step needs nothing but its task.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.process import run_process
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import (JSON, Call, Progress, Task)
+from orchestrator.toolchain.model import Verb
+
+_PROGRESS_WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb's output says: its stdout, the named values and the named lists.
+
+    ``values`` are strings of the last match of each pattern; ``lists`` hold every match,
+    a dictionary of named groups each. ``parsed`` is the JSON of a verb that prints JSON.
+    """
+
+    stdout: str
+    values: Mapping[str, str]
+    lists: Mapping[str, list[dict[str, str]]]
+    parsed: JSON
+    seconds: float
+    peak_memory: int
+
+
+def places(task: Task) -> dict[str, str]:
+    """The values that every argv may use: where the tool chain and its parts lie."""
+    exe = ".exe" if sys.platform == "win32" else ""
+    found = {"exe": exe, "threads": str(task.threads), "scratch": str(task.scratch)}
+    if "toolchain" in task.inputs:
+        root = task.inputs["toolchain"]
+        found |= {"bin": str(root / "bin"), "src": str(root / "src")}
+    if "environment" in task.inputs:
+        found["python"] = str(environment_python(task.inputs["environment"]))
+    if "data" in task.step.context:
+        found["data"] = str(task.step.context["data"])
+    return found
+
+
+def launch(task: Task, argv: Sequence[str], **settings: Any) -> run_process.Completed:
+    """Run a program for a task: its output goes to the task's log, its cost to its records.
+
+    Args:
+        task: The task.
+        argv: The program and its arguments.
+        settings: As :func:`orchestrator.base.process.run_process.run`.
+
+    Raises:
+        ToolError, DiskFull: As :func:`orchestrator.base.process.run_process.run`.
+    """
+    done = run_process.run(argv, log=task.log, **settings)
+    task.calls.append(Call(done.argv, done.seconds, done.peak_memory))
+    return done
+
+
+def environment_python(environment: Path) -> Path:
+    """The interpreter of a tool chain's environment."""
+    if sys.platform == "win32":
+        return environment / "venv" / "Scripts" / "python.exe"
+    return environment / "venv" / "bin" / "python"
+
+
+def call(
+    task: Task,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    cwd: Path | None = None,
+    counts: Mapping[str, int] | None = None,
+    needed_bytes: int = 0,
+    what: str = "",
+    report: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Run a verb of the step's tool chain and read its output.
+
+    Args:
+        task: The task; its step's context holds the verb's data under ``verbs``.
+        name: The verb.
+        values: What the argv template needs beside :func:`places`.
+        cwd: Where the tool runs; the staging folder when not given.
+        counts: Values that the data's ``expect.count`` and ``expect.number`` refer to.
+        needed_bytes: How much the tool writes, for the sentence about a full disk.
+        what: What a person calls this; the step's label when not given.
+        report: Where progress goes; the task's when not given.
+
+    Raises:
+        StepError: The tool failed, or its output is not that of a success.
+        EnvironmentProblem: The disk is full.
+    """
+    verb = Verb.model_validate(task.step.context["verbs"][name])
+    filled = {**places(task), **values}
+    what = what or task.step.label
+    done = _run(
+        task,
+        verb,
+        filled,
+        cwd or task.workdir,
+        needed_bytes=needed_bytes,
+        what=what,
+        report=report or task.report,
+    )
+    _check(verb, done, counts or {}, what)
+    _check_echo(verb, done, filled, what)
+    return _result(verb, done, what)
+
+
+def _run(
+    task: Task,
+    verb: Verb,
+    values: Mapping[str, Any],
+    cwd: Path,
+    *,
+    needed_bytes: int,
+    what: str,
+    report: Callable[[Progress], None],
+) -> run_process.Completed:
+    env = {key: text.format_map(values) for key, text in verb.env.items()}
+    try:
+        return launch(
+            task,
+            verb.expand(values),
+            cwd=cwd,
+            env=run_process.clean_env(env),
+            timeout=verb.timeout,
+            on_text=_progress_reader(verb, report),
+            needed_bytes=needed_bytes,
+            what=what,
+        )
+    except run_process.ToolError as error:
+        raise _explained(verb, error) from error
+
+
+def _progress_reader(
+    verb: Verb, report: Callable[[Progress], None]
+) -> Callable[[str], None] | None:
+    if not verb.progress:
+        return None
+    pattern = re.compile(verb.progress)
+    seen = ""
+
+    def read(text: str) -> None:
+        nonlocal seen
+        seen = (seen + text)[-_PROGRESS_WINDOW:]
+        matches = list(pattern.finditer(seen))
+        if matches:
+            groups = matches[-1].groupdict()
+            total = float(groups.get("total") or verb.progress_total)
+            report(Progress(float(groups["done"]), total, verb.unit))
+
+    return read
+
+
+def _explained(verb: Verb, error: run_process.ToolError) -> StepError:
+    """The failure as the tool chain's data explains it, else as it came."""
+    for known in verb.errors:
+        found = re.search(known.match, error.tail)
+        if found:
+            groups = found.groupdict()
+            return StepError(known.say.format_map(groups), known.hint.format_map(groups))
+    return error
+
+
+def _check(verb: Verb, done: run_process.Completed, counts: Mapping[str, int], what: str) -> None:
+    """Distrust an exit code of 0: hold the output against what success looks like."""
+    text = done.text
+    for known in verb.errors:
+        found = re.search(known.match, text)
+        if found:
+            groups = found.groupdict()
+            raise StepError(known.say.format_map(groups), known.hint.format_map(groups))
+    for pattern in verb.expect.never:
+        found = re.search(pattern, text)
+        if found:
+            raise StepError(f"{what}: the tool exited 0 but said {found.group(0).strip()!r}")
+    for pattern in verb.expect.match:
+        if not re.search(pattern, text):
+            raise StepError(
+                f"{what}: the tool exited 0 but did not print what a success prints "
+                f"(no line matches {pattern!r})"
+            )
+    _check_counts(verb, text, counts, what)
+
+
+def _check_counts(verb: Verb, text: str, counts: Mapping[str, int], what: str) -> None:
+    """Hold numbers in the output, and how often something is said, against what is known."""
+    found = {name: len(re.findall(one, text)) for one, name in verb.expect.count.items()}
+    for pattern, name in verb.expect.number.items():
+        found[name] = int((re.findall(pattern, text) or [0])[-1])
+    for name, number in found.items():
+        if name in counts and number != counts[name]:
+            raise StepError(
+                f"{what}: the tool exited 0 but its output speaks of {number} {name}, "
+                f"not of {counts[name]}"
+            )
+
+
+def _check_echo(verb: Verb, done: run_process.Completed, values: Mapping[str, Any], what: str) -> None:
+    """Tools that drop what they cannot read of a value are caught by what they say of it."""
+    for name, before in verb.expect.echo.items():
+        if not re.search(before + re.escape(str(values[name])), done.text):
+            raise StepError(
+                f"{what}: the tool exited 0 but did not read the {name} to its end",
+                f"Leave characters out of the {name} that the model's vocabulary lacks.",
+            )
+
+
+def _result(verb: Verb, done: run_process.Completed, what: str) -> Result:
+    values: dict[str, str] = {}
+    for name, pattern in verb.values.items():
+        found = re.findall(pattern, done.text)
+        if found:
+            values[name] = found[-1] if isinstance(found[-1], str) else found[-1][0]
+    lists = {
+        name: [match.groupdict() for match in re.finditer(pattern, done.text)]
+        for name, pattern in verb.lists.items()
+    }
+    parsed: JSON = None
+    if verb.output == "json":
+        try:
+            parsed = json.loads(done.stdout)
+        except json.JSONDecodeError as error:
+            raise StepError(f"{what}: the tool printed no valid JSON ({error})") from error
+    return Result(done.stdout, values, lists, parsed, done.seconds, done.peak_memory)

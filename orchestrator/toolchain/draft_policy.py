@@ -1,0 +1,92 @@
+"""``vendor/<name>/drafts.yaml``: what a new recipe gets where the user does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.base import yaml_file
+from orchestrator.base.errors import UsageError
+
+# Of the quantizer's larger blocks: where the data does not name a type, this is assumed.
+LARGEST_BLOCK = 256
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Types(_Data):
+    """The types for models with at least so many parameters."""
+
+    parameters: float
+    types: tuple[str, ...]
+
+
+class TypeLimits(_Data):
+    """The limits of types with at least so many nominal bits per weight."""
+
+    bits: float
+    max_ppl_increase: float | None = None
+    max_mean_kld: float | None = None
+
+
+class Smaller(_Data):
+    """How much more a model with fewer parameters may lose."""
+
+    below: float
+    factor: float
+
+
+class Policy(_Data):
+    """What a tool chain's new recipes get.
+
+    ``calibrated`` are types that are added where there is an importance matrix, ``rows`` the
+    lengths that rows must be multiples of, by type.
+    """
+
+    types: tuple[Types, ...] = Field(min_length=1)
+    calibrated: tuple[str, ...] = ()
+    rows: Mapping[str, int] = {}
+    limits: tuple[TypeLimits, ...] = ()
+    smaller: tuple[Smaller, ...] = ()
+
+    def types_for(self, parameters: int) -> tuple[str, ...]:
+        """The types for a model of this size."""
+        fitting = (one.types for one in self.types if parameters >= one.parameters)
+        return next(fitting, self.types[-1].types)
+
+    def limits_for(self, bits: float, parameters: int) -> Mapping[str, float]:
+        """The limits of a type for a model of this size; empty where nothing is promised."""
+        held = next((one for one in self.limits if bits >= one.bits), None)
+        if held is None:
+            return {}
+        factors = (one.factor for one in self.smaller if parameters < one.below)
+        factor = next(factors, 1.0)
+        stated = held.model_dump(exclude={"bits"}, exclude_none=True)
+        return {name: value * factor for name, value in stated.items()}
+
+    def block(self, kind: str) -> int:
+        """What the rows must be a multiple of, so that no tensor gets another type."""
+        return self.rows.get(kind, LARGEST_BLOCK)
+
+
+def load(folder: Path) -> Policy:
+    """The policy of the tool chain whose data is in ``folder``.
+
+    Raises:
+        UsageError: There is none, or the data is wrong.
+    """
+    path = folder / "drafts.yaml"
+    if not path.is_file():
+        raise UsageError(
+            f"the tool chain {folder.name} does not say what a new recipe should hold",
+            f"Write {path}, as vendor/llama.cpp has it, or use another tool chain.",
+        )
+    try:
+        return Policy.model_validate(yaml_file.read(path))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error

@@ -1,0 +1,144 @@
+"""``vendor/<name>/toolchain.yaml`` as typed, frozen values: pins, build, verbs, types.
+
+Nothing here starts a process or asks the network. Upstream's flags, binary names and
+output patterns are data; :mod:`orchestrator.toolchain.model` names them, this module loads
+them and says what of them can change bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from orchestrator.base import yaml_file
+from orchestrator.base.digest import (file_sha256, key)
+from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.model import (Build, Data, Environment, QuantType, Source, Verb)
+
+VENDOR = Path(__file__).resolve().parents[2] / "vendor"
+
+
+class ToolChain(Data):
+    """One pinned upstream: everything that Python does not need to know about it."""
+
+    name: str = Field(description="Not written: the name of the folder.")
+    about: str = Field(default="", description="One sentence for lists.")
+    format: Literal["gguf", "ggml"] = Field(description="What it makes.")
+    layout: str = Field(default="", description="Which blocks its GGML files have.")
+    extension: str = Field(description="How its files' names end.")
+    source: Source = Field(description="Where its source comes from.")
+    build: Build = Field(description="How it is built.")
+    environment: Environment | None = Field(
+        default=None, description="Its Python environment, if it needs one."
+    )
+    verbs: Mapping[str, Verb] = Field(description="What it can do, by name.")
+    types: Mapping[str, QuantType] = Field(description="Its quantization types, by name.")
+    tensor_types: tuple[str, ...] = Field(
+        default=(), description="Types that recipes may give to single tensors."
+    )
+    outtypes: tuple[str, ...] = Field(
+        default=("f16",), description="Types that a model can be converted to."
+    )
+    inputs: tuple[str, ...] = Field(
+        default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
+    )
+    folder: Path = Field(description="Not written: the folder itself.")
+
+    def verb(self, name: str) -> Verb:
+        """The verb of this name.
+
+        Raises:
+            UsageError: The tool chain cannot do that.
+        """
+        if name not in self.verbs:
+            raise UsageError(
+                f"tool chain {self.name} cannot {name}",
+                f"It can: {', '.join(sorted(self.verbs))}.",
+            )
+        return self.verbs[name]
+
+    def canonical_type(self, name: str) -> str | None:
+        """The data's spelling of a type's name or alias, whatever its case; None if unknown."""
+        wanted = name.upper()
+        for known, spec in self.types.items():
+            if wanted == known.upper() or wanted in (alias.upper() for alias in spec.aliases):
+                return known
+        return None
+
+    def data_files(self, verb: Verb) -> dict[str, str]:
+        """SHA-256 of the files of ``vendor/<name>/`` that a verb's argv names by ``{data}/``."""
+        text = repr(verb.argv)
+        names = sorted(set(re.findall(r"\{data\}/([\w./-]+)", text)))
+        return {name: file_sha256(self.folder / name) for name in names}
+
+    def verb_identity(self, name: str) -> dict[str, Any]:
+        """What of a verb can change the bytes it makes: its argv, environment and scripts."""
+        verb = self.verb(name)
+        return {
+            "argv": list(verb.argv),
+            "env": dict(verb.env),
+            "files": self.data_files(verb),
+        }
+
+
+def names(vendor: Path = VENDOR) -> tuple[str, ...]:
+    """The names of all tool chains under ``vendor``."""
+    return tuple(sorted(path.parent.name for path in vendor.glob("*/toolchain.yaml")))
+
+
+@lru_cache(maxsize=32)
+def load(name: str, vendor: Path = VENDOR) -> ToolChain:
+    """The tool chain of this name; UsageError when there is none, or its data is wrong."""
+    path = vendor / name / "toolchain.yaml"
+    if name not in names(vendor):
+        raise UsageError(
+            f"unknown tool chain {name!r}", f"Known: {', '.join(names(vendor)) or 'none'}."
+        )
+    try:
+        loaded = yaml_file.read(path)
+        return ToolChain.model_validate({**loaded, "name": name, "folder": path.parent})
+    except (yaml.YAMLError, ValidationError, TypeError) as error:
+        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+
+
+def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dict[str, Any]:
+    """What of a tool chain can change the bytes of its build: the parameters of that step."""
+    build = chain.build
+    named = re.findall(r"\{data\}/([\w./-]+)", repr(build.self_test))
+    ours = [build.cmakelists] if build.cmakelists else []
+    files = sorted({*named, *ours, *build.overlay.values()})
+    chosen = {"profiles", "backends", "platforms"} | (set() if build.overlay else {"overlay"})
+    return {
+        "name": chain.name,
+        "commit": commit,
+        "trees": [mirror.sha256 for mirror in chain.source.mirrors if mirror.tree],
+        "build": build.model_dump(mode="json", exclude=chosen),
+        "options": list(options),
+        "files": {name: file_sha256(chain.folder / name) for name in files},
+    }
+
+
+def environment_identity(chain: ToolChain) -> dict[str, Any] | None:
+    """The parameters of the environment step, or None for a chain that needs none."""
+    if chain.environment is None:
+        return None
+    requirements = (chain.folder / chain.environment.requirements).read_text("utf-8")
+    return {
+        "requirements": requirements,
+        "install_env": dict(chain.environment.install_env),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "platform": sys.platform,
+    }
+
+
+def data_digest(chain: ToolChain) -> str:
+    """Digest of the whole data folder, for locks and provenance."""
+    files = sorted(path for path in chain.folder.rglob("*") if path.is_file())
+    return key({path.relative_to(chain.folder).as_posix(): file_sha256(path) for path in files})

@@ -1,0 +1,254 @@
+"""The keys of ``vendor/<name>/toolchain.yaml`` as frozen models; the reference is made of them.
+
+Nothing here knows what a tool chain is for: :mod:`orchestrator.toolchain.load` gives the values
+their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.base.errors import UsageError
+
+Argument = str | dict[str, Any]
+_BELOW_A_PLACE = re.compile(r"\{\w+\}/")
+
+
+class Data(BaseModel):
+    """Base of all tool-chain data: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mirror(Data):
+    """Another place for the same source: an sdist with upstream's git folder or its tree."""
+
+    pypi: str = Field(description="Name of the package whose sdist it is.")
+    version: str = Field(description="Its exact version.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the sdist.")
+    git_dir: str = Field(
+        default="",
+        description="Git folder inside the archive that holds the pinned commit.",
+    )
+    tree: str = Field(
+        default="",
+        description="Or the plain source tree in it, which is trusted by sha256 alone.",
+    )
+
+
+class Source(Data):
+    """Where upstream's source comes from; every place must give the same commit."""
+
+    git: str = Field(default="", description="Address of the repository.")
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="The pinned commit, whole.")
+    mirrors: tuple[Mirror, ...] = Field(
+        default=(), description="Places that are tried when git does not answer, in order."
+    )
+    tried: tuple[str, ...] = Field(
+        default=(), description="Other commits that this data is known to hold for."
+    )
+    renamed: Mapping[str, str] = Field(
+        default={},
+        description="What programs and scripts were called before, for commits nobody tried.",
+    )
+
+
+class Command(Data):
+    """One command of a build's self-test."""
+
+    argv: tuple[Argument, ...] = Field(description="Its arguments, as those of verbs.")
+    expect: str = Field(default="", description="Pattern that its output must contain.")
+
+
+class Build(Data):
+    """How the native tools are built and what of the result is kept.
+
+    Where make is wanted and not installed, a build with ``cmakelists`` is done with cmake.
+    """
+
+    system: Literal["cmake", "make"] = Field(default="cmake", description="What builds it.")
+    cmakelists: str = Field(
+        default="", description="A CMakeLists.txt of ours, for upstreams that have none."
+    )
+    overlay: Mapping[str, str] = Field(
+        default={}, description="Paths in the source, and the files of ours that take their place."
+    )
+    targets: tuple[str, ...] = Field(description="What is built.")
+    options: tuple[str, ...] = Field(default=(), description="Options of every build.")
+    profiles: Mapping[str, tuple[str, ...]] = Field(
+        default={"portable": ()},
+        description="Options by build profile; portable@x86_64 wins over portable there.",
+    )
+    backends: Mapping[str, tuple[str, ...]] = Field(
+        default={"cpu": ()},
+        description="Options by back end; cpu@darwin wins over cpu there.",
+    )
+    platforms: Mapping[str, tuple[str, ...]] = Field(
+        default={}, description="Options by system: linux, darwin, win32."
+    )
+    binaries: tuple[str, ...] = Field(
+        default=("bin",), description="Folders of the build where the programs may be."
+    )
+    products: tuple[str, ...] = Field(description="Patterns of the files there that are kept.")
+    sources: tuple[str, ...] = Field(
+        default=(), description="Patterns of source files that are kept beside them."
+    )
+    self_test: tuple[Command, ...] = Field(
+        default=(), description="Commands that must work before the build is kept."
+    )
+
+    def arguments(
+        self, profile: str, backend: str, platform: str = sys.platform, machine: str = ""
+    ) -> tuple[str, ...]:
+        """All build options of one profile, back end, platform and processor.
+
+        Raises:
+            UsageError: The tool chain knows no such profile or back end.
+        """
+        chosen = self.profiles.get(f"{profile}@{machine}", self.profiles.get(profile))
+        if chosen is None:
+            known = sorted({name.partition("@")[0] for name in self.profiles})
+            raise UsageError(f"unknown build profile {profile!r}", f"Known: {', '.join(known)}.")
+        if backend not in self.backends:
+            raise UsageError(
+                f"unknown back end {backend!r}", f"Known: {', '.join(sorted(self.backends))}."
+            )
+        special = self.backends.get(f"{backend}@{platform}", self.backends[backend])
+        return (*self.options, *chosen, *special, *self.platforms.get(platform, ()))
+
+
+class ExtraIndex(Data):
+    """A package index used beside the default one when its host answers."""
+
+    url: str = Field(description="Its address.")
+    why: str = Field(default="", description="What it is good for.")
+
+
+class Environment(Data):
+    """The Python environment of a tool chain's converters and checks."""
+
+    requirements: str = Field(
+        default="requirements.txt", description="File of ours with the pinned packages."
+    )
+    extra_index: ExtraIndex | None = Field(default=None, description="A second package index.")
+    install_env: Mapping[str, str] = Field(
+        default={}, description="Environment variables while packages are installed."
+    )
+    imports: tuple[str, ...] = Field(
+        default=(), description="Modules that must be importable afterwards."
+    )
+
+
+class KnownError(Data):
+    """A failure that the tool's output explains."""
+
+    match: str = Field(description="Pattern of the output.")
+    say: str = Field(description="The sentence; may use the pattern's named groups.")
+    hint: str = Field(default="", description="What to do; the same.")
+
+
+class Expect(Data):
+    """What the output of a successful call looks like, for tools whose exit code lies."""
+
+    match: tuple[str, ...] = Field(default=(), description="Patterns that must be there.")
+    never: tuple[str, ...] = Field(default=(), description="Patterns that must not be there.")
+    count: Mapping[str, str] = Field(
+        default={},
+        description="Patterns, and the name of the value that their number of matches equals.",
+    )
+    number: Mapping[str, str] = Field(
+        default={}, description="Patterns, and the name of the value that their group equals."
+    )
+    echo: Mapping[str, str] = Field(
+        default={},
+        description="Values that the tool repeats word for word, and the pattern before them.",
+    )
+
+
+class Verb(Data):
+    """One thing the tool chain can do: its argv template and how to read its output.
+
+    An argument is a string with ``{values}``, or ``{if: name, then: [...]}`` that stays
+    when the value is given and true (``unless`` when not), or ``{each: name, then: [...]}``
+    repeated with ``{item}`` (and ``{key}`` for mappings).
+    """
+
+    argv: tuple[Argument, ...] = Field(description="The arguments; see above.")
+    env: Mapping[str, str] = Field(default={}, description="Environment variables of the call.")
+    progress: str = Field(
+        default="", description="Pattern of progress, with groups done and perhaps total."
+    )
+    progress_total: float = Field(default=0, description="The total, where it is not printed.")
+    unit: str = Field(default="", description="What is counted, such as tensors or %.")
+    expect: Expect = Field(default=Expect(), description="What success looks like.")
+    values: Mapping[str, str] = Field(
+        default={}, description="Numbers to read, each by a pattern with the group v."
+    )
+    lists: Mapping[str, str] = Field(
+        default={}, description="Lists to read: a pattern whose matches are the entries."
+    )
+    output: Literal["text", "json"] = Field(
+        default="text", description="Whether the tool prints JSON as its result."
+    )
+    errors: tuple[KnownError, ...] = Field(default=(), description="Failures that are known.")
+    timeout: float | None = Field(default=None, description="Seconds until the call is ended.")
+
+    def expand(self, values: Mapping[str, Any]) -> list[str]:
+        """The argv for these values.
+
+        Raises:
+            KeyError: The template names a value that is not given.
+        """
+        return expand(self.argv, values)
+
+
+class QuantType(Data):
+    """One quantization type: what the tool is given, and the tensor types it mixes."""
+
+    argument: str = Field(default="", description="What the tool is given; without it, the name.")
+    aliases: tuple[str, ...] = Field(default=(), description="Other names in recipes.")
+    mix: tuple[str, ...] = Field(
+        default=(),
+        description="Tensor types that belong to it; any other quantized tensor is a fallback.",
+    )
+    imatrix: Literal["", "required"] = Field(
+        default="", description="Whether it cannot do without an importance matrix."
+    )
+    bits: float = Field(default=0, description="Nominal bits per weight, for estimates.")
+    about: str = Field(default="", description="One sentence for people.")
+
+
+def expand(template: Sequence[Argument], values: Mapping[str, Any]) -> list[str]:
+    """Fill an argv template; see :class:`Verb` for its grammar."""
+    argv: list[str] = []
+    for item in template:
+        if isinstance(item, str):
+            argv.append(_filled(item, values))
+        elif "if" in item:
+            argv += expand(item["then"], values) if values.get(item["if"]) else []
+        elif "unless" in item:
+            argv += [] if values.get(item["unless"]) else expand(item["then"], values)
+        else:
+            argv += _repeat(item, values)
+    return argv
+
+
+def _filled(item: str, values: Mapping[str, Any]) -> str:
+    """One argument; paths below a place get Windows' separator where programs end in .exe."""
+    if values.get("exe") and _BELOW_A_PLACE.match(item):
+        item = item.replace("/", "\\")
+    return item.format_map(values)
+
+
+def _repeat(item: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    several = values.get(item["each"]) or ()
+    pairs = several.items() if isinstance(several, Mapping) else enumerate(several)
+    argv: list[str] = []
+    for name, value in pairs:
+        argv += expand(item["then"], {**values, "key": name, "item": value})
+    return argv

@@ -1,0 +1,54 @@
+"""What several steps and the report know about quantizing."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.errors import StepError
+
+# The quantizer writes this name into the file's header, so it is always the same.
+IMATRIX_FILE = "imatrix.gguf"
+_SHOWN = 5
+
+
+def refuse_fallbacks(label: str, fallbacks: Sequence[Mapping[str, str]], allowed: bool) -> None:
+    """Fail when tensors fell back to other types and nobody accepted that.
+
+    Raises:
+        StepError: It lists the first tensors and how to accept the rest.
+    """
+    if allowed or not fallbacks:
+        return
+    shown = "; ".join(
+        f"{one['tensor']} ({one['columns']} columns: {one['wanted']} -> {one['got']})"
+        for one in fallbacks[:_SHOWN]
+    )
+    more = f"; and {len(fallbacks) - _SHOWN} more" if len(fallbacks) > _SHOWN else ""
+    raise StepError(
+        f"{label}: {len(fallbacks)} tensors would silently get another type: {shown}{more}",
+        "Choose a type whose blocks fit, or accept it: 'allow_fallback: true' on the type.",
+    )
+
+
+def override_values(overrides: Mapping[str, str]) -> dict[str, Any]:
+    """``type:value`` texts of metadata overrides as the values they stand for."""
+    kinds = {"int": int, "float": float, "str": str, "bool": lambda text: text == "true"}
+    found = {}
+    for key, text in overrides.items():
+        kind, _, value = text.partition(":")
+        found[key] = kinds[kind](value)  # type: ignore[operator]
+    return found
+
+
+def write_stand_in(path: Path) -> None:
+    """Write an importance matrix of one entry that no tensor has, in the old format.
+
+    A dry run reads no values, but with a matrix the quantizer chooses other types.
+    """
+    name, dataset = b"none", b"none"
+    entry = struct.pack(f"<i{len(name)}siif", len(name), name, 1, 1, 1.0)
+    end = struct.pack(f"<ii{len(dataset)}s", 1, len(dataset), dataset)
+    path.write_bytes(struct.pack("<i", 1) + entry + end)

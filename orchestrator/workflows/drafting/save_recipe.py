@@ -1,0 +1,39 @@
+"""Put a recipe that was written by this program in its place, once it loads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from orchestrator.runs import session
+from orchestrator.base.errors import EnvironmentProblem
+
+
+def publish(text: str, folder: Path, target: Path | None) -> None:
+    """Write a recipe only when it is one; without a target it is only checked.
+
+    Args:
+        text: The recipe.
+        folder: Where the paths in it start; made when it is not there.
+        target: Its place in that folder.
+
+    Raises:
+        EnvironmentProblem: It cannot be written.
+        RecipeError: It is no recipe.
+    """
+    draft = folder / f".draft-{os.getpid()}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        session.load([draft])
+        if target is not None:
+            draft.replace(target)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{target or draft} cannot be written: {error.strerror}",
+            "Choose another place with -o.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # gone to its place, or never there
+            draft.unlink()

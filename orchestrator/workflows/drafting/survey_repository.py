@@ -1,0 +1,153 @@
+"""Ask the Hub about a model: a few small files and the headers of its weights.
+
+No weight is fetched: a model of 140 GB costs some requests, and 48 KiB a weight file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+from orchestrator.workflows.drafting import model_config
+from orchestrator.workflows.drafting import gguf_only_repository
+from orchestrator.workflows.drafting import licence_of_card
+from orchestrator.workflows.drafting import unsupported_repository
+from orchestrator.workflows.drafting.model_config import Config
+from orchestrator.workflows.drafting.survey_findings import (Found, Weights, tally)
+from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.toolchain.families import Families
+from orchestrator.modelfiles import safetensors
+from orchestrator.sources.choose_model_files import (HubFile, Selection, select)
+from orchestrator.toolchain.load import ToolChain
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+# A configuration or tokenizer of more bytes is no such thing.
+_LARGEST_TEXT = 64 << 20
+_BYTES = {"f32": 4}
+
+
+def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Found:
+    """Everything that a recipe for a repository needs to know.
+
+    Args:
+        repo: ORGANISATION/NAME.
+        revision: A branch, a tag or a full commit.
+        chain: The tool chain that is to convert it.
+        families: What that converts.
+
+    Raises:
+        UsageError: No such repository or revision, or it holds no model to convert.
+        EnvironmentProblem: No access, no network.
+        StepError: A file of it is damaged.
+    """
+    from orchestrator.sources.hub import download as hub  # noqa: PLC0415 - its library is heavy
+    from orchestrator.sources.hub.repository_info import card  # noqa: PLC0415 - its library is heavy
+
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"{repo!r} is not a repository name", "Write it as ORGANISATION/NAME.")
+    about = card(repo, revision)
+    files = download.listing(repo, about.commit)
+    read = partial(_text_file, repo, about.commit, files)
+    terms = licence_of_card.read(about.metadata, repo, about.commit, gated=about.gated)
+    selection = _selection(files, read, repo)
+    if selection is None:
+        place = gguf_only_repository.Place(repo, about.commit, revision, terms)
+        return gguf_only_repository.survey(place, files, chain, families)
+    config = model_config.read(read("config.json"), repo)
+    architecture = _known(config, families)
+    if not architecture:
+        raise unsupported_repository.architecture(repo, config, families, chain.name)
+    family = families.architectures[architecture]
+    return Found(
+        repo=repo,
+        commit=about.commit,
+        asked=revision,
+        file="",
+        architecture=architecture,
+        family=family,
+        silent=family in families.silent,
+        chat=_chats(files, read),
+        code=config.code,
+        quantized=config.quantized,
+        vocabulary=config.vocabulary,
+        licence=terms,
+        weights=_weights(repo, about.commit, selection, config),
+    )
+
+
+def _known(config: Config, families: Families) -> str:
+    """The first of a model's names that the converter knows, or an empty one."""
+    return next((one for one in config.architectures if one in families.architectures), "")
+
+
+def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> bytes:
+    """The content of a small file of the repository."""
+    from orchestrator.sources.hub import download as hub  # noqa: PLC0415 - its library is heavy
+
+    size = next((file.size for file in files if file.path == path), 0)
+    if size > _LARGEST_TEXT:
+        raise StepError(
+            f"{path} of {repo} has {size} bytes, too many for what its name says.",
+            "Do not use this repository.",
+        )
+    return download.read_file(repo, commit, path, listed=files)
+
+
+def _selection(files: Sequence[HubFile], read: partial[bytes], repo: str) -> Selection | None:
+    """The weights to convert; None when there are only GGUF files."""
+    names = {file.path for file in files}
+    try:
+        found = select(files, read_index=read)
+    except UsageError:
+        found = None
+    if found is not None and "config.json" in names:
+        return found
+    if "adapter_config.json" in names:
+        stated = model_config.parse(read("adapter_config.json")) or {}
+        base = stated.get("base_model_name_or_path", "")
+        raise unsupported_repository.adapter(repo, base if _REPO.fullmatch(str(base)) else "")
+    if any(name.endswith(".gguf") for name in names):
+        return None
+    if "config.json" not in names:
+        raise unsupported_repository.no_config(repo, names)
+    return select(files, read_index=read)  # raises: it says what is there instead
+
+
+def _chats(files: Sequence[HubFile], read: partial[bytes]) -> bool:
+    """Whether there is a chat template, in one of the places that transformers looks at."""
+    names = {file.path for file in files}
+    if "chat_template.jinja" in names or "chat_template.json" in names:
+        return True
+    name = "tokenizer_config.json"
+    stated = model_config.parse(read(name)) if name in names else None
+    return bool(stated and stated.get("chat_template"))
+
+
+def _weights(repo: str, commit: str, selection: Selection, config: Config) -> Weights:
+    size = sum(file.size for file in selection.weights)
+    count = len(selection.weights)
+    if selection.weight_format == "safetensors":
+        paths = [file.path for file in selection.weights]
+        return _from_headers(repo, commit, paths, size, packed=bool(config.quantized))
+    # Pickled weights say nothing before they are fetched; their size nearly does.
+    dtype = config.dtype or "f16"
+    parameters = size // _BYTES.get(dtype, 2)
+    return Weights(selection.weight_format, count, size, parameters, False, dtype, config.rows)
+
+
+def _from_headers(
+    repo: str, commit: str, paths: Sequence[str], size: int, *, packed: bool
+) -> Weights:
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
+    tensors = [
+        tensor
+        for path, (start, total) in download.safetensors_headers(repo, commit, paths).items()
+        for tensor in safetensors.parse_header(start, total, path).tensors
+    ]
+    rows = {one.shape[-1] for one in tensors if len(one.shape) == 2 and min(one.shape) > 1}
+    dtype, parameters = tally((one.dtype, one.n_elements) for one in tensors)
+    # Methods that pack several weights into a whole number hide how many there are.
+    exact = not packed or dtype.startswith(("f", "b"))
+    return Weights("safetensors", len(paths), size, parameters, exact, dtype, tuple(sorted(rows)))

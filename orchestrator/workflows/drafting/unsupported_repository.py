@@ -1,0 +1,84 @@
+"""Repositories that no recipe can be written for, each with what it is and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from orchestrator.workflows.drafting.model_config import Config
+from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.families import Families
+from orchestrator.recipe.yaml_positions import near
+
+_SHOWN = 4
+
+
+def adapter(repo: str, base: str) -> UsageError:
+    """It holds a LoRA adapter."""
+    of = f" of {base}" if base else ""
+    return UsageError(
+        f"{repo} holds an adapter (adapter_config.json){of}, not a model",
+        "Merge it into its base model first (peft's merge_and_unload), and name the result.",
+    )
+
+
+def quantized_only(repo: str, files: Sequence[str]) -> UsageError:
+    """It holds GGUF files, none of which can be quantized without loss upon loss."""
+    return UsageError(
+        f"{repo} holds only GGUF files, and none that is unquantized and in one piece "
+        f"({_some(files)})",
+        "Name the repository that they were made from; 'orchestrate adopt FILE.gguf' writes the "
+        "recipe that would make one of them.",
+    )
+
+
+def unread(repo: str, chain: str) -> UsageError:
+    """It holds GGUF files, and the tool chain is older than they are."""
+    return UsageError(
+        f"{repo} holds only GGUF files, which {chain} does not read",
+        "Name the repository that they were made from.",
+    )
+
+
+def misnamed(repo: str, file: str, kind: str) -> UsageError:
+    """Its file is called unquantized and is not."""
+    return UsageError(
+        f"{file} of {repo} is called unquantized, but most of it is {kind or 'nothing'}",
+        "Name the repository that its files were made from.",
+    )
+
+
+def no_config(repo: str, names: Collection[str]) -> UsageError:
+    """It has no config.json: say what it looks like instead."""
+    known = {
+        "params.json": "Meta's own files; give them as 'model: {path: FOLDER, format: pth}'",
+        "model_index.json": "a pipeline of diffusers, which is no language model",
+        "adapter_model.safetensors": "an adapter without its configuration",
+    }
+    like = [said for name, said in known.items() if name in names]
+    what = f"it looks like {like[0]}" if like else f"it has {_some(sorted(names))}"
+    return UsageError(
+        f"{repo} has no config.json, so it is no model that can be converted: {what}",
+        "Name a model repository in the layout of transformers.",
+    )
+
+
+def architecture(repo: str, config: Config, families: Families, chain: str) -> UsageError:
+    """The converter does not know it."""
+    if not config.architectures:
+        kind = f" (its model_type is {config.model_type!r})" if config.model_type else ""
+        return UsageError(
+            f"The config.json of {repo} names no architecture{kind}",
+            "The converter goes by 'architectures'; choose a repository that states it.",
+        )
+    wanted = config.architectures[0]
+    return UsageError(
+        f"{chain} does not convert {wanted}, the architecture of {repo}"
+        f"{near(wanted, families.architectures)}",
+        f"It knows {len(families.architectures)} architectures: architectures.yaml in its data "
+        "lists them. A newer commit may know more.",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "no files") + more

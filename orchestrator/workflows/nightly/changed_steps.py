@@ -1,0 +1,48 @@
+"""Why a file is made otherwise than before: which steps of its making changed themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchestrator.engine import released_manifests
+from orchestrator.base.step_values import JSON
+from orchestrator.engine.artifact_store import Store
+
+# Steps that make tools; they change whenever the tool chain's commit does.
+TOOLS = frozenset({"build", "environment"})
+
+
+def changed(old: str, new: str, store: Store, aside: frozenset[str] = frozenset()) -> list[str]:
+    """Labels of the steps behind two artifacts that differ in more than what they were given.
+
+    Args:
+        old: The key of the earlier artifact.
+        new: The key of the later one.
+        store: Has their manifests, or remembers those of artifacts that were removed.
+        aside: Kinds of steps that are not told.
+    """
+    found = _changed(old, new, store, set())
+    return list(dict.fromkeys(str(one["label"]) for one in found if one["kind"] not in aside))
+
+
+def _changed(
+    old: str, new: str, store: Store, seen: set[tuple[str, str]]
+) -> Iterator[Mapping[str, JSON]]:
+    if old == new or (old, new) in seen:
+        return
+    seen.add((old, new))
+    before, after = _manifest(old, store), _manifest(new, store)
+    if before is None or after is None:
+        return
+    mine, theirs = before["inputs"], after["inputs"]
+    others = [(mine[name], theirs[name]) for name in mine if mine[name] != theirs.get(name)]
+    own = before["params"] != after["params"] or mine.keys() != theirs.keys()
+    if own or not others:  # without either, this program does the step otherwise
+        yield after
+    for one, other in others if mine.keys() == theirs.keys() else ():
+        yield from _changed(one, other, store, seen)
+
+
+def _manifest(key: str, store: Store) -> Mapping[str, JSON] | None:
+    found = store.find(key, quick=True)
+    return found.manifest if found is not None else released_manifests.recall(store.root, key)

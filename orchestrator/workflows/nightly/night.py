@@ -1,0 +1,258 @@
+"""One night: resolve, plan, make room, run as one graph, make again, compare, remember."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.runs import bring_up_to_date
+from orchestrator.runs import record_history
+from orchestrator.runs import session as workflow
+from orchestrator.base.errors import (EnvironmentProblem, Interrupted, NetworkProblem, OrchestrateError, UsageError, problem_of)
+from orchestrator.history import History
+from orchestrator.history.database import now
+from orchestrator.base.file_mutex import Locks
+from orchestrator.workflows.nightly import select_recipes
+from orchestrator.workflows.nightly import rebuild_unchanged
+from orchestrator.workflows.nightly import compare_with_last_good
+from orchestrator.workflows.nightly.network_retries import Patience
+from orchestrator.workflows.nightly.night_values import (Options, Summary, Told)
+from orchestrator.workflows.nightly.free_store_space import (Room, needed)
+from orchestrator.workflows.nightly.summary_values import (as_json, told, told_failed)
+from orchestrator.runs.finished_plan import Finished
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.recipe import Recipe
+from orchestrator.base.step_values import Outcome
+from orchestrator.runs.session import (Commits, Session)
+
+Say = Callable[[str], None]
+
+
+def run(
+    options: Options, session: Session, say: Say, patience: Patience | None = None
+) -> tuple[Summary, History]:
+    """Bring every recipe up to date, compare it with the last good night, and remember.
+
+    Args:
+        options: What to do.
+        session: What all commands share.
+        say: Told what a person who watches would want to know.
+        patience: How the network is waited for; as ``options`` say when it is not given.
+
+    Raises:
+        UsageError: There are no recipes.
+        EnvironmentProblem: Another night works in this store, or the history is unusable.
+        Interrupted: After what was made is remembered.
+    """
+    files = select_recipes.recipes(options.paths, options.select)
+    with alone(session.store.root):
+        night = Night(options, session, say, patience)
+        return night.run(files), night.history
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Be the only night that works in a store.
+
+    Raises:
+        EnvironmentProblem: Another one does; it says which. Or nobody can.
+    """
+    with ExitStack() as stack:
+        try:
+            holder = stack.enter_context(Locks(root / "locks").at_once("nightly"))
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"no night can begin in the store {root}: {error.strerror or error}",
+                "Make room there, or set ORCHESTRATE_HOME to a folder that can be written to.",
+            ) from error
+        if holder:
+            raise EnvironmentProblem(
+                f"another night works in the store {root}: {holder}",
+                "Wait for it, or use another store (ORCHESTRATE_HOME).",
+            )
+        yield
+
+
+class Night:
+    """The work of one night; its parts run one after the other."""
+
+    def __init__(
+        self, options: Options, session: Session, say: Say, patience: Patience | None = None
+    ) -> None:
+        self._options, self._say = options, say
+        self._begun = time.monotonic()
+        hours = options.hours
+        deadline = math.inf if hours is None else self._begun + hours * 3600
+        self._session = replace(session, settings=replace(session.settings, deadline=deadline))
+        self._patience = patience or Patience(options.retries, deadline, say)
+        self.history = History(session.store.root)
+        self._number = 0
+        self._runs: dict[str, int] = {}
+        self._told: list[Told] = []
+
+    def run(self, files: Sequence[Path]) -> Summary:
+        """All of it; see :func:`run`."""
+        started = now()
+        self._number = self.history.begin_night(self._options.as_json())
+        try:
+            summary = self._work(files, started)
+        except OrchestrateError as error:
+            self._give_up(error)
+            raise
+        self.history.end_night(self._number, summary.state, as_json(summary))
+        return summary
+
+    def _work(self, files: Sequence[Path], started: str) -> Summary:
+        recipes = self._oldest_first(self._loaded(files))
+        plans = self._plans(recipes)
+        for one in plans:
+            self._runs[one.recipe.name] = record_history.begin(self.history, one, self._number)
+        unplanned = [one.name for one in recipes if one.name not in self._runs]
+        protected = needed(plans, self.history, unplanned)
+        room = Room(self._session, self._options.out, self._options.max_store, protected)
+        for finished in self._finished(plans, room):
+            self._told.append(self._judged(finished))
+        size = room.tidy()
+        limit = self._options.max_store
+        full = limit is not None and size > limit
+        note = ("The store is larger than --max-store: all that is left is needed.",)
+        return Summary(
+            night=self._number,
+            started=started,
+            seconds=time.monotonic() - self._begun,
+            recipes=tuple(sorted(self._told, key=lambda one: one.recipe)),
+            store_bytes=size,
+            collected=len(room.collected),
+            notes=note if full else (),
+        )
+
+    def _give_up(self, error: OrchestrateError) -> None:
+        """Note what ended the night as a whole, with every run that was not judged yet."""
+        whole = record_history.failed(error)
+        judged = {one.run for one in self._told}
+        try:
+            for run in self._runs.values():
+                if run not in judged:
+                    self.history.end_run(run, whole)
+            self.history.end_night(self._number, whole.state, {"error": whole.error})
+        except EnvironmentProblem as problem:
+            self._say(f"warning: {problem}")  # what ended the night matters more
+
+    # -- before --------------------------------------------------------------------------
+
+    def _loaded(self, files: Sequence[Path]) -> list[Recipe]:
+        """The recipes that are sound; the others are told of, and stop nobody."""
+        found: dict[str, Recipe] = {}
+        for file in files:
+            try:
+                [recipe] = workflow.load([file])
+                other = found.setdefault(recipe.name.casefold(), recipe)
+                if other is not recipe:
+                    raise UsageError(f"{file}: {other.file} has the name {recipe.name!r} too")
+            except OrchestrateError as error:
+                self._refuse(file.stem, file, error)
+            except OSError as error:
+                self._refuse(file.stem, file, problem_of(error))
+        return list(found.values())
+
+    def _refuse(self, name: str, file: Path, error: OrchestrateError, digest: str = "") -> None:
+        run = self.history.begin_run(name, file.absolute(), digest, night=self._number)
+        end = record_history.failed(error)
+        self.history.end_run(run, end)
+        self._told.append(told_failed(name, file, run, end))
+
+    def _oldest_first(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """Those whose last finished run is the oldest: a short night starves nobody."""
+
+        def last(recipe: Recipe) -> int:
+            runs = self.history.runs(recipe.name, nightly=True, limit=50)
+            return max((run.id for run in runs if run.ended and run.state != "left"), default=0)
+
+        return sorted(recipes, key=last)
+
+    def _plans(self, recipes: Sequence[Recipe]) -> list[Plan]:
+        """The plans of all recipes whose moving references could be resolved, first of all."""
+        commits: Commits = {}
+        made: dict[str, Plan] = {}
+        attempt = 0
+        waiting = list(recipes)
+        while True:
+            unreached: list[tuple[Recipe, NetworkProblem]] = []
+            for recipe in waiting:
+                try:
+                    made[recipe.name] = workflow.make_one(recipe, self._session, commits)
+                except NetworkProblem as error:
+                    unreached.append((recipe, error))
+                except Interrupted:
+                    raise
+                except OrchestrateError as error:
+                    self._refuse(recipe.name, recipe.file, error, recipe.digest)
+                except OSError as error:
+                    self._refuse(recipe.name, recipe.file, problem_of(error), recipe.digest)
+            if not self._patience.again(attempt, [error for _, error in unreached]):
+                break
+            # What did not answer is asked once an attempt, not once a recipe.
+            commits = {place: found for place, found in commits.items() if isinstance(found, str)}
+            waiting, attempt = [recipe for recipe, _ in unreached], attempt + 1
+        for recipe, problem in unreached:
+            self._refuse(recipe.name, recipe.file, problem, recipe.digest)
+        return [made[recipe.name] for recipe in recipes if recipe.name in made]
+
+    # -- the work ------------------------------------------------------------------------
+
+    def _finished(self, plans: Sequence[Plan], room: Room) -> list[Finished]:
+        """What became of all plans, after those that the network failed were tried again."""
+        done: dict[str, Finished] = {}
+        attempt, going = 0, list(plans)
+        while going:
+            for one in bring_up_to_date.bring(self._session, going, self._options.out, fit=room):
+                name = one.plan.recipe.name
+                done[name] = _joined(done.get(name), one)
+            errors = {name: found for name, one in done.items() if (found := _unreached(one))}
+            flat = [error for found in errors.values() for error in found]
+            if not self._patience.again(attempt, flat):
+                break
+            going, attempt = [done[name].plan for name in errors], attempt + 1
+        return list(done.values())
+
+    def _judged(self, finished: Finished) -> Told:
+        """Make again what is unchanged, compare, and note the run's end."""
+        name = finished.plan.recipe.name
+        run = self._runs[name]
+        again = rebuild_unchanged.Again()
+        if self._options.rebuild and rebuild_unchanged.unchanged(finished):
+            if time.monotonic() < self._session.settings.deadline:
+                patient = replace(self._session.settings, deadline=math.inf)
+                alone_ = replace(self._session, settings=patient)
+                again = rebuild_unchanged.again(finished, alone_, self._options.out, self._say)
+                finished = again.finished or finished
+            else:
+                again = rebuild_unchanged.Again(notes=("It was not made again: the time was up.",))
+        compared = compare_with_last_good.compare(finished, self.history, self._session.store, run)
+        alarms = (*again.alarms, *compared.alarms)
+        end = record_history.ended(finished, alarms, compared.verdicts)
+        if again.error is not None:
+            end = replace(end, state=record_history.failed(again.error).state, error=str(again.error))
+        self.history.end_run(run, end)
+        return told(finished, run, end, compared, again)
+
+
+def _joined(before: Finished | None, after: Finished) -> Finished:
+    """A later attempt, with what earlier ones of the same night did."""
+    if before is None:
+        return after
+    worked = {one.step.key: one for one in before.steps if one.outcome is Outcome.DONE}
+    latest = {one.step.key: one for one in after.steps}
+    hits = {key for key, one in latest.items() if one.outcome is Outcome.HIT}
+    steps = {**latest, **{k: one for k, one in worked.items() if k in hits or k not in latest}}
+    return replace(after, steps=tuple(steps.values()))
+
+
+def _unreached(finished: Finished) -> list[NetworkProblem]:
+    """What the network refused of a plan."""
+    causes = [finished.refused, *(one.cause for one in finished.steps)]
+    return [cause for cause in causes if isinstance(cause, NetworkProblem)]

@@ -1,0 +1,105 @@
+"""What a night is told and what it tells, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK)
+from orchestrator.history import (Alarm, FileRow)
+from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
+from orchestrator.base.step_values import JSON
+
+FORMAT = 1
+# From what calls for attention most to what calls for none.
+_ORDER = (FAILED, ALARM, INTERRUPTED, ENVIRONMENT, LEFT, WARNING, OK)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a night is told.
+
+    ``hours`` is the time after which nothing new is started; ``max_store`` the bytes that the
+    store may take; ``retries`` how often a network that does not answer is asked again.
+    """
+
+    paths: tuple[Path, ...]
+    out: Path
+    select: str = ""
+    rebuild: bool = False
+    hours: float | None = None
+    max_store: int | None = None
+    retries: int = 3
+
+    def as_json(self) -> dict[str, JSON]:
+        """For the history; paths as they were given."""
+        return {**vars(self), "paths": [str(path) for path in self.paths], "out": str(self.out)}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a night says of one recipe.
+
+    ``commit`` is the tool chain's tonight, ``before`` that of the last good night, which was
+    night ``good`` (0: there was none). ``made`` and ``found`` count steps that worked and
+    results that were there. ``left`` are labels of steps that were not begun. ``rebuilt``
+    says whether unchanged files were made again.
+    """
+
+    recipe: str
+    file: Path
+    state: str
+    run: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    toolchain: str = ""
+    source: str = ""
+    commit: str = ""
+    before: str = ""
+    good: int = 0
+    files: tuple[FileRow, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    notes: tuple[str, ...] = ()
+    made: int = 0
+    found: int = 0
+    left: tuple[str, ...] = ()
+    rebuilt: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a night says; sizes in bytes, times in seconds."""
+
+    night: int
+    started: str
+    seconds: float
+    recipes: tuple[Told, ...]
+    store_bytes: int = 0
+    collected: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The state that calls for attention most."""
+        return worst(list(self._states()))
+
+    @property
+    def code(self) -> int:
+        """0 all well, 1 a recipe failed or an alarm rang, 3 the environment was in the way."""
+        states = set(self._states())
+        if states & {FAILED, ALARM}:
+            return EXIT_FAILED
+        return EXIT_ENVIRONMENT if states & {ENVIRONMENT, INTERRUPTED} else EXIT_OK
+
+    def _states(self) -> Iterator[str]:
+        """Those of the recipes; an alarm counts also where a recipe was not brought to its end."""
+        for one in self.recipes:
+            yield one.state
+            if one.alarms:
+                yield ALARM
+
+
+def worst(states: Sequence[str]) -> str:
+    """The state of several recipes together."""
+    return min(states, key=_ORDER.index, default=OK)

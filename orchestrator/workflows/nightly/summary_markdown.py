@@ -1,0 +1,130 @@
+"""A night as Markdown: for a terminal, a log, or the page of a workflow run; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.history import alarm_advice
+from orchestrator.base import units
+from orchestrator.toolchain import upstream_urls
+from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
+from orchestrator.workflows.nightly.night_values import (Summary, Told)
+from orchestrator.runs.report import (command, markdown_table)
+
+WORDS = {
+    OK: "ok",
+    WARNING: "warning",
+    ALARM: "**ALARM**",
+    FAILED: "**FAILED**",
+    ENVIRONMENT: "**not possible here**",
+    LEFT: "left for another night",
+    INTERRUPTED: "interrupted",
+}
+_SHORT = 12
+
+
+def markdown(summary: Summary) -> str:
+    """The whole night, what calls for attention first."""
+    parts = [_head(summary)]
+    parts += [*_alarms(summary), *_failures(summary), *_left(summary), *_notes(summary)]
+    parts += ["## Recipes", _table(summary)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(summary: Summary) -> str:
+    states = [one.state for one in summary.recipes]
+    counted = [
+        f"{states.count(state)} {WORDS[state].strip('*')}" for state in WORDS if state in states
+    ]
+    collected = f", {units.plural(summary.collected, 'old artifact')} removed"
+    return (
+        f"# Night {summary.night}: {WORDS[summary.state].strip('*')}\n\n"
+        f"{units.plural(len(states), 'recipe')} in {units.duration(summary.seconds)}: "
+        f"{', '.join(counted)}. The store holds {units.size(summary.store_bytes)}"
+        f"{collected if summary.collected else ''}."
+    )
+
+
+def _alarms(summary: Summary) -> Iterator[str]:
+    ringing = [one for one in summary.recipes if one.alarms]
+    if not ringing:
+        return
+    yield "## Alarms"
+    for one in ringing:
+        lines = [f"- `{alarm.file}`: {alarm.message}" for alarm in one.alarms]
+        yield "\n".join([f"**{one.recipe}**", "", *lines, *_advice(one)])
+
+
+def _advice(one: Told) -> Iterator[str]:
+    """What to do about a recipe's alarms."""
+    yield ""
+    rung = alarm_advice.Rung(one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit)
+    for kind, argv in alarm_advice.commands(rung):
+        yield f"{_lead(kind, one)}: `{command(argv)}`."
+
+
+def _lead(kind: alarm_advice.Kind, one: Told) -> str:
+    if kind == "bisect":
+        url = upstream_urls.compare_url(one.source, one.before, one.commit)
+        link = f" ([what upstream changed]({url}))" if url else ""
+        commits = f"`{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
+        return f"Between {one.toolchain} {commits}{link}; to find the commit"
+    if kind == "reproduce":
+        return "The same inputs gave other bytes, and no accepting ends that; to find the step"
+    return "If the change is welcome"
+
+
+def _failures(summary: Summary) -> Iterator[str]:
+    failed = [one for one in summary.recipes if one.error]
+    if failed:
+        yield "## Failures"
+    for one in failed:
+        yield f"**{one.recipe}** ({WORDS[one.state].strip('*')})\n\n{fenced(one.error)}"
+
+
+def fenced(text: str) -> str:
+    """Text as it is, whatever is in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _left(summary: Summary) -> Iterator[str]:
+    left = [one for one in summary.recipes if one.state == LEFT]
+    if left:
+        yield "## Left when the time was up"
+        yield "\n".join(
+            f"- {one.recipe}: {units.plural(len(one.left), 'step')}, {_some(one.left)}"
+            for one in left
+        )
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:3])
+    return f"{shown}, ..." if len(labels) > 3 else shown
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    notes = [*summary.notes, *(f"{one.recipe}: {n}" for one in summary.recipes for n in one.notes)]
+    if notes:
+        yield "## Notes"
+        yield "\n".join(f"- {note}" for note in notes)
+
+
+def _table(summary: Summary) -> str:
+    titles = ("Recipe", "State", "Files", "Made", "Up to date", "Took", "Tool chain", "Against")
+    return markdown_table(titles, [_row(one) for one in summary.recipes])
+
+
+def _row(one: Told) -> tuple[str, ...]:
+    return (
+        one.recipe,
+        WORDS[one.state] + (" (made again)" if one.rebuilt else ""),
+        str(len(one.files)),
+        str(one.made),
+        str(one.found),
+        units.duration(one.seconds),
+        f"{one.toolchain} {one.commit[:7]}".strip(),
+        f"night {one.good}" if one.good else "-",
+    )

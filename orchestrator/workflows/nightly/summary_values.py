@@ -1,0 +1,110 @@
+"""A night's words: what became of each recipe, as values and as JSON."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.runs import record_history
+from orchestrator.base.process.environment_variables import censored
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.history import Ended
+from orchestrator.workflows.nightly.rebuild_unchanged import Again
+from orchestrator.workflows.nightly.night_values import (FORMAT, Summary, Told)
+from orchestrator.workflows.nightly.summary_markdown import fenced
+from orchestrator.workflows.nightly.compare_with_last_good import Compared
+from orchestrator.runs.finished_plan import Finished
+from orchestrator.base.step_values import (JSON, Outcome)
+
+
+def told_failed(name: str, file: Path, run: int, end: Ended) -> Told:
+    """What is said of a recipe that could not be planned."""
+    return Told(name, file, end.state, run, error=end.error)
+
+
+def told(finished: Finished, run: int, end: Ended, compared: Compared, again: Again) -> Told:
+    """What is said of a recipe that was planned."""
+    plan, good = finished.plan, compared.good
+    outcomes = [one.outcome for one in finished.steps]
+    verdicts = {row.file for row in end.files if row.verdict not in ("", "identical")}
+    quiet = verdicts - {alarm.file for alarm in end.alarms}
+    changed = [f"{name}: other bytes than in the last good night" for name in sorted(quiet)]
+    return Told(
+        recipe=plan.recipe.name,
+        file=plan.recipe.file,
+        state=end.state,
+        run=run,
+        seconds=sum(one.seconds for one in end.steps),
+        error=end.error,
+        toolchain=plan.chain.name,
+        source=plan.chain.source.git,
+        commit=plan.sources.commit,
+        before=good.commit if good is not None else "",
+        good=good.night if good is not None else 0,
+        files=end.files,
+        alarms=end.alarms,
+        notes=(*compared.notes, *changed, *again.notes, *finished.notes),
+        made=outcomes.count(Outcome.DONE),
+        found=outcomes.count(Outcome.HIT),
+        left=tuple(one.step.label for one in finished.steps if one.outcome is Outcome.SKIPPED),
+        rebuilt=again.finished is not None,
+    )
+
+
+def as_json(summary: Summary) -> dict[str, JSON]:
+    """A night for machines and webhooks; the errors in it were freed of secrets before."""
+    return {
+        "format": FORMAT,
+        "night": summary.night,
+        "state": summary.state,
+        "exit_code": summary.code,
+        "started": summary.started,
+        "seconds": round(summary.seconds, 1),
+        "store_bytes": summary.store_bytes,
+        "collected": summary.collected,
+        "notes": list(summary.notes),
+        "recipes": [_recipe(one) for one in summary.recipes],
+    }
+
+
+def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
+    """What is said, as Markdown and for machines, where a night ended before its summary."""
+    said = censored(str(error))
+    value: dict[str, JSON] = {
+        "format": FORMAT,
+        "state": record_history.failed(error).state,
+        "exit_code": error.exit_code,
+        "error": said,
+        "recipes": [],
+    }
+    return f"# No night\n\n{fenced(said)}\n", value
+
+
+def _recipe(one: Told) -> dict[str, JSON]:
+    values: dict[str, JSON] = {**vars(one), "file": one.file.as_posix()}
+    values |= {
+        "seconds": round(one.seconds, 1),
+        "files": [asdict(row) for row in one.files],
+        "alarms": [asdict(alarm) for alarm in one.alarms],
+        "notes": list(one.notes),
+        "left": list(one.left),
+    }
+    return values
+
+
+def step_summary(markdown: str) -> str:
+    """Add a night to the page of a GitHub workflow's run; an empty text, or why not.
+
+    GITHUB_STEP_SUMMARY names a file that takes Markdown ("Workflow commands for GitHub
+    Actions", adding a job summary).
+    """
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        return ""
+    try:
+        with Path(place).open("a", encoding="utf-8") as file:
+            file.write(markdown + "\n")
+    except OSError as error:
+        return f"the summary cannot be written to {place}: {error.strerror}"
+    return ""

@@ -1,0 +1,287 @@
+"""From a verified folder to the tree that is published; nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import yaml
+
+from orchestrator.runs import output_folder
+from orchestrator.planning import lockfile
+from orchestrator.runs import dsse_signature
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
+from orchestrator.modelfiles.gguf import GGUF
+from orchestrator.planning.plan import (Output, Plan)
+from orchestrator.runs.provenance_statement import SUFFIX as TOLD
+from orchestrator.workflows.publishing import model_card
+from orchestrator.workflows.publishing import chat_templates
+from orchestrator.workflows.publishing import licences
+from orchestrator.workflows.publishing import gguf_naming
+from orchestrator.workflows.publishing import ollama_modelfile
+from orchestrator.workflows.publishing import publication_record
+from orchestrator.workflows.publishing import split_files
+from orchestrator.workflows.publishing.check_run_folder import Checked
+from orchestrator.workflows.publishing.model_facts import (Facts, Origin)
+from orchestrator.workflows.publishing.gguf_naming import Name
+from orchestrator.workflows.publishing.published_files import (Model, Piece, Tree, file_piece, published_name, sums, text_piece)
+from orchestrator.toolchain.quantizer_facts import IMATRIX_FILE
+from orchestrator.recipe import portable
+from orchestrator.recipe.extends import read_tree
+from orchestrator.engine.artifact_store import Store
+from orchestrator.runs.session import Session
+
+README = "README.md"
+MODELFILE = "Modelfile"
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a publication is assembled from.
+
+    Attributes:
+        plan: The recipe's plan.
+        checked: The folder of its run.
+        origin: What the model was made from.
+        facts: What is to be said of it.
+        limit: Bytes that a file may have.
+        title: The heading of the card.
+        repo: The repository on the Hub; empty for a folder.
+    """
+
+    plan: Plan
+    checked: Checked
+    origin: Origin
+    facts: Facts
+    limit: int
+    title: str
+    repo: str
+
+
+def models(material: Material, session: Session, *, split: bool) -> tuple[Model, ...]:
+    """The files under their published names, large ones in parts.
+
+    Args:
+        material: All there is.
+        session: Its store keeps the parts.
+        split: False for a look ahead: parts that are not in the store yet stay without digest.
+
+    Raises:
+        StepError: A chat template is not that of the source, or a file cannot be split.
+        UsageError: Two files would have the same name, or the tool chain cannot split.
+    """
+    plan, checked = material.plan, material.checked
+    headers = {one.file: _header(checked.folder / one.file) for one in plan.outputs}
+    for file, header in headers.items():
+        if header is not None:
+            origin = material.origin
+            chat_templates.require_same(file, chat_templates.of_file(header), origin.templates, origin.where)
+    names = {one.file: _name(one, headers[one.file], plan) for one in plan.outputs}
+    gguf_naming.distinct(names)
+    steps = {
+        one.file: split_files.step(
+            plan, one, names[one.file].stem, checked.size(one.file), material.limit
+        )
+        for one in plan.outputs
+        if checked.size(one.file) > material.limit
+    }
+    now = {
+        file: one for file, one in steps.items() if split or session.store.find(one.key) is not None
+    }
+    parts = split_files.split(plan, now, session)
+    return tuple(
+        Model(
+            one,
+            checked.row(one.file),
+            names[one.file],
+            tuple(_pieces(material, one, names[one.file], parts, one.file in steps)),
+        )
+        for one in plan.outputs
+    )
+
+
+def _header(path: Path) -> GGUF | None:
+    return gguf.read(path) if path.suffix == gguf_naming.SUFFIX else None
+
+
+def _name(output: Output, header: GGUF | None, plan: Plan) -> Name:
+    if header is None:
+        return Name(plan.recipe.name, encoding=output.name)
+    return gguf_naming.name_of(header, _encoding(output, header), plan.recipe.name)
+
+
+def _encoding(output: Output, header: GGUF) -> str:
+    """The name of the type; a file that was only rewritten has that of its source."""
+    number = header.metadata.get("general.file_type")
+    if output.name == "COPY" and isinstance(number, int):
+        return FILE_TYPES.get(number, output.name)
+    return output.name
+
+
+def _pieces(
+    material: Material,
+    output: Output,
+    name: Name,
+    parts: Mapping[str, tuple[split_files.Part, ...]],
+    large: bool,
+) -> Iterator[Piece]:
+    size = material.checked.size(output.file)
+    if not large:
+        path = material.checked.folder / output.file
+        sha256 = material.checked.sha256(output.file)
+        yield Piece(published_name(output, name), size, sha256, path)
+    elif output.file in parts:
+        for part in parts[output.file]:
+            yield Piece(part.path.name, part.size, part.sha256, part.path)
+    else:
+        count = ceil(size / material.limit)
+        for number in range(1, count + 1):
+            yield Piece(name.part(number, count).file, size // count, "")
+
+
+# -- what goes with them ---------------------------------------------------------------------
+
+
+def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
+    """The whole publication.
+
+    Raises:
+        StepError: The model card cannot be made.
+    """
+    plan = material.plan
+    notes: list[str] = []
+    others = [
+        *_told(material, found),
+        *_imatrix(plan, store, notes),
+        *_made(material),
+        *(file_piece(name, path) for name, path in material.origin.papers.items()),
+    ]
+    notes += _terms(material)
+    if plan.chain.format == "gguf":
+        others += _modelfile(material, found, notes)
+    others += [text_piece(*_recipe(plan))]
+    whole = [piece for one in found for piece in one.pieces] + others
+    whole.append(text_piece(output_folder.SUMS, sums(whole)))
+    whole.append(text_piece(README, _card(material, found, whole)))
+    whole.append(text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole)))
+    return Tree(plan.recipe.name, found, tuple(whole), tuple(notes))
+
+
+def _terms(material: Material) -> Iterator[str]:
+    """What a licence that is not free asks for and the model's repository does not hold."""
+    name = material.facts.license_name or material.facts.license
+    if licences.why_not_free(material.facts.license) and not material.origin.papers:
+        yield (
+            f"no text of the licence {name} lies beside the model; such licences mostly want it "
+            "passed on: add it there by hand, files of others stay"
+        )
+
+
+def _told(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]:
+    """Provenance and its signature beside each file, under the file's new name."""
+    for one in found:
+        for suffix in (TOLD, dsse_signature.SUFFIX):
+            old = one.output.file + suffix
+            if old in material.checked.record:
+                yield file_piece(one.file + suffix, material.checked.folder / old)
+
+
+def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
+    """The importance matrix that the files were made with, if it is still there."""
+    keys = {plan.step(one.step).inputs.get("imatrix", "") for one in plan.outputs} - {""}
+    for key in keys:
+        made = store.find(key)
+        if made is None:
+            notes.append(
+                "the importance matrix is no longer in the store and is not published; "
+                f"'orchestrate run {plan.recipe.file}' does not make it again by itself"
+            )
+            continue
+        entry = made.manifest["files"][IMATRIX_FILE]
+        path = made.path / IMATRIX_FILE
+        yield Piece(IMATRIX_FILE, int(entry["size"]), str(entry["sha256"]), path)
+
+
+def _made(material: Material) -> Iterator[Piece]:
+    """The reports of the run, and the lock if there is one."""
+    for name in (output_folder.REPORT_JSON, output_folder.REPORT_MD):
+        yield file_piece(name, material.checked.folder / name)
+    path = lockfile.path_of(material.plan.recipe.file)
+    if path.is_file():
+        yield file_piece(path.name, path)
+
+
+def _recipe(plan: Plan) -> tuple[str, str]:
+    """The recipe as it is; one that extends others with all that it inherits."""
+    path = plan.recipe.file
+    if plan.recipe.extends is None:
+        return path.name, path.read_text("utf-8")
+    folder = path.parent.absolute()
+    data = {key: one for key, one in read_tree(path).data.items() if key != "extends"}
+    head = f"# {path.name} with all that it inherited from {plan.recipe.extends}.\n"
+    return path.name, head + yaml.safe_dump(portable(data, folder), sort_keys=False, width=100)
+
+
+def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -> list[Piece]:
+    """Ollama's Modelfile for the file that suits most; it takes no file in parts."""
+    whole = [one for one in found if not one.split]
+    if not whole:
+        notes.append("there is no Modelfile: Ollama takes no files in parts")
+        return []
+    best = model_card.recommended(whole)
+    path = material.checked.folder / best.output.file
+    header = gguf.read(path)
+    model = ollama_modelfile.Model(
+        file=best.file,
+        template=chat_templates.of_file(header).get(chat_templates.DEFAULT, ""),
+        bos=_token(path, header, "bos"),
+        eos=_token(path, header, "eos"),
+        starts=_starts(header),
+        license=material.facts.license_name or material.facts.license,
+        about=f"{material.title}, {best.name.encoding}",
+    )
+    return [text_piece(MODELFILE, ollama_modelfile.modelfile(model))]
+
+
+def _token(path: Path, header: GGUF, which: str) -> str:
+    """The text of a special token; empty where the file names none."""
+    told = header.metadata
+    number, tokens = told.get(f"tokenizer.ggml.{which}_token_id"), told.get("tokenizer.ggml.tokens")
+    if not isinstance(number, int) or not isinstance(tokens, gguf.ArrayInfo):
+        return ""
+    listed = gguf.read_array(path, tokens)
+    return str(listed[number]) if 0 <= number < len(listed) else ""
+
+
+def _starts(header: GGUF) -> bool:
+    """Whether the start token is added by itself; llama.cpp's default is by the tokenizer."""
+    told = header.metadata
+    stated = told.get("tokenizer.ggml.add_bos_token")
+    if isinstance(stated, bool):
+        return stated
+    pre = told.get("tokenizer.ggml.pre")
+    return told.get("tokenizer.ggml.model") == "llama" or pre in ("llama-bpe", "llama3", "tekken")
+
+
+def _card(material: Material, found: tuple[Model, ...], whole: list[Piece]) -> str:
+    plan = material.plan
+    names = {piece.name for piece in whole}
+    return model_card.text(
+        plan,
+        model_card.Card(
+            title=material.title,
+            repo=material.repo,
+            owner=material.repo.partition("/")[0],
+            facts=material.facts,
+            report=material.checked.report,
+            models=found,
+            chat=bool(material.origin.templates),
+            imatrix=IMATRIX_FILE in names,
+            modelfile=MODELFILE in names,
+            papers=list(material.origin.papers),
+            recipe_file=plan.recipe.file.name,
+        ),
+    )

@@ -1,0 +1,70 @@
+"""Where publications go: what a folder and a repository on the Hub have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.base import digest
+from orchestrator.workflows.publishing.publication_record import Changes
+from orchestrator.workflows.publishing.published_files import Tree
+from orchestrator.base.step_values import (Outcome, Progress, Step, StepResult)
+from orchestrator.engine.step_worker import Listener
+
+SHOWN = 1 << 20  # bytes; smaller files come and go unseen
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a publication did.
+
+    Attributes:
+        changes: What was sent, removed, and was there.
+        url: Where to look at it.
+        commit: The commit on the Hub, also when nothing had to be done; else empty.
+    """
+
+    changes: Changes
+    url: str
+    commit: str = ""
+
+
+class Place(Protocol):
+    """A destination."""
+
+    @property
+    def name(self) -> str:
+        """As --to takes it."""
+
+    @property
+    def url(self) -> str:
+        """Where to look at it."""
+
+    def plan(self, tree: Tree) -> tuple[Changes, bool]:
+        """What would have to be done, and whether the place is there; changes nothing."""
+
+    def publish(self, tree: Tree, listener: Listener) -> Done:
+        """Bring the place up to date."""
+
+
+@contextmanager
+def told(
+    listener: Listener, kind: str, label: str, total: int
+) -> Iterator[Callable[[Progress], None]]:
+    """Show one transfer as a step of a run is shown."""
+    if kind == "upload" and total < SHOWN:
+        yield lambda _progress: None
+        return
+    step = Step(kind, label, digest.key({"kind": kind, "label": label}), {})
+    begun = time.monotonic()
+    listener.started(step)
+    listener.progressed(step, Progress(0, total, "B"))
+    try:
+        yield lambda progress: listener.progressed(step, progress)
+    except BaseException:
+        listener.finished(StepResult(step, Outcome.FAILED, time.monotonic() - begun))
+        raise
+    listener.finished(StepResult(step, Outcome.DONE, time.monotonic() - begun))

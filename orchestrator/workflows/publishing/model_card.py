@@ -1,0 +1,267 @@
+"""The model card: what the Hub and people read first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.base import units
+from orchestrator import __version__
+from orchestrator.base.errors import StepError
+from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
+from orchestrator.planning.plan import Plan
+from orchestrator.workflows.publishing import safe_markdown
+from orchestrator.workflows.publishing.model_facts import Facts
+from orchestrator.workflows.publishing.safe_markdown import Safe
+from orchestrator.workflows.publishing.published_files import Model
+from orchestrator.base.step_values import (JSON, Status)
+from orchestrator.runs.report import (Report, Row)
+
+# Most people are best served by a file of about five bits a weight.
+_USUAL_BITS = 4.85
+# Up to this mean divergence a file is good for most uses.
+_GOOD = 0.1
+# Mean divergence from the full model, nats a token, up to which a file is called so.
+_NEAR = (
+    (0.002, "as good as the unquantized model"),
+    (0.02, "very near the unquantized model"),
+    (_GOOD, "good for most uses"),
+    (0.3, "noticeably worse; where memory is short"),
+)
+_BITS = (
+    (7.5, "as good as the unquantized model, as a rule"),
+    (5.4, "very near the unquantized model, as a rule"),
+    (4.2, "good for most uses, as a rule"),
+    (3.2, "noticeably worse, as a rule; where memory is short"),
+)
+_LAST = "much worse; only where nothing larger fits"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card is made of beside the plan.
+
+    Attributes:
+        title: Its heading.
+        repo: The repository on the Hub, or empty.
+        owner: Who quantized it.
+        facts: Licence, languages, base models.
+        report: What the run found.
+        models: The files.
+        chat: Whether they have a chat template.
+        imatrix: Whether an importance matrix is published.
+        modelfile: Whether a Modelfile is.
+        papers: Names of licence texts that lie beside it.
+        recipe_file: Name of the published recipe.
+    """
+
+    title: str
+    repo: str
+    owner: str
+    facts: Facts
+    report: Report
+    models: Sequence[Model]
+    chat: bool
+    imatrix: bool
+    modelfile: bool
+    papers: Sequence[str]
+    recipe_file: str
+
+
+def text(plan: Plan, card: Card) -> str:
+    """The whole card.
+
+    Raises:
+        StepError: Its front matter is not read as what was written.
+    """
+    from orchestrator.sources.hub import card_metadata  # noqa: PLC0415 - its library is heavy
+
+    wanted = {key: value for key, value in front_matter(plan, card).items() if value}
+    values = {**_values(plan, card), "front_matter": Safe(card_metadata.front_matter(wanted))}
+    made = safe_markdown.render("model_card.md.j2", values, {"hub_link": _hub_link})
+    found = card_metadata.metadata(made, "the model card")
+    if found != wanted:
+        keys = ", ".join(sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k)))
+        raise StepError(f"the front matter of the model card is not read as it was meant: {keys}")
+    return made
+
+
+def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
+    """The metadata, by the Hub's keys (https://huggingface.co/docs/hub/model-cards)."""
+    said, facts = plan.recipe.publish, card.facts
+    form = plan.chain.format
+    tags = [form, plan.recipe.family, "quantized"]
+    tags += ["imatrix"] if card.imatrix else []
+    bases = list(facts.base_models)
+    return {
+        "base_model": bases[0] if len(bases) == 1 else bases,
+        "base_model_relation": "quantized" if bases else None,
+        "language": list(facts.languages),
+        "library_name": form,
+        "license": facts.license,
+        "license_name": facts.license_name,
+        "license_link": facts.license_link,
+        "pipeline_tag": said.pipeline_tag,
+        "quantized_by": said.quantized_by or card.owner,
+        "tags": list(dict.fromkeys([*tags, *said.tags])),
+    }
+
+
+def _values(plan: Plan, card: Card) -> dict[str, Any]:
+    best = recommended(card.models)
+    rows = [one.row for one in card.models]
+    whole = [one for one in card.models if not one.split]
+    full = next((r for r in card.report.rows if r.type == card.report.full_name), None)
+    return {
+        "title": card.title,
+        "description": plan.recipe.description or f"Quantized files of {plan.recipe.name}.",
+        "base_models": card.facts.base_models,
+        "source": _source(plan),
+        "tools": card.report.pins.get("tool chain", plan.chain.name),
+        "version": __version__,
+        "imatrix": card.imatrix,
+        "smoke": plan.recipe.verify.smoke is not None,
+        "measured": any(row.perplexity is not None for row in rows),
+        "divergence": any(row.kld is not None for row in rows),
+        "warnings": list(_warnings(card.models)),
+        "full_name": card.report.full_name,
+        "full": f"{full.perplexity:.4f}" if full and full.perplexity is not None else "",
+        "table": Safe(table(card.models, card.report.full_name)),
+        "models": card.models,
+        "chat": card.chat,
+        "chain": plan.chain.name,
+        "gguf": plan.chain.format == "gguf",
+        "modelfile": card.modelfile,
+        "prompt": _prompt(plan, card.chat),
+        "repo": card.repo,
+        "best": _shown(best),
+        "ollama": ollama_tag(whole),
+        "whole": recommended(whole).file if whole else "",
+        "split": len(whole) < len(card.models),
+        "hub_or_file": _hub_or_file(card.repo, best),
+        "short_name": plan.recipe.name.lower(),
+        "recipe_file": card.recipe_file,
+        "local": list(_local(plan)),
+        "pins": [one for one in sorted(card.report.pins.items()) if one[0] != "build options"],
+        "license": card.facts.license_name or card.facts.license,
+        "license_link": card.facts.license_link,
+        "papers": card.papers,
+    }
+
+
+def _warnings(models: Sequence[Model]) -> Iterator[tuple[str, str]]:
+    for one in models:
+        for check in one.row.checks:
+            if check.status is Status.WARN:
+                yield one.file, check.message
+
+
+def _shown(model: Model) -> dict[str, Any]:
+    return {
+        "first": model.first,
+        "file": model.file,
+        "split": model.split,
+        "others": [piece.name for piece in model.pieces[1:]],
+    }
+
+
+def recommended(models: Iterable[Model]) -> Model:
+    """The file for those who do not want to choose: near five bits a weight, and still good."""
+
+    def rank(one: Model) -> tuple[bool, float]:
+        bad = one.row.kld is not None and one.row.kld > _GOOD
+        return bad, abs(one.row.bits_per_weight - _USUAL_BITS)
+
+    return min(models, key=rank)
+
+
+def ollama_tag(whole: Sequence[Model]) -> str:
+    """How Ollama is told a file of a repository: by a type that it knows, else by its name."""
+    if not whole:
+        return ""
+    best = recommended(whole)
+    known = best.name.encoding in FILE_TYPES.values()
+    return best.name.encoding if known else best.file
+
+
+def _hub_or_file(repo: str, best: Model) -> Safe:
+    """How programs of llama.cpp are told a file: by repository and file, or by the file."""
+    if repo:
+        return Safe(f"-hf {safe_markdown.raw(repo)} -hff {safe_markdown.shell(best.first)}")
+    return Safe(f"-m {safe_markdown.shell(best.first)}")
+
+
+def _prompt(plan: Plan, chat: bool) -> str:
+    smoke = plan.recipe.verify.smoke
+    if smoke is not None and not chat:
+        return smoke.prompt
+    return "Why is the sky blue?" if chat else "Once upon a time"
+
+
+def _source(plan: Plan) -> str:
+    """What was quantized, in words."""
+    model = plan.recipe.model
+    if model.base is not None and model.delta is not None:
+        return "a base model and a published difference, merged"
+    source = plan.sources.model
+    assert source is not None
+    identity = source.identity
+    if identity["kind"] == "hub":
+        return f"commit {str(identity['commit'])[:12]}"
+    if identity["kind"] == "pypi":
+        return f"a file in the Python package {identity['package']} {identity['version']}"
+    if identity["kind"] == "url":
+        return str(identity["name"])
+    return "a local model"
+
+
+def _local(plan: Plan) -> Iterable[str]:
+    """Inputs that are nowhere but on the machine of the run, as the recipe names them."""
+    recipe = plan.recipe
+    folder = recipe.file.parent.absolute()
+    corpora = [recipe.imatrix.corpus] if recipe.imatrix else []
+    corpora += [recipe.verify.perplexity.corpus] if recipe.verify.perplexity else []
+    for source in (recipe.model, recipe.model.base, recipe.model.delta, *corpora):
+        if source is not None and source.path is not None:
+            path = source.path.absolute()
+            inside = path.is_relative_to(folder)
+            yield path.relative_to(folder).as_posix() if inside else path.name
+
+
+def _hub_link(repo: object) -> Safe:
+    return safe_markdown.link(f"https://huggingface.co/{repo}")
+
+
+# -- the table -------------------------------------------------------------------------------
+
+
+def table(models: Sequence[Model], full_name: str) -> str:
+    """The files with what was measured, without columns that would be empty."""
+    titles = ("File", "Size", "Bits/weight", "Perplexity", f"Δ to {full_name}", "KLD", "Good for")
+    cells = [_cells(one) for one in models]
+    used = [at for at in range(len(titles)) if any(row[at] for row in cells)]
+    lines = [[titles[at] for at in used], ["---"] * len(used)]
+    lines += [[row[at] for at in used] for row in cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(model: Model) -> tuple[str, ...]:
+    row = model.row
+    parts = f" and {len(model.pieces) - 1} more" if model.split else ""
+    return (
+        f"[{safe_markdown.inline(model.first)}]({safe_markdown.link(model.first)}){parts}",
+        units.size(row.size),
+        f"{row.bits_per_weight:.2f}",
+        "" if row.perplexity is None else f"{row.perplexity:.4f}",
+        "" if row.increase is None else f"{row.increase * 100:+.2f} %",
+        "" if row.kld is None else f"{row.kld:.5f}",
+        advice(row),
+    )
+
+
+def advice(row: Row) -> str:
+    """What a file is good for: by its divergence where that was measured, else by its bits."""
+    if row.kld is not None:
+        return next((words for most, words in _NEAR if row.kld <= most), _LAST)
+    return next((words for least, words in _BITS if row.bits_per_weight >= least), _LAST)

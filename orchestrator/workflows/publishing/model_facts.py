@@ -1,0 +1,152 @@
+"""What is to be said of a model: from the recipe, else from the card of what it was made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.modelfiles import gguf
+from orchestrator.planning.plan import Plan
+from orchestrator.workflows.publishing import chat_templates
+from orchestrator.base.step_values import (JSON, Outcome, Step)
+from orchestrator.sources.hub.repository_info import Card
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.steps.read_gguf_header import HEADER
+from orchestrator.runs.session import (Session, failure)
+
+# What a licence may want to have beside the files.
+_PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was made from.
+
+    Attributes:
+        folder: Its configuration, tokenizer and papers; None for a single file.
+        templates: Its chat templates by name.
+        where: The file that those stand in; empty without any.
+        hubs: The repositories on the Hub, the most telling one first.
+        gated: Whether one of those is for people who accept its terms.
+        metadata: The front matter of its own model card.
+    """
+
+    folder: Path | None
+    templates: chat_templates.Templates
+    where: str
+    hubs: tuple[str, ...]
+    gated: bool
+    metadata: Mapping[str, JSON]
+
+    @property
+    def papers(self) -> dict[str, Path]:
+        """Licence texts and notices by name."""
+        if self.folder is None:
+            return {}
+        found = (path for path in sorted(self.folder.iterdir()) if path.is_file())
+        return {path.name: path for path in found if _PAPERS.fullmatch(path.name)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the front matter of a model card says of the model itself."""
+
+    license: str
+    license_name: str
+    license_link: str
+    languages: tuple[str, ...]
+    base_models: tuple[str, ...]
+
+
+def origin(plan: Plan, session: Session) -> Origin:
+    """Look at what a model was made from; asks the Hub only about models on the Hub.
+
+    What describes the model is in the store after a run, and brought back when it is not.
+
+    Raises:
+        StepError, EnvironmentProblem: It cannot be looked at.
+    """
+    telling = plan.sources.delta or plan.sources.model
+    assert telling is not None
+    hubs = tuple(dict.fromkeys(_hubs(plan)))
+    cards = [] if session.settings.offline else [_card(repo) for repo in hubs]
+    gated = any(card.gated for card in cards)
+    told = cards[0].metadata if cards else {}
+    made = _described(plan, telling, session)
+    if made is None or telling.format == "ggml":
+        return Origin(None, {}, "", hubs, gated, told)
+    if telling.format == "gguf":
+        header = gguf.read(made / HEADER, partial=True)
+        return Origin(None, chat_templates.of_file(header), "its header", hubs, gated, told)
+    folder = made / "small"
+    templates, where = chat_templates.of_source(folder)
+    # The card of the very commit wins over what the repository says today.
+    return Origin(folder, templates, where, hubs, gated, _metadata(folder) or told)
+
+
+def _hubs(plan: Plan) -> Iterator[str]:
+    """Repositories of the delta, the model, the base."""
+    for source in (plan.sources.delta, plan.sources.model, plan.sources.base):
+        identity = source.identity if source is not None else {"kind": ""}
+        if identity["kind"] == "hub" and identity["repo_type"] == "model":
+            yield str(identity["repo"])
+
+
+def _card(repo: str) -> Card:
+    from orchestrator.sources.hub import repository_info  # noqa: PLC0415 - its library is heavy
+
+    return repository_info.card(repo, "main")
+
+
+def _described(plan: Plan, source: Resolved, session: Session) -> Path | None:
+    """The artifact that describes a source; None where no step does that."""
+    steps = [one for one in plan.steps if _describes(one, source)]
+    if not steps:
+        return None
+    [result] = session.runner.run(plan.steps, [steps[0].key])
+    if result.outcome is Outcome.FAILED:
+        raise failure(result)
+    return result.path
+
+
+def _describes(step: Step, source: Resolved) -> bool:
+    return step.kind in ("outline", "peek") and step.params["source"] == source.identity
+
+
+def _metadata(folder: Path) -> Mapping[str, JSON]:
+    card = folder / "README.md"
+    if not card.is_file():
+        return {}
+    from orchestrator.sources.hub import card_metadata  # noqa: PLC0415 - its library is heavy
+
+    return card_metadata.metadata(card.read_text("utf-8", errors="replace"), str(card))
+
+
+def facts(plan: Plan, found: Origin) -> Facts:
+    """What the recipe says, and where it is silent, what the model's own card says."""
+    said, told = plan.recipe.publish, found.metadata
+    own = said.license is None
+    link = str(told.get("license_link") or "") if own else said.license_link
+    if link and own and "/" not in link and found.hubs and link not in found.papers:
+        link = f"https://huggingface.co/{found.hubs[0]}/blob/main/{link}"
+    return Facts(
+        license=said.license or _one(told.get("license")).lower(),
+        license_name=said.license_name or (_one(told.get("license_name")) if own else ""),
+        license_link=link or "",
+        languages=said.languages or tuple(_many(told.get("language"))),
+        base_models=said.base_model or found.hubs,
+    )
+
+
+def _one(value: JSON) -> str:
+    """The only text of a value that may be a list, by mistake."""
+    several = list(_many(value))
+    return several[0] if len(several) == 1 else ""
+
+
+def _many(value: JSON) -> Iterator[str]:
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str) and one.strip() and one.isprintable():
+            yield one.strip()

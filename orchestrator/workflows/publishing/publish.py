@@ -1,0 +1,155 @@
+"""Publish one recipe's files: check, assemble, compare with the place, bring it up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.planning.plan import Plan
+from orchestrator.workflows.publishing import assemble
+from orchestrator.workflows.publishing import licences
+from orchestrator.workflows.publishing import model_facts
+from orchestrator.workflows.publishing.assemble import Material
+from orchestrator.workflows.publishing.check_run_folder import checked
+from orchestrator.workflows.publishing.destination_folder import Folder
+from orchestrator.workflows.publishing.destination import (Done, Place, told)
+from orchestrator.workflows.publishing.publication_record import Changes
+from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT
+from orchestrator.workflows.publishing.published_files import Tree
+from orchestrator.recipe.publish_section import (DIR, HUB, destination)
+from orchestrator.runs.session import Session
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line says.
+
+    Attributes:
+        to: The destination; empty for the recipe's own.
+        out: Where the folders of runs are.
+        warnings: Whether files with warnings will do.
+        max_file: Bytes that a file may have; 0 for the recipe's own limit.
+        private: Whether a repository that is made is for members only.
+        message: First line of the commit.
+        dry: Only look.
+    """
+
+    to: str
+    out: Path
+    warnings: bool = False
+    max_file: int = 0
+    private: bool = False
+    message: str = ""
+    dry: bool = False
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is going to be done: the tree, the place, and what differs there."""
+
+    tree: Tree
+    place: Place
+    exists: bool
+    changes: Changes
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was foreseen, and what was done; nothing in a dry run."""
+
+    outlook: Outlook
+    done: Done | None
+
+
+def look(plan: Plan, session: Session, wishes: Wishes) -> Outlook:
+    """Say what publishing one recipe's files would do, and make what it needs in the store.
+
+    Args:
+        plan: Its plan, as it would run now.
+        session: What all commands share.
+        wishes: What the command line says.
+
+    Raises:
+        UsageError: The destination, the licence, or the folder of the run is not right.
+        StepError: A file did not pass its verification, or its chat template is another.
+        EnvironmentProblem: The place cannot be reached.
+    """
+    return _outlook(plan, session, wishes, _place(plan, session, wishes))
+
+
+def carry_out(outlook: Outlook, session: Session) -> Publication:
+    """Bring the place up to date; nothing is asked or sent when there is nothing to do.
+
+    Raises:
+        EnvironmentProblem: The place cannot be reached or written.
+        StepError: The Hub refuses the model card.
+    """
+    if not outlook.changes:
+        return Publication(outlook, Done(outlook.changes, outlook.place.url))
+    return Publication(outlook, outlook.place.publish(outlook.tree, session.listener))
+
+
+def _outlook(plan: Plan, session: Session, wishes: Wishes, place: Place) -> Outlook:
+    recipe = plan.recipe
+    if not plan.outputs:
+        raise UsageError(f"{recipe.file} makes no quantized file", "Add one under 'quantize'.")
+    if recipe.publish.redistribute is False:
+        licences.require_right(recipe.publish, "", False, str(recipe.file))
+    folder = wishes.out / recipe.name
+    with told(session.listener, "check", f"check {folder}", 0) as report:
+        verified = checked(plan, folder, warnings=wishes.warnings, report_to=report)
+    origin = model_facts.origin(plan, session)
+    facts = model_facts.facts(plan, origin)
+    licences.require_right(recipe.publish, facts.license, origin.gated, str(recipe.file))
+    repo = place.name.removeprefix(HUB) if place.name.startswith(HUB) else ""
+    limit = wishes.max_file or recipe.publish.max_file or DEFAULT_LIMIT
+    title = repo.partition("/")[2] or recipe.name
+    material = Material(plan, verified, origin, facts, limit, title, repo)
+    models = assemble.models(material, session, split=not wishes.dry)
+    tree = assemble.tree(material, models, session.store)
+    changes, exists = place.plan(tree)
+    return Outlook(tree, place, exists, changes)
+
+
+def _place(plan: Plan, session: Session, wishes: Wishes) -> Place:
+    recipe = plan.recipe
+    text = wishes.to or recipe.publish.to or ""
+    if not text:
+        raise UsageError(
+            f"{recipe.file} does not say where to publish",
+            "Say --to hub:ORG/NAME or --to dir:PATH, or 'publish: {to: ...}' in the recipe.",
+        )
+    try:
+        destination(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if text.startswith(DIR):
+        return _folder(plan, _expanded(text.removeprefix(DIR)), wishes)
+    if session.settings.offline:
+        raise EnvironmentProblem(
+            f"{text} cannot be reached offline", "Publish to dir:PATH, or without --offline."
+        )
+    from orchestrator.workflows.publishing.destination_hub import Repository  # noqa: PLC0415 - heavy
+
+    return Repository(text.removeprefix(HUB), wishes.private, wishes.message)
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{path} names the home of a user whom this machine does not know",
+            "Write the whole path, as in --to dir:/srv/models.",
+        ) from error
+
+
+def _folder(plan: Plan, path: Path, wishes: Wishes) -> Folder:
+    if not wishes.to:
+        path = plan.recipe.file.parent / path
+    if path.resolve() == (wishes.out / plan.recipe.name).resolve():
+        raise UsageError(
+            f"{path} is the folder of the run itself", "Publish to a folder of its own."
+        )
+    return Folder(path)
