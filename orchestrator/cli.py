@@ -6,21 +6,29 @@ import sys
 
 import click
 
-from orchestrator.base import terminal_colours
 from orchestrator import __version__
-from orchestrator.commands import bisect
-from orchestrator.commands import completion
-from orchestrator.commands import diff
-from orchestrator.commands import help_sections
-from orchestrator.commands import store_and_toolchain
-from orchestrator.commands import new
-from orchestrator.commands import nightly
-from orchestrator.commands import publish
-from orchestrator.commands import recipes
-from orchestrator.commands import reproduce
-from orchestrator.commands import site
-from orchestrator.commands import adopt_and_provenance
-from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, OrchestrateError)
+from orchestrator.base import terminal_colours
+from orchestrator.base.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    OrchestrateError,
+)
+from orchestrator.commands import (
+    adopt_and_provenance,
+    bisect,
+    completion,
+    diff,
+    help_sections,
+    new,
+    nightly,
+    publish,
+    recipes,
+    reproduce,
+    site,
+    store_and_toolchain,
+)
 
 
 @click.group(

@@ -21,19 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base import machine_info
-from orchestrator.planning import recipe_to_steps
-from orchestrator.toolchain import load
-from orchestrator.base import units
-from orchestrator.runs import session as workflow
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import Step
-from orchestrator.engine.scheduler import (Runner, Settings)
-from orchestrator.sources import archive
-from orchestrator.sources import git
-from orchestrator.sources import pypi
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
+from orchestrator.sources import archive, git, pypi
+from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +69,7 @@ def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
     settings = Settings(threads=machine_info.cores())
     chosen = workflow.choices(verify=verify)
     session = workflow.Session(store, settings, chosen, Plain(sys.stderr))
-    [one] = workflow.make(workflow.load([recipe]), session)
+    [one] = load_and_plan.make(load_and_plan.load([recipe]), session)
     kinds = {"build", "environment", "fetch", "peek"}
     ready = [step.key for step in one.steps if step.kind in kinds]
     session.runner.run(one.steps, ready)

@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from orchestrator.base.step_values import Step, Task
+from orchestrator.modelfiles.merging.checkpoint import Checkpoint, open_checkpoint
+from orchestrator.modelfiles.merging.safetensors_writer import create_files, lay_out
 from orchestrator.modelfiles.safetensors import build_header
-from orchestrator.modelfiles.merging.checkpoint import (Checkpoint, open_checkpoint)
-from orchestrator.modelfiles.merging.safetensors_writer import (create_files, lay_out)
-from orchestrator.base.step_values import (Step, Task)
 from orchestrator.steps import merge
 
 BUFFER = 2**20

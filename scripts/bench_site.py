@@ -25,9 +25,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from orchestrator.history import site
 from orchestrator.base import units
-from orchestrator.history import (Alarm, FileRow, History, StepRow)
+from orchestrator.history import Alarm, FileRow, History, StepRow, site
 
 BEGIN = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
 TYPES = (

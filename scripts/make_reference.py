@@ -18,11 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from orchestrator.toolchain import load
-from orchestrator.toolchain import model as toolchain_data
 from orchestrator.cli import cli
 from orchestrator.commands import help_sections
 from orchestrator.recipe import schema_text
+from orchestrator.toolchain import argv_template, load
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by scripts/make_reference.py; edit the program, not this page. -->"
@@ -237,7 +236,7 @@ def plain(value: Any) -> Any:
 
 def python_type(annotation: Any) -> str:
     """What may be written, in words."""
-    if annotation == toolchain_data.Argument:
+    if annotation == argv_template.Argument:
         return "argument"
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):

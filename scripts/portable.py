@@ -18,16 +18,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.process import run_process
-from orchestrator.toolchain import load
-from orchestrator.runs import session as workflow
-from orchestrator.engine.progress_listeners import Plain
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError
-from orchestrator.base.step_values import (Step, Task)
-from orchestrator.engine.scheduler import Settings
-from orchestrator.sources import git
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import Step, Task
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
+from orchestrator.sources import git
+from orchestrator.toolchain import load
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "llama.yaml"
 CHAIN = "llama.cpp"
@@ -128,7 +129,7 @@ def unquantized() -> Path:
     store = Store(Store.default_root(), print)
     plain = Plain(io.StringIO())
     session = workflow.Session(store, Settings(), workflow.choices(verify=False), plain)
-    [plan] = workflow.make(workflow.load([RECIPE]), session)
+    [plan] = load_and_plan.make(load_and_plan.load([RECIPE]), session)
     session.runner.run(plan.steps, [plan.full.step])
     made = store.find(plan.full.step)
     if made is None:

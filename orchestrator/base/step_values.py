@@ -95,25 +95,6 @@ class Task:
     calls: list[Call] = field(default_factory=list)
 
 
-class Status(Enum):
-    """The state of one check; ordered from good to bad."""
-
-    PASS = "pass"  # noqa: S105 - not a password
-    WARN = "warn"
-    FAIL = "fail"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One verified property of one file: its name, verdict, a sentence and its numbers."""
-
-    name: str
-    status: Status
-    message: str
-    numbers: Mapping[str, JSON] = field(default_factory=dict)
-
-
 class Outcome(Enum):
     """What happened to a step of a run."""
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
+from orchestrator.commands import completion_values, shared_options
 from orchestrator.commands.shared_options import AS_JSON
-from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK)
+from orchestrator.workflows import verify_provenance as provenance
 
 FILE = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
@@ -101,15 +101,14 @@ def verify_provenance(
     \b
     Exit codes: 0 all that was asked for holds; 1 it does not; 2 there is no statement.
     """
-    from orchestrator.runs import attest_outputs
 
-    found, told = attest_outputs.verify(path, key)
+    found, told = provenance.verify(path, key)
     if not as_json:
         shared_options.say("\n".join(found.lines))
     lines, sound = found.lines, found.sound
     if sound and rederive is not None:
         with shared_options.session(options) as session:
-            made = attest_outputs.rederive(path, told, rederive, session)
+            made = provenance.rederive(path, told, rederive, session)
         lines, sound = (*lines, *made.lines), made.sound
         if not as_json:
             shared_options.say("\n".join(made.lines))

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
-from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK, UsageError)
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, UsageError
+from orchestrator.commands import completion_values, shared_options
+from orchestrator.runs import load_and_plan
 
 
 def register(cli: click.Group) -> None:
@@ -43,11 +43,10 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
     Exit codes: 0 the commit is found; 1 commits that cannot be built hide it.
     """
     from orchestrator.workflows import bisect_upstream
-    from orchestrator.runs import session as workflow
 
     if len(options["only"]) != 1:
         raise UsageError("bisect searches for one file", "Name it with --only, such as Q4_0.")
-    [loaded] = workflow.load([recipe])
+    [loaded] = load_and_plan.load([recipe])
     with shared_options.session(options) as session:
         between = bisect_upstream.Between(options["only"][0], good, bad)
         found = bisect_upstream.bisect(loaded, between, session, shared_options.remark)

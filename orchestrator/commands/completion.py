@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.base.errors import (EXIT_OK, EnvironmentProblem)
+from orchestrator.base.errors import EXIT_OK, EnvironmentProblem
 
 _VARIABLE = "_ORCHESTRATE_COMPLETE"
 

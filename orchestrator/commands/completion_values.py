@@ -100,8 +100,8 @@ def keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 def known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the recipes in the history, or else files of recipes."""
     from orchestrator.base.errors import OrchestrateError
-    from orchestrator.history import History
     from orchestrator.engine.artifact_store import Store
+    from orchestrator.history import History
 
     try:
         names = History(Store.default_root()).recipes()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
 from orchestrator.commands import shared_options
 from orchestrator.commands.shared_options import AS_JSON
-from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK)
 
 if TYPE_CHECKING:
+    from orchestrator.base.step_values import Progress
     from orchestrator.modelfiles.comparing.compare import Report
     from orchestrator.modelfiles.comparing.opened_files import Family
-    from orchestrator.base.step_values import Progress
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -59,10 +59,9 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
     Exit codes: 0 identical, or what --accept says; 1 not so; 2 a file is damaged or of
     another format.
     """
-    from orchestrator.modelfiles.comparing import compare
-    from orchestrator.modelfiles.comparing import Verdict
-    from orchestrator.modelfiles.comparing.comparison_text import text
     from orchestrator.base.errors import UsageError
+    from orchestrator.modelfiles.comparing import Verdict, compare
+    from orchestrator.modelfiles.comparing.comparison_text import text
     from orchestrator.modelfiles.format_error import FormatError
 
     try:

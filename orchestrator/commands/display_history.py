@@ -8,9 +8,9 @@ from pathlib import Path
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
-from orchestrator.history import (History, Run)
 from orchestrator.base.step_values import JSON
 from orchestrator.base.text_table import table
+from orchestrator.history import History, Run
 
 _SHORT = 12
 

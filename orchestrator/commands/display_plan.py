@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.base import units
-from orchestrator.runs import session as workflow
-from orchestrator.planning.resource_needs import Moment
-from orchestrator.planning.recipe_to_steps import union
 from orchestrator.base.step_values import JSON
 from orchestrator.base.text_table import table
-from orchestrator.runs.session import (Outlook, Session)
+from orchestrator.planning.recipe_to_steps import union
+from orchestrator.planning.resource_needs import Moment
+from orchestrator.runs import preflight
+from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.session import Session
 
 _SHOWN = 3
 
 
 def as_text(outlooks: Sequence[Outlook], session: Session) -> str:
     """All plans together: shared steps once."""
-    moments = workflow.moments(outlooks, session)
+    moments = preflight.moments(outlooks, session)
     parts = [_steps(outlooks, moments)]
     parts += [_outputs(one) for one in outlooks]
     parts += [_needs(outlooks, moments)]
@@ -105,7 +106,7 @@ def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
 
 def as_value(one: Outlook, session: Session) -> JSON:
     """One plan as JSON values."""
-    moments = {moment.step.key: moment for moment in workflow.moments([one], session)}
+    moments = {moment.step.key: moment for moment in preflight.moments([one], session)}
     forecast = one.forecast
     return {
         "recipe": one.plan.recipe.name,

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
-from orchestrator.commands.shared_options import AS_JSON
 from orchestrator.base.errors import EXIT_OK
+from orchestrator.commands import completion_values, shared_options
+from orchestrator.commands.shared_options import AS_JSON
 
 TEXT = click.Path(path_type=Path, exists=True, dir_okay=False)
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
-from orchestrator.base.errors import (EXIT_OK, Interrupted, OrchestrateError)
+from orchestrator.base.errors import EXIT_OK, Interrupted, OrchestrateError
+from orchestrator.commands import completion_values, shared_options
 
 if TYPE_CHECKING:
-    from orchestrator.history import History
-    from orchestrator.workflows.nightly.night_values import (Options, Summary)
     from orchestrator.base.step_values import JSON
+    from orchestrator.history import History
+    from orchestrator.workflows.nightly.night_values import Options, Summary
 
 # A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
 _SESSION = (
@@ -110,15 +109,17 @@ def nightly(
     Exit codes: 0 all is well; 1 a recipe failed or an alarm rang; 3 the machine or the
     network was in the way, or another night works in this store.
     """
-    from orchestrator.workflows.nightly import night
-    from orchestrator.workflows.nightly import summary_values as telling
+    from orchestrator.workflows.nightly import night, summary_values
     from orchestrator.workflows.nightly.summary_markdown import markdown
 
     wanted = _wanted(paths, options)
     if kind is not None:
         from orchestrator.workflows.nightly import schedule_command
 
-        click.echo(schedule_command.schedule(kind, shared_options.store().root, wanted, site, options), nl=False)
+        click.echo(
+            schedule_command.schedule(kind, shared_options.store().root, wanted, site, options),
+            nl=False,
+        )
         return EXIT_OK
     try:
         with shared_options.session(options) as session:
@@ -157,7 +158,7 @@ def _tell(
     summary: Summary, past: History, wanted: Options, site: Path | None, webhook: str
 ) -> None:
     """Everybody beside the terminal; none of them can make a night fail but the pages."""
-    from orchestrator.workflows.nightly import summary_values as telling
+    from orchestrator.workflows.nightly import summary_values
     from orchestrator.workflows.nightly.summary_markdown import markdown
 
     _say_elsewhere(markdown(summary), summary_values.as_json(summary), webhook)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
 from orchestrator.base.errors import EXIT_OK
+from orchestrator.commands import completion_values, shared_options
+from orchestrator.runs import load_and_plan
 
 
 def register(cli: click.Group) -> None:
@@ -68,9 +68,8 @@ def publish(
       orchestrate publish recipes/tiny/llama.yaml --to dir:/srv/models/tiny-llama
     """
     from orchestrator.base import units
-    from orchestrator.runs import session
-    from orchestrator.workflows.publishing import publish as publishing
     from orchestrator.workflows.publishing import display_publication
+    from orchestrator.workflows.publishing import publish as publishing
 
     wishes = publishing.Wishes(
         to=to,
@@ -81,9 +80,9 @@ def publish(
         message=message,
         dry=dry_run,
     )
-    loaded = session.load([recipe])
+    loaded = load_and_plan.load([recipe])
     with shared_options.session(options) as current:
-        [plan] = session.make(loaded, current)
+        [plan] = load_and_plan.make(loaded, current)
         outlook = publishing.look(plan, current, wishes)
         if not as_json:
             shared_options.say(display_publication.outlook(outlook))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands.shared_options import (AS_JSON, RECIPES, common, planning)
-from orchestrator.base.errors import (EXIT_OK, EXIT_USAGE, UsageError)
+from orchestrator.base.errors import EXIT_OK, EXIT_USAGE, UsageError
+from orchestrator.commands import run_and_show, shared_options
+from orchestrator.commands.shared_options import AS_JSON, RECIPES, common, planning
+from orchestrator.runs import load_and_plan, preflight
 
 if TYPE_CHECKING:
     from orchestrator.planning.recipe_to_steps import Plan
@@ -66,10 +67,11 @@ def run(
     Exit codes: 0 made, and every limit is kept; 1 a step failed or a limit was not kept;
     2 a bad recipe; 3 the machine lacks something; 130 interrupted.
     """
-    from orchestrator.runs import bring_up_to_date as finish
 
     out, voice = options["out"], shared_options.voice(as_json)
-    return bring_up_to_date.run(session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key)
+    return run_and_show.run(
+        session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key
+    )
 
 
 @click.command()
@@ -91,14 +93,13 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     Exit codes: 0 a run could begin; 1 a file cannot be made; 3 disk or memory is short.
     """
     from orchestrator.commands import display_run
-    from orchestrator.runs import session as workflow
     from orchestrator.runs.bring_up_to_date import foretell
 
     outlooks, refused = foretell(plans, session)
     shared_options.say(display_run.plan(outlooks, session, as_json=as_json), plain=as_json)
     for error in refused:
         shared_options.remark(f"error: {error}")
-    workflow.check_room(outlooks, session, options["out"])
+    preflight.check_room(outlooks, session, options["out"])
     return max((error.exit_code for error in refused), default=EXIT_OK)
 
 
@@ -119,11 +120,10 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     Exit codes: 0 no problem found; 2 a recipe cannot be used.
     """
     from orchestrator.base import units
-    from orchestrator.runs import session as workflow
     from orchestrator.recipe import RecipeError
 
     try:
-        loaded = workflow.load(recipes)
+        loaded = load_and_plan.load(recipes)
     except RecipeError as error:
         if not as_json:
             raise
@@ -195,19 +195,17 @@ def verify(
     Exit codes: 0 every check holds; 1 one does not, or a file was not made yet; 2 PATH is
     neither a recipe nor a GGUF file.
     """
-    from orchestrator.runs import bring_up_to_date
-    from orchestrator.runs import session as workflow
 
     voice = shared_options.voice(as_json)
     if path.suffix in (".yaml", ".yml"):
-        loaded = workflow.load([path])
+        loaded = load_and_plan.load([path])
         with shared_options.session(options) as session:
-            plans = workflow.make(loaded, session)
-            return bring_up_to_date.verify(session, plans, options["out"], voice)
+            plans = load_and_plan.make(loaded, session)
+            return run_and_show.verify(session, plans, options["out"], voice)
     if path.suffix != ".gguf" and not _is_gguf(path):
         raise UsageError(f"{path} is no GGUF file", "Name a recipe (.yaml) or a GGUF file.")
     with shared_options.session(options) as session:
-        return bring_up_to_date.verify_file(session, path, against, corpus, prompt, voice=voice)
+        return run_and_show.verify_file(session, path, against, corpus, prompt, voice=voice)
 
 
 def _is_gguf(path: Path) -> bool:

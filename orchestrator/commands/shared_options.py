@@ -16,12 +16,13 @@ import click
 
 from orchestrator.base import terminal_colours
 from orchestrator.commands import completion_values
+from orchestrator.runs import load_and_plan
 
 if TYPE_CHECKING:
+    from orchestrator.base.command_output import Voice
+    from orchestrator.engine.artifact_store import Store
     from orchestrator.engine.progress_listeners import Watcher
     from orchestrator.planning.lockfile_check import Mode
-    from orchestrator.engine.artifact_store import Store
-    from orchestrator.base.command_output import Voice
     from orchestrator.runs.session import Session
 
 RECIPES = click.argument(
@@ -149,9 +150,9 @@ def voice(as_json: bool) -> Voice:
 @contextlib.contextmanager
 def session(options: dict[str, Any]) -> Iterator[Session]:
     """Store, settings and listener of a command, and Ctrl-C for its tools."""
-    from orchestrator.base import machine_info as machine
-    from orchestrator.runs import session as workflow
+    from orchestrator.base import machine_info
     from orchestrator.engine.scheduler import Settings
+    from orchestrator.runs import session as workflow
 
     options = {**_ABSENT, **options}
     settings = Settings(
@@ -180,8 +181,8 @@ def store() -> Store:
 
 
 def _listener(options: dict[str, Any]) -> Watcher:
-    from orchestrator.engine import progress_listeners
     from orchestrator.base import machine_info
+    from orchestrator.engine import progress_listeners
 
     then: progress_listeners.Plain | progress_listeners.Bars
     if machine_info.terminal():
@@ -232,10 +233,9 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(command)
     def call(recipes: Sequence[Path], **options: Any) -> int:
-        from orchestrator.runs import session as workflow
 
         own = {name: options.pop(name) for name in _OWN if name in options}
-        loaded = workflow.load(recipes)
+        loaded = load_and_plan.load(recipes)
         with session(options) as current:
             if options["update_lock"]:
                 from orchestrator.runs import write_lockfiles
@@ -245,7 +245,7 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
                 from orchestrator.recipe import without_checksums
 
                 loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
-            plans = workflow.make(loaded, current)
+            plans = load_and_plan.make(loaded, current)
             return command(current, plans, options, **own)
 
     return call

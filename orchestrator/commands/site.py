@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from orchestrator.base.errors import EXIT_OK
 from orchestrator.commands import shared_options
 from orchestrator.commands.shared_options import AS_JSON
-from orchestrator.base.errors import EXIT_OK
 
 
 def register(cli: click.Group) -> None:
@@ -53,7 +53,9 @@ def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> in
     from orchestrator.history import History
     from orchestrator.history.site import write
 
-    done = write(History(shared_options.store().root), folder, dist=dist, nights=nights, title=title)
+    done = write(
+        History(shared_options.store().root), folder, dist=dist, nights=nights, title=title
+    )
     if as_json:
         click.echo(json.dumps(done.as_json(), indent=1))
         return EXIT_OK

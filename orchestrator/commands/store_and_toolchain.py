@@ -7,11 +7,15 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import shared_options
-from orchestrator.commands import completion_values
-from orchestrator.commands import help_sections
+from orchestrator.base.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
+from orchestrator.commands import (
+    completion_values,
+    display_store,
+    help_sections,
+    run_and_show,
+    shared_options,
+)
 from orchestrator.commands.shared_options import AS_JSON
-from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK)
 
 
 def register(cli: click.Group) -> None:
@@ -70,10 +74,9 @@ def store_ls(as_json: bool) -> int:
     Example:
       orchestrate store ls --json
     """
-    from orchestrator.commands import display_run as display
 
     found = shared_options.store().artifacts()
-    shared_options.say(display_run.artifacts(found, as_json=as_json), plain=as_json)
+    shared_options.say(display_store.artifacts(found, as_json=as_json), plain=as_json)
     return EXIT_OK
 
 
@@ -92,7 +95,7 @@ def store_path(key: str | None, as_json: bool) -> int:
     \b
     Exit codes: 0 printed; 2 no artifact, or several, have a key that begins so.
     """
-    from orchestrator.commands.display_run import artifact_path
+    from orchestrator.commands.display_store import artifact_path
 
     path = str(artifact_path(shared_options.store(), key))
     click.echo(json.dumps({"path": path}) if as_json else path)
@@ -113,9 +116,8 @@ def store_verify(as_json: bool) -> int:
     \b
     Exit codes: 0 all is sound; 1 something was damaged.
     """
-    from orchestrator.commands import display_run as display
 
-    text, sound = display_run.verified(shared_options.store().verify(), as_json=as_json)
+    text, sound = display_store.verified(shared_options.store().verify(), as_json=as_json)
     shared_options.say(text, plain=as_json)
     return EXIT_OK if sound else EXIT_FAILED
 
@@ -139,12 +141,11 @@ def store_gc(max_size: str, as_json: bool) -> int:
     Example:
       orchestrate store gc --max-size 50GB
     """
-    from orchestrator.commands import display_run as display
     from orchestrator.base import units
 
     limit = units.parse_size(max_size) if max_size else None
     removed = shared_options.store().gc(max_bytes=limit)
-    shared_options.say(display_run.collected(removed, as_json=as_json), plain=as_json)
+    shared_options.say(display_store.collected(removed, as_json=as_json), plain=as_json)
     return EXIT_OK
 
 
@@ -170,9 +171,10 @@ def toolchain_ls(as_json: bool) -> int:
     Example:
       orchestrate toolchain ls
     """
-    from orchestrator.commands import display_run
 
-    shared_options.say(display_run.toolchains(shared_options.store(), as_json=as_json), plain=as_json)
+    shared_options.say(
+        display_store.toolchains(shared_options.store(), as_json=as_json), plain=as_json
+    )
     return EXIT_OK
 
 
@@ -192,7 +194,6 @@ def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
     \b
     Exit codes: 0 built; 1 the build failed; 2 no such tool chain; 3 no compiler or source.
     """
-    from orchestrator.runs import bring_up_to_date
 
     with shared_options.session(options) as session:
-        return bring_up_to_date.build(session, name, shared_options.voice(as_json))
+        return run_and_show.build(session, name, shared_options.voice(as_json))

@@ -22,16 +22,15 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from orchestrator.engine import artifact
-from orchestrator.engine import released_manifests
-from orchestrator.engine.artifact import (Artifact, Damaged, Stage)
 from orchestrator.base.disk_space import translated
-from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_mutex import Locks
 from orchestrator.base.process.run_process import check_stopped
-from orchestrator.base.step_values import (JSON, Step)
+from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine import artifact, released_manifests
+from orchestrator.engine.artifact import Artifact, Damaged, Stage
 from orchestrator.engine.digest_cache import Digests
-from orchestrator.engine.write_manifest import (seal, sync_folder)
+from orchestrator.engine.write_manifest import seal, sync_folder
 
 __all__ = ["Artifact", "Stage", "Store"]
 

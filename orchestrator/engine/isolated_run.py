@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator.engine import progress_listeners
 from orchestrator.base import machine_info
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, OrchestrateError, StepError
 from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Outcome, Resources, Step
+from orchestrator.engine import progress_listeners
 from orchestrator.engine.artifact import remove_tree
-from orchestrator.base.errors import (EXIT_FAILED, EXIT_OK, OrchestrateError, StepError)
-from orchestrator.base.step_values import (JSON, Outcome, Resources, Step)
-from orchestrator.engine.scheduler import (Runner, Settings)
-from orchestrator.sources.hub.cache import hub_home
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.sources.hub.cache import hub_home
 
 TOOLS = frozenset({"build", "environment"})
 _LOGS = "logs"

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from orchestrator.base import terminal_colours
-from orchestrator.base import units
+from orchestrator.base import terminal_colours, units
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import (Outcome, Progress, Step, StepResult)
+from orchestrator.base.step_values import Outcome, Progress, Step, StepResult
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.engine.artifact import MANIFEST
-from orchestrator.base.step_values import JSON
 from orchestrator.base.atomic_file import put
+from orchestrator.base.step_values import JSON
+from orchestrator.engine.artifact import MANIFEST
 
 FOLDER = "released"
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
-from orchestrator.base.errors import (Interrupted, OrchestrateError, problem_of)
-from orchestrator.engine.step_kinds import RELEASED
-from orchestrator.base.step_values import (Outcome, Step, StepResult)
+from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
+from orchestrator.base.step_values import Outcome, Step, StepResult
 from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.step_worker import (Listener, Settings, Worker)
+from orchestrator.engine.retention_policy import RELEASED
+from orchestrator.engine.step_worker import Listener, Settings, Worker
 
 __all__ = ["Listener", "Runner", "Settings", "needed", "release"]
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,4 @@ KINDS: Mapping[str, Kind] = {
     "split": Kind("split"),
     "logits": Kind("full_file_logits"),
     "measure": Kind("measure"),
-}
-
-# What each --keep releases as soon as its last consumer is done.
-RELEASED: Mapping[str, frozenset[str]] = {
-    "all": frozenset(),
-    "f16": frozenset({"intermediate"}),
-    "final": frozenset({"intermediate", "f16"}),
 }

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.step_values import JSON, Outcome, Progress, Step, StepResult, Task
+from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.engine.step_kinds import KINDS
-from orchestrator.base.step_values import (JSON, Outcome, Progress, Step, StepResult, Task)
-from orchestrator.engine.artifact_store import (Artifact, Store)
 
 
 class Listener(Protocol):

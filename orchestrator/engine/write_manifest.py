@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrator.base import digest
-from orchestrator.engine.artifact import (LISTING, MANIFEST, USED, Entry, file_size)
-from orchestrator.base.digest import (file_sha256, tree_files)
+from orchestrator.base.digest import file_sha256, tree_files
 from orchestrator.base.errors import StepError
 from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import JSON
+from orchestrator.engine.artifact import LISTING, MANIFEST, USED, Entry, file_size
 
 
 def seal(

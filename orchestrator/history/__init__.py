@@ -10,6 +10,6 @@ readers see as interrupted; nothing else is ever half there.
 """
 
 from orchestrator.history.database import History
-from orchestrator.history.run_records import (Alarm, Ended, FileRow, Machine, Night, Run, StepRow)
+from orchestrator.history.run_records import Alarm, Ended, FileRow, Machine, Night, Run, StepRow
 
 __all__ = ["Alarm", "Ended", "FileRow", "History", "Machine", "Night", "Run", "StepRow"]

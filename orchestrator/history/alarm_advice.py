@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.history import (Alarm, FileRow)
+from orchestrator.history import Alarm, FileRow
 
 _SHORT = 12  # digits of a commit that no other one of a large repository has
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.base.errors import EnvironmentProblem
-from orchestrator.history.schema import (MIGRATIONS, VERSION)
+from orchestrator.history.schema import MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
     import sqlite3

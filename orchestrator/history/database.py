@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import machine_info
 from orchestrator.base.digest import key as digest_of
-from orchestrator.history.connection import (reading, writing)
-from orchestrator.history.run_records import (GOOD, INTERRUPTED, RUNNING, Alarm, Ended, FileRow, Machine, Night, Run, StepRow)
-from orchestrator.history.row_mapping import (RUN, night_of, run_of)
-from orchestrator.base.step_values import (JSON, Outcome)
+from orchestrator.base.step_values import JSON, Outcome
+from orchestrator.history.connection import reading, writing
+from orchestrator.history.row_mapping import RUN, night_of, run_of
+from orchestrator.history.run_records import (
+    GOOD,
+    INTERRUPTED,
+    RUNNING,
+    Alarm,
+    Ended,
+    FileRow,
+    Machine,
+    Night,
+    Run,
+    StepRow,
+)
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from orchestrator.base import machine_info
-from orchestrator.history.run_records import (INTERRUPTED, RUNNING, Night, Run)
+from orchestrator.history.run_records import INTERRUPTED, RUNNING, Night, Run
 
 if TYPE_CHECKING:
     import sqlite3

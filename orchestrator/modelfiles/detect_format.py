@@ -6,10 +6,9 @@ import struct
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles.untrusted_reader import open_reader
+from orchestrator.modelfiles import ggml, gguf
 from orchestrator.modelfiles.safetensors import MAX_HEADER
+from orchestrator.modelfiles.untrusted_reader import open_reader
 
 Kind = Literal["gguf", "ggml", "ggmf", "ggjt", "safetensors", "zip", "pickle", "unknown"]
 

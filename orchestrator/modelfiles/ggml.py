@@ -18,7 +18,7 @@ from typing import Literal
 from orchestrator.modelfiles import ggml_types
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.gguf import TensorInfo
-from orchestrator.modelfiles.untrusted_reader import (Reader, Strings, open_reader)
+from orchestrator.modelfiles.untrusted_reader import Reader, Strings, open_reader
 
 Family = Literal["llama", "bloom"]
 Container = Literal["ggml", "ggmf", "ggjt"]

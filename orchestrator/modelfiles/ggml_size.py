@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.modelfiles import ggml_types
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.ggml import (ALIGNMENT, GGMLFile)
+from orchestrator.modelfiles.ggml import ALIGNMENT, GGMLFile
 
 Shapes = Iterable[tuple[str, tuple[int, ...]]]
 

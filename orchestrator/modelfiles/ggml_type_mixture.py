@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.ggml_size import (Shapes, simple_types)
+from orchestrator.modelfiles.ggml_size import Shapes, simple_types
 
 _SUPER_BLOCK = 256
 _WV, _W2, _WO = "attention.wv.weight", "feed_forward.w2.weight", "attention.wo.weight"

@@ -14,9 +14,17 @@ from math import prod
 from pathlib import Path
 
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.ggml_types import (tensor_bytes, type_by_id)
-from orchestrator.modelfiles.gguf_metadata import (ArrayInfo, Field, Scalar, Value, read_array, read_fields, written_bytes)
-from orchestrator.modelfiles.untrusted_reader import (Reader, open_reader)
+from orchestrator.modelfiles.ggml_types import tensor_bytes, type_by_id
+from orchestrator.modelfiles.gguf_metadata import (
+    ArrayInfo,
+    Field,
+    Scalar,
+    Value,
+    read_array,
+    read_fields,
+    written_bytes,
+)
+from orchestrator.modelfiles.untrusted_reader import Reader, open_reader
 
 __all__ = [
     "GGUF",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.modelfiles.untrusted_reader import (MAX_LISTED_TEXT, Reader, Strings, open_reader)
+from orchestrator.modelfiles.untrusted_reader import MAX_LISTED_TEXT, Reader, Strings, open_reader
 
 MAX_KEY_BYTES = 65535
 MAX_STRING_BYTES = 64 << 20

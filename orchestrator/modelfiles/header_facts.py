@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles.gguf import TensorInfo
 from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles import ggml, gguf
+from orchestrator.modelfiles.gguf import TensorInfo
 
 _PLAIN = ("F16", "F32")
 

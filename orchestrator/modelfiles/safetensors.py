@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from orchestrator.modelfiles.format_error import (FormatError, malformed)
+from orchestrator.modelfiles.format_error import FormatError, malformed
 from orchestrator.modelfiles.untrusted_reader import open_reader
 
 MAX_HEADER = 100_000_000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.modelfiles.format_error import (FormatError, malformed)
+from orchestrator.modelfiles.format_error import FormatError, malformed
 
 MAX_HEADER_BYTES = 256 << 20
 MAX_LISTED_TEXT = 1 << 20

@@ -15,9 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.base.errors import UsageError
-from orchestrator.recipe.models import Recipe
 from orchestrator.base.step_values import JSON
-from orchestrator.toolchain.load import (ToolChain, data_digest)
+from orchestrator.recipe.models import Recipe
+from orchestrator.toolchain.load import ToolChain, data_digest
 from orchestrator.toolchain.model import Data
 
 SUFFIX = ".lock.yaml"

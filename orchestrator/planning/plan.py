@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.recipe.models import (Quant, Recipe)
 from orchestrator.base.step_values import Step
 from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.toolchain.load import ToolChain
 
 MODEL = "model"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.base.errors import UsageError
-from orchestrator.planning.step_graph import (Graph, toolchain_steps)
-from orchestrator.planning.plan import (MODEL, Choices, Output, Plan, Sources, union)
-from orchestrator.recipe.models import (Quant, Recipe)
-from orchestrator.base.step_values import (JSON, Resources)
+from orchestrator.base.step_values import JSON, Resources
+from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
+from orchestrator.planning.step_graph import Graph, toolchain_steps
+from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.toolchain.load import ToolChain
 
 __all__ = [

@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.base.errors import UsageError
-from orchestrator.planning.lockfile import Lock
-from orchestrator.recipe.source_fields import (Source, Weights)
 from orchestrator.base.step_values import JSON
-from orchestrator.sources.choose_model_files import (HubFile, select, select_files)
+from orchestrator.planning.lockfile import Lock
+from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
 PTH_OPTIONAL = "added_tokens.json"
@@ -77,7 +77,9 @@ class Resolver:
         revision = source.revision or "main"
         kind = source.repo_type
         locked = self.lock.commit_of(kind, source.hub, revision) if self.lock else ""
-        commit = locked or download.resolve(source.hub, revision, repo_type=kind, offline=self.offline)
+        commit = locked or download.resolve(
+            source.hub, revision, repo_type=kind, offline=self.offline
+        )
         identity = {
             "kind": "hub",
             "repo": source.hub,

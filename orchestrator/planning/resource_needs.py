@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.engine.step_kinds import RELEASED
-from orchestrator.planning.recipe_to_steps import (MODEL, Plan)
-from orchestrator.base.step_values import (JSON, Resources, Step)
+from orchestrator.base.step_values import JSON, Resources, Step
+from orchestrator.engine.retention_policy import RELEASED
+from orchestrator.planning.recipe_to_steps import MODEL, Plan
 
 # Measured on the pinned converter: PyTorch and transformers before the first tensor.
 CONVERTER_BASE = 700 << 20

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.planning.resource_needs import Forecast
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.base.step_values import (JSON, Step)
+from orchestrator.planning.resource_needs import Forecast
 
 _FULL_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
 

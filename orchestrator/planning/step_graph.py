@@ -8,12 +8,12 @@ from typing import Any
 
 from orchestrator.base import digest
 from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.engine.step_kinds import KINDS
-from orchestrator.planning.plan import (MODEL, Choices, Sources)
-from orchestrator.recipe.models import Recipe
-from orchestrator.base.step_values import (JSON, Resources, Step)
+from orchestrator.planning.plan import MODEL, Choices, Sources
 from orchestrator.planning.resolve_sources import Resolved
-from orchestrator.toolchain.load import (ToolChain, build_identity, environment_identity, load)
+from orchestrator.recipe.models import Recipe
+from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity, load
 
 
 class Graph:

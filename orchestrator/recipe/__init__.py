@@ -5,7 +5,16 @@
     recipe = load(Path("recipes/llama-7b.yaml"), lambda chain: toolchain.load(chain).types)
 """
 
-from orchestrator.recipe.loading import (Document, Recipe, RecipeError, Vocabulary, load, load_many, portable, schema_text)
+from orchestrator.recipe.loading import (
+    Document,
+    Recipe,
+    RecipeError,
+    Vocabulary,
+    load,
+    load_many,
+    portable,
+    schema_text,
+)
 
 __all__ = [
     "Document",

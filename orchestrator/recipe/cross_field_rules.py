@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.recipe.yaml_positions import (Loc, near)
+from orchestrator.recipe.yaml_positions import Loc, near
 
 Finding = tuple[Loc, str]
 

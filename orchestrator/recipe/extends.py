@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.recipe.yaml_positions import (CORPORA, Loc, Mark, Node, bad, read)
+from orchestrator.recipe.yaml_positions import CORPORA, Loc, Mark, Node, bad, read
 
 _SOURCES: tuple[Loc, ...] = (("model",), ("model", "base"), ("model", "delta"), *CORPORA)
 _SOURCE_KINDS = ("hub", "pypi", "path", "url")

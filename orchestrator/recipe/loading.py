@@ -21,10 +21,10 @@ from pydantic_core import ErrorDetails
 from orchestrator.base.digest import key
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.recipe.cross_field_rules import findings
-from orchestrator.recipe.yaml_positions import (Loc, Mark, Problem, RecipeError, near)
-from orchestrator.recipe.models import (Document, Recipe)
-from orchestrator.recipe.extends import (Tree, read_tree)
+from orchestrator.recipe.extends import Tree, read_tree
 from orchestrator.recipe.field_types import Vocabulary
+from orchestrator.recipe.models import Document, Recipe
+from orchestrator.recipe.yaml_positions import Loc, Mark, Problem, RecipeError, near
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 

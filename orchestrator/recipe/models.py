@@ -12,9 +12,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from orchestrator.recipe.field_types import (
+    Also,
+    Family,
+    MetadataKey,
+    Name,
+    Number,
+    OutType,
+    Override,
+    Percentage,
+    Positive,
+    QuantType,
+    Regex,
+    Revision,
+    Sha256,
+    Size,
+    TensorPattern,
+    TensorType,
+    Url,
+)
 from orchestrator.recipe.publish_section import Publish
-from orchestrator.recipe.source_fields import (Frozen, Model, Source)
-from orchestrator.recipe.field_types import (Also, Family, MetadataKey, Name, Number, OutType, Override, Percentage, Positive, QuantType, Regex, Revision, Sha256, Size, TensorPattern, TensorType, Url)
+from orchestrator.recipe.source_fields import Frozen, Model, Source
 
 
 class ToolChainChoice(Frozen):

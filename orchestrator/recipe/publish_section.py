@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from orchestrator.recipe.field_types import Also, Hub, Matches, Size
 from orchestrator.recipe.source_fields import Frozen
-from orchestrator.recipe.field_types import (Also, Hub, Matches, Size)
 
 HUB, DIR = "hub:", "dir:"
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

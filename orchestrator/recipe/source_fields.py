@@ -7,7 +7,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.recipe.field_types import (ExistingPath, Hub, Inside, Name, Revision, Sha256, Url, Version)
+from orchestrator.recipe.field_types import (
+    ExistingPath,
+    Hub,
+    Inside,
+    Name,
+    Revision,
+    Sha256,
+    Url,
+    Version,
+)
 
 
 class Frozen(BaseModel):

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs import output_folder
-from orchestrator.runs import judge_measures
-from orchestrator.runs import report
-from orchestrator.recipe import without_checksums
-from orchestrator.runs.judge_measures import (Expectation, Reference)
-from orchestrator.planning.recipe_to_steps import (Output, Plan)
 from orchestrator.base.step_values import JSON
-from orchestrator.runs.report import (Report, Row)
-from orchestrator.history.site import report_page_is_current
-from orchestrator.history.site import report_page
-from orchestrator.engine.artifact_store import (Artifact, Store)
+from orchestrator.engine.artifact_store import Artifact, Store
+from orchestrator.history.site import report_page, report_page_is_current
+from orchestrator.planning.recipe_to_steps import Output, Plan
+from orchestrator.recipe import without_checksums
+from orchestrator.runs import judge_measures, output_folder, report
+from orchestrator.runs.judge_measures import Expectation, Reference
+from orchestrator.runs.report import Report, Row
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,9 @@ def _notes(plan: Plan, strict: bool) -> list[str]:
     return moved if strict else [*moved, without_checksums.NOTE]
 
 
-def write(result: Result, folder: Path, texts: Mapping[str, str] | None = None) -> output_folder.Published:
+def write(
+    result: Result, folder: Path, texts: Mapping[str, str] | None = None
+) -> output_folder.Published:
     """Bring the folder of one recipe up to date; files of other types stay.
 
     ``texts`` are small files by name to put beside the others, such as provenance.

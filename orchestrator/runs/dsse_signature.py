@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.runs.output_folder import BESIDE
-from orchestrator.base.errors import (OrchestrateError, UsageError)
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey

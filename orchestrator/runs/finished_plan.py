@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_FAILED,
+    EXIT_OK,
+    EnvironmentProblem,
+    OrchestrateError,
+)
+from orchestrator.base.step_values import Outcome, StepResult
 from orchestrator.engine import progress_listeners
-from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, EnvironmentProblem, OrchestrateError)
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.base.step_values import (Outcome, Status, StepResult)
+from orchestrator.runs.check_status import Status
 from orchestrator.runs.collect_results import Result
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.base import units
-from orchestrator.runs.expectation import (Expectation, Reference)
-from orchestrator.base.step_values import (JSON, Check, Status)
+from orchestrator.base.step_values import JSON
+from orchestrator.runs.check_status import Check, Status
+from orchestrator.runs.expectation import Expectation, Reference
 
 __all__ = ["Expectation", "Reference", "judge", "perplexity_increase", "verdict"]
 

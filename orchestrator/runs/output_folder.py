@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.base.atomic_file import part_of, put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
-from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_links import place
 from orchestrator.base.step_values import JSON
-from orchestrator.base.atomic_file import (part_of, put)
 
 SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.planning import recipe_to_steps
-from orchestrator.toolchain import load
-from orchestrator.runs import session as workflow
 from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe
 from orchestrator.recipe.source_fields import Weights
-from orchestrator.planning.resolve_sources import Resolver
+from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
+from orchestrator.toolchain import load
 
 
 def plan_of(
@@ -48,5 +48,5 @@ def plan_of(
     )
     chain = load.load(recipe.toolchain.name)
     resolver = Resolver(session.store.file_digest, session.settings.offline)
-    sources = replace(workflow.resolve(recipe, chain, session), base=resolver.resolve(file))
+    sources = replace(load_and_plan.resolve(recipe, chain, session), base=resolver.resolve(file))
     return recipe_to_steps.make_single(recipe, chain, sources, session.choices)

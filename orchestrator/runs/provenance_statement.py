@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from orchestrator import __version__
-from orchestrator.toolchain.argv_match import neutral
-from orchestrator.runs.output_folder import BESIDE
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.planning.lockfile import Lock
-from orchestrator.planning.plan import (Output, Plan)
-from orchestrator.base.step_values import (JSON, Step)
+from orchestrator.planning.plan import Output, Plan
+from orchestrator.runs.output_folder import BESIDE
+from orchestrator.toolchain.argv_match import neutral
 from orchestrator.toolchain.load import data_digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"

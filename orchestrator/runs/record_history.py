@@ -8,19 +8,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from orchestrator.engine import progress_listeners
-from orchestrator.runs import report
-from orchestrator.base.process.environment_variables import censored
 from orchestrator.base.digest import key
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError)
-from orchestrator.history import (Alarm, Ended, FileRow, History, StepRow)
-from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
-from orchestrator.runs.finished_plan import Finished
-from orchestrator.planning.recipe_to_steps import (Output, Plan)
-from orchestrator.recipe import portable
-from orchestrator.base.step_values import (JSON, Outcome, Status, StepResult)
-from orchestrator.engine.scheduler import LATE
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, OrchestrateError
+from orchestrator.base.process.environment_variables import censored
+from orchestrator.base.step_values import JSON, Outcome, StepResult
+from orchestrator.engine import progress_listeners
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import LATE
+from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
+from orchestrator.history.run_records import (
+    ALARM,
+    ENVIRONMENT,
+    FAILED,
+    INTERRUPTED,
+    LEFT,
+    OK,
+    WARNING,
+)
+from orchestrator.planning.recipe_to_steps import Output, Plan
+from orchestrator.recipe import portable
+from orchestrator.runs import report
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.finished_plan import Finished
 
 _NOT_RUN = -1
 # What of a file's entry in a recipe says how it is judged, not what it is.
@@ -157,7 +166,11 @@ def _error(finished: Finished) -> str:
 def _step(result: StepResult) -> StepRow:
     wrong = result.outcome is Outcome.FAILED
     code = getattr(result.cause, "exit_code", 1) if wrong else 0
-    log = "\n".join(progress_listeners.log_tail(result.log)) if wrong and result.log is not None else ""
+    log = (
+        "\n".join(progress_listeners.log_tail(result.log))
+        if wrong and result.log is not None
+        else ""
+    )
     worked = result.outcome is Outcome.DONE
     return StepRow(
         key=result.step.key,

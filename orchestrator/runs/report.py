@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from orchestrator.base import units
-from orchestrator.runs.judge_measures import (perplexity_increase, verdict)
-from orchestrator.base.step_values import (JSON, Check, Status, Step)
+from orchestrator.base.shell_words import command
+from orchestrator.base.step_values import JSON, Step
+from orchestrator.runs.check_status import Check, Status
+from orchestrator.runs.judge_measures import perplexity_increase, verdict
 
 FORMAT = 1
 _MARKS = {Status.PASS: "pass", Status.WARN: "**warn**", Status.FAIL: "**FAIL**", Status.SKIP: "-"}
@@ -280,14 +282,3 @@ def _step(step: MadeStep) -> str:
     while fence in block:
         fence += "`"
     return f"{head}\n\n{fence}sh\n{block}\n{fence}"
-
-
-def command(argv: Sequence[str]) -> str:
-    """A command as a shell would have to be given it; placeholders stay readable."""
-    return " ".join(map(_word, argv))
-
-
-def _word(word: str) -> str:
-    """One argument of a command."""
-    plain = word and all(letter.isalnum() or letter in "_@%+=:,./-{}" for letter in word)
-    return word if plain else "'" + word.replace("'", "'\"'\"'") + "'"

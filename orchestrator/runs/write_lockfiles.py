@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.planning import lockfile_check
-from orchestrator.runs import session as workflow
+from orchestrator.planning import lockfile_check, lockfile_make
 from orchestrator.recipe import Recipe
+from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
 
 
@@ -28,10 +28,10 @@ def write_locks(
     whole = replace(session.choices, only=(), profile="", backend="", verify=True)
     alone = replace(session, choices=whole, locks="ignore")
     written = []
-    for one in workflow.make(recipes, alone):
+    for one in load_and_plan.make(recipes, alone):
         recipe = one.recipe
-        lock = lockfile_check.make(one, session.store, offline=session.settings.offline, say=say)
-        path = lockfile_check.write(lock, recipe)
+        lock = lockfile_make.make(one, session.store, offline=session.settings.offline, say=say)
+        path = lockfile_make.write(lock, recipe)
         say(f"{recipe.name}: {path}")
         written.append({"name": recipe.name, "recipe": str(recipe.file), "lock": str(path)})
     return written

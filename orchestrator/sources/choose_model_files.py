@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.base.errors import StepError, UsageError
 
 
 @dataclass(frozen=True)

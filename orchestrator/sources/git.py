@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, OrchestrateError, StepError)
 from orchestrator.base.step_values import Task
-from orchestrator.sources import archive
-from orchestrator.sources import pypi
+from orchestrator.sources import archive, pypi
+from orchestrator.toolchain import call_verb
 
 REACH_SECONDS = 15
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.base.errors import NetworkProblem, StepError, UsageError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (NetworkProblem, StepError, UsageError)
 
 if TYPE_CHECKING:
     from git import Repo

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
 from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import Progress
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile
 
-from orchestrator.base.errors import (NetworkProblem, StepError)
+from orchestrator.base.errors import NetworkProblem, StepError
 from orchestrator.base.step_values import JSON
-from orchestrator.sources import archive
-from orchestrator.sources import retry_after
+from orchestrator.sources import archive, retry_after
 
 if TYPE_CHECKING:
     import requests

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.sources import git
-from orchestrator.toolchain.model import expand
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.argv_template import expand
 
 # In the words of cmake, of make, and of the shells that make calls.
 _NO_COMPILER = re.compile(
@@ -83,7 +83,9 @@ def _env(task: Task) -> dict[str, str]:
     """
     tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
     ceiling = os.pathsep.join({str(task.scratch), str(task.scratch.resolve())})
-    return run_process.clean_env({"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)})
+    return run_process.clean_env(
+        {"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)}
+    )
 
 
 def _tool(name: str) -> Path:

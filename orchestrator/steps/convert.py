@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.toolchain import call_verb
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.toolchain import call_verb
 
 
 def run(task: Task) -> dict[str, JSON]:

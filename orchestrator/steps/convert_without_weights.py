@@ -14,11 +14,10 @@ import struct
 from collections.abc import Mapping, Set
 from pathlib import Path
 
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.modelfiles import gguf, safetensors
+from orchestrator.modelfiles.merging.delta import TOKENIZER_FILES, merged_config
 from orchestrator.toolchain import call_verb
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles import safetensors
-from orchestrator.modelfiles.merging.delta import (TOKENIZER_FILES, merged_config)
-from orchestrator.base.step_values import (JSON, Task)
 
 HEADER = "header.gguf"
 _DTYPES = {"float16": ("F16", 2), "bfloat16": ("BF16", 2), "float32": ("F32", 4)}

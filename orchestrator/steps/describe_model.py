@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import safetensors
-from orchestrator.base.step_values import (JSON, Task)
-from orchestrator.sources.choose_model_files import (HubFile, select)
+from orchestrator.sources.choose_model_files import HubFile, select
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 

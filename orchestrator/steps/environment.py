@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.sources import pypi
+from orchestrator.toolchain import call_verb
 
 REACH_SECONDS = 4.0
 _UNREACHED = (

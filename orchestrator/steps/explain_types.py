@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from orchestrator.toolchain import call_verb
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf
-from orchestrator.toolchain.search_type_options import (Explanation, Options, explain)
-from orchestrator.toolchain.quantizer_facts import (IMATRIX_FILE, write_stand_in)
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.toolchain.quantizer_facts import write_stand_in
+from orchestrator.toolchain.search_type_options import Explanation, Options, explain
 
 _FULL_SEARCHES = 3  # of all types, when the header does not say which it is
 

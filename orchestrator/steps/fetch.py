@@ -15,13 +15,11 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.base.process import run_process
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
-from orchestrator.base.step_values import (JSON, Progress, Task)
-from orchestrator.sources import archive
-from orchestrator.sources import retry_after
-from orchestrator.sources import pypi
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.sources import archive, pypi, retry_after
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 CHUNK = 1 << 20

@@ -6,15 +6,14 @@ import json
 import struct
 from pathlib import Path
 
-from orchestrator.toolchain import call_verb
-from orchestrator.base.disk_space import (disk_full, is_short)
+from orchestrator.base.disk_space import disk_full, is_short
 from orchestrator.base.errors import StepError
-from orchestrator.base.file_links import (borrow, only_file)
-from orchestrator.toolchain.output_numbers import (number, optional)
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.file_links import borrow, only_file
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import FACTS, LOGITS
+from orchestrator.toolchain.output_numbers import number, optional
 
-LOGITS = "logits.bin"
-FACTS = "perplexity.json"
 _MAGIC = b"_logits_"
 _HEADER = struct.Struct("<8s3i")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.toolchain import call_verb
 from orchestrator.base.errors import StepError
-from orchestrator.toolchain.quantizer_facts import IMATRIX_FILE
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 
 
 def run(task: Task) -> dict[str, JSON]:

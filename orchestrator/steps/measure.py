@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base.errors import StepError
+from orchestrator.base.file_links import borrow, only_file
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import header_facts
 from orchestrator.toolchain import call_verb
-from orchestrator.base.errors import StepError
-from orchestrator.base.file_links import (borrow, only_file)
-from orchestrator.toolchain.output_numbers import (number, optional)
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.toolchain.output_numbers import number, optional
 
 MEASURES = "measures.json"
 _LOGITS = "logits.bin"

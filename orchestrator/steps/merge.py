@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles.merging import METHODS
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
 from orchestrator.modelfiles.merging.streaming_merge import write_merged
-from orchestrator.base.step_values import (JSON, Progress, Task)
 
 
 def run(task: Task) -> dict[str, JSON]:

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.toolchain import call_verb
 from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.ggml_types import tensor_bytes
-from orchestrator.toolchain.quantizer_facts import (IMATRIX_FILE, override_values, write_stand_in)
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.toolchain.quantizer_facts import override_values, write_stand_in
 
 FORECAST = "forecast.json"
 _LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.modelfiles import header_facts
-from orchestrator.toolchain import call_verb
 from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.modelfiles import header_facts
 from orchestrator.modelfiles.gguf import TensorInfo
-from orchestrator.toolchain.quantizer_facts import (IMATRIX_FILE, refuse_fallbacks)
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
 
 _OPTIONS = (
     "pure",

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.untrusted_reader import Reader
-from orchestrator.base.step_values import (JSON, Task)
 from orchestrator.sources import range_requests
-
-HEADER = "header.gguf"
+from orchestrator.toolchain.artifact_file_names import HEADER
 
 
 def run(task: Task) -> dict[str, JSON]:

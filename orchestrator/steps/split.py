@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.toolchain import call_verb
 from orchestrator.base import units
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.file_links import only_file
+from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.comparing.compare import compare
 from orchestrator.modelfiles.comparing.comparison import Verdict
-from orchestrator.base.errors import (StepError, UsageError)
-from orchestrator.modelfiles import gguf
-from orchestrator.base.file_links import only_file
-from orchestrator.base.step_values import (JSON, Progress, Task)
+from orchestrator.toolchain import call_verb
 
 MEGABYTE = 1_000_000  # the tool counts in these
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.process import run_process
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (JSON, Call, Progress, Task)
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
 
 _PROGRESS_WINDOW = 4096
@@ -209,7 +209,9 @@ def _check_counts(verb: Verb, text: str, counts: Mapping[str, int], what: str) -
             )
 
 
-def _check_echo(verb: Verb, done: run_process.Completed, values: Mapping[str, Any], what: str) -> None:
+def _check_echo(
+    verb: Verb, done: run_process.Completed, values: Mapping[str, Any], what: str
+) -> None:
     """Tools that drop what they cannot read of a value are caught by what they say of it."""
     for name, before in verb.expect.echo.items():
         if not re.search(before + re.escape(str(values[name])), done.text):

@@ -18,9 +18,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from orchestrator.base import yaml_file
-from orchestrator.base.digest import (file_sha256, key)
+from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
-from orchestrator.toolchain.model import (Build, Data, Environment, QuantType, Source, Verb)
+from orchestrator.toolchain.model import Build, Data, Environment, QuantType, Source, Verb
 
 VENDOR = Path(__file__).resolve().parents[2] / "vendor"
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from orchestrator.base.errors import StepError
 
-# The quantizer writes this name into the file's header, so it is always the same.
-IMATRIX_FILE = "imatrix.gguf"
 _SHOWN = 5
 
 

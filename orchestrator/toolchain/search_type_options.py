@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.base.step_values import JSON
-from orchestrator.toolchain.tensor_patterns import (place, rules)
+from orchestrator.toolchain.tensor_patterns import place, rules
 
 OUTPUT = "output.weight"
 EMBEDDING = "token_embd.weight"

@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
-from orchestrator.engine import progress_listeners
-from orchestrator.base import digest
-from orchestrator.planning import lockfile_check
-from orchestrator.planning import recipe_to_steps
-from orchestrator.base.process import run_process
-from orchestrator.toolchain import load
-from orchestrator.base import units
-from orchestrator.toolchain import upstream_urls
-from orchestrator.runs import session as workflow
-from orchestrator.base.errors import (EnvironmentProblem, StepError, UsageError)
+from orchestrator.base import digest, units
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.file_mutex import Locks
-from orchestrator.planning.plan import (Choices, Output, Plan)
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Outcome, StepResult
+from orchestrator.engine import progress_listeners
+from orchestrator.planning import lockfile_check, recipe_to_steps
+from orchestrator.planning.plan import Choices, Output, Plan
 from orchestrator.recipe import Recipe
-from orchestrator.base.step_values import (JSON, Outcome, StepResult)
-from orchestrator.sources.git_bisect import (Answer, Bisection, Commit, clone)
-from orchestrator.toolchain.load import ToolChain
+from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
+from orchestrator.sources.git_bisect import Answer, Bisection, Commit, clone
+from orchestrator.toolchain import load, upstream_urls
+from orchestrator.toolchain.load import ToolChain
 
 Say = Callable[[str], None]
 
@@ -155,7 +152,7 @@ class _Maker:
         lock = lockfile_check.held(recipe, chain, chosen, session.locks)
         choice = recipe.toolchain.model_copy(update={"commit": commit})
         one = recipe.model_copy(update={"toolchain": choice})
-        self._sources = workflow.resolve(one, chain, self._session, lock)
+        self._sources = load_and_plan.resolve(one, chain, self._session, lock)
         self.file = ""
 
     def make(self, commit: Commit) -> Tried:

@@ -12,11 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from orchestrator.base import machine_info
-from orchestrator.toolchain import load
-from orchestrator.base import units
+from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import JSON
 from orchestrator.sources.hub.client import endpoint
+from orchestrator.toolchain import load
 
 REACH_SECONDS = 5.0
 LEAST_DISK = 10 << 30

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.planning.plan import (Output, Plan)
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.planning.plan import Output, Plan
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ def stated(claim: Claim, offline: bool) -> str:
         EnvironmentProblem: The Hub cannot be asked.
         UsageError, StepError: There is no such repository or file.
     """
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
     if claim.sha256:
         return claim.sha256
-    from orchestrator.sources.hub import download as hub  # noqa: PLC0415 - its library is heavy
 
     commit = download.resolve(claim.repo, claim.revision, offline=offline)
     for file in download.listing(claim.repo, commit, offline=offline):

@@ -7,21 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from orchestrator.engine import isolated_run
-from orchestrator.base import machine_info
-from orchestrator.workflows import published_claims
-from orchestrator.base import text_table
-from orchestrator.base import units
-from orchestrator.runs import session as workflow
-from orchestrator.engine.artifact import Artifact
-from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (OrchestrateError, StepError)
-from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.planning.plan import (Output, Plan)
-from orchestrator.base.step_values import (JSON, Step)
-from orchestrator.engine.artifact_store import Store
+from orchestrator.base import machine_info, text_table, units
 from orchestrator.base.atomic_file import put
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.errors import OrchestrateError, StepError
+from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine import isolated_run
+from orchestrator.engine.artifact import Artifact
+from orchestrator.engine.artifact_store import Store
+from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.planning.plan import Output, Plan
+from orchestrator.runs import preflight
 from orchestrator.runs.session import Session
+from orchestrator.workflows import published_claims
 
 IDENTICAL = "identical"
 NOT_COMPARED = "not compared"
@@ -115,10 +113,10 @@ def _with_room(plan: Plan, alone: Session, session: Session, out: Path) -> Plan:
     """
     if not plan.forecast:
         return plan
-    [outlook] = workflow.outlooks([plan], session, build=True)
+    [outlook] = preflight.outlooks([plan], session, build=True)
     if isinstance(outlook, OrchestrateError):
         raise outlook
-    workflow.check_room([outlook], alone, out)
+    preflight.check_room([outlook], alone, out)
     return outlook.plan
 
 
@@ -257,7 +255,9 @@ def text(found: Reproduction) -> str:
         for one in found.verdicts
     ]
     head = "reproduced" if found.identical else "not all identical"
-    return f"{found.recipe}: {head}\n" + text_table.table(("File", "Compared with", "Verdict"), rows)
+    return f"{found.recipe}: {head}\n" + text_table.table(
+        ("File", "Compared with", "Verdict"), rows
+    )
 
 
 def write(found: Reproduction, folder: Path) -> Path:

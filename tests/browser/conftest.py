@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.history import site
-from orchestrator.history import History
+from orchestrator.history import History, site
 from orchestrator.history.site import run_report_page
 from tests.unit.site import believable
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.step_values import Step
+from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.planning import recipe_to_steps
 from orchestrator.runs import session
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.base.step_values import Step
-from orchestrator.engine.scheduler import (Runner, Settings)
-from orchestrator.engine.artifact_store import Store
 from tests.native.typed import TINY, Said, artifacts, typed
 
 # Read before any test gets a home of its own.

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.workflows import bisect_upstream
 from orchestrator.base.process import run_process
 from orchestrator.sources.git_bisect import Commit
+from orchestrator.workflows import bisect_upstream
 from tests.hub import Fault, Hub, Repo
 from tests.native.test_upstream_moves import PLANTED, Moving, moving
 from tests.native.typed import artifacts, typed

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from git import Repo
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process.run_process import ToolError
-from orchestrator.base.step_values import (Progress, Task)
+from orchestrator.base.step_values import Progress, Task
 from orchestrator.steps import build
 from tests.unit.task_work import a_task
 

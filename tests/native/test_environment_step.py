@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Task
 from orchestrator.steps import environment

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from gguf import GGUFReader
 
-from orchestrator.runs import session
 from orchestrator.base.digest import file_sha256
 from orchestrator.recipe.without_checksums import NOTE
+from orchestrator.runs import load_and_plan
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
 from tests.native.conftest import link
@@ -38,7 +38,7 @@ MODERN = (
 
 def kinds(path: Path) -> list[str]:
     """F16 and the names of a recipe's files."""
-    [recipe] = session.load([path])
+    [recipe] = load_and_plan.load([path])
     return [recipe.converted_name, *(quant.name for quant in recipe.quantize)]
 
 

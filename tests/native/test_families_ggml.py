@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.toolchain import load
 from orchestrator.base.digest import file_sha256
 from orchestrator.recipe.without_checksums import NOTE
+from orchestrator.toolchain import load
 from tests.miniatures import hubs, repositories
 from tests.miniatures.repositories import Layout
 from tests.native.conftest import link

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.step_values import (Step, Task)
+from orchestrator.base.step_values import Step, Task
 from orchestrator.steps import environment
 
 

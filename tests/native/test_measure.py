@@ -12,16 +12,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.toolchain import load
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import Progress, Step, Task
 from orchestrator.modelfiles import gguf
-from orchestrator.runs.judge_measures import (Expectation, judge)
-from orchestrator.base.step_values import (Progress, Status, Step, Task)
-from orchestrator.steps import convert
-from orchestrator.steps import full_file_logits
-from orchestrator.steps import measure
-from orchestrator.steps import quantize
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.judge_measures import Expectation, judge
+from orchestrator.steps import convert, full_file_logits, measure, quantize
+from orchestrator.toolchain import load
 
 TINY = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 FILE = "model.gguf"

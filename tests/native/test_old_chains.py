@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.process import run_process
-from orchestrator.toolchain import load
 from orchestrator.base.digest import file_sha256
-from orchestrator.modelfiles import ggml
+from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Outcome
 from orchestrator.engine.artifact_store import Store
+from orchestrator.modelfiles import ggml
+from orchestrator.toolchain import load
 from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran

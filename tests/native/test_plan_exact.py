@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.toolchain import load
 from orchestrator.modelfiles import gguf
+from orchestrator.toolchain import load
 from tests.hub import Hub, Repo
 from tests.native.typed import MODELS, Said, artifacts, typed, variant
 

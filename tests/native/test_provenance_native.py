@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runs import provenance_statement
 from orchestrator.base.digest import file_sha256
+from orchestrator.runs import provenance_statement
 from tests.native.conftest import CACHE, Finished, link, ready
 from tests.native.typed import MODELS, ROOT, TINY, artifacts, typed
 from tests.unit.signing_work import keys
@@ -27,7 +27,9 @@ CHIMERA = TINY.with_name("chimera.yaml")
 
 def statement(file: Path) -> dict[str, Any]:
     """The statement beside a file."""
-    return dict(json.loads(file.with_name(file.name + provenance_statement.SUFFIX).read_text("utf-8")))
+    return dict(
+        json.loads(file.with_name(file.name + provenance_statement.SUFFIX).read_text("utf-8"))
+    )
 
 
 def used(told: dict[str, Any], part: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.comparing.compare import compare
 from orchestrator.modelfiles.comparing.comparison import Verdict
-from orchestrator.modelfiles import gguf
 from tests.hub import Hub
 from tests.hub.written import TOKEN
 from tests.native.conftest import Finished

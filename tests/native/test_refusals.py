@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from git import Repo as Repository
 
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.step_values import Task
 from orchestrator.planning import recipe_to_steps
 from orchestrator.runs import session
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.base.step_values import Task
 from orchestrator.steps import build
 from tests.hub import Hub, Repo
 from tests.native.typed import MODELS, Said, artifacts, typed, variant

@@ -15,14 +15,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from orchestrator.workflows import reproduce
-from orchestrator.runs import session as workflow
 from orchestrator.cli import cli
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.engine.scheduler import Settings
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
 from orchestrator.runs.session import Session
+from orchestrator.workflows import reproduce
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 
@@ -45,7 +46,7 @@ def session_of(root: Path, *, verify: bool = False) -> Session:
 
 
 def planned(path: Path, session: Session) -> Plan:
-    [made] = workflow.make(workflow.load([path]), replace(session, locks="ignore"))
+    [made] = load_and_plan.make(load_and_plan.load([path]), replace(session, locks="ignore"))
     return made
 
 

@@ -14,16 +14,15 @@ from typing import Any
 import pytest
 from git import Git, GitCommandError, Repo
 
-from orchestrator.toolchain import call_verb
-from orchestrator.base.process import run_process
-from orchestrator.toolchain import load
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import Outcome, Step, Task
+from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import ggml
-from orchestrator.base.step_values import (Outcome, Step, Task)
 from orchestrator.sources.git import REACH_SECONDS
 from orchestrator.steps import build
-from orchestrator.engine.artifact_store import Store
+from orchestrator.toolchain import call_verb, load
 from orchestrator.toolchain.load import ToolChain
 from tests.native.conftest import CACHE
 from tests.standin import harness, models
@@ -168,7 +167,9 @@ def test_an_unknown_flag_is_no_success(made: Ran, tmp_path: Path) -> None:
 def test_a_prompt_that_is_not_read_to_its_end_is_no_success(made: Ran, tmp_path: Path) -> None:
     task = verb_task(made, tmp_path)
     model = str(made.file("Q4_0"))
-    assert call_verb.call(task, "complete", completion(input=model)).values["text"].startswith("Once")
+    assert (
+        call_verb.call(task, "complete", completion(input=model)).values["text"].startswith("Once")
+    )
     with pytest.raises(StepError, match="did not read the prompt to its end"):
         call_verb.call(task, "complete", completion("Once 日 upon", input=model))
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from git import Repo
 
-from orchestrator.toolchain import load
 from orchestrator.sources import git
+from orchestrator.toolchain import load
 from tests.native.typed import typed
 from tests.standin import harness, models
 from tests.standin.repositories import first_commit, repo_with, vendor

@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from orchestrator.planning import recipe_to_steps as plan
-from orchestrator.runs import session as workflow
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.recipe import (Vocabulary, load_many)
-from orchestrator.base.step_values import (JSON, Outcome, Step, StepResult)
-from orchestrator.engine.scheduler import (Runner, Settings)
+from orchestrator.base.step_values import JSON, Outcome, Step, StepResult
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.planning import recipe_to_steps as plan
+from orchestrator.recipe import Vocabulary, load_many
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
 from orchestrator.toolchain.load import ToolChain
 
 
@@ -98,7 +99,7 @@ def run(
     [recipe] = load_many([path], lambda _name: vocabulary)
     settings = Settings(threads=threads, keep="all")
     session = workflow.Session(store, settings, workflow.choices(), Plain(io.StringIO()))
-    made = plan.make(recipe, chain, workflow.resolve(recipe, chain, session), session.choices)
+    made = plan.make(recipe, chain, load_and_plan.resolve(recipe, chain, session), session.choices)
     if cache is not None:
         tools = [step for step in made.steps if step.kind in ("build", "environment")]
         _share(tools, cache, store)

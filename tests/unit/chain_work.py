@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from orchestrator.planning import recipe_to_steps
-from orchestrator.toolchain import load as toolchain
-from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
-from orchestrator.recipe import (Recipe, Vocabulary, load)
 from orchestrator.base.step_values import Step
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
 from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.recipe import Recipe, Vocabulary, load
+from orchestrator.toolchain import load as toolchain
 from orchestrator.toolchain.load import ToolChain
 
 COMMIT = "a" * 40

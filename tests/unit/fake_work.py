@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.runner_work import Work, teach
 from tests.unit.test_judge import MEASURES
 

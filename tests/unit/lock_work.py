@@ -10,20 +10,19 @@ from textwrap import dedent
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.planning import lockfile
-from orchestrator.runs import write_lockfiles
-from orchestrator.planning import step_graph
-from orchestrator.toolchain import load
-from orchestrator.runs import session as workflow
+from orchestrator.base.errors import EXIT_USAGE, UsageError
+from orchestrator.base.step_values import Step
 from orchestrator.cli import cli
+from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
-from orchestrator.base.errors import (EXIT_USAGE, UsageError)
+from orchestrator.engine.scheduler import Settings
+from orchestrator.planning import lockfile, step_graph
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.base.step_values import Step
-from orchestrator.engine.scheduler import Settings
-from orchestrator.engine.artifact_store import Store
+from orchestrator.runs import load_and_plan, write_lockfiles
+from orchestrator.runs import session as workflow
 from orchestrator.runs.session import Session
+from orchestrator.toolchain import load
 from tests.hub import Repo
 
 NAME = "org/model"
@@ -78,7 +77,7 @@ def session_in(place: Path, *, offline: bool = True) -> Session:
 
 def planned(path: Path, session: Session) -> Plan:
     """The plan of one recipe file."""
-    [made] = workflow.make(workflow.load([path]), session)
+    [made] = load_and_plan.make(load_and_plan.load([path]), session)
     return made
 
 
@@ -101,7 +100,9 @@ def install(store: Store, *packages: str) -> None:
 def locked(path: Path, place: Path, *, offline: bool = True) -> Lock:
     """Lock a recipe; what was written."""
     said: list[str] = []
-    write_lockfiles.write_locks(workflow.load([path]), session_in(place, offline=offline), said.append)
+    write_lockfiles.write_locks(
+        load_and_plan.load([path]), session_in(place, offline=offline), said.append
+    )
     found = lockfile.read(lockfile.path_of(path))
     assert found is not None
     return found

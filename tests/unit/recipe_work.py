@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from orchestrator.base.errors import UsageError
-from orchestrator.recipe import (Recipe, RecipeError, Vocabulary, load)
+from orchestrator.recipe import Recipe, RecipeError, Vocabulary, load
 
 CHAIN = Vocabulary(
     types={

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.base.step_values import JSON, Outcome, Progress, Resources, Step, StepResult, Task
 from orchestrator.engine import step_kinds
-from orchestrator.engine.step_kinds import Kind
-from orchestrator.base.step_values import (JSON, Outcome, Progress, Resources, Step, StepResult, Task)
-from orchestrator.engine.scheduler import (Runner, Settings)
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.engine.step_kinds import Kind
 
 Work = Callable[[Task], dict[str, JSON]]
 

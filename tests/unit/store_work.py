@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine.artifact import Artifact
-from orchestrator.base.step_values import (JSON, Step)
 from orchestrator.engine.artifact_store import Store
 
 KEY = "0123456789abcdef" * 4

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.step_values import (JSON, Progress, Step, Task)
+from orchestrator.base.step_values import JSON, Progress, Step, Task
 
 
 def a_task(

@@ -11,17 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.workflows.drafting import adopted_recipe
-from orchestrator.runs import session as workflow
-from orchestrator.workflows.drafting.adopt_file import adopt
-from orchestrator.workflows.drafting.adopted_recipe import (File, Given)
-from orchestrator.engine.progress_listeners import Plain
 from orchestrator.base.errors import UsageError
-from orchestrator.modelfiles import gguf
-from orchestrator.toolchain.quantizer_facts import write_stand_in
-from orchestrator.recipe import (Recipe, load)
-from orchestrator.engine.scheduler import Settings
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.modelfiles import gguf
+from orchestrator.recipe import Recipe, load
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
+from orchestrator.toolchain.quantizer_facts import write_stand_in
+from orchestrator.workflows.drafting import adopted_recipe
+from orchestrator.workflows.drafting.adopt_file import adopt
+from orchestrator.workflows.drafting.adopted_recipe import File, Given
 from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
 
 FACTS: Mapping[str, Any] = {
@@ -46,7 +47,7 @@ def published(folder: Path, fields: Mapping[str, str | int], **facts: Any) -> Fi
 def loaded(folder: Path, text: str) -> Recipe:
     path = folder / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, workflow.vocabulary)
+    return load(path, load_and_plan.vocabulary)
 
 
 def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
@@ -57,7 +58,9 @@ def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
     }
     file = published(tmp_path, {}, options=options, fallbacks=True)
 
-    recipe = loaded(tmp_path, adopted_recipe.recipe(file, Given({"hub": "a/b", "revision": "main"})))
+    recipe = loaded(
+        tmp_path, adopted_recipe.recipe(file, Given({"hub": "a/b", "revision": "main"}))
+    )
 
     [quant] = recipe.quantize
     assert (quant.type, quant.pure, quant.output_tensor_type) == ("Q4_K_M", True, "q8_0")
@@ -96,7 +99,10 @@ def test_the_model_is_where_the_header_says(
 def test_two_base_models_are_told_and_none_is_chosen(tmp_path: Path) -> None:
     fields = {f"general.base_model.{n}.repo_url": f"https://huggingface.co/a/{n}" for n in (0, 1)}
 
-    assert loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, fields), Given())).model.hub is None
+    assert (
+        loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, fields), Given())).model.hub
+        is None
+    )
 
 
 def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: Path) -> None:
@@ -138,7 +144,9 @@ def test_the_family_is_the_architectures_or_a_guess_that_is_told(
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
-    text = adopted_recipe.recipe(published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given())
+    text = adopted_recipe.recipe(
+        published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given()
+    )
 
     assert "cannot give a.b its type" in text
     assert "cannot give c.d its type" in text

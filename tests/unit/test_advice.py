@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.history.alarm_advice import (Rung, commands)
-from orchestrator.history import (Alarm, FileRow)
+from orchestrator.history import Alarm, FileRow
+from orchestrator.history.alarm_advice import Rung, commands
 from tests.unit.history.past import a_file
 
 BEFORE, NOW = "1" * 40, "2" * 40

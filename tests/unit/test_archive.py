@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError, StepError)
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError
 from orchestrator.sources import archive
 
 Entry = tuple[tarfile.TarInfo, bytes]

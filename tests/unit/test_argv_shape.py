@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.toolchain import model
+from orchestrator.toolchain import argv_template
 from orchestrator.toolchain.argv_match import neutral
 
 TEMPLATE = (
@@ -29,11 +29,11 @@ def test_only_the_threads_of_a_command_are_hidden(
     threads: str, dry: bool, rules: dict[str, str], path: str
 ) -> None:
     values = {"bin": "{toolchain}/bin", "exe": "", "dry": dry, "rules": rules, "input": path}
-    argv = model.expand(TEMPLATE, {**values, "threads": threads})
+    argv = argv_template.expand(TEMPLATE, {**values, "threads": threads})
 
     found = neutral(TEMPLATE, argv)
 
-    assert found == model.expand(TEMPLATE, {**values, "threads": "{threads}"})
+    assert found == argv_template.expand(TEMPLATE, {**values, "threads": "{threads}"})
 
 
 def test_a_command_of_something_else_is_left_alone() -> None:

@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.planning import resource_needs
-from orchestrator.planning import rough_sizes
 from orchestrator.base import machine_info
-from orchestrator.runs import session as workflow
-from orchestrator.planning.resource_needs import Forecast
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.base.step_values import (Resources, Step)
-from orchestrator.engine.scheduler import Settings
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.step_values import Resources, Step
 from orchestrator.engine.artifact_store import Store
-from orchestrator.runs.session import (Outlook, Session)
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.planning import resource_needs, rough_sizes
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resource_needs import Forecast
+from orchestrator.runs import preflight
+from orchestrator.runs import session as workflow
+from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.session import Session
 from tests.unit.chain_work import RECIPE, by_label, hub, make_plan, sources
 
 GB = 10**9
@@ -153,7 +154,7 @@ def test_room_enough_is_no_sentence(
 ) -> None:
     machine_with(monkeypatch)
 
-    workflow.check_room([outlook(tmp_path)], session, tmp_path / "dist")
+    preflight.check_room([outlook(tmp_path)], session, tmp_path / "dist")
 
 
 def test_a_store_that_does_not_exist_yet_has_room(
@@ -162,7 +163,7 @@ def test_a_store_that_does_not_exist_yet_has_room(
     machine_with(monkeypatch)
     assert not session.store.root.exists()
 
-    workflow.check_room([outlook(tmp_path)], session, Path("does/not/exist"))
+    preflight.check_room([outlook(tmp_path)], session, Path("does/not/exist"))
 
 
 def test_short_disk_is_said_with_the_peak_and_what_helps(
@@ -171,7 +172,7 @@ def test_short_disk_is_said_with_the_peak_and_what_helps(
     machine_with(monkeypatch, disk=30 * GB)
 
     with pytest.raises(EnvironmentProblem) as caught:
-        workflow.check_room([outlook(tmp_path)], session, tmp_path)
+        preflight.check_room([outlook(tmp_path)], session, tmp_path)
 
     assert "of disk are needed at the peak" in caught.value.message
     assert "30.0 GB are free" in caught.value.message
@@ -192,17 +193,17 @@ def test_keep_final_is_advised_when_it_is_enough(
     generous = replace(session, settings=Settings(keep="all"))
     lean = max(
         m.disk
-        for m in workflow.moments(
+        for m in preflight.moments(
             [Outlook(one, FORECAST)], replace(session, settings=Settings(keep="final"))
         )
     )
     machine_with(monkeypatch, disk=lean)
 
     with pytest.raises(EnvironmentProblem, match="'--keep final' needs"):
-        workflow.check_room([Outlook(one, FORECAST)], generous, tmp_path)
+        preflight.check_room([Outlook(one, FORECAST)], generous, tmp_path)
     machine_with(monkeypatch, disk=lean - 1)
     with pytest.raises(EnvironmentProblem, match="store gc"):
-        workflow.check_room([Outlook(one, FORECAST)], generous, tmp_path)
+        preflight.check_room([Outlook(one, FORECAST)], generous, tmp_path)
 
 
 def test_short_memory_is_said_with_the_step(
@@ -211,7 +212,7 @@ def test_short_memory_is_said_with_the_step(
     machine_with(monkeypatch, memory=8 * GB)
 
     with pytest.raises(EnvironmentProblem, match=r"of memory, this machine has 8\.00 GB") as caught:
-        workflow.check_room([outlook(tmp_path)], session, tmp_path)
+        preflight.check_room([outlook(tmp_path)], session, tmp_path)
     assert "'importance matrix of small' needs about" in caught.value.message
 
 
@@ -222,10 +223,12 @@ def test_outputs_on_another_disk_must_fit_there(
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
-    monkeypatch.setattr(machine_info, "disk_free", lambda p: GB if other in (p, *p.parents) else 9**99)
+    monkeypatch.setattr(
+        machine_info, "disk_free", lambda p: GB if other in (p, *p.parents) else 9**99
+    )
 
     with pytest.raises(EnvironmentProblem, match=r"9\.00 GB of outputs do not fit in /dev/shm/x"):
-        workflow.check_room([outlook(tmp_path)], session, other / "x" / "y")
+        preflight.check_room([outlook(tmp_path)], session, other / "x" / "y")
 
 
 def test_fallbacks_are_refused_before_work(tmp_path: Path) -> None:
@@ -235,7 +238,7 @@ def test_fallbacks_are_refused_before_work(tmp_path: Path) -> None:
     with pytest.raises(
         StepError, match=r"small Q4_0: 7 tensors.*576 columns.*and 2 more"
     ) as caught:
-        workflow.check_outputs(outlook(tmp_path, outputs=told))
+        preflight.check_outputs(outlook(tmp_path, outputs=told))
     assert "allow_fallback: true" in caught.value.hint
 
 
@@ -244,8 +247,8 @@ def test_accepted_fallbacks_are_fine(tmp_path: Path) -> None:
     forecast = replace(FORECAST, outputs={"Q4_0": {"size": 1, "fallbacks": [fallback]}})
     text = RECIPE.replace("[Q4_0, ", "[{type: Q4_0, allow_fallback: true}, ")
 
-    workflow.check_outputs(Outlook(sized(tmp_path, text, forecast), forecast))
-    workflow.check_outputs(Outlook(sized(tmp_path, text, forecast), None))
+    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), forecast))
+    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), None))
 
 
 def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None:
@@ -255,7 +258,7 @@ def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None
     }
 
     with pytest.raises(StepError, match="small Q4_0: this type needs an importance matrix"):
-        workflow.check_outputs(outlook(tmp_path, outputs=told))
+        preflight.check_outputs(outlook(tmp_path, outputs=told))
 
 
 # -- estimates ---------------------------------------------------------------------------
@@ -281,7 +284,9 @@ def test_base_and_delta_are_one_model(tmp_path: Path) -> None:
     )
     found = sources(model=None, base=hub("org/base"), delta=hub("org/delta"))
 
-    told = rough_sizes.estimate(make_plan(tmp_path, text, found=found), 0, lambda _: {"parameters": 8})
+    told = rough_sizes.estimate(
+        make_plan(tmp_path, text, found=found), 0, lambda _: {"parameters": 8}
+    )
 
     assert told is not None
     assert told.full["parameters"] == 8

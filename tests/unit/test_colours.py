@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import terminal_colours
-from orchestrator.base.terminal_colours import (FAILURE, OK, QUIET, WARNING)
+from orchestrator.base.step_values import Outcome, StepResult
+from orchestrator.base.terminal_colours import FAILURE, OK, QUIET, WARNING
 from orchestrator.commands import shared_options
 from orchestrator.engine.progress_listeners import Bars
-from orchestrator.base.step_values import (Outcome, StepResult)
 from tests.unit.fake_work import RECIPE
 from tests.unit.runner_work import a_step
 

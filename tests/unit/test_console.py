@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.engine import progress_listeners
-from orchestrator.commands.crash_report import report
-from orchestrator.engine.progress_listeners import (Bars, JsonLog, Plain)
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import (Outcome, Progress, StepResult)
+from orchestrator.base.step_values import Outcome, Progress, StepResult
+from orchestrator.commands.crash_report import report
+from orchestrator.engine import progress_listeners
+from orchestrator.engine.progress_listeners import Bars, JsonLog, Plain
 from tests.unit.runner_work import a_step
 
 STEP = a_step("make it")

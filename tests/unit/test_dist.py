@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runs import output_folder
 from orchestrator.base import file_links
-from orchestrator.runs.output_folder import (Published, Wanted, publish_files)
-from orchestrator.base.errors import (EnvironmentProblem, StepError, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.runs import output_folder
+from orchestrator.runs.output_folder import Published, Wanted, publish_files
 
 
 @pytest.fixture

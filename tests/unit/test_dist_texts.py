@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runs.output_folder import (REPORT_JSON, SUMS, Wanted, publish_files)
 from orchestrator.base.errors import UsageError
+from orchestrator.runs.output_folder import REPORT_JSON, SUMS, Wanted, publish_files
 
 TEXT = "weights.gguf.provenance.json"
 

@@ -16,13 +16,14 @@ import click
 import pytest
 import yaml
 
-from orchestrator.runs import session as workflow
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.recipe import (Document, load)
-from orchestrator.base.step_values import Check
-from orchestrator.runs.report import Row
-from orchestrator.engine.scheduler import Settings
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.recipe import Document, load
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
+from orchestrator.runs.check_status import Check
+from orchestrator.runs.report import Row
 from orchestrator.toolchain.load import ToolChain
 from tests.unit.cli.tree import LEAVES, parse
 from tests.unit.documents import (
@@ -120,7 +121,7 @@ def test_every_recipe_is_valid(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
 
-    assert load(path, workflow.vocabulary, check_files=False).quantize
+    assert load(path, load_and_plan.vocabulary, check_files=False).quantize
 
 
 @of("json")
@@ -188,7 +189,9 @@ def test_the_readme_shows_the_run_of_its_first_line(tmp_path: Path) -> None:
     session = workflow.Session(
         Store(tmp_path, print), Settings(), workflow.choices(), Plain(io.StringIO())
     )
-    [plan] = workflow.make(workflow.load([ROOT / "recipes" / "tiny" / "llama.yaml"]), session)
+    [plan] = load_and_plan.make(
+        load_and_plan.load([ROOT / "recipes" / "tiny" / "llama.yaml"]), session
+    )
     titles, *rows = shown.partition("tiny-llama: ok\n")[2].splitlines()[:-1]
 
     assert step_labels(shown) == {step.label for step in plan.steps}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workflows import doctor
 from orchestrator.base import machine_info
-from orchestrator.toolchain import load
-from orchestrator.workflows.doctor import Finding
 from orchestrator.base.machine_info import Machine
+from orchestrator.toolchain import load
+from orchestrator.workflows import doctor
+from orchestrator.workflows.doctor import Finding
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import UsageError
+from orchestrator.recipe import RecipeError, load
+from orchestrator.runs import load_and_plan
 from orchestrator.toolchain import families
 from orchestrator.toolchain import load as toolchain
-from orchestrator.runs import session
-from orchestrator.base.errors import UsageError
-from orchestrator.recipe import (RecipeError, load)
 from tests.unit.recipe_work import MINIMAL, write
 
 CHAINS = toolchain.names()
@@ -58,14 +58,14 @@ def test_the_data_of_every_tool_chain_is_sound(chain: str) -> None:
 def test_a_recipe_may_name_any_family_of_its_tool_chain(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL.replace("family: llama", "family: qwen3moe"))
 
-    assert load(path, session.vocabulary).family == "qwen3moe"
+    assert load(path, load_and_plan.vocabulary).family == "qwen3moe"
 
 
 def test_a_family_of_another_tool_chain_is_refused_with_its_place(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL.replace("toolchain: llama.cpp", "toolchain: bloomz.cpp"))
 
     with pytest.raises(RecipeError) as caught:
-        load(path, session.vocabulary)
+        load(path, load_and_plan.vocabulary)
 
     assert f"{path}:2:9: family: 'llama' is no family that this" in str(caught.value)
 
@@ -75,7 +75,7 @@ def test_another_commit_may_know_other_families(tmp_path: Path) -> None:
     text = MINIMAL.replace("family: llama", "family: llama9")
     path = write(tmp_path, text.replace("toolchain: llama.cpp", newer))
 
-    assert load(path, session.vocabulary).family == "llama9"
+    assert load(path, load_and_plan.vocabulary).family == "llama9"
 
 
 def test_a_tool_chain_without_the_data_takes_any_family(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.process import run_process
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
-from orchestrator.base.step_values import (Progress, Task)
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import Progress, Task
 from orchestrator.steps import fetch
 from tests.unit.index_work import Index, running
 from tests.unit.task_work import a_task

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import orchestrator
-from orchestrator.toolchain import load
 from orchestrator.engine.step_kinds import KINDS
+from orchestrator.toolchain import load
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = Path(orchestrator.__file__).parent
@@ -137,7 +137,11 @@ def test_only_the_hub_rooms_import_its_library() -> None:
 
 @pytest.mark.parametrize("call", ["Popen", "fork", "posix_spawn", "system", "execv", "execve"])
 def test_only_the_process_rooms_start_processes(call: str) -> None:
-    rooms = {"orchestrator.base.process.process_tree", "orchestrator.base.process.guard_program", "orchestrator.base.process.run_process"}
+    rooms = {
+        "orchestrator.base.process.process_tree",
+        "orchestrator.base.process.guard_program",
+        "orchestrator.base.process.run_process",
+    }
     users = {
         name
         for name, tree in TREES.items()
@@ -264,10 +268,7 @@ def test_every_folder_of_data_is_a_tool_chain_that_loads() -> None:
 
 def test_python_never_spells_an_upstream_tool() -> None:
     tools = {
-        target
-        for name in load.names()
-        for target in load.load(name).build.targets
-        if "-" in target
+        target for name in load.names() for target in load.load(name).build.targets if "-" in target
     }
     strings = [
         (name, node.value)

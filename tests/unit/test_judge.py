@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runs.judge_measures import (Expectation, Reference, judge, perplexity_increase, verdict)
-from orchestrator.base.step_values import (Check, Status)
+from orchestrator.runs.check_status import Check, Status
+from orchestrator.runs.judge_measures import (
+    Expectation,
+    Reference,
+    judge,
+    perplexity_increase,
+    verdict,
+)
 
 MEASURES: dict[str, Any] = {
     "structure": {

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.planning import lockfile
-from orchestrator.toolchain import load
-from orchestrator.cli import cli
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (StepError, UsageError)
-from orchestrator.planning.lockfile import File
+from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import Outcome
+from orchestrator.cli import cli
+from orchestrator.planning import lockfile
+from orchestrator.planning.lockfile import File
+from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.unit.lock_work import (
     COMMIT,

@@ -9,10 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.planning import lockfile
-from orchestrator.planning import lockfile_check
 from orchestrator.base.errors import UsageError
-from orchestrator.planning.lockfile import (File, Input, Lock)
+from orchestrator.planning import lockfile, lockfile_check
+from orchestrator.planning.lockfile import File, Input, Lock
 from tests.unit.lock_work import called, locked, recipe_in
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.modelfiles import header_facts
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (Step, Task)
-from orchestrator.steps import full_file_logits
-from orchestrator.steps import measure
+from orchestrator.base.step_values import Step, Task
+from orchestrator.modelfiles import header_facts
+from orchestrator.steps import full_file_logits, measure
 from tests.unit.formats.build import (
     GGMLSpec,
     GGUFSpec,

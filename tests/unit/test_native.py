@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.toolchain import call_verb
 from orchestrator.base.errors import StepError
-from orchestrator.toolchain.call_verb import Result
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Progress
+from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.call_verb import Result
 from tests.unit.chain_work import python
 from tests.unit.task_work import a_task
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.toolchain.search_type_options import (Options, explain)
-from orchestrator.toolchain.tensor_patterns import (matches, rules)
+from orchestrator.toolchain.search_type_options import Options, explain
+from orchestrator.toolchain.tensor_patterns import matches, rules
 
 LAYERS = 4
 PARTS = ("attn_q", "attn_k", "attn_v", "attn_qkv", "ffn_down", "ffn_up")

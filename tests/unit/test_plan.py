@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import digest
-from orchestrator.planning import recipe_to_steps
 from orchestrator.base.errors import UsageError
+from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from tests.unit.chain_work import (
     RECIPE,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.planning import recipe_to_steps
 from orchestrator.base.errors import UsageError
-from orchestrator.planning.recipe_to_steps import (Choices, Plan)
 from orchestrator.base.step_values import Step
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolve_sources import Resolved
 from tests.unit.chain_work import (
     RECIPE,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.process import run_process
 from orchestrator.base.errors import StepError
+from orchestrator.base.process import run_process
 from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     PATIENCE,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import disk_space
-from orchestrator.base.process import run_process
 from orchestrator.base.disk_space import DiskFull
 from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.base.process import run_process
 from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     log_of,
@@ -127,7 +127,9 @@ def test_no_secret_reaches_tool_or_log(tmp_path: Path, monkeypatch: pytest.Monke
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     code = "import os; print(sorted(os.environ.items()))"
-    env = run_process.clean_env({"GIVEN_TOKEN": "s3cr3tvalue8", "URL": "https://me:s3cr3tvalue9@host/"})
+    env = run_process.clean_env(
+        {"GIVEN_TOKEN": "s3cr3tvalue8", "URL": "https://me:s3cr3tvalue9@host/"}
+    )
     done = run(tmp_path, python(code))
     assert "s3cr3t" not in done.stdout
     run(tmp_path, python("pass", SECRETS["HF_TOKEN"], "--x=s3cr3tvalue8"), env=env)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.process import guard_program
-from orchestrator.base.process import run_process
 from orchestrator.base.errors import Interrupted
+from orchestrator.base.process import guard_program, run_process
 from orchestrator.base.process.run_process import ToolError
 from tests.unit.process_work import (
     FAMILY,

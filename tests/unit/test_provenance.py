@@ -10,20 +10,18 @@ from typing import Any
 import pytest
 from in_toto_attestation.v1.statement import Statement, spb
 
-from orchestrator.runs import attest_outputs
-from orchestrator.runs import output_folder
-from orchestrator.planning import recipe_to_steps
-from orchestrator.runs import provenance_statement
-from orchestrator.runs import dsse_signature
-from orchestrator.toolchain import load
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (OrchestrateError, UsageError)
+from orchestrator.base.errors import OrchestrateError, UsageError
+from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.lockfile import Lock
-from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
+from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.runs import attest_outputs, dsse_signature, output_folder, provenance_statement
+from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import Pins
 from orchestrator.runs.report import Report
-from orchestrator.runs.collect_results import Result
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.toolchain import load
+from orchestrator.workflows import verify_provenance
 from tests.unit.recipe_work import loaded
 from tests.unit.signing_work import keys
 from tests.unit.store_work import OTHER
@@ -91,7 +89,9 @@ def manifests(one: Plan, threads: str = "8") -> dict[str, Mapping[str, Any]]:
 
 
 def told(one: Plan, index: int = 0, pins: Pins | None = None) -> dict[str, Any]:
-    return provenance_statement.statement(one, one.outputs[index], MADE, manifests(one), pins or Pins())
+    return provenance_statement.statement(
+        one, one.outputs[index], MADE, manifests(one), pins or Pins()
+    )
 
 
 def definition(statement: Mapping[str, Any]) -> Any:
@@ -208,11 +208,11 @@ def published(beast: Plan, folder: Path, key: Path | None) -> Path:
 
 def test_a_file_agrees_with_its_statement_until_a_byte_changes(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
-    assert attest_outputs.verify(file, None)[0].sound
+    assert verify_provenance.verify(file, None)[0].sound
 
     file.write_bytes(b"Weights")
 
-    found, _ = attest_outputs.verify(file, None)
+    found, _ = verify_provenance.verify(file, None)
     assert not found.sound
     assert "is not that of beast-Q8_0.gguf" in found.lines[-1]
 
@@ -220,24 +220,26 @@ def test_a_file_agrees_with_its_statement_until_a_byte_changes(beast: Plan, tmp_
 def test_only_a_signed_statement_counts_when_there_is_a_key(beast: Plan, tmp_path: Path) -> None:
     secret, public = keys(tmp_path)
     file = published(beast, tmp_path, secret)
-    assert attest_outputs.verify(file, public)[0].sound
+    assert verify_provenance.verify(file, public)[0].sound
 
     plain = file.with_name(file.name + provenance_statement.SUFFIX)
     plain.write_text(plain.read_text().replace("beast-Q8_0", "other-Q8_0"))
     with pytest.raises(OrchestrateError, match="not what was signed"):
-        attest_outputs.verify(file, public)
+        verify_provenance.verify(file, public)
 
     file.with_name(file.name + dsse_signature.SUFFIX).unlink()
     with pytest.raises(UsageError, match="is missing"):
-        attest_outputs.verify(file, public)
+        verify_provenance.verify(file, public)
 
 
 def test_a_renamed_file_is_known_by_its_digest(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
     renamed = file.rename(tmp_path / "mine.gguf")
-    file.with_name(file.name + provenance_statement.SUFFIX).rename(tmp_path / "mine.gguf.provenance.json")
+    file.with_name(file.name + provenance_statement.SUFFIX).rename(
+        tmp_path / "mine.gguf.provenance.json"
+    )
 
-    found, _ = attest_outputs.verify(renamed, None)
+    found, _ = verify_provenance.verify(renamed, None)
 
     assert found.sound
     assert "stated as beast-Q8_0.gguf" in found.lines[-1]
@@ -252,13 +254,15 @@ def test_what_is_no_statement_is_not_believed(tmp_path: Path, text: str) -> None
     file.with_name(file.name + provenance_statement.SUFFIX).write_text(text)
 
     with pytest.raises(OrchestrateError, match="no provenance statement"):
-        attest_outputs.verify(file, None)
+        verify_provenance.verify(file, None)
 
 
 def test_a_statement_of_another_builder_is_told_apart(beast: Plan, tmp_path: Path) -> None:
     file = published(beast, tmp_path, None)
     plain = file.with_name(file.name + provenance_statement.SUFFIX)
-    plain.write_text(plain.read_text().replace(provenance_statement.BUILD_TYPE, "https://example.org/x"))
+    plain.write_text(
+        plain.read_text().replace(provenance_statement.BUILD_TYPE, "https://example.org/x")
+    )
 
     with pytest.raises(OrchestrateError, match="another kind"):
-        attest_outputs.verify(file, None)
+        verify_provenance.verify(file, None)

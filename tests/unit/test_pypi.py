@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError, UsageError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError, UsageError)
 from orchestrator.base.step_values import Progress
 from orchestrator.sources import pypi
 from tests.unit.index_work import Index, running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.base.errors import StepError
-from orchestrator.toolchain.output_numbers import (number, optional)
+from orchestrator.toolchain.output_numbers import number, optional
 
 
 @pytest.mark.parametrize("text", ["nan", "-nan", "inf", "", "1.2.3", "one"])

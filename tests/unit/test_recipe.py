@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.base.errors import EXIT_USAGE
-from orchestrator.recipe import (RecipeError, load, load_many)
+from orchestrator.recipe import RecipeError, load, load_many
 from orchestrator.recipe.models import Recipe
 from tests.unit.recipe_work import MINIMAL, allowed, loaded, one, problems, write, wrong
 

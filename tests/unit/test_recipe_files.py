@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.recipe import Recipe, Vocabulary, load, load_many, schema_text
 from orchestrator.toolchain import load as toolchain
-from orchestrator.recipe import (Recipe, Vocabulary, load, load_many, schema_text)
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.recipe import (RecipeError, load)
-from orchestrator.recipe.yaml_positions import (MAX_BYTES, dotted, near)
+from orchestrator.recipe import RecipeError, load
+from orchestrator.recipe.yaml_positions import MAX_BYTES, dotted, near
 from tests.unit.recipe_work import MINIMAL, allowed, loaded, one, problems, write, wrong
 
 BOMB = "\n".join(

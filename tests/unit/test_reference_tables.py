@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runs import judge_measures
-from orchestrator.runs import session
 from orchestrator.modelfiles import ggml_size
 from orchestrator.modelfiles.ggml_size import Dimensions
 from orchestrator.modelfiles.ggml_types import Layout
-from orchestrator.recipe import (Recipe, load_many)
+from orchestrator.recipe import Recipe, load_many
+from orchestrator.runs import judge_measures, load_and_plan
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "ggml"
 LLAMA_TOKENS = 176_574  # bytes of all words
@@ -37,7 +36,7 @@ CASES: list[tuple[str, Dimensions, Layout]] = [
 
 def load(name: str) -> Recipe:
     # Meta's own files are nobody's to put beside the recipes.
-    [recipe] = load_many([RECIPES / f"{name}.yaml"], session.vocabulary, check_files=False)
+    [recipe] = load_many([RECIPES / f"{name}.yaml"], load_and_plan.vocabulary, check_files=False)
     return recipe
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orchestrator.base.step_values import Step
 from orchestrator.runs import report
-from orchestrator.runs.judge_measures import (Expectation, judge)
-from orchestrator.base.step_values import (Status, Step)
-from orchestrator.runs.report import (MadeStep, Report, as_json, made_steps, make_row, markdown)
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.judge_measures import Expectation, judge
+from orchestrator.runs.report import MadeStep, Report, as_json, made_steps, make_row, markdown
 from tests.unit.test_judge import MEASURES, measured
 
 SHA = "ab" * 32

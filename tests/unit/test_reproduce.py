@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine import isolated_run
-from orchestrator.planning import step_graph
-from orchestrator.workflows import published_claims
-from orchestrator.workflows import reproduce
-from orchestrator.toolchain import load
-from orchestrator.runs import session as workflow
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
-from orchestrator.planning.recipe_to_steps import (Choices, Plan, Sources)
-from orchestrator.planning.step_graph import Graph
-from orchestrator.planning.plan import Output
 from orchestrator.base.step_values import Step
-from orchestrator.workflows.reproduce import (Reproduction, Verdict)
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.engine import isolated_run
 from orchestrator.engine.artifact_store import Store
+from orchestrator.planning import step_graph
+from orchestrator.planning.plan import Output
+from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
+from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.step_graph import Graph
+from orchestrator.runs import load_and_plan
+from orchestrator.runs import session as workflow
 from orchestrator.runs.session import Session
+from orchestrator.toolchain import load
+from orchestrator.workflows import published_claims, reproduce
+from orchestrator.workflows.reproduce import Reproduction, Verdict
 from tests.hub import Hub, Repo
 from tests.unit.lock_work import NAME, recipe_in, session_in
 
@@ -39,7 +39,7 @@ FILE = "model.safetensors"
 
 def plan_of(place: Path, **fields: Any) -> Plan:
     """A plan whose two outputs are a local file, as they are made by fetching it."""
-    [recipe] = workflow.load([recipe_in(place)])
+    [recipe] = load_and_plan.load([recipe_in(place)])
     recipe = recipe.model_copy(update=fields)
     chain = load.load("llama.cpp")
     sha256 = file_sha256(place / "model" / FILE)
@@ -246,7 +246,9 @@ def test_a_making_runs_in_its_own_surroundings(tmp_path: Path) -> None:
     for around in isolated_run.surroundings(2):
         store = Store(tmp_path / around.folder / "store", reproduce.say_nothing)
         keys = [step.key for step in plan.steps]
-        isolated_run.elsewhere(plan.steps, keys, store, around, offline=True, say=reproduce.say_nothing)
+        isolated_run.elsewhere(
+            plan.steps, keys, store, around, offline=True, say=reproduce.say_nothing
+        )
         found = store.find(keys[0])
         assert found is not None
         assert (found.path.parent.stat().st_mode & 0o777) == 0o777 & ~around.umask
@@ -286,7 +288,9 @@ def test_a_failing_making_is_an_error_with_its_words(tmp_path: Path) -> None:
     around = isolated_run.surroundings(1)[0]
     step = replace(plan.steps[0], context={"path": str(tmp_path / "nowhere")})
     with pytest.raises(StepError, match="the first making failed"):
-        isolated_run.elsewhere([step], [step.key], store, around, offline=True, say=reproduce.say_nothing)
+        isolated_run.elsewhere(
+            [step], [step.key], store, around, offline=True, say=reproduce.say_nothing
+        )
 
 
 def test_tools_are_lent_and_stay(tmp_path: Path) -> None:

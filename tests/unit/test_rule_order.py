@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planning import recipe_to_steps
-from orchestrator.toolchain import load
-from orchestrator.planning.recipe_to_steps import (Choices, Sources)
+from orchestrator.planning.recipe_to_steps import Choices, Sources
 from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.toolchain import load
 from tests.unit.recipe_work import loaded
 
 RECIPE = """\

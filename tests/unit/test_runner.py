@@ -9,13 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from orchestrator.toolchain import call_verb
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, OrchestrateError
 from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Step, Task
 from orchestrator.engine import scheduler as runner
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError)
-from orchestrator.base.step_values import (JSON, Step, Task)
-from orchestrator.engine.scheduler import (Runner, Settings)
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.toolchain import call_verb
 from tests.unit.runner_work import Notes, a_step, fail, run, stored, teach, write_text
 from tests.unit.store_work import left_in
 

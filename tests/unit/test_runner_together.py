@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.engine.scheduler import NET_SLOTS
 from tests.unit.process_work import PATIENCE
 from tests.unit.runner_work import a_step, run, teach

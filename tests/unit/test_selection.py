@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.base.errors import (StepError, UsageError)
-from orchestrator.sources.choose_model_files import (HubFile, Selection, safe_path, select, select_files)
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.sources.choose_model_files import (
+    HubFile,
+    Selection,
+    safe_path,
+    select,
+    select_files,
+)
 
 INDEX = "model.safetensors.index.json"
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runs import attest_outputs
-from orchestrator.runs import dsse_signature
-from orchestrator.base.errors import (OrchestrateError, UsageError)
+from orchestrator.base.errors import OrchestrateError, UsageError
+from orchestrator.runs import attest_outputs, dsse_signature
 from orchestrator.runs.provenance_statement import PAYLOAD
 from tests.unit.signing_work import keys
 

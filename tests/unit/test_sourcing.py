@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (EnvironmentProblem, UsageError)
-from orchestrator.recipe.source_fields import (Source, Weights)
-from orchestrator.planning.resolve_sources import (Resolved, Resolver)
+from orchestrator.base.errors import EnvironmentProblem, UsageError
+from orchestrator.planning.resolve_sources import Resolved, Resolver
+from orchestrator.recipe.source_fields import Source, Weights
 
 SHA = "a" * 64
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.recipe import without_checksums
-from orchestrator.runs import session
 from orchestrator.base.errors import UsageError
-from orchestrator.recipe import Recipe
 from orchestrator.planning.resolve_sources import Resolver
+from orchestrator.recipe import Recipe, without_checksums
+from orchestrator.runs import load_and_plan
 
 SHA256 = "0" * 64
 
@@ -20,7 +19,7 @@ def write(folder: Path, **fields: object) -> Recipe:
     recipe = {"name": "x", "family": "llama", "toolchain": "llama.cpp", "quantize": [], **fields}
     path = folder / "x.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    [found] = session.load([path])
+    [found] = load_and_plan.load([path])
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.base.errors import StepError, UsageError
 from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, put
 

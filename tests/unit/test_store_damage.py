@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine import artifact
-from orchestrator.base.process import run_process
 from orchestrator.base.disk_space import DiskFull
+from orchestrator.base.process import run_process
+from orchestrator.engine import artifact
 from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, put
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.process import run_process
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import Interrupted
+from orchestrator.base.process import run_process
 from orchestrator.engine.artifact_store import Store
 from tests.unit.store_work import KEY, OTHER, a_step, left_in, open_store, put
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.toolchain import load
 from orchestrator.base.errors import UsageError
-from orchestrator.toolchain.model import expand
+from orchestrator.toolchain import load
+from orchestrator.toolchain.argv_template import expand
 from tests.unit.chain_work import CHAIN, changed, make_chain, make_vendor
 
 

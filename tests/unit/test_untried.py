@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.toolchain import load
-from orchestrator.planning.resource_needs import Moment
 from orchestrator.commands.display_plan import _needs
 from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.resource_needs import Moment
 from orchestrator.runs.collect_results import _notes
+from orchestrator.runs.preflight import Outlook
+from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
-from orchestrator.runs.session import Outlook
 from tests.unit.chain_work import COMMIT, changed, make_chain, make_plan, sources
 
 OTHER = "e" * 40

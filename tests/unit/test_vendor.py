@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.toolchain import load
 from orchestrator.base.errors import UsageError
+from orchestrator.toolchain import load
 from orchestrator.toolchain.model import Verb
 from tests.standin import ggml_files
 

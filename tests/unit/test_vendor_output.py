@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.toolchain import call_verb
-from orchestrator.toolchain import load
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (Step, Task)
+from orchestrator.base.step_values import Step, Task
+from orchestrator.toolchain import call_verb, load
 from orchestrator.toolchain.load import ToolChain
 
 OUTPUTS = Path(__file__).parent / "vendor_output"
@@ -41,9 +40,7 @@ def replay(folder: Path, recorded: str, code: int = 0, **counts: int) -> call_ve
 
 
 def chain_of(recorded: str) -> ToolChain:
-    [name] = [
-        name for name in load.names() if re.match(re.escape(name) + r"\.[a-z_]+\.", recorded)
-    ]
+    [name] = [name for name in load.names() if re.match(re.escape(name) + r"\.[a-z_]+\.", recorded)]
     return load.load(name)
 
 

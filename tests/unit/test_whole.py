@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.atomic_file import (part_of, put)
+from orchestrator.base.atomic_file import part_of, put
 
 
 def test_a_file_is_written_once_for_the_same_content(tmp_path: Path) -> None:

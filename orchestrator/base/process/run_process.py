@@ -17,11 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.disk_space import (
+    DiskFull,
+    disk_full,
+    free_bytes,
+    is_short,
+    says_full,
+    translated,
+)
+from orchestrator.base.errors import Interrupted, OrchestrateError, StepError
 from orchestrator.base.process import environment_variables
 from orchestrator.base.process.environment_variables import clean_env
-from orchestrator.base.process.process_tree import (Ended, Tree)
-from orchestrator.base.disk_space import (DiskFull, disk_full, free_bytes, is_short, says_full, translated)
-from orchestrator.base.errors import (Interrupted, OrchestrateError, StepError)
+from orchestrator.base.process.process_tree import Ended, Tree
 
 __all__ = [
     "Completed",

@@ -56,9 +56,7 @@ def write(
     """
     from orchestrator.base import machine_info  # noqa: PLC0415 - see above
     from orchestrator.base.file_mutex import Locks  # noqa: PLC0415
-    from orchestrator.history.site import site_pages
-    from orchestrator.history.site import read_history
-    from orchestrator.history.site import write_pages  # noqa: PLC0415
+    from orchestrator.history.site import read_history, site_pages, write_pages  # noqa: PLC0415
 
     known = read_history.read(history, nights)
     made = site_pages.Site(history, known, folder, dist, title).pages()

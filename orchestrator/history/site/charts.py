@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 from orchestrator.base import units
 from orchestrator.history import FileRow
-from orchestrator.history.site import scatter_chart
-from orchestrator.history.site import time_series
-from orchestrator.history.site import trend_chart
-from orchestrator.history.site import format_values
-from orchestrator.history.site.scatter_chart import (Axes, Dot, Level)
-from orchestrator.history.site.time_series import (Runs, Value)
+from orchestrator.history.site import format_values, scatter_chart, time_series, trend_chart
+from orchestrator.history.site.scatter_chart import Axes, Dot, Level
+from orchestrator.history.site.time_series import Runs, Value
 from orchestrator.history.site.trend_chart import Time
 
 _SPREAD = 8.0  # from here on a logarithmic axis shows more
@@ -118,7 +115,9 @@ def speed_over_time(
     runs: Runs, time: Time, colours: Mapping[str, int], machine: Callable[[str], str]
 ) -> Iterator[Picture]:
     """Speeds, each machine for itself: numbers of different ones do not compare."""
-    for number, (name, there) in enumerate(time_series.by_machine(time_series.measured(runs)).items()):
+    for number, (name, there) in enumerate(
+        time_series.by_machine(time_series.measured(runs)).items()
+    ):
         for ident, what, value in (
             ("t-prompt", "Prompt", time_series.prompt),
             ("t-gen", "Generation", time_series.generation),

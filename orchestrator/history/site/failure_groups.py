@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.base.step_values import JSON
 from orchestrator.history.site import state_labels
+from orchestrator.history.site.read_history import Entry, Recipe
 from orchestrator.history.site.state_labels import Face
-from orchestrator.history.site.read_history import (Entry, Recipe)
 
 Found = tuple[Recipe, Entry]
 Reports = Callable[[str], Mapping[str, JSON]]
@@ -51,7 +51,11 @@ def _reason(recipe: Recipe, entry: Entry) -> object:
 
 def _checks(entry: Entry, reports: Reports) -> tuple[str, ...]:
     """Checks of the run's report that failed or warn, where they are what is to be told."""
-    told = entry.failures or entry.alarms or entry.face not in (state_labels.FAILED, state_labels.WARNING)
+    told = (
+        entry.failures
+        or entry.alarms
+        or entry.face not in (state_labels.FAILED, state_labels.WARNING)
+    )
     if told or not entry.run.report:
         return ()
     files = reports(entry.run.report).get("files", ())

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from orchestrator.history import alarm_advice
-from orchestrator.runs import report
-from orchestrator.base import units
-from orchestrator.history import FileRow
+from orchestrator.base import shell_words, units
 from orchestrator.base.step_values import JSON
+from orchestrator.history import FileRow, alarm_advice
 from orchestrator.history.site.read_history import Entry
 
 _FOR: Mapping[alarm_advice.Kind, str] = {
@@ -67,4 +65,4 @@ def what_to_do(
     rung = alarm_advice.Rung(run.recipe, file, entry.alarms, files, before, run.commit)
     for kind, argv in alarm_advice.commands(rung):
         if kind != "accept" or not run.accepted:
-            yield _FOR[kind], report.command(argv)
+            yield _FOR[kind], shell_words.command(argv)

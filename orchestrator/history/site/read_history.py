@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from orchestrator.toolchain import upstream_urls
-from orchestrator.history import (Alarm, FileRow, History, Machine, Night, Run, StepRow)
+from orchestrator.base.step_values import JSON, Outcome
+from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow
 from orchestrator.history.run_records import ALARM
-from orchestrator.base.step_values import (JSON, Outcome)
-from orchestrator.history.site import state_labels
-from orchestrator.history.site import format_values
+from orchestrator.history.site import format_values, state_labels
 from orchestrator.history.site.state_labels import Face
+from orchestrator.toolchain import upstream_urls
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Names that Windows keeps for devices, and one that servers give a meaning.

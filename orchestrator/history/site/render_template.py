@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.runs import report
-from orchestrator.toolchain import upstream_urls
-from orchestrator.history.site import state_labels
-from orchestrator.history.site import time_series
-from orchestrator.history.site import format_values
+from orchestrator.base import shell_words
+from orchestrator.history.site import format_values, state_labels, time_series
 from orchestrator.history.site.report_page_is_current import HERE
+from orchestrator.toolchain import upstream_urls
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,7 +50,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "change": format_values.change,
-        "command": report.command,
+        "command": shell_words.command,
         "day": format_values.day,
         "duration": format_values.duration,
         "filename": format_values.filename,

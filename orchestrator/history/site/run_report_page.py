@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from urllib.parse import quote
 
-from orchestrator.history import FileRow
 from orchestrator.base.step_values import JSON
-from orchestrator.history.site import state_labels
-from orchestrator.history.site import charts
-from orchestrator.history.site import render_template
-from orchestrator.history.site import time_series
+from orchestrator.history import FileRow
+from orchestrator.history.site import charts, render_template, state_labels, time_series
 from orchestrator.history.site.report_page_is_current import mark
 
 _SHARED = tuple(one.name for one in fields(FileRow))
@@ -25,7 +22,10 @@ def report_page(report: Mapping[str, JSON]) -> str:
     rows = [_row(one) for one in report["files"]]
     full = time_series.full_type(rows)
     colours = {name: number for number, name in enumerate(dict.fromkeys(r.type for r in rows))}
-    style, script = render_template.static(render_template.STYLE), render_template.static(render_template.SCRIPT)
+    style, script = (
+        render_template.static(render_template.STYLE),
+        render_template.static(render_template.SCRIPT),
+    )
     body = render_template.render(
         "report.html.j2",
         {

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from orchestrator.history.site import label_placement
-from orchestrator.history.site import chart_scales
-from orchestrator.history.site import svg
-from orchestrator.history.site.pareto_front import pareto
-from orchestrator.history.site.label_placement import Box
+from orchestrator.history.site import chart_scales, label_placement, svg
 from orchestrator.history.site.chart_scales import Scale
+from orchestrator.history.site.label_placement import Box
+from orchestrator.history.site.pareto_front import pareto
 
 WIDE, HIGH = 560.0, 340.0
 _RIGHT, _TOP, _BOTTOM = 12.0, 14.0, 46.0

@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.history import (FileRow, History, Night)
-from orchestrator.history.site import state_labels
-from orchestrator.history.site import charts
-from orchestrator.history.site import render_template
-from orchestrator.history.site import time_series
-from orchestrator.history.site import night_words
-from orchestrator.history.site import failure_groups
-from orchestrator.history.site import format_values
-from orchestrator.history.site.state_labels import Face
+from orchestrator.history import FileRow, History, Night
+from orchestrator.history.site import (
+    charts,
+    failure_groups,
+    format_values,
+    night_words,
+    render_template,
+    state_labels,
+    time_series,
+)
+from orchestrator.history.site.failure_groups import Trouble
 from orchestrator.history.site.numbers_csv import csv
-from orchestrator.history.site.read_history import (Details, Entry, Past, Recipe, details)
+from orchestrator.history.site.read_history import Details, Entry, Past, Recipe, details
+from orchestrator.history.site.state_labels import Face
 from orchestrator.history.site.time_series import Runs
 from orchestrator.history.site.trend_chart import Time
-from orchestrator.history.site.failure_groups import Trouble
 from orchestrator.history.site.write_pages import Text
 
 COLUMNS = 30  # nights in the table of the index
@@ -150,7 +152,9 @@ class Site:
     def _notes(self, night: Night) -> list[tuple[Recipe | None, str]]:
         """The remarks of a night, each with the recipe it is about."""
         named = {recipe.name: recipe for recipe in self.past.recipes}
-        return [(named.get(name), text) for name, text in night_words.notes(self._summary(night.id))]
+        return [
+            (named.get(name), text) for name, text in night_words.notes(self._summary(night.id))
+        ]
 
     @cached_property
     def _details(self) -> Callable[[Recipe], Details]:

@@ -10,7 +10,7 @@ from statistics import median
 from orchestrator.history import FileRow
 from orchestrator.history.site import format_values
 from orchestrator.history.site.read_history import Entry
-from orchestrator.history.site.trend_chart import (Line, Mark, Time)
+from orchestrator.history.site.trend_chart import Line, Mark, Time
 
 Value = Callable[[FileRow], float | None]
 Runs = Sequence[tuple[Entry, Sequence[FileRow]]]

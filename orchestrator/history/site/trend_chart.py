@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from orchestrator.history.site import label_placement
-from orchestrator.history.site import chart_scales
-from orchestrator.history.site import svg
+from orchestrator.history.site import chart_scales, label_placement, svg
 from orchestrator.history.site.chart_scales import Scale
 
 WIDE = 600.0

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.atomic_file import put
 from orchestrator.base.digest import key
-from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_mutex import Locks
 from orchestrator.base.step_values import JSON
-from orchestrator.base.atomic_file import put
 
 LIST = "pages.json"
 _FORMAT = 1

@@ -4,6 +4,6 @@
 """
 
 from orchestrator.modelfiles.comparing.compare import compare
-from orchestrator.modelfiles.comparing.comparison import (Comparison, Verdict)
+from orchestrator.modelfiles.comparing.comparison import Comparison, Verdict
 
 __all__ = ["Comparison", "Verdict", "compare"]

@@ -8,11 +8,23 @@ from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.modelfiles.comparing.header_changes import changed_keys
-from orchestrator.modelfiles.comparing.opened_files import (PLANAR, Family, Located, Opened, open_pair)
-from orchestrator.modelfiles.comparing.byte_ranges import (CHUNK, Pair, Range)
-from orchestrator.modelfiles.comparing.comparison import (NEAR_PERCENT, Comparison, State, TensorComparison, Verdict)
 from orchestrator.base.step_values import Progress
+from orchestrator.modelfiles.comparing.byte_ranges import CHUNK, Pair, Range
+from orchestrator.modelfiles.comparing.comparison import (
+    NEAR_PERCENT,
+    Comparison,
+    State,
+    TensorComparison,
+    Verdict,
+)
+from orchestrator.modelfiles.comparing.header_changes import changed_keys
+from orchestrator.modelfiles.comparing.opened_files import (
+    PLANAR,
+    Family,
+    Located,
+    Opened,
+    open_pair,
+)
 
 if TYPE_CHECKING:
     from orchestrator.modelfiles.comparing.tensor_distance import Distance

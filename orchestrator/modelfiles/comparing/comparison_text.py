@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.base import units
-from orchestrator.modelfiles.comparing.comparison import (NEAR_PERCENT, Comparison, KeyChange, Shown, Side, TensorComparison, Verdict)
+from orchestrator.modelfiles.comparing.comparison import (
+    NEAR_PERCENT,
+    Comparison,
+    KeyChange,
+    Shown,
+    Side,
+    TensorComparison,
+    Verdict,
+)
 
 _MEANING = {
     Verdict.IDENTICAL: "every byte is the same",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
-from orchestrator.modelfiles.comparing.opened_files import (Entry, Opened)
-from orchestrator.modelfiles.comparing.byte_ranges import (Range, sha256)
-from orchestrator.modelfiles.comparing.comparison import (KeyChange, Shown)
+from orchestrator.modelfiles.comparing.byte_ranges import Range, sha256
+from orchestrator.modelfiles.comparing.comparison import KeyChange, Shown
+from orchestrator.modelfiles.comparing.opened_files import Entry, Opened
 
 SHOWN = 80  # characters of a value
 _LEAD = 20  # of them, those before the first difference

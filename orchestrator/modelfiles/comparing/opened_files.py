@@ -12,12 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.modelfiles.comparing.byte_ranges import (Pair, Range)
+from orchestrator.modelfiles import detect_format, ggml, ggml_types, gguf
+from orchestrator.modelfiles.comparing.byte_ranges import Pair, Range
 from orchestrator.modelfiles.comparing.comparison import Side
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import ggml_types
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles import detect_format
 from orchestrator.modelfiles.format_error import FormatError
 
 Family = Literal["auto", "llama", "bloom"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestrator.modelfiles.comparing.dequantize import (Bytes, Decoder, Numbers, decoder, in_blocks)
-from orchestrator.modelfiles.comparing.opened_files import (PLANAR, Located)
 from orchestrator.modelfiles.comparing.comparison import ValueDifference
+from orchestrator.modelfiles.comparing.dequantize import Bytes, Decoder, Numbers, decoder, in_blocks
+from orchestrator.modelfiles.comparing.opened_files import PLANAR, Located
 
 # Elements at a time: bounds the memory that dequantizers take, up to some 100 bytes each.
 BATCH = 2**17

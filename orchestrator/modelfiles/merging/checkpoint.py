@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.safetensors import read_header
+from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.merging import torch_zip
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
-from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles.safetensors import read_header
 
 MAX_JSON_BYTES = 64 * 2**20
 _COMPARE_BYTES = 4 * 2**20

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.merging.checkpoint import (Checkpoint, same_bytes)
-from orchestrator.modelfiles.merging.merge_plan import (MergePlan, PlannedTensor)
-from orchestrator.modelfiles.merging.tensor_location import TensorRef
 from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles.merging.checkpoint import Checkpoint, same_bytes
+from orchestrator.modelfiles.merging.merge_plan import MergePlan, PlannedTensor
+from orchestrator.modelfiles.merging.tensor_location import TensorRef
 
 FLOATS = frozenset({"F16", "BF16", "F32"})
 # Constants that old checkpoints saved; every reader computes them from the configuration.

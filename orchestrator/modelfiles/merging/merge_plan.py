@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.modelfiles.merging.tensor_location import TensorRef
 from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles.merging.tensor_location import TensorRef
 
 
 @dataclass(frozen=True)

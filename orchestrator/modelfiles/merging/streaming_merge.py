@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.modelfiles.safetensors import BITS
-from orchestrator.modelfiles.merging.float16_addition import (BLOCK, HalfAdder, is_finite, to_half)
-from orchestrator.modelfiles.merging.merge_plan import (MergePlan, PlannedTensor)
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.modelfiles.merging.float16_addition import BLOCK, HalfAdder, is_finite, to_half
+from orchestrator.modelfiles.merging.merge_plan import MergePlan, PlannedTensor
+from orchestrator.modelfiles.merging.safetensors_writer import (
+    MAX_SHARD_BYTES,
+    Slot,
+    create_files,
+    lay_out,
+    write_json,
+)
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
-from orchestrator.modelfiles.merging.safetensors_writer import (MAX_SHARD_BYTES, Slot, create_files, lay_out, write_json)
+from orchestrator.modelfiles.safetensors import BITS
 
 if TYPE_CHECKING:
     from orchestrator.modelfiles.merging.float16_addition import Bits

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.safetensors import BITS
-from orchestrator.modelfiles.merging.safe_unpickler import (PickledTensor, read_state_dict)
+from orchestrator.modelfiles.merging.safe_unpickler import PickledTensor, read_state_dict
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
+from orchestrator.modelfiles.safetensors import BITS
 
 # BLOOM-176B, the longest list of names known here, needs less than 100 kB.
 MAX_PICKLE_BYTES = 16 * 2**20

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress
-from orchestrator.sources.choose_model_files import (HubFile, safe_path)
+from orchestrator.sources.choose_model_files import HubFile, safe_path
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")

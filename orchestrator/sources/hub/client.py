@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.base.errors import (OrchestrateError, StepError)
-from orchestrator.sources.hub.read_errors import (Where, causes, translate)
-from orchestrator.sources.hub.resumable_download import (Body, retrying)
-from orchestrator.sources.choose_model_files import (HubFile, safe_path)
+from orchestrator.base.errors import OrchestrateError, StepError
+from orchestrator.sources.choose_model_files import HubFile, safe_path
+from orchestrator.sources.hub.read_errors import Where, causes, translate
+from orchestrator.sources.hub.resumable_download import Body, retrying
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoSibling

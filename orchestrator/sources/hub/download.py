@@ -17,12 +17,25 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.base.step_values import Progress
+from orchestrator.sources.choose_model_files import HubFile, Selection, select, select_files
 from orchestrator.sources.hub import client
-from orchestrator.sources.hub.cache import (CachedRepo, Meter, Report, cache_root, cached_commit, cached_listing, corrupt, discard, missing, note_commit, require_cached, still_corrupt)
+from orchestrator.sources.hub.cache import (
+    CachedRepo,
+    Meter,
+    Report,
+    cache_root,
+    cached_commit,
+    cached_listing,
+    corrupt,
+    discard,
+    missing,
+    note_commit,
+    require_cached,
+    still_corrupt,
+)
 from orchestrator.sources.hub.read_errors import Where
-from orchestrator.sources.hub.safetensors_header import (header, local_range)
 from orchestrator.sources.hub.resumable_download import stage
-from orchestrator.sources.choose_model_files import (HubFile, Selection, select, select_files)
+from orchestrator.sources.hub.safetensors_header import header, local_range
 
 __all__ = [
     "HubFile",

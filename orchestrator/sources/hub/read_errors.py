@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, OrchestrateError, UsageError)
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    NetworkProblem,
+    OrchestrateError,
+    UsageError,
+)
 from orchestrator.sources import retry_after
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on file size

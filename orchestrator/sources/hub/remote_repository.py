@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.base.process import run_process
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
+from orchestrator.base.process import run_process
+from orchestrator.sources.choose_model_files import HubFile
 from orchestrator.sources.hub import client
 from orchestrator.sources.hub.read_errors import Where
-from orchestrator.sources.hub.write_errors import translate_writing
 from orchestrator.sources.hub.resumable_download import retrying
-from orchestrator.sources.choose_model_files import HubFile
+from orchestrator.sources.hub.write_errors import translate_writing
 
 BRANCH = "main"
 

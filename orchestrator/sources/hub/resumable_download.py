@@ -18,9 +18,9 @@ from typing import TypeVar
 from orchestrator.base import interruptible_sleep
 from orchestrator.base.errors import Interrupted
 from orchestrator.sources import retry_after
-from orchestrator.sources.hub.cache import (CachedRepo, Meter)
-from orchestrator.sources.hub.read_errors import (BrokenTransferError, is_transport, status_of)
 from orchestrator.sources.choose_model_files import HubFile
+from orchestrator.sources.hub.cache import CachedRepo, Meter
+from orchestrator.sources.hub.read_errors import BrokenTransferError, is_transport, status_of
 
 TRIES = 5
 _LONGEST_PAUSE = 120.0  # seconds; more than a Hub's rate limit window of a minute

@@ -17,14 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.base import interruptible_sleep
-from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError)
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.base.step_values import Progress
-from orchestrator.sources.hub import client
-from orchestrator.sources.hub import remote_repository
-from orchestrator.sources.hub.read_errors import (Where, causes, status_of)
-from orchestrator.sources.hub.write_errors import (read_only, refused_card, translate_writing)
-from orchestrator.sources.hub.remote_repository import (BRANCH, Change, Committed, Remote, Upload, holds, require_same)
+from orchestrator.sources.hub import client, remote_repository
+from orchestrator.sources.hub.read_errors import Where, causes, status_of
+from orchestrator.sources.hub.remote_repository import (
+    BRANCH,
+    Change,
+    Committed,
+    Remote,
+    Upload,
+    holds,
+    require_same,
+)
 from orchestrator.sources.hub.resumable_download import pause
+from orchestrator.sources.hub.write_errors import read_only, refused_card, translate_writing
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.base.step_values import JSON
-from orchestrator.sources.choose_model_files import (HubFile, select, select_files)
+from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 
 def hub_selection(source: Mapping[str, JSON], offline: bool) -> tuple[list[HubFile], list[HubFile]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError, StepError, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError, UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.sources.hub.read_errors import (Where, causes, status_of, translate)
+from orchestrator.sources.hub.read_errors import Where, causes, status_of, translate
 
 _LOGIN = "run 'hf auth login' with a token that may write, or set HF_TOKEN"
 _BATCH = "LFS batch API returned errors"

@@ -8,22 +8,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.workflows.drafting import adopted_recipe
+from orchestrator.base.errors import OrchestrateError, UsageError
+from orchestrator.base.step_values import JSON
 from orchestrator.engine import progress_listeners
-from orchestrator.toolchain import families
-from orchestrator.workflows.drafting import save_recipe
-from orchestrator.toolchain import load
-from orchestrator.workflows.drafting.adopted_recipe import (File, Given)
-from orchestrator.base.errors import (OrchestrateError, UsageError)
 from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles.gguf_file_types import (FILE_TYPES, PLAIN)
-from orchestrator.planning.recipe_to_steps import (MODEL, Sources)
+from orchestrator.modelfiles.gguf_file_types import FILE_TYPES, PLAIN
+from orchestrator.planning.recipe_to_steps import MODEL, Sources
+from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.planning.step_graph import Graph
 from orchestrator.recipe.source_fields import Weights
-from orchestrator.base.step_values import JSON
-from orchestrator.planning.resolve_sources import Resolver
-from orchestrator.toolchain.load import ToolChain
 from orchestrator.runs.session import Session
+from orchestrator.toolchain import families, load
+from orchestrator.toolchain.load import ToolChain
+from orchestrator.workflows.drafting import adopted_recipe, save_recipe
+from orchestrator.workflows.drafting.adopted_recipe import File, Given
 
 CHAIN = "llama.cpp"
 _SPLIT = "split.count"

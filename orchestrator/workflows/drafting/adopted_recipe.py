@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import PLAIN
-from orchestrator.base.step_values import JSON
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REPOSITORY = re.compile(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)/?", re.ASCII)

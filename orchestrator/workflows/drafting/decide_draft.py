@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
-from orchestrator.workflows.drafting.survey_findings import Found
-from orchestrator.toolchain.draft_policy import (LARGEST_BLOCK, Policy)
 from orchestrator.base.errors import UsageError
-from orchestrator.recipe.yaml_positions import near
 from orchestrator.base.step_values import JSON
+from orchestrator.recipe.yaml_positions import near
+from orchestrator.toolchain.draft_policy import LARGEST_BLOCK, Policy
 from orchestrator.toolchain.load import ToolChain
+from orchestrator.workflows.drafting.survey_findings import Found
 
 # The text that upstream and this repository's recipes measure on: WikiText-2, in the archive
 # that llama.cpp's own tests use. Its training split is for calibration, the other for measuring.

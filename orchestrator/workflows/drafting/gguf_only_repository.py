@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from orchestrator.workflows.drafting import unsupported_repository
-from orchestrator.workflows.drafting.model_config import Config
-from orchestrator.workflows.drafting.survey_findings import (Found, Licence, Weights, tally)
-from orchestrator.toolchain.families import Families
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.untrusted_reader import Reader
 from orchestrator.sources.choose_model_files import HubFile
+from orchestrator.toolchain.families import Families
 from orchestrator.toolchain.load import ToolChain
+from orchestrator.workflows.drafting import unsupported_repository
+from orchestrator.workflows.drafting.model_config import Config
+from orchestrator.workflows.drafting.survey_findings import Found, Licence, Weights, tally
 
 # Unquantized files by how publishers name them, the most exact first.
 _PLAIN = ("bf16", "f16", "fp16", "f32", "fp32")

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from orchestrator.toolchain import families
-from orchestrator.workflows.drafting import save_recipe
-from orchestrator.base import text_table
-from orchestrator.toolchain import load
-from orchestrator.base import units
-from orchestrator.workflows.drafting import decide_draft
-from orchestrator.toolchain import draft_policy
-from orchestrator.workflows.drafting import survey_repository
-from orchestrator.workflows.drafting import recipe_yaml
-from orchestrator.workflows.drafting.decide_draft import (Draft, Wanted)
-from orchestrator.workflows.drafting.survey_findings import Found
+from orchestrator.base import text_table, units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
+from orchestrator.toolchain import draft_policy, families, load
+from orchestrator.workflows.drafting import (
+    decide_draft,
+    recipe_yaml,
+    save_recipe,
+    survey_repository,
+)
+from orchestrator.workflows.drafting.decide_draft import Draft, Wanted
+from orchestrator.workflows.drafting.survey_findings import Found
 
 FOLDER = Path("recipes")
 # Where editors find the schema when a recipe lies in this repository's own recipes/.
@@ -74,7 +73,9 @@ def write(request: Request) -> Written:
     """
     chain = load.load(request.chain)
     _refuse_existing(request, request.target)
-    found = survey_repository.survey(request.repo, request.revision, chain, families.load(chain.folder))
+    found = survey_repository.survey(
+        request.repo, request.revision, chain, families.load(chain.folder)
+    )
     target = request.target or _place(found.repo)
     _refuse_existing(request, target)
     wanted = Wanted(

@@ -6,8 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from orchestrator.runs import session
 from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.runs import load_and_plan
 
 
 def publish(text: str, folder: Path, target: Path | None) -> None:
@@ -26,7 +26,7 @@ def publish(text: str, folder: Path, target: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8")
-        session.load([draft])
+        load_and_plan.load([draft])
         if target is not None:
             draft.replace(target)
     except OSError as error:

@@ -9,17 +9,19 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from orchestrator.workflows.drafting import model_config
-from orchestrator.workflows.drafting import gguf_only_repository
-from orchestrator.workflows.drafting import licence_of_card
-from orchestrator.workflows.drafting import unsupported_repository
-from orchestrator.workflows.drafting.model_config import Config
-from orchestrator.workflows.drafting.survey_findings import (Found, Weights, tally)
-from orchestrator.base.errors import (StepError, UsageError)
-from orchestrator.toolchain.families import Families
+from orchestrator.base.errors import StepError, UsageError
 from orchestrator.modelfiles import safetensors
-from orchestrator.sources.choose_model_files import (HubFile, Selection, select)
+from orchestrator.sources.choose_model_files import HubFile, Selection, select
+from orchestrator.toolchain.families import Families
 from orchestrator.toolchain.load import ToolChain
+from orchestrator.workflows.drafting import (
+    gguf_only_repository,
+    licence_of_card,
+    model_config,
+    unsupported_repository,
+)
+from orchestrator.workflows.drafting.model_config import Config
+from orchestrator.workflows.drafting.survey_findings import Found, Weights, tally
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
@@ -41,7 +43,7 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         EnvironmentProblem: No access, no network.
         StepError: A file of it is damaged.
     """
-    from orchestrator.sources.hub import download as hub  # noqa: PLC0415 - its library is heavy
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
     from orchestrator.sources.hub.repository_info import card  # noqa: PLC0415 - its library is heavy
 
     if not _REPO.fullmatch(repo):
@@ -83,7 +85,7 @@ def _known(config: Config, families: Families) -> str:
 
 def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> bytes:
     """The content of a small file of the repository."""
-    from orchestrator.sources.hub import download as hub  # noqa: PLC0415 - its library is heavy
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     size = next((file.size for file in files if file.path == path), 0)
     if size > _LARGEST_TEXT:

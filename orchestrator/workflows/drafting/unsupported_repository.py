@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from orchestrator.workflows.drafting.model_config import Config
 from orchestrator.base.errors import UsageError
-from orchestrator.toolchain.families import Families
 from orchestrator.recipe.yaml_positions import near
+from orchestrator.toolchain.families import Families
+from orchestrator.workflows.drafting.model_config import Config
 
 _SHOWN = 4
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from orchestrator.engine import released_manifests
 from orchestrator.base.step_values import JSON
+from orchestrator.engine import released_manifests
 from orchestrator.engine.artifact_store import Store
 
 # Steps that make tools; they change whenever the tool chain's commit does.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from orchestrator.base import units
-from orchestrator.history import (Alarm, FileRow)
+from orchestrator.history import Alarm, FileRow
 from orchestrator.recipe.models import Alarms
 
 # Verdicts of orchestrator.modelfiles.comparing from the nearest on.

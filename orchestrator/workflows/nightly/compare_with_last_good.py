@@ -6,13 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.engine.artifact_store import Store
+from orchestrator.history import Alarm, FileRow, History, Run
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.history import (Alarm, FileRow, History, Run)
-from orchestrator.workflows.nightly import changed_steps
-from orchestrator.workflows.nightly.compare_numbers import (EARLIER, RECENT, Pair, Speeds, changes, measured_alike, slower)
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.record_history import file_rows
-from orchestrator.engine.artifact_store import Store
+from orchestrator.workflows.nightly import changed_steps
+from orchestrator.workflows.nightly.compare_numbers import (
+    EARLIER,
+    RECENT,
+    Pair,
+    Speeds,
+    changes,
+    measured_alike,
+    slower,
+)
 
 _SPEEDS = {"generation": "generation_per_second", "prompt": "prompt_per_second"}
 # Nights without a measurement lie between those with one.

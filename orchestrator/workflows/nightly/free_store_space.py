@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.base import units
-from orchestrator.runs import session as workflow
-from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError)
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
+from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.history import History
-from orchestrator.workflows.nightly import compare_with_last_good
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.engine.artifact_store import (Artifact, Store)
-from orchestrator.runs.session import (Outlook, Session)
+from orchestrator.runs import preflight
+from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.session import Session
+from orchestrator.workflows.nightly import compare_with_last_good
 
 # How many runs of a recipe are looked at for one that was begun.
 _LOOK_BACK = 50
@@ -89,7 +90,7 @@ class Room:
             peak = self._peak(outlooks) if self._limit is not None else 0
             self._check(last, peak, kept_bytes)
             self._collect(peak)
-            workflow.check_room(outlooks, self._session, self._out)
+            preflight.check_room(outlooks, self._session, self._out)
         except EnvironmentProblem as error:
             return error
         return None
@@ -104,7 +105,7 @@ class Room:
         return sum(one.size for one in store.artifacts() if one.key in self._protected)
 
     def _peak(self, outlooks: Sequence[Outlook]) -> int:
-        times = workflow.moments(outlooks, self._session)
+        times = preflight.moments(outlooks, self._session)
         return max((moment.disk for moment in times), default=0)
 
     def _check(self, one: Outlook, peak: int, kept_bytes: int) -> None:

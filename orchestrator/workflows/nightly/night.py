@@ -9,25 +9,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.runs import bring_up_to_date
-from orchestrator.runs import record_history
-from orchestrator.runs import session as workflow
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, NetworkProblem, OrchestrateError, UsageError, problem_of)
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    NetworkProblem,
+    OrchestrateError,
+    UsageError,
+    problem_of,
+)
+from orchestrator.base.file_mutex import Locks
+from orchestrator.base.step_values import Outcome
 from orchestrator.history import History
 from orchestrator.history.database import now
-from orchestrator.base.file_mutex import Locks
-from orchestrator.workflows.nightly import select_recipes
-from orchestrator.workflows.nightly import rebuild_unchanged
-from orchestrator.workflows.nightly import compare_with_last_good
-from orchestrator.workflows.nightly.network_retries import Patience
-from orchestrator.workflows.nightly.night_values import (Options, Summary, Told)
-from orchestrator.workflows.nightly.free_store_space import (Room, needed)
-from orchestrator.workflows.nightly.summary_values import (as_json, told, told_failed)
-from orchestrator.runs.finished_plan import Finished
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.recipe import Recipe
-from orchestrator.base.step_values import Outcome
-from orchestrator.runs.session import (Commits, Session)
+from orchestrator.runs import bring_up_to_date, load_and_plan, record_history
+from orchestrator.runs.finished_plan import Finished
+from orchestrator.runs.load_and_plan import Commits
+from orchestrator.runs.session import Session
+from orchestrator.workflows.nightly import compare_with_last_good, rebuild_unchanged, select_recipes
+from orchestrator.workflows.nightly.free_store_space import Room, needed
+from orchestrator.workflows.nightly.network_retries import Patience
+from orchestrator.workflows.nightly.night_values import Options, Summary, Told
+from orchestrator.workflows.nightly.summary_values import as_json, told, told_failed
 
 Say = Callable[[str], None]
 
@@ -149,7 +153,7 @@ class Night:
         found: dict[str, Recipe] = {}
         for file in files:
             try:
-                [recipe] = workflow.load([file])
+                [recipe] = load_and_plan.load([file])
                 other = found.setdefault(recipe.name.casefold(), recipe)
                 if other is not recipe:
                     raise UsageError(f"{file}: {other.file} has the name {recipe.name!r} too")
@@ -184,7 +188,7 @@ class Night:
             unreached: list[tuple[Recipe, NetworkProblem]] = []
             for recipe in waiting:
                 try:
-                    made[recipe.name] = workflow.make_one(recipe, self._session, commits)
+                    made[recipe.name] = load_and_plan.make_one(recipe, self._session, commits)
                 except NetworkProblem as error:
                     unreached.append((recipe, error))
                 except Interrupted:
@@ -236,7 +240,9 @@ class Night:
         alarms = (*again.alarms, *compared.alarms)
         end = record_history.ended(finished, alarms, compared.verdicts)
         if again.error is not None:
-            end = replace(end, state=record_history.failed(again.error).state, error=str(again.error))
+            end = replace(
+                end, state=record_history.failed(again.error).state, error=str(again.error)
+            )
         self.history.end_run(run, end)
         return told(finished, run, end, compared, again)
 

@@ -6,10 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.errors import (EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK)
-from orchestrator.history import (Alarm, FileRow)
-from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
+from orchestrator.base.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
 from orchestrator.base.step_values import JSON
+from orchestrator.history import Alarm, FileRow
+from orchestrator.history.run_records import (
+    ALARM,
+    ENVIRONMENT,
+    FAILED,
+    INTERRUPTED,
+    LEFT,
+    OK,
+    WARNING,
+)
 
 FORMAT = 1
 # From what calls for attention most to what calls for none.

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.runs import bring_up_to_date
-from orchestrator.workflows import reproduce
-from orchestrator.base.errors import (Interrupted, OrchestrateError, problem_of)
-from orchestrator.history import Alarm
-from orchestrator.runs.finished_plan import Finished
+from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import Outcome
-from orchestrator.workflows.reproduce import (IDENTICAL, Verdict)
+from orchestrator.history import Alarm
+from orchestrator.runs import bring_up_to_date
+from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.session import Session
+from orchestrator.workflows import reproduce
+from orchestrator.workflows.reproduce import IDENTICAL, Verdict
 
 _STORE = "the store"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base import machine_info
+from orchestrator.sources.hub.cache import cache_root, hub_home
 from orchestrator.workflows.nightly.night_values import Options
-from orchestrator.workflows.nightly.schedule_files import (Job, render)
-from orchestrator.sources.hub.cache import (cache_root, hub_home)
+from orchestrator.workflows.nightly.schedule_files import Job, render
 
 _PLAIN = ("profile", "backend", "jobs", "threads", "keep")
 _FLAGS = ("offline", "locked", "verbose")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orchestrator.planning import lockfile
 from orchestrator.base.errors import UsageError
+from orchestrator.planning import lockfile
 
 
 def recipes(paths: Sequence[Path], select: str = "") -> list[Path]:

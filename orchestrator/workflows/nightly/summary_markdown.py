@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.history import alarm_advice
 from orchestrator.base import units
+from orchestrator.base.shell_words import command
+from orchestrator.history import alarm_advice
+from orchestrator.history.run_records import (
+    ALARM,
+    ENVIRONMENT,
+    FAILED,
+    INTERRUPTED,
+    LEFT,
+    OK,
+    WARNING,
+)
+from orchestrator.runs.report import markdown_table
 from orchestrator.toolchain import upstream_urls
-from orchestrator.history.run_records import (ALARM, ENVIRONMENT, FAILED, INTERRUPTED, LEFT, OK, WARNING)
-from orchestrator.workflows.nightly.night_values import (Summary, Told)
-from orchestrator.runs.report import (command, markdown_table)
+from orchestrator.workflows.nightly.night_values import Summary, Told
 
 WORDS = {
     OK: "ok",
@@ -58,7 +67,9 @@ def _alarms(summary: Summary) -> Iterator[str]:
 def _advice(one: Told) -> Iterator[str]:
     """What to do about a recipe's alarms."""
     yield ""
-    rung = alarm_advice.Rung(one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit)
+    rung = alarm_advice.Rung(
+        one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
+    )
     for kind, argv in alarm_advice.commands(rung):
         yield f"{_lead(kind, one)}: `{command(argv)}`."
 

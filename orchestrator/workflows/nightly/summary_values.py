@@ -6,16 +6,16 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.runs import record_history
-from orchestrator.base.process.environment_variables import censored
 from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.process.environment_variables import censored
+from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history import Ended
-from orchestrator.workflows.nightly.rebuild_unchanged import Again
-from orchestrator.workflows.nightly.night_values import (FORMAT, Summary, Told)
-from orchestrator.workflows.nightly.summary_markdown import fenced
-from orchestrator.workflows.nightly.compare_with_last_good import Compared
+from orchestrator.runs import record_history
 from orchestrator.runs.finished_plan import Finished
-from orchestrator.base.step_values import (JSON, Outcome)
+from orchestrator.workflows.nightly.compare_with_last_good import Compared
+from orchestrator.workflows.nightly.night_values import FORMAT, Summary, Told
+from orchestrator.workflows.nightly.rebuild_unchanged import Again
+from orchestrator.workflows.nightly.summary_markdown import fenced
 
 
 def told_failed(name: str, file: Path, run: int, end: Ended) -> Told:

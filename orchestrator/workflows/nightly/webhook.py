@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from orchestrator.base.step_values import JSON
 from orchestrator.base.interruptible_sleep import rest
+from orchestrator.base.step_values import JSON
 from orchestrator.sources import retry_after
 
 TRIES = 4

@@ -9,30 +9,39 @@ from pathlib import Path
 
 import yaml
 
-from orchestrator.runs import output_folder
-from orchestrator.planning import lockfile
-from orchestrator.runs import dsse_signature
+from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.modelfiles.gguf import GGUF
-from orchestrator.planning.plan import (Output, Plan)
-from orchestrator.runs.provenance_statement import SUFFIX as TOLD
-from orchestrator.workflows.publishing import model_card
-from orchestrator.workflows.publishing import chat_templates
-from orchestrator.workflows.publishing import licences
-from orchestrator.workflows.publishing import gguf_naming
-from orchestrator.workflows.publishing import ollama_modelfile
-from orchestrator.workflows.publishing import publication_record
-from orchestrator.workflows.publishing import split_files
-from orchestrator.workflows.publishing.check_run_folder import Checked
-from orchestrator.workflows.publishing.model_facts import (Facts, Origin)
-from orchestrator.workflows.publishing.gguf_naming import Name
-from orchestrator.workflows.publishing.published_files import (Model, Piece, Tree, file_piece, published_name, sums, text_piece)
-from orchestrator.toolchain.quantizer_facts import IMATRIX_FILE
+from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
+from orchestrator.planning import lockfile
+from orchestrator.planning.plan import Output, Plan
 from orchestrator.recipe import portable
 from orchestrator.recipe.extends import read_tree
-from orchestrator.engine.artifact_store import Store
+from orchestrator.runs import dsse_signature, output_folder
+from orchestrator.runs.provenance_statement import SUFFIX as TOLD
 from orchestrator.runs.session import Session
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.workflows.publishing import (
+    chat_templates,
+    gguf_naming,
+    licences,
+    model_card,
+    ollama_modelfile,
+    publication_record,
+    split_files,
+)
+from orchestrator.workflows.publishing.check_run_folder import Checked
+from orchestrator.workflows.publishing.gguf_naming import Name
+from orchestrator.workflows.publishing.model_facts import Facts, Origin
+from orchestrator.workflows.publishing.published_files import (
+    Model,
+    Piece,
+    Tree,
+    file_piece,
+    published_name,
+    sums,
+    text_piece,
+)
 
 README = "README.md"
 MODELFILE = "Modelfile"
@@ -78,7 +87,9 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
     for file, header in headers.items():
         if header is not None:
             origin = material.origin
-            chat_templates.require_same(file, chat_templates.of_file(header), origin.templates, origin.where)
+            chat_templates.require_same(
+                file, chat_templates.of_file(header), origin.templates, origin.where
+            )
     names = {one.file: _name(one, headers[one.file], plan) for one in plan.outputs}
     gguf_naming.distinct(names)
     steps = {
@@ -166,7 +177,9 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     whole = [piece for one in found for piece in one.pieces] + others
     whole.append(text_piece(output_folder.SUMS, sums(whole)))
     whole.append(text_piece(README, _card(material, found, whole)))
-    whole.append(text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole)))
+    whole.append(
+        text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole))
+    )
     return Tree(plan.recipe.name, found, tuple(whole), tuple(notes))
 
 

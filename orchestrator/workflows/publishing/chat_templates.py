@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles.gguf import GGUF
 
 DEFAULT = "default"
 _KEY = "tokenizer.chat_template"

@@ -12,21 +12,27 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs import output_folder
-from orchestrator.base.process import run_process
-from orchestrator.runs import report
-from orchestrator.workflows import reproduce
-from orchestrator.recipe import without_checksums
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (StepError, UsageError)
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Progress
+from orchestrator.planning.plan import Output, Plan
+from orchestrator.recipe import without_checksums
+from orchestrator.runs import output_folder, report
+from orchestrator.runs.check_status import Check, Status
 from orchestrator.runs.judge_measures import verdict
-from orchestrator.planning.plan import (Output, Plan)
-from orchestrator.base.step_values import (JSON, Check, Progress, Status)
-from orchestrator.runs.report import (MadeStep, Report, Row)
+from orchestrator.runs.report import MadeStep, Report, Row
+from orchestrator.workflows import reproduce
 
 # What stands in the folder beside the files of the record.
 _OTHERS = frozenset(
-    {output_folder.SUMS, output_folder.REPORT_JSON, output_folder.REPORT_MD, output_folder.REPORT_HTML, reproduce.RECORD}
+    {
+        output_folder.SUMS,
+        output_folder.REPORT_JSON,
+        output_folder.REPORT_MD,
+        output_folder.REPORT_HTML,
+        reproduce.RECORD,
+    }
 )
 _MARKS = {Status.FAIL: "failed", Status.WARN: "passed with warnings", Status.SKIP: "unverified"}
 
@@ -81,7 +87,8 @@ def checked(
     told = output_folder.earlier_report(folder)
     if not told:
         raise UsageError(
-            f"{folder} holds no {output_folder.REPORT_JSON} of a run", f"{again} Or name another --out."
+            f"{folder} holds no {output_folder.REPORT_JSON} of a run",
+            f"{again} Or name another --out.",
         )
     found = _read(told, plan.full.name, folder / output_folder.REPORT_JSON, again)
     _same_recipe(plan, found, again)

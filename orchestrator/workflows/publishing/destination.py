@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.base import digest
+from orchestrator.base.step_values import Outcome, Progress, Step, StepResult
+from orchestrator.engine.step_worker import Listener
 from orchestrator.workflows.publishing.publication_record import Changes
 from orchestrator.workflows.publishing.published_files import Tree
-from orchestrator.base.step_values import (Outcome, Progress, Step, StepResult)
-from orchestrator.engine.step_worker import Listener
 
 SHOWN = 1 << 20  # bytes; smaller files come and go unseen
 

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.process import run_process
+from orchestrator.base.atomic_file import part_of
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.file_links import place
-from orchestrator.workflows.publishing import publication_record
-from orchestrator.workflows.publishing.destination import (Done, told)
-from orchestrator.workflows.publishing.publication_record import (RECORD, Changes)
-from orchestrator.workflows.publishing.published_files import (Piece, Tree)
-from orchestrator.recipe.publish_section import DIR
-from orchestrator.base.atomic_file import part_of
+from orchestrator.base.process import run_process
 from orchestrator.engine.step_worker import Listener
+from orchestrator.recipe.publish_section import DIR
+from orchestrator.workflows.publishing import publication_record
+from orchestrator.workflows.publishing.destination import Done, told
+from orchestrator.workflows.publishing.publication_record import RECORD, Changes
+from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
-from orchestrator.workflows.publishing import publication_record
-from orchestrator.workflows.publishing.destination import (Done, told)
-from orchestrator.workflows.publishing.publication_record import (RECORD, Changes)
-from orchestrator.workflows.publishing.published_files import (Piece, Tree)
+from orchestrator.base.step_values import Progress, Step
+from orchestrator.engine.step_worker import Listener
 from orchestrator.recipe.publish_section import HUB
-from orchestrator.base.step_values import (Progress, Step)
+from orchestrator.sources.choose_model_files import HubFile
 from orchestrator.sources.hub import remote_repository
 from orchestrator.sources.hub import upload as hub_upload
-from orchestrator.sources.hub.remote_repository import (Change, Remote, Upload)
-from orchestrator.sources.choose_model_files import HubFile
-from orchestrator.engine.step_worker import Listener
+from orchestrator.sources.hub.remote_repository import Change, Remote, Upload
+from orchestrator.workflows.publishing import publication_record
+from orchestrator.workflows.publishing.destination import Done, told
+from orchestrator.workflows.publishing.publication_record import RECORD, Changes
+from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class Repository:
         def same(name: str, piece: Piece) -> bool:
             return _same(there[name], piece)
 
-        earlier = publication_record.files_of(self._record(tree, remote, there), tree.recipe, self.name)
+        earlier = publication_record.files_of(
+            self._record(tree, remote, there), tree.recipe, self.name
+        )
         return publication_record.changes(tree, list(there), same, earlier)
 
     def _record(self, tree: Tree, remote: Remote, there: dict[str, HubFile]) -> bytes | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.base import units
-from orchestrator.workflows.publishing.publish import (Outlook, Publication)
-from orchestrator.workflows.publishing.publication_record import Changes
-from orchestrator.workflows.publishing.published_files import (Piece, Tree)
 from orchestrator.base.step_values import JSON
 from orchestrator.base.text_table import table
+from orchestrator.workflows.publishing.publication_record import Changes
+from orchestrator.workflows.publishing.publish import Outlook, Publication
+from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 _TITLES = ("File", "Made as", "Size", "What")
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.base.errors import UsageError
-from orchestrator.modelfiles.gguf import (GGUF, Value)
+from orchestrator.modelfiles.gguf import GGUF, Value
 
 SUFFIX = ".gguf"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.base import units
 from orchestrator import __version__
+from orchestrator.base import units
 from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing import safe_markdown
 from orchestrator.workflows.publishing.model_facts import Facts
-from orchestrator.workflows.publishing.safe_markdown import Safe
 from orchestrator.workflows.publishing.published_files import Model
-from orchestrator.base.step_values import (JSON, Status)
-from orchestrator.runs.report import (Report, Row)
+from orchestrator.workflows.publishing.safe_markdown import Safe
 
 # Most people are best served by a file of about five bits a weight.
 _USUAL_BITS = 4.85

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.step_values import JSON, Outcome, Step
 from orchestrator.modelfiles import gguf
 from orchestrator.planning.plan import Plan
-from orchestrator.workflows.publishing import chat_templates
-from orchestrator.base.step_values import (JSON, Outcome, Step)
-from orchestrator.sources.hub.repository_info import Card
 from orchestrator.planning.resolve_sources import Resolved
-from orchestrator.steps.read_gguf_header import HEADER
-from orchestrator.runs.session import (Session, failure)
+from orchestrator.runs.preflight import failure
+from orchestrator.runs.session import Session
+from orchestrator.sources.hub.repository_info import Card
+from orchestrator.toolchain.artifact_file_names import HEADER
+from orchestrator.workflows.publishing import chat_templates
 
 # What a licence may want to have beside the files.
 _PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.base.errors import UsageError
-from orchestrator.workflows.publishing.published_files import (Piece, Tree)
 from orchestrator.base.step_values import JSON
+from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 RECORD = "publish.json"
 FORMAT = 1

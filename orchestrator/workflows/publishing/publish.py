@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.base.errors import (EnvironmentProblem, UsageError)
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.planning.plan import Plan
-from orchestrator.workflows.publishing import assemble
-from orchestrator.workflows.publishing import licences
-from orchestrator.workflows.publishing import model_facts
+from orchestrator.recipe.publish_section import DIR, HUB, destination
+from orchestrator.runs.session import Session
+from orchestrator.workflows.publishing import assemble, licences, model_facts
 from orchestrator.workflows.publishing.assemble import Material
 from orchestrator.workflows.publishing.check_run_folder import checked
+from orchestrator.workflows.publishing.destination import Done, Place, told
 from orchestrator.workflows.publishing.destination_folder import Folder
-from orchestrator.workflows.publishing.destination import (Done, Place, told)
 from orchestrator.workflows.publishing.publication_record import Changes
-from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT
 from orchestrator.workflows.publishing.published_files import Tree
-from orchestrator.recipe.publish_section import (DIR, HUB, destination)
-from orchestrator.runs.session import Session
+from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT
 
 
 @dataclass(frozen=True)

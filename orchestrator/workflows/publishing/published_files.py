@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.planning.plan import Output
-from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.runs.report import Row
+from orchestrator.workflows.publishing.gguf_naming import Name
 
 
 @dataclass(frozen=True)

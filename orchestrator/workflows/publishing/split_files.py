@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.base.step_values import Outcome, Resources, Step
 from orchestrator.engine import progress_listeners
-from orchestrator.base.errors import (EnvironmentProblem, StepError, UsageError)
+from orchestrator.planning.plan import MODEL, Choices, Output, Plan
 from orchestrator.planning.step_graph import Graph
-from orchestrator.planning.plan import (MODEL, Choices, Output, Plan)
-from orchestrator.base.step_values import (Outcome, Resources, Step)
 from orchestrator.runs.session import Session
 
 # The Hub takes files of 50 GB (https://huggingface.co/docs/hub/storage-limits). The margin is

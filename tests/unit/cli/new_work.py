@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.runs import session
 from orchestrator.recipe import Recipe
+from orchestrator.runs import load_and_plan
 from tests.hub import Repo
 from tests.unit.cli.command import Said
 from tests.unit.drafting.models import repository
@@ -21,7 +21,7 @@ New = Callable[..., Said]
 
 def written(said: Said, path: Path = FILE) -> Recipe:
     assert (said.code, said.err) == (0, "")
-    [recipe] = session.load([path])
+    [recipe] = load_and_plan.load([path])
     return recipe
 
 

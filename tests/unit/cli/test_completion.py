@@ -13,8 +13,8 @@ import click
 import pytest
 from click.shell_completion import CompletionItem
 
+from orchestrator.commands.completion_values import keys, known, recipes, toolchains
 from orchestrator.toolchain import load
-from orchestrator.commands.completion_values import (keys, known, recipes, toolchains)
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE, ROOT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.cli.command import Command, without_checksums
 from tests.unit.fake_work import RECIPE, fake_kinds
 

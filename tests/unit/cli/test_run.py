@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import machine_info
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.cli.command import Command, without_checksums
 from tests.unit.fake_work import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.history import History
 from orchestrator.engine.artifact_store import Store
+from orchestrator.history import History
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import RECIPE
 from tests.unit.history.past import a_file, a_run

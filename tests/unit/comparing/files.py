@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.modelfiles.comparing.opened_files import (Located, open_model)
+from orchestrator.modelfiles.comparing.opened_files import Located, open_model
 from orchestrator.modelfiles.ggml_types import tensor_bytes
 from tests.unit.formats.build import (
     KV,

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.modelfiles.comparing.dequantize import (decoder, in_blocks)
-from orchestrator.modelfiles.comparing.opened_files import (PLANAR, type_name)
-from orchestrator.modelfiles.ggml_types import (LAYOUTS, Layout)
+from orchestrator.modelfiles.comparing.dequantize import decoder, in_blocks
+from orchestrator.modelfiles.comparing.opened_files import PLANAR, type_name
+from orchestrator.modelfiles.ggml_types import LAYOUTS, Layout
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden.json").read_text())
 # Made and read within one matrix product; no file holds them.

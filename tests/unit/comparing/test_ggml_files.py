@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.modelfiles.comparing import compare
-from orchestrator.modelfiles.comparing import Verdict
+from orchestrator.modelfiles.comparing import Verdict, compare
 from orchestrator.modelfiles.format_error import FormatError
 from tests.unit.comparing.files import flip, tensor, write_ggml
 from tests.unit.formats.build import GGMLSpec, Tensor, ggml_bytes, whole_model

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from orchestrator.modelfiles.comparing import compare
-from orchestrator.modelfiles.comparing import Verdict
+from orchestrator.modelfiles.comparing import Verdict, compare
+from orchestrator.modelfiles.comparing.comparison import Comparison, KeyChange, Shown
 from orchestrator.modelfiles.comparing.header_changes import SHOWN
-from orchestrator.modelfiles.comparing.comparison import (Comparison, KeyChange, Shown)
 from tests.unit.comparing.files import FIELDS, Model, write_gguf
 from tests.unit.formats.build import KV, gguf_text
 

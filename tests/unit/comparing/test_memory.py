@@ -79,9 +79,9 @@ def test_equal_files_need_neither_numpy_nor_dequantizers(tmp_path: Path) -> None
 def test_a_file_that_shrinks_under_way_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from orchestrator.base.step_values import Progress
     from orchestrator.modelfiles.comparing import compare
     from orchestrator.modelfiles.format_error import FormatError
-    from orchestrator.base.step_values import Progress
 
     tensors = [Tensor("v", (100_000,)), Tensor("w", (100_000,))]
     a = write_gguf(tmp_path / "a.gguf", Model(tensors))

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.modelfiles.comparing import compare
-from orchestrator.modelfiles.comparing import Verdict
+from orchestrator.modelfiles.comparing import Verdict, compare
 from orchestrator.modelfiles.format_error import FormatError
 from tests.unit.comparing.files import SOME, Model, flip, tensor, write_gguf, write_parts
 

@@ -8,9 +8,8 @@ import gguf
 import numpy as np
 import pytest
 
-from orchestrator.modelfiles.comparing import compare
-from orchestrator.modelfiles.comparing import Verdict
 from orchestrator.modelfiles import safetensors
+from orchestrator.modelfiles.comparing import Verdict, compare
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import Tensor
 

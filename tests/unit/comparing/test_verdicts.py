@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.modelfiles.comparing import compare
-from orchestrator.modelfiles.comparing import Verdict
-from orchestrator.modelfiles.comparing.opened_files import (open_model, open_pair)
-from orchestrator.modelfiles.comparing.comparison import ValueDifference
-from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.base.step_values import Progress
+from orchestrator.modelfiles.comparing import Verdict, compare
+from orchestrator.modelfiles.comparing.comparison import ValueDifference
+from orchestrator.modelfiles.comparing.opened_files import open_model, open_pair
+from orchestrator.modelfiles.format_error import FormatError
 from tests.unit.comparing.files import SOME, Model, data_of, flip, tensor, write_gguf
 from tests.unit.formats.build import Tensor
 

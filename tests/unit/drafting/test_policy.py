@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.toolchain import load
-from orchestrator.toolchain import draft_policy
 from orchestrator.base.errors import UsageError
+from orchestrator.toolchain import draft_policy, load
 
 POLICY = draft_policy.load(load.load("llama.cpp").folder)
 

@@ -11,17 +11,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.toolchain import load
-from orchestrator.runs import session
-from orchestrator.workflows.drafting import decide_draft
-from orchestrator.workflows.drafting import model_config
-from orchestrator.workflows.drafting import licence_of_card
-from orchestrator.toolchain import draft_policy
-from orchestrator.workflows.drafting import recipe_yaml
-from orchestrator.workflows.drafting.decide_draft import (Wanted, recipe_name)
-from orchestrator.workflows.drafting.survey_findings import (Found, Weights)
 from orchestrator.base.errors import StepError
 from orchestrator.recipe import Document
+from orchestrator.runs import load_and_plan
+from orchestrator.toolchain import draft_policy, load
+from orchestrator.workflows.drafting import decide_draft, licence_of_card, model_config, recipe_yaml
+from orchestrator.workflows.drafting.decide_draft import Wanted, recipe_name
+from orchestrator.workflows.drafting.survey_findings import Found, Weights
 from tests.unit.drafting.models import COMMIT
 
 CHAIN = load.load("llama.cpp")
@@ -73,7 +69,7 @@ def test_no_card_breaks_or_changes_a_recipe(tmp_path: Path, card: dict[str, Any]
 
     path.write_text(text(found(licence=terms)), encoding="utf-8")
 
-    [recipe] = session.load([path])
+    [recipe] = load_and_plan.load([path])
     stated = yaml.safe_load(path.read_text("utf-8")).get("publish", {})
     assert stated.keys() <= {"license", "license_name", "license_link", "redistribute"}
     assert (recipe.publish.redistribute is True) == terms.free

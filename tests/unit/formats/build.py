@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import ggml_types
+from orchestrator.modelfiles import ggml, ggml_types
 
 SCALARS = {
     "u8": (0, "<B"),

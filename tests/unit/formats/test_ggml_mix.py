@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from orchestrator.modelfiles.format_error import FormatError
+from orchestrator.modelfiles.ggml_size import Dimensions, llama_tensors
 from orchestrator.modelfiles.ggml_type_mixture import ggjt_v3_types
-from orchestrator.modelfiles.ggml_size import (Dimensions, llama_tensors)
 
 
 def census(file_type: str, vocabulary: int = 512, layers: int = 16) -> dict[str, int]:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import ggml_size
+from orchestrator.modelfiles import ggml, ggml_size
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.ggml_size import Dimensions
 from orchestrator.modelfiles.ggml_types import Layout

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.ggml_types import (LAYOUTS, Layout, row_bytes, tensor_bytes, type_by_id, type_by_name)
+from orchestrator.modelfiles.ggml_types import (
+    LAYOUTS,
+    Layout,
+    row_bytes,
+    tensor_bytes,
+    type_by_id,
+    type_by_name,
+)
 
 
 def test_current_types_agree_with_the_gguf_package() -> None:

@@ -14,10 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles import ggml
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles import safetensors
-from orchestrator.modelfiles import detect_format
+from orchestrator.modelfiles import detect_format, ggml, gguf, safetensors
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.untrusted_reader import Reader
 from tests.unit.formats.build import (

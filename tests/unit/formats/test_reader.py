@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.modelfiles import untrusted_reader
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.untrusted_reader import (Reader, Strings)
+from orchestrator.modelfiles.untrusted_reader import Reader, Strings
 
 
 def over(data: bytes, size: int | None = None) -> Reader:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from orchestrator.modelfiles import safetensors
 from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.safetensors import (build_header, header_length, parse_header, read_header, write_hole)
+from orchestrator.modelfiles.safetensors import (
+    build_header,
+    header_length,
+    parse_header,
+    read_header,
+    write_hole,
+)
 from tests.unit.formats.build import safetensors_bytes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orchestrator.history import (Alarm, Ended, FileRow, History, StepRow)
+from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
 
 SHA = "ab" * 32
 

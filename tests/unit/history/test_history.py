@@ -15,9 +15,8 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem
-from orchestrator.history import schema
-from orchestrator.history import (Alarm, Ended, History)
-from orchestrator.history.connection import (reading, writing)
+from orchestrator.history import Alarm, Ended, History, schema
+from orchestrator.history.connection import reading, writing
 from tests.unit.history.past import a_file, a_run, a_step
 
 

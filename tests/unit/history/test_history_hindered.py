@@ -14,9 +14,7 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem
-from orchestrator.history import connection
-from orchestrator.history import schema
-from orchestrator.history import History
+from orchestrator.history import History, connection, schema
 from tests.unit.cli.command import Command
 from tests.unit.cli.conftest import fakes, orchestrate
 from tests.unit.history.past import a_file, a_run, a_step

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.sources.hub import download
 from orchestrator.sources.hub.safetensors_header import header
 from tests.hub import Fault, Hub, Repo
@@ -31,7 +31,9 @@ def huge(server: Hub, repo: Repo) -> Path:
 
 
 def test_the_header_of_a_huge_file_costs_kilobytes(server: Hub, huge: Path) -> None:
-    start, size = download.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])["huge.safetensors"]
+    start, size = download.safetensors_headers(NAME, COMMIT, ["huge.safetensors"])[
+        "huge.safetensors"
+    ]
     assert size == huge.stat().st_size
     assert start == huge.open("rb").read(len(start))
     assert json.loads(start[8:])["t"]["shape"] == [1 << 30]

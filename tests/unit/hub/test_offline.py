@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.sources.hub import download
 from orchestrator.sources.hub.cache import cache_root
 from tests.hub import Hub, Repo
@@ -78,7 +78,9 @@ def test_a_cache_without_links_works_too(
         (folder / path).unlink()
         blob.rename(folder / path)
     assert {f.sha256 for f in download.listing(NAME, COMMIT, offline=True)} == {None}
-    assert same(download.fetch(NAME, COMMIT, [WEIGHTS, CONFIG], offline=True), repo, WEIGHTS, CONFIG)
+    assert same(
+        download.fetch(NAME, COMMIT, [WEIGHTS, CONFIG], offline=True), repo, WEIGHTS, CONFIG
+    )
 
 
 def test_offline_damage_is_found_and_not_removed(server: Hub) -> None:

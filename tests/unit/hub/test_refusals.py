@@ -9,10 +9,16 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    OrchestrateError,
+    StepError,
+    UsageError,
+)
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, OrchestrateError, StepError, UsageError)
 from orchestrator.sources.hub import download
-from orchestrator.sources.hub.read_errors import (Where, translate)
+from orchestrator.sources.hub.read_errors import Where, translate
 from tests.hub import Fault, Hub, Repo
 from tests.unit.hub.shape import (
     COMMIT,

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import safetensors
-from orchestrator.recipe.source_fields import (Source, Weights)
-from orchestrator.base.step_values import (Progress, Task)
 from orchestrator.planning.resolve_sources import Resolver
-from orchestrator.steps import fetch
-from orchestrator.steps import describe_model
+from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.steps import describe_model, fetch
 from tests.hub import Fault, Hub, Repo
 from tests.unit.hub.shape import COMMIT, CONFIG, INDEX, NAME, SECOND, WEIGHTS, tensor_file
 from tests.unit.task_work import a_task

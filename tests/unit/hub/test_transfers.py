@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress
 from orchestrator.sources.hub import download
-from orchestrator.sources.hub.cache import (CachedRepo, Meter)
-from orchestrator.sources.hub.resumable_download import (Body, stage)
+from orchestrator.sources.hub.cache import CachedRepo, Meter
+from orchestrator.sources.hub.resumable_download import Body, stage
 from tests.hub import Fault, Hub, Repo
 from tests.unit.hub.shape import (
     COMMIT,
@@ -200,7 +200,10 @@ def test_one_failure_stops_the_other_transfers(tmp_path: Path) -> None:
             raise FirstFileFailedError
         yield Body(start, 10**12, endless())
 
-    files = [download.HubFile("bad", 10, "a" * 64, None), download.HubFile("long", 10**12, "b" * 64, None)]
+    files = [
+        download.HubFile("bad", 10, "a" * 64, None),
+        download.HubFile("long", 10**12, "b" * 64, None),
+    ]
     cache = CachedRepo(tmp_path, NAME)
     with pytest.raises(FirstFileFailedError):
         stage(files, cache, open_range, 2, Meter(0, lambda _: None, ""))

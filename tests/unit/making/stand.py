@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from orchestrator.base.step_values import (Progress, Task)
+from orchestrator.base.step_values import Progress, Task
 from tests.unit.formats.build import KV, GGUFSpec, Tensor, gguf_bytes
 from tests.unit.task_work import a_task
 

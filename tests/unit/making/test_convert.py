@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (Progress, Task)
-from orchestrator.steps import convert
-from orchestrator.steps import imatrix
+from orchestrator.base.step_values import Progress, Task
+from orchestrator.steps import convert, imatrix
 from tests.unit.making.stand import CONVERSION, task_of, tool, whole
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles import safetensors
 from orchestrator.base.step_values import Task
-from orchestrator.steps import predict_sizes
-from orchestrator.steps import convert_without_weights
+from orchestrator.modelfiles import gguf, safetensors
+from orchestrator.steps import convert_without_weights, predict_sizes
 from tests.unit.formats.build import KV
 from tests.unit.hub.shape import tensor_file
 from tests.unit.making.stand import CONVERSION, task_of, tool, whole

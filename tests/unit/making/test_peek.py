@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, OrchestrateError, StepError)
-from orchestrator.modelfiles import gguf
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError
 from orchestrator.base.step_values import Task
+from orchestrator.modelfiles import gguf
 from orchestrator.sources import range_requests
 from orchestrator.steps import read_gguf_header
 from tests.unit.formats.build import Tensor
@@ -91,7 +91,9 @@ def test_a_wheel_that_is_none(tmp_path: Path, index: Index, damage: bytes) -> No
     source = {"kind": "pypi", "package": "small-model", "version": "1.0", "sha256": sha256}
 
     with pytest.raises(OrchestrateError) as caught:
-        read_gguf_header.run(task_of(tmp_path, {**source, "file": "inside/model.gguf", "files": {}}))
+        read_gguf_header.run(
+            task_of(tmp_path, {**source, "file": "inside/model.gguf", "files": {}})
+        )
     assert "\n" not in caught.value.message
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.merging.checkpoint import (MAX_JSON_BYTES, open_checkpoint, same_bytes)
+from orchestrator.modelfiles.merging.checkpoint import MAX_JSON_BYTES, open_checkpoint, same_bytes
 from tests.unit.merging.merge_pairs import llama, make, write_model, write_safetensors
 
 TENSORS = llama(32, "F16", 1)

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from orchestrator.modelfiles.merging.float16_addition import (HalfAdder, is_finite, to_half)
+from orchestrator.modelfiles.merging.float16_addition import HalfAdder, is_finite, to_half
 
 EVERY_HALF = np.arange(1 << 16, dtype=np.uint16)
 FINITE = EVERY_HALF[(EVERY_HALF & 0x7FFF) < 0x7C00]

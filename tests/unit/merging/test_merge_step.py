@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import (Progress, Step, Task)
+from orchestrator.base.step_values import Progress, Step, Task
 from orchestrator.steps import merge
 from tests.unit.merging.merge_pairs import llama, read_model, write_model
 

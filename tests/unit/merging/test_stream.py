@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
-from orchestrator.modelfiles.merging import streaming_merge
-from orchestrator.modelfiles.merging import METHODS
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.modelfiles.merging import METHODS, streaming_merge
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
 from tests.unit.merging.merge_pairs import (
     HIDDEN,

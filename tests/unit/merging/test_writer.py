@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from orchestrator.modelfiles.merging.safetensors_writer import (create_files, lay_out, write_json)
+from orchestrator.modelfiles.merging.safetensors_writer import create_files, lay_out, write_json
 
 NAMED = [("a", (4, 8)), ("b", (2,)), ("scalar", ()), ("empty", (0, 3)), ("c", (16, 16))]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.history import History
-from orchestrator.engine.artifact_store import (Artifact, Store)
 
 Night = Callable[..., tuple[int, dict[str, Any]]]
 

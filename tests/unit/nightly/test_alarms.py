@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.history import FileRow
-from orchestrator.workflows.nightly.compare_numbers import (Pair, Speeds, changes, slower)
 from orchestrator.recipe.models import Alarms
+from orchestrator.workflows.nightly.compare_numbers import Pair, Speeds, changes, slower
 from tests.unit.history.past import a_file
 
 LIMITS = Alarms()

@@ -11,10 +11,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from orchestrator.engine import scheduler
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.base.file_mutex import Locks
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.engine import scheduler
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import GOOD, fails_for, fake_kinds, logits, measured, written
 from tests.unit.nightly.night_work import Night, add, artifacts, forget, past

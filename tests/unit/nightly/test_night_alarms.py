@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runs import bring_up_to_date
 from orchestrator.base import machine_info
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.planning.step_graph import Graph
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.runs import bring_up_to_date
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fails_for, fake_kinds, measured, written
 from tests.unit.history.past import a_file

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.runs import session
-from orchestrator.base.errors import (EnvironmentProblem, NetworkProblem)
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
+from orchestrator.runs import preflight, session
 from orchestrator.sources import git
 from tests.unit.cli.command import Command
 from tests.unit.nightly.night_work import Night, add, artifacts, past
@@ -112,9 +112,9 @@ def test_room_is_looked_for_once_where_all_fit(
     for number in range(6):
         add(recipes, f"more-{number}", "name: one", "name: one")
     asked: list[int] = []
-    check = session.check_room
+    check = preflight.check_room
 
-    def counted(outlooks: Sequence[session.Outlook], *rest: Any) -> None:
+    def counted(outlooks: Sequence[preflight.Outlook], *rest: Any) -> None:
         asked.append(len(outlooks))
         check(outlooks, *rest)
 
@@ -130,9 +130,9 @@ def test_the_largest_recipe_is_refused_alone_among_many(
 ) -> None:
     for number in range(6):
         add(recipes, f"more-{number}", "name: one", "name: one")
-    check = session.check_room
+    check = preflight.check_room
 
-    def small(outlooks: Sequence[session.Outlook], *rest: Any) -> None:
+    def small(outlooks: Sequence[preflight.Outlook], *rest: Any) -> None:
         if any(one.plan.recipe.name in ("more-3", "two") for one in outlooks):
             raise EnvironmentProblem("the disk is too small")
         check(outlooks, *rest)

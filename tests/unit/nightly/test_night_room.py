@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.engine.artifact import USED
-from orchestrator.base.step_values import (JSON, Task)
 from orchestrator.sources import git
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fake_kinds, written

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.process import run_process
 from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.cli.command import Command
 from tests.unit.fake_work import fails_for, fake_kinds
 from tests.unit.nightly.night_work import past

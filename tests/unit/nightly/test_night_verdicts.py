@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.sources import git
 from tests.unit.comparing.files import FIELDS, Model, data_of, write_gguf
 from tests.unit.fake_work import fake_kinds

@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.process import run_process
 from orchestrator.base import interruptible_sleep
-from orchestrator.base.errors import (Interrupted, NetworkProblem, UsageError)
-from orchestrator.workflows.nightly import select_recipes
-from orchestrator.workflows.nightly import summary_values
-from orchestrator.workflows.nightly import webhook
+from orchestrator.base.errors import Interrupted, NetworkProblem, UsageError
+from orchestrator.base.process import run_process
+from orchestrator.workflows.nightly import select_recipes, summary_values, webhook
 from orchestrator.workflows.nightly.network_retries import Patience
 
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import UsageError
-from orchestrator.workflows.nightly.schedule_files import (KINDS, Job, render)
+from orchestrator.workflows.nightly.schedule_files import KINDS, Job, render
 
 from .schedule_work import NAMES, WORDS, called, job, missing, program
 

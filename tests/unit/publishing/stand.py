@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.cli.command import Command, Said
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.fake_work import fake_kinds

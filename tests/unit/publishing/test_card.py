@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from orchestrator.runs.judge_measures import verdict
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.planning.plan import Output
-from orchestrator.workflows.publishing import safe_markdown
-from orchestrator.workflows.publishing.model_card import (advice, ollama_tag, recommended, table)
-from orchestrator.workflows.publishing.gguf_naming import Name
-from orchestrator.workflows.publishing.published_files import (Model, Piece)
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.runs.judge_measures import verdict
 from orchestrator.runs.report import Row
+from orchestrator.workflows.publishing import safe_markdown
+from orchestrator.workflows.publishing.gguf_naming import Name
+from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
+from orchestrator.workflows.publishing.published_files import Model, Piece
 from tests.unit.publishing.stand import Stand, front_matter
 
 HOSTILE = (
@@ -44,9 +44,9 @@ def test_text_is_shown_as_it_is_and_makes_no_markup(text: str) -> None:
     kinds = {one.type for one in tokens(f"A {safe_markdown.inline(text)}.")}
     assert kinds <= {"paragraph_open", "inline", "text", "text_special", "paragraph_close"}
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    assert words(f"A {safe_markdown.inline(text)}.") == " ".join(f"A {plain}".split()) + "." or not (
-        plain.strip()
-    )
+    assert words(f"A {safe_markdown.inline(text)}.") == " ".join(
+        f"A {plain}".split()
+    ) + "." or not (plain.strip())
 
 
 @given(any_text.filter(lambda text: "|" not in text))
@@ -54,13 +54,17 @@ def test_code_is_shown_as_it_is(text: str) -> None:
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if not plain:
         return
-    [found] = [one for one in tokens(f"A {safe_markdown.code(text)} b") if one.type == "code_inline"]
+    [found] = [
+        one for one in tokens(f"A {safe_markdown.code(text)} b") if one.type == "code_inline"
+    ]
     assert found.content == plain
 
 
 @given(any_text)
 def test_a_table_keeps_its_columns(text: str) -> None:
-    page = f"| a | b |\n| --- | --- |\n| {safe_markdown.inline(text)} | {safe_markdown.code(text)} |\n"
+    page = (
+        f"| a | b |\n| --- | --- |\n| {safe_markdown.inline(text)} | {safe_markdown.code(text)} |\n"
+    )
     assert sum(one.type == "td_open" for one in tokens(page)) == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.modelfiles import gguf
-from orchestrator.workflows.publishing.chat_templates import (of_file, of_source, require_same)
+from orchestrator.workflows.publishing.chat_templates import of_file, of_source, require_same
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import KV
 

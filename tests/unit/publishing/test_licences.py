@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.base.errors import UsageError
-from orchestrator.workflows.publishing.licences import require_right
 from orchestrator.recipe.publish_section import Publish
+from orchestrator.workflows.publishing.licences import require_right
 
 
 def refusal(licence: str, gated: bool = False, **said: object) -> str:

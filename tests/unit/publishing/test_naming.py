@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.base.errors import UsageError
 from orchestrator.modelfiles import gguf
-from orchestrator.workflows.publishing.gguf_naming import (Name, distinct, name_of, parse)
+from orchestrator.workflows.publishing.gguf_naming import Name, distinct, name_of, parse
 from tests.unit.comparing.files import Model, write_gguf
 from tests.unit.formats.build import KV
 

@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from orchestrator.workflows.publishing.ollama_modelfile import (BOS, EOS, FORMATS, Model, modelfile, recognize)
+from orchestrator.workflows.publishing.ollama_modelfile import (
+    BOS,
+    EOS,
+    FORMATS,
+    Model,
+    modelfile,
+    recognize,
+)
 from tests.unit.publishing.stand import CHATML
 
 LLAMA3 = (

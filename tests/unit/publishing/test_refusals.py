@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from orchestrator.base.step_values import (JSON, Task)
+from orchestrator.base.step_values import JSON, Task
 from tests.unit.fake_work import GOOD
 from tests.unit.publishing.stand import CHATML, Stand, weights
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from orchestrator.history import (Alarm, Ended, FileRow, History, StepRow)
+from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
 
 SOURCE = "https://github.com/ggml-org/llama.cpp"
 BEGIN = datetime(2026, 10, 18, 2, 0, tzinfo=timezone.utc)

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.history import Alarm, History
+from orchestrator.history.site import (
+    failure_groups,
+    format_values,
+    read_history,
+    state_labels,
+    time_series,
+)
 from orchestrator.toolchain import upstream_urls
-from orchestrator.history import (Alarm, History)
-from orchestrator.history.site import state_labels
-from orchestrator.history.site import read_history
-from orchestrator.history.site import time_series
-from orchestrator.history.site import failure_groups
-from orchestrator.history.site import format_values
 from tests.unit.history.past import a_file, a_run, a_step
 
 
@@ -55,7 +57,8 @@ def test_only_sources_on_github_are_compared_there(source: str, base: str) -> No
 
 def test_text_loses_what_terminals_and_readers_would_obey() -> None:
     assert (
-        format_values.plain("a\x1b[31mred\x1b[0m\x00b\u202egnp.exe\r\nz") == "ared\ufffdb\ufffdgnp.exe\nz"
+        format_values.plain("a\x1b[31mred\x1b[0m\x00b\u202egnp.exe\r\nz")
+        == "ared\ufffdb\ufffdgnp.exe\nz"
     )
 
 
@@ -94,7 +97,11 @@ def test_a_run_in_which_all_was_there_is_unchanged(tmp_path: Path) -> None:
 
     found = {one.name: one.newest.face for one in read_history.read(history, 9).recipes}
 
-    assert found == {"found": state_labels.UNCHANGED, "made": state_labels.OK, "unknown": state_labels.OK}
+    assert found == {
+        "found": state_labels.UNCHANGED,
+        "made": state_labels.OK,
+        "unknown": state_labels.OK,
+    }
 
 
 def test_every_state_has_its_own_sign_and_word() -> None:

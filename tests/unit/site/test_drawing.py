@@ -10,13 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.history.site import label_placement
-from orchestrator.history.site import chart_scales
-from orchestrator.history.site import scatter_chart
-from orchestrator.history.site import svg
-from orchestrator.history.site import trend_chart
-from orchestrator.history.site.pareto_front import pareto
+from orchestrator.history.site import chart_scales, label_placement, scatter_chart, svg, trend_chart
 from orchestrator.history.site.label_placement import Box
+from orchestrator.history.site.pareto_front import pareto
 
 NUMBERS = st.floats(min_value=0, max_value=100, allow_nan=False)
 POINTS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=30)
@@ -113,7 +109,9 @@ def test_labels_beside_points_never_lie_on_each_other(
 ) -> None:
     room = Box(50, 0, 560, 300)
 
-    found = label_placement.around([(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room)
+    found = label_placement.around(
+        [(x, y) for x, y, _ in wanted], [text for *_, text in wanted], room
+    )
 
     boxes = [one.box for one in found if one is not None]
     assert all(box.within(room) for box in boxes)

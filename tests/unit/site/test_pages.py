@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.history import site
-from orchestrator.history import (Alarm, History)
-from orchestrator.history.site import report_page_is_current
-from orchestrator.history.site import render_template
+from orchestrator.history import Alarm, History, site
+from orchestrator.history.site import render_template, report_page_is_current
 from tests.unit.history.past import a_file, a_run, a_step
 from tests.unit.site import believable
 from tests.unit.site.looking import HOSTILE, SHORT, drawings, parsed
@@ -287,4 +285,7 @@ def test_templates_and_static_files_travel_with_the_package() -> None:
     text = (root / "pyproject.toml").read_text("utf-8")
 
     assert '"orchestrator.history.site" = ["templates/*.j2", "static/*"]' in text
-    assert {path.parent.name for path in report_page_is_current.data_files()} == {"templates", "static"}
+    assert {path.parent.name for path in report_page_is_current.data_files()} == {
+        "templates",
+        "static",
+    }

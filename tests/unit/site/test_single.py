@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from orchestrator.history.site import report_page_is_current
-from orchestrator.history.site import render_template
-from orchestrator.history.site import run_report_page
+from orchestrator.history.site import render_template, report_page_is_current, run_report_page
 from tests.unit.history.past import a_file
 from tests.unit.site.looking import HOSTILE, drawings, parsed
 

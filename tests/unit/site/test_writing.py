@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.history import site
 from orchestrator.base.errors import UsageError
-from orchestrator.history import History
 from orchestrator.base.file_mutex import Locks
+from orchestrator.history import History, site
 from orchestrator.history.site import write_pages
-from orchestrator.history.site.write_pages import (Text, Written)
+from orchestrator.history.site.write_pages import Text, Written
 from tests.unit.site import believable
 from tests.unit.site.looking import SHORT
 
@@ -87,12 +86,13 @@ def test_whoever_is_stopped_leaves_whole_pages_that_are_still_ours(tmp_path: Pat
 def test_a_kill_leaves_whole_pages_and_the_next_run_clears_up(tmp_path: Path) -> None:
     folder = tmp_path / "site"
     code = (
-        "import os, signal, sys; from pathlib import Path; from orchestrator.history.site import writing\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from orchestrator.history.site import write_pages\n"
         "from orchestrator.base.file_mutex import Locks\n"
         "Path.replace = lambda self, to: (os.kill(os.getpid(), signal.SIGKILL)"
         " if to.name == 'b.html' else os.replace(self, to))\n"
         "pages = {name: lambda: 'x' * 100_000 for name in ('a.html', 'b.html')}\n"
-        "writing.write(Path(sys.argv[1]), pages, Locks(Path(sys.argv[2])))\n"
+        "write_pages.write(Path(sys.argv[1]), pages, Locks(Path(sys.argv[2])))\n"
     )
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "locks")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from git import Repo
 
-from orchestrator.base.errors import (EnvironmentProblem, StepError)
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.sources import git
 from tests.unit.index_work import Index
 from tests.unit.upstream.stand import (

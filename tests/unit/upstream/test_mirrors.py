@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from git import Repo
 
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.base.process import run_process
-from orchestrator.base.errors import (EnvironmentProblem, Interrupted, StepError)
 from orchestrator.sources import git
 from tests.unit.index_work import Index
 from tests.unit.upstream.stand import (

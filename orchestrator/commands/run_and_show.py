@@ -1,0 +1,101 @@
+"""Run plans and show their results; the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.base.command_output import Voice
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
+from orchestrator.commands import display_run
+from orchestrator.engine import progress_listeners
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.runs import (
+    execute_plans,
+    plan_one_file,
+    record_history,
+    report,
+)
+from orchestrator.runs.bring_up_to_date import bring
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.collect_results import collect
+from orchestrator.runs.finished_plan import exit_code, problems
+from orchestrator.runs.session import Session
+
+
+def run(
+    session: Session,
+    plans: Sequence[Plan],
+    out: Path,
+    *,
+    strict: bool,
+    voice: Voice,
+    sign_key: Path | None = None,
+) -> int:
+    """Bring the plans' files up to date, and say what came of it; the exit code.
+
+    Raises:
+        EnvironmentProblem, UsageError: As :func:`bring`.
+    """
+    with record_history.by_hand(session.store, plans) as record:
+        done = bring(session, plans, out, strict=strict, sign_key=sign_key)
+        record(done)
+    made = [(one.result, one.folder, one.notes) for one in done if one.result is not None]
+    for result, folder, notes in made:
+        voice.result(display_run.summary(result, folder, notes))
+    voice.value([display_run.summary_value(*one) for one in made])
+    voice.errors(problems(done))
+    return max((one.code for one in done), default=EXIT_OK)
+
+
+def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> int:
+    """Measure the files of recipes that are there already, and judge them again.
+
+    Raises:
+        OrchestrateError: A file was not made yet.
+    """
+    for one in plans:
+        missing = [o.name for o in one.outputs if session.store.find(o.step) is None]
+        if missing:
+            raise OrchestrateError(
+                f"{one.recipe.name}: {', '.join(missing)} is not made yet",
+                f"Run 'orchestrate run {one.recipe.file}'.",
+            )
+        for output in (*one.outputs, one.full):
+            session.store.release(output.measure)
+    return run(session, plans, out, strict=True, voice=voice)
+
+
+def build(session: Session, name: str, voice: Voice) -> int:
+    """Build one tool chain and its environment."""
+    steps = recipe_to_steps.toolchain_steps(name, session.choices)
+    results = session.runner.run(steps, [step.key for step in steps])
+    made = [result for result in results if result.path is not None]
+    for result in made:
+        voice.result(f"{result.step.label}: {result.path}")
+    voice.value([display_run.step_value(result) for result in made])
+    voice.errors(progress_listeners.failures(results))
+    return exit_code(results)
+
+
+def verify_file(
+    session: Session,
+    path: Path,
+    against: Path | None,
+    corpus: Path | None,
+    prompt: str,
+    *,
+    voice: Voice,
+) -> int:
+    """Check any GGUF file, alone or against its unquantized file."""
+    one = plan_one_file.plan_of(path, against, corpus, prompt, session)
+    done = execute_plans.execute([one], session)
+    voice.errors(progress_listeners.failures(done))
+    code = exit_code(done)
+    if code != EXIT_OK:
+        return code
+    result = collect(one, session.store, strict=True)
+    voice.result(display_run.checks(result))
+    voice.value(report.as_json(result.report))
+    return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK

@@ -1,0 +1,125 @@
+"""Read recipes, make their sources definite and plan them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
+from orchestrator.planning import lockfile_check
+from orchestrator.planning import recipe_to_steps as plan
+from orchestrator.planning.lockfile import Lock
+from orchestrator.planning.recipe_to_steps import Plan, Sources
+from orchestrator.planning.resolve_sources import Resolver
+from orchestrator.recipe import Recipe, Vocabulary, load_many
+from orchestrator.runs.session import Session
+from orchestrator.toolchain import load as toolchain
+from orchestrator.toolchain.families import load as families_of
+from orchestrator.toolchain.load import ToolChain
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+# The commit of a repository's branch or tag, by both; or why nobody could say.
+Commits = dict[tuple[str, str], str | NetworkProblem]
+
+
+def vocabulary(name: str) -> Vocabulary:
+    """What a tool chain allows in a recipe."""
+    chain = toolchain.load(name)
+    spellings = {
+        spelling: known
+        for known, spec in chain.types.items()
+        for spelling in (known, *spec.aliases)
+    }
+    known = families_of(chain.folder).names
+    return Vocabulary(spellings, chain.tensor_types, chain.outtypes, known)
+
+
+def load(paths: Sequence[Path]) -> list[Recipe]:
+    """Read and validate recipes.
+
+    Raises:
+        RecipeError: With every problem of every recipe.
+    """
+    return list(load_many(lockfile_check.without_locks(paths), vocabulary))
+
+
+def resolve(
+    recipe: Recipe,
+    chain: ToolChain,
+    session: Session,
+    lock: Lock | None = None,
+    commits: Commits | None = None,
+) -> Sources:
+    """Make every source of a recipe definite; moving references as its lock says, if any.
+
+    ``commits`` are those of the tool chains' branches that were resolved already; it is added
+    to, so that recipes that are planned together mean the same commit.
+
+    Raises:
+        OrchestrateError: As :meth:`orchestrator.planning.resolve_sources.Resolver.resolve`.
+    """
+    resolver = Resolver(session.store.file_digest, session.settings.offline, lock)
+    model = recipe.model
+    corpora = {}
+    if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
+        corpora["calibration"] = resolver.resolve(recipe.imatrix.corpus)
+    if recipe.verify.perplexity is not None and session.choices.verify:
+        corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
+    merged = model.base is not None and model.delta is not None
+    return Sources(
+        commit=lock.toolchain.commit if lock else _commit(recipe, chain, session, commits),
+        model=None if merged else resolver.resolve(model),
+        base=resolver.resolve(model.base) if model.base is not None else None,
+        delta=resolver.resolve(model.delta) if model.delta is not None else None,
+        corpora=corpora,
+    )
+
+
+def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits | None) -> str:
+    wanted = recipe.toolchain.commit
+    if wanted is None or _COMMIT.fullmatch(wanted):
+        return wanted or chain.source.commit
+    if session.settings.offline:
+        raise EnvironmentProblem(
+            f"{recipe.file}: which commit of {chain.name} {wanted!r} means cannot be asked offline",
+            "Lock the recipe ('orchestrate lock'), name a full commit, or run without --offline.",
+        )
+    known: Commits = {} if commits is None else commits
+    place = (chain.source.git, wanted)
+    if place not in known:
+        known[place] = _asked(*place)
+    found = known[place]
+    if isinstance(found, NetworkProblem):
+        raise found
+    return found
+
+
+def _asked(url: str, revision: str) -> str | NetworkProblem:
+    from orchestrator.sources import git  # noqa: PLC0415 - heavy
+
+    try:
+        return git.resolve(url, revision)
+    except NetworkProblem as error:
+        return error
+
+
+def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
+    """Plan recipes: resolve what moves, then plan purely.
+
+    Raises:
+        UsageError: A recipe moved away from its lock, or has none and must have one.
+    """
+    commits: Commits = {}
+    return [make_one(recipe, session, commits) for recipe in recipes]
+
+
+def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
+    """Plan one recipe; raises as :func:`make`, and for ``commits`` see :func:`resolve`."""
+    chain = toolchain.load(recipe.toolchain.name)
+    lock = lockfile_check.held(recipe, chain, session.choices, session.locks)
+    sources = resolve(recipe, chain, session, lock, commits)
+    one = plan.make(recipe, chain, sources, session.choices)
+    return lockfile_check.hold(lock, one, session.store) if lock else one

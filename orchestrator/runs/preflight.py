@@ -1,0 +1,181 @@
+"""What is known of a plan before it runs: sizes, room, and what the quantizer would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from orchestrator.base import machine_info, units
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
+from orchestrator.base.step_values import Outcome, Step, StepResult
+from orchestrator.engine import progress_listeners
+from orchestrator.engine.scheduler import needed
+from orchestrator.planning import recipe_to_steps as plan
+from orchestrator.planning import resource_needs, rough_sizes
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.resource_needs import Forecast, Moment
+from orchestrator.runs.session import Session
+from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan with what is known of its sizes before it runs."""
+
+    plan: Plan
+    forecast: Forecast | None
+
+
+def outlooks(
+    plans: Sequence[Plan], session: Session, *, build: bool
+) -> list[Outlook | OrchestrateError]:
+    """Foretell the sizes of plans, each for itself.
+
+    Args:
+        plans: The plans.
+        session: Its runner makes what the forecasts need.
+        build: Whether a tool chain may be built for it; otherwise estimates are given
+            where none is there.
+
+    Returns:
+        For each plan its outlook, or why its model cannot be made.
+    """
+    ready = [one for one in plans if one.forecast and (build or _built(one, session))]
+    failed: dict[str, StepResult] = {}
+    if ready:
+        results = session.runner.run(plan.union(ready), [one.forecast for one in ready])
+        failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
+    return [_obstacle(one, failed) or _outlook(one, session) for one in plans]
+
+
+def _built(one: Plan, session: Session) -> bool:
+    """Whether a forecast costs no build: its tool chain is there."""
+    tools = [step for step in one.steps if step.kind in ("build", "environment")]
+    return all(session.store.find(step.key) is not None for step in tools)
+
+
+def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError | None:
+    """The first step of a plan that failed, as an error with all that is known of it."""
+    results = [failed[step.key] for step in one.steps if step.key in failed]
+    return failure(results[0]) if results else None
+
+
+def failure(result: StepResult) -> OrchestrateError:
+    """A failed step's own error with its label before and the end of its log after it."""
+    cause, text = result.cause, progress_listeners.failures([result])[0]
+    if isinstance(cause, NetworkProblem):
+        return NetworkProblem(text, wait=cause.wait)
+    return (EnvironmentProblem if isinstance(cause, EnvironmentProblem) else StepError)(text)
+
+
+def _outlook(one: Plan, session: Session) -> Outlook:
+    artifact = session.store.find(one.forecast) if one.forecast else None
+    fetch = _fetch_bytes(one, session)
+    if artifact is None:
+        forecast = rough_sizes.estimate(one, fetch, partial(_facts, session))
+    else:
+        facts = artifact.manifest["facts"]
+        forecast = Forecast(facts["full"], facts["outputs"], fetch)
+    return Outlook(resource_needs.with_sizes(one, forecast) if forecast else one, forecast)
+
+
+def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
+    artifact = session.store.find(step.key)
+    return None if artifact is None else artifact.manifest["facts"]
+
+
+def _fetch_bytes(one: Plan, session: Session) -> int:
+    outlines = [step for step in one.steps if step.kind in ("outline", "peek")]
+    facts = [_facts(session, step) or {} for step in outlines]
+    return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
+
+
+def check_outputs(outlook: Outlook) -> None:
+    """Refuse before work what the quantizer would refuse, or do silently, after it.
+
+    Raises:
+        StepError: Tensors would fall back, or an importance matrix is missing.
+    """
+    if outlook.forecast is None:
+        return
+    for output in outlook.plan.outputs:
+        told = outlook.forecast.outputs.get(output.name, {})
+        quant = output.quant
+        if quant is None or not told:
+            continue
+        label = f"{outlook.plan.recipe.name} {output.name}"
+        refuse_fallbacks(label, told.get("fallbacks", ()), quant.allow_fallback)
+        if told.get("needs_imatrix") and not quant.imatrix:
+            raise StepError(
+                f"{label}: this type needs an importance matrix",
+                "Add 'imatrix: {corpus: FILE}' to the recipe and 'imatrix: true' to the type.",
+            )
+
+
+def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
+    """Disk and memory of everything that is to run, step by step."""
+    steps = plan.union([one.plan for one in outlook_list])
+    hits = _hits(steps, outlook_list, session)
+    return resource_needs.timeline(steps, hits, session.settings.keep)
+
+
+def _hits(steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session) -> set[str]:
+    targets = [key for one in outlook_list for key in one.plan.targets]
+    work = needed(steps, targets, session.store)
+    return {step.key for step in steps if step.key not in work}
+
+
+def check_room(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+    """Say no before starting when disk or memory is short.
+
+    Raises:
+        EnvironmentProblem: With the numbers of the step that needs most, and what helps.
+    """
+    times = moments(outlook_list, session)
+    if not times:
+        return
+    peak = max(times, key=lambda moment: moment.disk)
+    free = machine_info.disk_free(session.store.root)
+    if peak.disk > free:
+        raise EnvironmentProblem(
+            f"{units.size(peak.disk)} of disk are needed at the peak ('{peak.step.label}'), "
+            f"{units.size(free)} are free at {session.store.root}",
+            _disk_advice(outlook_list, session, free),
+        )
+    hungry = max(times, key=lambda moment: moment.memory)
+    memory = machine_info.memory_total()
+    if memory and hungry.memory > memory:
+        raise EnvironmentProblem(
+            f"'{hungry.step.label}' needs about {units.size(hungry.memory)} of memory, "
+            f"this machine has {units.size(memory)}",
+            "Use a machine with more memory, a smaller context, or --no-verify for a file "
+            "that is only made here.",
+        )
+    _check_out(outlook_list, session, out)
+
+
+def _disk_advice(outlook_list: Sequence[Outlook], session: Session, free: int) -> str:
+    """Whether ``--keep final`` would be enough."""
+    lean = replace(session, settings=replace(session.settings, keep="final"))
+    least = max((moment.disk for moment in moments(outlook_list, lean)), default=0)
+    elsewhere = "set ORCHESTRATE_HOME to a larger disk"
+    if least <= free:
+        return f"'--keep final' needs {units.size(least)}; or {elsewhere}."
+    return f"Free some space ('orchestrate store gc'), or {elsewhere}."
+
+
+def _check_out(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+    """On another disk than the store's, the outputs are copied."""
+    folder = machine_info.existing(out)
+    if folder.stat().st_dev == machine_info.existing(session.store.root).stat().st_dev:
+        return
+    forecasts = [one.forecast for one in outlook_list if one.forecast]
+    size = sum(int(told.get("size", 0)) for one in forecasts for told in one.outputs.values())
+    free = machine_info.disk_free(folder)
+    if size > free:
+        raise EnvironmentProblem(
+            f"{units.size(size)} of outputs do not fit in {out} ({units.size(free)} free)",
+            "Choose another --out; on the store's own disk outputs need no extra space.",
+        )
