@@ -29,7 +29,7 @@ from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import load_and_plan
-from orchestrator.runs import session as workflow
+from orchestrator.runs.session import Session, choices
 from orchestrator.sources import archive, git, pypi
 from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
@@ -67,8 +67,8 @@ def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
     """A recipe's plan, with everything that is not measured in the user's own store."""
     store = Store(Store.default_root(), print)
     settings = Settings(threads=machine_info.cores())
-    chosen = workflow.choices(verify=verify)
-    session = workflow.Session(store, settings, chosen, Plain(sys.stderr))
+    chosen = choices(verify=verify)
+    session = Session(store, settings, chosen, Plain(sys.stderr))
     [one] = load_and_plan.make(load_and_plan.load([recipe]), session)
     kinds = {"build", "environment", "fetch", "peek"}
     ready = [step.key for step in one.steps if step.kind in kinds]
@@ -166,7 +166,7 @@ def builds() -> Figure:
     with tempfile.TemporaryDirectory(dir=Store.default_root()) as name:
         place = Path(name)
         store = Store(place / "home", print)
-        build = recipe_to_steps.toolchain_steps("llama.cpp", workflow.choices())[0]
+        build = recipe_to_steps.toolchain_steps("llama.cpp", choices())[0]
         runner = Runner(store, Settings(threads=machine_info.cores()), Plain(sys.stderr))
         begin = time.perf_counter()
         [result] = runner.run([build], [build.key])

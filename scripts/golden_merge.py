@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.unit.merging import merge_pairs
+from tests.support import merge_pairs
 
 PAIRS = (("F16", "F16"), ("BF16", "F32"), ("F32", "BF16"))
 

@@ -26,7 +26,7 @@ from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
 from orchestrator.runs import load_and_plan
-from orchestrator.runs import session as workflow
+from orchestrator.runs.session import Session, choices
 from orchestrator.sources import git
 from orchestrator.toolchain import load
 
@@ -128,7 +128,7 @@ def unquantized() -> Path:
     """The tiny llama's F16, made if it is not stored."""
     store = Store(Store.default_root(), print)
     plain = Plain(io.StringIO())
-    session = workflow.Session(store, Settings(), workflow.choices(verify=False), plain)
+    session = Session(store, Settings(), choices(verify=False), plain)
     [plan] = load_and_plan.make(load_and_plan.load([RECIPE]), session)
     session.runner.run(plan.steps, [plan.full.step])
     made = store.find(plan.full.step)

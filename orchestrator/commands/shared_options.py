@@ -152,7 +152,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     """Store, settings and listener of a command, and Ctrl-C for its tools."""
     from orchestrator.base import machine_info
     from orchestrator.engine.scheduler import Settings
-    from orchestrator.runs import session as workflow
+    from orchestrator.runs.session import Session, choices
 
     options = {**_ABSENT, **options}
     settings = Settings(
@@ -161,14 +161,14 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
         offline=options["offline"],
         keep=options["keep"],
     )
-    chosen = workflow.choices(
+    chosen = choices(
         options["only"], options["profile"], options["backend"], not options["no_verify"]
     )
     listener = _listener(options)
     try:
         with _interruptible():
             mode: Mode = "require" if options["locked"] else "use"
-            yield workflow.Session(store(), settings, chosen, listener, mode)
+            yield Session(store(), settings, chosen, listener, mode)
     finally:
         listener.close()
 

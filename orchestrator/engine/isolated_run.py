@@ -1,7 +1,7 @@
 """Make steps again in an empty store: here, or in a process with other surroundings.
 
-Started as a program (``python -m orchestrator.engine.isolated_run JOB``) it reads the steps from a file,
-so that home, locale, time zone and umask are those of a process of its own from the start.
+Started as a program (``python -m orchestrator.engine.isolated_run JOB``) it reads the steps from
+a file, so that home, locale, time zone and umask are those of a process of its own from the start.
 """
 
 from __future__ import annotations

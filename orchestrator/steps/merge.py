@@ -12,8 +12,8 @@ from orchestrator.modelfiles.merging.streaming_merge import write_merged
 def run(task: Task) -> dict[str, JSON]:
     """Merge the folders ``task.inputs["base"]`` and ``["delta"]`` into the working folder.
 
-    ``params["method"]`` is a key of :data:`orchestrator.modelfiles.merging.METHODS`. The result is a
-    Hugging Face model folder: configuration, tokenizer, float16 safetensors.
+    ``params["method"]`` is a key of :data:`orchestrator.modelfiles.merging.METHODS`. The result
+    is a Hugging Face model folder: configuration, tokenizer, float16 safetensors.
 
     Returns:
         ``tensors`` (count), ``bytes`` (of the tensors), ``new_rows``, ``warnings``.

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.history import History, site
 from orchestrator.history.site import run_report_page
-from tests.unit.site import believable
+from tests.support import long_history as believable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

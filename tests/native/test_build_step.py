@@ -17,7 +17,7 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Progress, Task
 from orchestrator.steps import build
-from tests.unit.task_work import a_task
+from tests.support.tasks import a_task
 
 LIBRARY = "int answer() { return ANSWER; }\n"
 TOOL = """\

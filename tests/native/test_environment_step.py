@@ -17,8 +17,8 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Task
 from orchestrator.steps import environment
-from tests.unit.index_work import Index, running
-from tests.unit.task_work import a_task
+from tests.support.package_index import Index, running
+from tests.support.tasks import a_task
 
 INFO = "small-1.0.dist-info"
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.native.conftest import Finished
 from tests.native.typed import MODELS, Said, artifacts, typed, variant
-from tests.unit.index_work import Index, running
+from tests.support.package_index import Index, running
 
 WHEEL = "evil_model-1.0-py3-none-any.whl"
 MEMBER = "evil_model/model.gguf"

@@ -20,7 +20,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.runs import provenance_statement
 from tests.native.conftest import CACHE, Finished, link, ready
 from tests.native.typed import MODELS, ROOT, TINY, artifacts, typed
-from tests.unit.signing_work import keys
+from tests.support.signing_keys import keys
 
 CHIMERA = TINY.with_name("chimera.yaml")
 

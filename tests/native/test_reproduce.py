@@ -21,8 +21,7 @@ from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import load_and_plan
-from orchestrator.runs import session as workflow
-from orchestrator.runs.session import Session
+from orchestrator.runs.session import Session, choices
 from orchestrator.workflows import reproduce
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
@@ -41,8 +40,8 @@ class Quiet:
 
 
 def session_of(root: Path, *, verify: bool = False) -> Session:
-    choices = workflow.choices(verify=verify)
-    return Session(Store(root, print), Settings(keep="all"), choices, Plain(Quiet()))  # type: ignore[arg-type]
+    chosen = choices(verify=verify)
+    return Session(Store(root, print), Settings(keep="all"), chosen, Plain(Quiet()))  # type: ignore[arg-type]
 
 
 def planned(path: Path, session: Session) -> Plan:

@@ -15,16 +15,7 @@ import yaml
 
 from orchestrator.base.digest import file_sha256
 from tests.native.conftest import Finished
-from tests.native.typed import (
-    MODELS,
-    ROOT,
-    TINY,
-    artifacts,
-    ended,
-    events,
-    typed,
-    variant,
-)
+from tests.native.typed import MODELS, ROOT, TINY, artifacts, ended, events, typed, variant
 
 TYPES = ("Q4_0", "Q4_K_M", "IQ4_XS", "Q8_0")
 NAMES = [f"tiny-llama-{name}.gguf" for name in TYPES]

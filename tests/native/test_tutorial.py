@@ -14,7 +14,7 @@ import pytest
 
 from tests.native.conftest import Finished
 from tests.native.typed import ROOT
-from tests.unit.documents import Block, blocks
+from tests.support.documents import Block, blocks
 
 TINY_PAGE = ROOT / "docs" / "tutorial" / "tiny.md"
 PROGRAM = f"""#!{sys.executable}

@@ -18,7 +18,7 @@ from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.recipe import Vocabulary, load_many
 from orchestrator.runs import load_and_plan
-from orchestrator.runs import session as workflow
+from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain.load import ToolChain
 
 
@@ -98,7 +98,7 @@ def run(
     )
     [recipe] = load_many([path], lambda _name: vocabulary)
     settings = Settings(threads=threads, keep="all")
-    session = workflow.Session(store, settings, workflow.choices(), Plain(io.StringIO()))
+    session = Session(store, settings, choices(), Plain(io.StringIO()))
     made = plan.make(recipe, chain, load_and_plan.resolve(recipe, chain, session), session.choices)
     if cache is not None:
         tools = [step for step in made.steps if step.kind in ("build", "environment")]

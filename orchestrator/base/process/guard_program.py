@@ -1,8 +1,8 @@
 """The parent of every native tool: starts it, reports how it ended, and kills what it leaves.
 
-Run as a script by orchestrator/_tree.py, one per tool, in a session of its own:
+Run as a script by process_tree.py, one per tool, in a session of its own:
 
-    python -I -S _guard.py CONTROL_FD REPORT_FD GRACE_SECONDS LC_CTYPE PROGRAM [ARGUMENT...]
+    python -I -S guard_program.py CONTROL_FD REPORT_FD GRACE_SECONDS LC_CTYPE PROGRAM [ARGUMENT...]
 
 CONTROL is a pipe whose writing end only the orchestrator holds. Each byte asks for the next
 of SIGINT, SIGTERM, SIGKILL (and so does the passing of GRACE seconds); end of file means the

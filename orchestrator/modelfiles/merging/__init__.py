@@ -1,9 +1,9 @@
 """Ways of making one model out of two, tensor by tensor, without loading either.
 
-``METHODS`` is the whole list; a recipe names one of its keys. A way of merging gets two
-opened checkpoints and returns a :class:`~orchestrator.modelfiles.merging.merge_plan.MergePlan` (every name
-and shape checked, nothing written yet) that :func:`~orchestrator.modelfiles.merging.streaming_merge.write_merged`
-carries out. Another way (xor, LoRA) is one module with such a function and one line here.
+``METHODS`` is the whole list; a recipe names one of its keys. A way of merging gets two opened
+checkpoints and returns a :class:`~.merge_plan.MergePlan` (every name and shape checked,
+nothing written yet) that :func:`~.streaming_merge.write_merged` carries out.
+Another way (xor, LoRA) is one module with such a function and one line here.
 """
 
 from __future__ import annotations

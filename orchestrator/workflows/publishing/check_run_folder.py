@@ -96,7 +96,8 @@ def checked(
     _same_steps(plan, found, again)
     if _again(found) != {key: value for key, value in told.items() if key != output_folder.RECORD}:
         raise UsageError(
-            f"{folder / output_folder.REPORT_JSON} was changed since its run, or is of another version",
+            f"{folder / output_folder.REPORT_JSON} was changed since its run, "
+            "or is of another version",
             again,
         )
     _unchanged(folder, found, told[output_folder.RECORD], again, report_to)

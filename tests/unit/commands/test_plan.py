@@ -1,0 +1,94 @@
+"""Plans before and after, and files that are verified again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import JSON, Task
+from tests.support.command_line import Command, without_checksums
+from tests.support.fake_steps import RECIPE, fake_kinds
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_plan_before_anything_is_built_is_an_estimate(orchestrate: Command) -> None:
+    said = orchestrate("plan", RECIPE)
+
+    assert said.code == 0, said
+    assert "to do  build llama.cpp" in said.out
+    assert "toolchain build" in said.out
+    assert "To do: " in said.out
+    assert not Path("dist").exists()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_plan_of_a_built_chain_is_exact(orchestrate: Command) -> None:
+    assert orchestrate("toolchain", "build", "llama.cpp").code == 0
+
+    said = orchestrate("plan", RECIPE)
+
+    assert said.code == 0
+    assert "hit    build llama.cpp" in said.out
+    assert "1,200,000" in said.out
+    assert "≈" not in said.out
+    assert "Peak disk: " in said.out
+    value = json.loads(orchestrate("plan", RECIPE, "--json").out)
+    assert value[0]["exact"] is True
+    assert value[0]["outputs"]["Q4_0"]["size"] == 1_200_000
+    assert {step["hit"] for step in value[0]["steps"]} == {True, False}
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_plan_of_finished_work(orchestrate: Command) -> None:
+    orchestrate("run", RECIPE, "--no-limits")
+
+    said = orchestrate("plan", RECIPE)
+
+    assert "Everything is up to date." in said.out
+
+
+def test_a_plan_says_what_cannot_be_made(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_task: Task) -> dict[str, JSON]:
+        raise StepError("the converter does not know the architecture X", "Use a newer one.")
+
+    fake_kinds(monkeypatch, header=unknown)
+    orchestrate("toolchain", "build", "llama.cpp")
+
+    said = orchestrate("plan", RECIPE)
+
+    assert said.code == 1
+    assert "does not know the architecture X" in said.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_verify_judges_again_what_is_there(orchestrate: Command) -> None:
+    recipe = without_checksums()
+    missing = orchestrate("verify", recipe)
+    assert missing.code == 1
+    assert "is not made yet" in missing.err
+    orchestrate("run", recipe)
+
+    said = orchestrate("verify", recipe)
+
+    assert said.code == 0
+    assert "✓ measure tiny-llama Q4_0" in said.err
+    assert "✓ quantize" not in said.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_verify_any_file(orchestrate: Command) -> None:
+    Path("a-Q4.gguf").write_text("small")
+    Path("a-F16.gguf").write_text("full")
+    Path("text.txt").write_text("words")
+
+    options = ["--against", "a-F16.gguf", "--corpus", "text.txt", "--prompt", "Once"]
+    said = orchestrate("verify", "a-Q4.gguf", *options)
+
+    assert said.code == 0, said
+    assert "perplexity" in said.out
+    assert orchestrate("verify", "a-Q4.gguf").code == 0

@@ -1,0 +1,197 @@
+"""The exit code of each kind of end of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base import machine_info
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
+from orchestrator.base.step_values import JSON, Task
+from tests.support.command_line import Command, without_checksums
+from tests.support.fake_steps import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_run_makes_files_and_says_so(orchestrate: Command) -> None:
+    said = orchestrate("run", RECIPE, "--no-limits", "--log-json", "log.json")
+
+    assert said.code == 0, said
+    assert "tiny-llama: " in said.out
+    assert "Q4_K_M" in said.out
+    made = {path.name for path in Path("dist/tiny-llama").iterdir()}
+    assert {"tiny-llama-Q4_0.gguf", "SHA256SUMS", "report.json", "report.md"} <= made
+    assert "report.html" in made
+    events = [json.loads(line) for line in Path("log.json").read_text().splitlines()]
+    assert {"started", "finished"} == {event["event"] for event in events}
+    assert "✓ convert tiny-llama to F16" in said.err
+
+    again = orchestrate("run", RECIPE, "--no-limits")
+
+    assert again.code == 0
+    assert "✓" not in again.err
+    verbose = orchestrate("run", RECIPE, "--no-limits", "-v")
+    assert "· quantize tiny-llama to Q4_0  up to date" in verbose.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_checksum_that_is_not_kept_is_1(orchestrate: Command) -> None:
+    said = orchestrate("run", RECIPE)
+
+    assert said.code == 1
+    assert "FAILED: " in said.out
+    assert "the recipe states" in said.out
+
+
+def test_a_limit_that_is_not_kept_is_1(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse(task: Task) -> dict[str, JSON]:
+        return {**measured(task), "kld": {**GOOD["kld"], "mean": 1.0}}
+
+    fake_kinds(monkeypatch, measure=worse)
+    recipe = without_checksums()
+
+    said = orchestrate("run", recipe)
+
+    assert said.code == 1
+    assert "FAILED: tiny-llama-Q4_0.gguf: " in said.out
+
+
+@pytest.mark.usefixtures("fakes")
+def test_every_limit_kept_is_0(orchestrate: Command) -> None:
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 0, said.out + said.err
+    assert "tiny-llama: ok" in said.out
+
+
+def test_a_failing_step_is_1_and_the_others_are_made(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = StepError("the tool broke", "Mend the tool.")
+    fake_kinds(monkeypatch, quantize=fails_for("tiny-llama", broken))
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 1
+    assert "quantize tiny-llama to Q4_0 failed: the tool broke" in said.out + said.err
+    assert "Mend the tool." in said.out + said.err
+    made = {path.name for path in Path("dist/tiny-llama").iterdir()}
+    assert "tiny-llama-Q8_0.gguf" in made
+    assert "tiny-llama-Q4_0.gguf" not in made
+
+
+@pytest.mark.parametrize("kind", ["build", "convert"])
+def test_a_lacking_machine_is_3(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def lacks(_task: Task) -> dict[str, JSON]:
+        raise EnvironmentProblem("no C++ compiler was found", "Install one.")
+
+    fake_kinds(monkeypatch, **{kind: lacks})
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 3
+    assert "no C++ compiler was found" in said.out + said.err
+    assert "Install one." in said.out + said.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_short_disk_is_3_before_any_file_is_made(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_info, "disk_free", lambda _: 1000)
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 3
+    assert "of disk are needed at the peak" in said.err
+    assert "…" not in said.err  # no step was begun, not even the build
+
+
+def test_fallbacks_are_1_before_weights_are_touched(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falls(task: Task) -> dict[str, JSON]:
+        facts = forecast(task)
+        one = {"tensor": "t", "columns": "7", "wanted": "q4_K", "got": "q5_0"}
+        facts["outputs"]["Q4_K_M"] = {**facts["outputs"]["Q4_K_M"], "fallbacks": [one]}
+        return facts
+
+    fake_kinds(monkeypatch, forecast=falls)
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 1
+    assert "allow_fallback: true" in said.out + said.err
+    assert not Path("dist").exists()
+
+
+def test_an_interruption_is_130(orchestrate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_task: Task) -> dict[str, JSON]:
+        raise Interrupted("interrupted", "Run again.")
+
+    fake_kinds(monkeypatch, convert=stopped)
+
+    assert orchestrate("run", without_checksums()).code == 130
+
+
+def test_a_bug_is_1_with_a_file_to_send(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def bug(_task: Task) -> dict[str, JSON]:
+        raise ZeroDivisionError
+
+    fake_kinds(monkeypatch, convert=bug)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 1
+    assert "bug: ZeroDivisionError" in said.err
+    [file] = tmp_path.glob("orchestrate-bug-*.txt")
+    assert str(file) in said.err
+
+
+def test_what_the_system_refuses_is_3(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("occupied").write_text("")
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(Path("occupied").absolute() / "store"))
+    fake_kinds(monkeypatch)
+
+    said = orchestrate("run", without_checksums())
+
+    assert said.code == 3
+    assert "occupied" in said.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_events_without_a_place_are_2(orchestrate: Command) -> None:
+    said = orchestrate("run", RECIPE, "--log-json", "no/such/folder/log")
+
+    assert said.code == 2
+    assert "--log-json" in said.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_only_one_file(orchestrate: Command) -> None:
+    said = orchestrate("run", without_checksums(), "--only", "q8_0")
+
+    assert said.code == 0
+    made = {path.suffix: path.name for path in Path("dist/tiny-llama").iterdir()}
+    assert made[".gguf"] == "tiny-llama-Q8_0.gguf"
+    assert orchestrate("run", RECIPE, "--only", "Q2_K").code == 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_without_measuring(orchestrate: Command) -> None:
+    said = orchestrate("run", without_checksums(), "--no-verify")
+
+    assert said.code == 0, said
+    assert "measure" not in said.err
+    assert Path("dist/tiny-llama/tiny-llama-Q4_0.gguf").is_file()

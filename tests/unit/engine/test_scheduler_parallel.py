@@ -1,0 +1,120 @@
+"""What runs at the same time: slots of the runner, and two processes on one store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.engine.scheduler import NET_SLOTS
+from tests.support.child_processes import PATIENCE
+from tests.support.scheduler_runs import a_step, run, teach
+
+
+class Together:
+    """Work that waits until so many do it at once, and notes the most there ever were."""
+
+    def __init__(self, parties: int) -> None:
+        self._barrier = threading.Barrier(parties, timeout=PATIENCE)
+        self._lock = threading.Lock()
+        self._now = 0
+        self.most = 0
+
+    def __call__(self, _task: Task) -> dict[str, JSON]:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._barrier.wait()
+        with self._lock:
+            self._now -= 1
+        self._barrier.wait()
+        return {}
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_cpu_bound_steps_fill_their_slots_and_never_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    work = Together(jobs)
+    teach(monkeypatch, together=work)
+    steps = [a_step(f"s{n}", kind="together", cpu=True) for n in range(2 * jobs)]
+
+    ran = run(tmp_path, steps, *steps, jobs=jobs)
+
+    assert len(ran.worked) == 2 * jobs
+    assert work.most == jobs
+
+
+def test_the_network_has_slots_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Together(NET_SLOTS)
+    teach(monkeypatch, together=work)
+    steps = [a_step(f"s{n}", kind="together", net=True) for n in range(2 * NET_SLOTS)]
+
+    assert len(run(tmp_path, steps, *steps).worked) == 2 * NET_SLOTS
+    assert work.most == NET_SLOTS
+
+
+def test_fetching_overlaps_computing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teach(monkeypatch, together=Together(2))
+    computing = a_step("computing", kind="together", cpu=True)
+    fetching = a_step("fetching", kind="together", net=True)
+
+    assert run(tmp_path, [computing, fetching], computing, fetching).outcomes == {
+        "computing": "done",
+        "fetching": "done",
+    }
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from orchestrator.engine import step_kinds as kinds
+from tests.support.scheduler_runs import Notes, Own, a_step, write_text
+from orchestrator.runner import Runner, Settings
+from orchestrator.store import Store
+
+root, gate = Path(sys.argv[1]), sys.argv[2]
+
+class Loud(Notes):
+    def started(self, step):
+        print("started", flush=True)
+    def waiting(self, step, holder):
+        print("waiting", flush=True)
+
+def slow(task):
+    with open(gate) as pipe:
+        pipe.read()
+    return write_text(task)
+
+kinds.KINDS["slow"] = Own("", work=slow)
+step = a_step("slow", kind="slow")
+[result] = Runner(Store(root, print), Settings(), Loud()).run([step], [step.key])
+print(result.outcome.value, flush=True)
+"""
+
+
+def test_two_processes_make_one_artifact(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    argv = [sys.executable, "-c", PROCESS, str(tmp_path / "store"), str(gate)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env)
+
+    with start() as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "started\n"
+        with start() as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == "waiting\n"
+            gate.write_text("go on")  # waits for the reader
+            assert first.stdout.read() == "done\n"
+            assert second.stdout.read() == "hit\n"
+    assert json.dumps([first.returncode, second.returncode]) == "[0, 0]"

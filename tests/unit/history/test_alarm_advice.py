@@ -1,0 +1,44 @@
+"""What is advised to do about alarms, wherever it is shown."""
+
+from __future__ import annotations
+
+from orchestrator.history import Alarm, FileRow
+from orchestrator.history.alarm_advice import Rung, commands
+from tests.support.history_records import a_file
+
+BEFORE, NOW = "1" * 40, "2" * 40
+FULL = a_file("F16", file="F16, for comparison")
+
+
+def kinds(*whats: str, files: tuple[FileRow, ...] = (a_file(),), commit: str = NOW) -> list[str]:
+    alarms = [Alarm(row.file, what, "it changed") for what in whats for row in files]
+    return [kind for kind, _ in commands(Rung("tiny", "t.yaml", alarms, files, BEFORE, commit))]
+
+
+def test_other_bytes_of_another_commit_can_be_searched_for_or_accepted() -> None:
+    alarms = [Alarm("tiny-Q4_0.gguf", "bytes", "they differ")]
+    found = dict(commands(Rung("tiny", "t.yaml", alarms, [a_file()], BEFORE, NOW)))
+
+    assert found == {
+        "bisect": (
+            *("orchestrate", "bisect", "t.yaml", "--only", "Q4_0"),
+            *("--good", "1" * 12, "--bad", "2" * 12),
+        ),
+        "accept": ("orchestrate", "accept", "tiny"),
+    }
+
+
+def test_nothing_is_searched_for_where_no_commit_came_between_or_no_bytes_changed() -> None:
+    assert kinds("bytes", commit=BEFORE) == ["accept"]
+    assert kinds("bytes", commit="") == ["accept"]
+    assert kinds("perplexity") == ["accept"]
+
+
+def test_the_unquantized_file_is_no_output_to_search_for() -> None:
+    assert kinds("bytes", files=(FULL,)) == ["accept"]
+    assert kinds("bytes", files=(FULL, a_file())) == ["bisect", "accept"]
+
+
+def test_drift_is_looked_into_and_never_accepted() -> None:
+    assert kinds("rebuild") == ["reproduce"]
+    assert kinds("rebuild", "speed") == ["reproduce", "accept"]

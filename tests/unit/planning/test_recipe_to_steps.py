@@ -1,0 +1,242 @@
+"""Plans: stable keys, keys from keys, shared steps, gates, and what --only leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base import digest
+from orchestrator.base.errors import UsageError
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Plan
+from tests.support.plans import (
+    RECIPE,
+    by_label,
+    changed,
+    hub,
+    local,
+    make_chain,
+    make_plan,
+    sources,
+)
+
+BUILD_KEY = "7f5c8c238970c90064cbc75afd2dc392e668fd181805a56d4278765ebc339534"
+FETCH_KEY = "2f364405237664a014f7881242ea1d68e24bc7a8ca8bc5a899f08a9cc878cdfc"
+ALL_KEYS = "ec639fd40cc1667602ff933ab59bd947a6849075c984c12e22dde9d316ec6e48"
+
+
+def differing(one: Plan, other: Plan) -> set[str]:
+    """Labels of the steps whose keys differ; both plans have the same steps."""
+    first, second = by_label(one), by_label(other)
+    assert set(first) == set(second)
+    return {label for label in first if first[label].key != second[label].key}
+
+
+def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
+    made = make_plan(tmp_path)
+
+    assert [(step.kind, step.label) for step in made.steps] == [
+        ("build", "build stand aaaaaaa"),
+        ("environment", "Python environment of stand"),
+        ("outline", "describe org/small@ccccccc"),
+        ("header", "try converting small without weights"),
+        ("forecast", "foretell sizes of small"),
+        ("fetch", "fetch org/small@ccccccc"),
+        ("convert", "convert small to F16"),
+        ("fetch", "fetch calibration text cal.txt"),
+        ("imatrix", "importance matrix of small"),
+        ("quantize", "quantize small to Q4_0"),
+        ("quantize", "quantize small to Q4_K_M"),
+        ("fetch", "fetch perplexity text text.txt"),
+        ("logits", "perplexity of small F16"),
+        ("measure", "measure small F16"),
+        ("measure", "measure small Q4_0"),
+        ("measure", "measure small Q4_K_M"),
+    ]
+
+
+def test_every_step_comes_after_what_it_reads_and_waits_for(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    for step in make_plan(tmp_path).steps:
+        assert {*step.inputs.values(), *step.after} <= seen, step.label
+        seen.add(step.key)
+
+
+def test_keys_are_the_same_on_every_machine_and_in_every_year(tmp_path: Path) -> None:
+    """A new value here means that everybody builds, fetches and makes everything again."""
+    chain = changed(make_chain(tmp_path), "environment", None)
+    steps = by_label(make_plan(tmp_path, chain=chain, machine="x86_64"))
+
+    assert steps["build stand aaaaaaa"].key == BUILD_KEY
+    assert steps["fetch org/small@ccccccc"].key == FETCH_KEY
+    assert digest.key({label: step.key for label, step in steps.items()}) == ALL_KEYS
+
+
+def test_a_plan_is_the_same_wherever_recipe_and_data_lie(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    assert not differing(make_plan(tmp_path / "a"), make_plan(tmp_path / "b"))
+
+
+def test_another_commit_of_the_model_changes_what_comes_of_it(tmp_path: Path) -> None:
+    before = make_plan(tmp_path)
+    after = make_plan(tmp_path, found=sources(model=hub(commit="c" * 7 + "d" * 33)))
+
+    unchanged = {
+        "build stand aaaaaaa",
+        "Python environment of stand",
+        "fetch calibration text cal.txt",
+        "fetch perplexity text text.txt",
+    }
+    assert differing(before, after) == set(by_label(before)) - unchanged
+
+
+def test_another_calibration_text_changes_what_uses_it(tmp_path: Path) -> None:
+    before = make_plan(tmp_path)
+    corpora = {"calibration": local("cal.txt", "e" * 64), "perplexity": local("text.txt", "d" * 64)}
+    after = make_plan(tmp_path, found=sources(corpora=corpora))
+
+    assert differing(before, after) == {
+        "fetch calibration text cal.txt",
+        "importance matrix of small",
+        "quantize small to Q4_K_M",
+        "measure small Q4_K_M",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "labels"),
+    [
+        ("verbs.logits.progress", "x", set()),
+        ("verbs.quantize.errors", [{"match": "x", "say": "y"}], set()),
+        (
+            "verbs.complete.argv",
+            ["{bin}/tool", "-q"],
+            {"measure small F16", "measure small Q4_0", "measure small Q4_K_M"},
+        ),
+        (
+            "verbs.quantize.argv",
+            ["{bin}/tool", "-q"],
+            {
+                "quantize small to Q4_0",
+                "quantize small to Q4_K_M",
+                "measure small Q4_0",
+                "measure small Q4_K_M",
+            },
+        ),
+    ],
+)
+def test_a_verb_changes_the_steps_that_call_it_and_theirs(
+    tmp_path: Path, path: str, value: object, labels: set[str]
+) -> None:
+    before = make_plan(tmp_path)
+    after = make_plan(tmp_path, chain=changed(make_chain(tmp_path), path, value))
+
+    assert differing(before, after) == labels
+
+
+def test_limits_and_words_change_no_key(tmp_path: Path) -> None:
+    text = RECIPE.replace("expect: upon", "expect: a time").replace(
+        "  kld: true\n", "  kld: true\n  limits: {max_ppl_increase: 8%}\n"
+    )
+    text = text.replace("imatrix: true}", "imatrix: true, allow_fallback: true}")
+    text += "description: another sentence\n"
+
+    assert not differing(make_plan(tmp_path), make_plan(tmp_path, text))
+
+
+def test_gates_hold_back_weights_and_are_no_part_of_keys(tmp_path: Path) -> None:
+    gated = by_label(make_plan(tmp_path))
+    forecast = gated["foretell sizes of small"].key
+    chain = changed(make_chain(tmp_path), "verbs.plan_quantize.argv", ["other"])
+    other = by_label(make_plan(tmp_path, chain=chain))
+
+    for label in ("fetch org/small@ccccccc", "convert small to F16", "quantize small to Q4_0"):
+        assert gated[label].after == (forecast,)
+        assert other[label].after != gated[label].after
+        assert other[label].key == gated[label].key
+
+
+def test_two_recipes_share_what_is_the_same(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    first = make_plan(tmp_path, chain=chain)
+    text = RECIPE.replace("name: small", "name: other").replace("Q4_0, ", "Q8_0, ")
+    text = text.replace("quantize:", "convert: {model_name: small}\nquantize:")
+    second = make_plan(tmp_path, text, chain=chain)
+
+    together = recipe_to_steps.union([first, second])
+
+    keys = [step.key for step in together]
+    assert len(keys) == len(set(keys))
+    shared = {step.label for step in first.steps} & {s.label for s in together}
+    assert shared == {step.label for step in first.steps}
+    added = [step.label for step in together[len(first.steps) :]]
+    assert added == [
+        "foretell sizes of other",
+        "quantize other to Q8_0",
+        "measure other Q8_0",
+    ]
+
+
+def test_only_leaves_the_rest_out_and_keeps_keys(tmp_path: Path) -> None:
+    whole = by_label(make_plan(tmp_path))
+    part = make_plan(tmp_path, only=("q4_k_m",))
+
+    assert [output.name for output in part.outputs] == ["Q4_K_M"]
+    for label, step in by_label(part).items():
+        assert step.key == whole[label].key
+    assert "quantize small to Q4_0" not in by_label(part)
+
+
+def test_only_finds_a_file_by_its_name_too(tmp_path: Path) -> None:
+    text = RECIPE.replace("[Q4_0, ", "[{type: Q4_0, name: mine}, ")
+
+    assert [o.name for o in make_plan(tmp_path, text, only=("MINE",)).outputs] == ["mine"]
+    assert [o.name for o in make_plan(tmp_path, text, only=("q4_0",)).outputs] == ["mine"]
+
+
+def test_only_what_is_not_there_names_what_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"small has no file Q2_K\n  It has: Q4_0, Q4_K_M\."):
+        make_plan(tmp_path, only=("Q2_K",))
+
+
+def test_targets_are_files_and_their_measures(tmp_path: Path) -> None:
+    made = make_plan(tmp_path)
+
+    assert [made.step(key).label for key in made.targets] == [
+        "quantize small to Q4_0",
+        "measure small Q4_0",
+        "quantize small to Q4_K_M",
+        "measure small Q4_K_M",
+        "measure small F16",
+    ]
+
+
+def test_without_verification_nothing_is_measured(tmp_path: Path) -> None:
+    made = make_plan(tmp_path, verify=False, found=sources(corpora={"calibration": local("c")}))
+
+    assert not {"measure", "logits"} & {step.kind for step in made.steps}
+    assert [made.step(key).label for key in made.targets] == [
+        "quantize small to Q4_0",
+        "quantize small to Q4_K_M",
+    ]
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    made = make_plan(tmp_path)
+
+    assert [output.file for output in (made.full, *made.outputs)] == [
+        "small-F16.gguf",
+        "small-Q4_0.gguf",
+        "small-Q4_K_M.gguf",
+    ]
+    assert {output.artifact_file for output in made.outputs} == {"model.gguf"}
+
+
+def test_aliases_and_arguments_of_types(tmp_path: Path) -> None:
+    alias = make_plan(tmp_path, RECIPE.replace("type: Q4_K_M", "type: q4_k, name: Q4_K_M"))
+
+    assert by_label(alias)["quantize small to Q4_K_M"].params["type"] == "15"
+    assert not differing(alias, make_plan(tmp_path))

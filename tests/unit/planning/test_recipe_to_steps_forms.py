@@ -1,0 +1,165 @@
+"""Plans of every form of model: merged, rewritten, refused; and of a tool chain or a file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import Step
+from orchestrator.planning import recipe_to_steps
+from orchestrator.planning.recipe_to_steps import Choices, Plan
+from orchestrator.planning.resolve_sources import Resolved
+from tests.support.plans import (
+    RECIPE,
+    by_label,
+    hub,
+    local,
+    make_chain,
+    make_plan,
+    make_recipe,
+    sources,
+)
+
+
+def kinds(made: Plan) -> list[str]:
+    return [step.kind for step in made.steps]
+
+
+def inputs(made: Plan, label: str) -> dict[str, str]:
+    step = by_label(made)[label]
+    return {name: made.step(key).label for name, key in step.inputs.items()}
+
+
+def test_base_and_delta_are_merged(tmp_path: Path) -> None:
+    base, delta = hub("org/base"), hub("org/delta", "e" * 40)
+    text = RECIPE.replace(
+        "{hub: org/small, revision: main}",
+        "{base: {hub: org/base, revision: main}, delta: {hub: org/delta, revision: main}}",
+    )
+
+    made = make_plan(tmp_path, text, found=sources(model=None, base=base, delta=delta))
+
+    assert inputs(made, "merge base and delta of small") == {
+        "base": "fetch base org/base@ccccccc",
+        "delta": "fetch delta org/delta@eeeeeee",
+    }
+    assert inputs(made, "convert small to F16")["model"] == "merge base and delta of small"
+    assert inputs(made, "try converting small without weights") == {
+        "base": "describe base org/base@ccccccc",
+        "delta": "describe delta org/delta@eeeeeee",
+        "toolchain": "build stand aaaaaaa",
+        "environment": "Python environment of stand",
+    }
+    assert by_label(made)["merge base and delta of small"].keep == "intermediate"
+
+
+def test_the_other_way_round_is_another_merge(tmp_path: Path) -> None:
+    text = RECIPE.replace(
+        "{hub: org/small, revision: main}",
+        "{base: {hub: org/base, revision: main}, delta: {hub: org/delta, revision: main}}",
+    )
+    one, two = hub("org/base"), hub("org/delta")
+
+    def merge(base: Resolved, delta: Resolved) -> Step:
+        made = make_plan(tmp_path, text, found=sources(model=None, base=base, delta=delta))
+        return by_label(made)["merge base and delta of small"]
+
+    assert merge(one, two).key != merge(two, one).key
+
+
+def test_a_gguf_is_rewritten_and_not_converted(tmp_path: Path) -> None:
+    text = RECIPE.replace(
+        "{hub: org/small, revision: main}", "{path: text.txt, format: gguf}"
+    ).replace("Q4_0, ", "Q4_0, COPY, ")
+    made = make_plan(tmp_path, text, found=sources(model=local("m.gguf", kind="gguf")))
+
+    assert "convert" not in kinds(made)
+    assert inputs(made, "quantize small to Q4_0")["model"] == "rewrite small as F16"
+    assert inputs(made, "quantize small to COPY")["model"] == "fetch m.gguf"
+    assert "peek" in kinds(made)
+
+
+def test_a_folder_is_called_by_its_name(tmp_path: Path) -> None:
+    folder = Resolved({"kind": "path", "files": {"a": "1", "b": "2"}}, {"path": "/x/llama"}, "hf")
+    made = make_plan(tmp_path, found=sources(model=folder))
+
+    assert "fetch llama" in by_label(made)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (local("m.bin", kind="ggml"), r"format 'ggml'\n  It reads: hf, gguf\."),
+        (local("c.pth", kind="pth"), "format 'pth'"),
+        (local("model.safetensors", kind="hf"), "not one file like 'model.safetensors'"),
+        (Resolved({"kind": "url", "name": "x", "sha256": "", "member": ""}, {}, "hf"), "like 'x'"),
+    ],
+)
+def test_what_a_tool_chain_cannot_read_is_refused_before_work(
+    tmp_path: Path, model: Resolved, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        make_plan(tmp_path, found=sources(model=model))
+
+
+def test_a_tool_chain_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = make_chain(tmp_path)
+    monkeypatch.setattr("orchestrator.planning.step_graph.load", lambda _name: chain)
+
+    steps = recipe_to_steps.toolchain_steps("stand", Choices(machine="x86_64"))
+
+    assert [step.kind for step in steps] == ["build", "environment"]
+    whole = by_label(make_plan(tmp_path, chain=chain, machine="x86_64"))
+    assert [step.key for step in steps] == [whole[step.label].key for step in steps]
+
+
+@pytest.mark.parametrize(("name", "value"), [("profile", "native"), ("backend", "cuda")])
+def test_the_command_line_wins_over_the_recipe(tmp_path: Path, name: str, value: str) -> None:
+    option = {"profile": "-DNATIVE", "backend": "-DCUDA"}[name]
+    chosen = {"profile": "", "backend": "", name: value}
+    made = make_plan(tmp_path, profile=chosen["profile"], backend=chosen["backend"])
+
+    assert option in made.steps[0].params["options"]
+
+
+def test_another_processor_has_its_own_build(tmp_path: Path) -> None:
+    one, other = make_plan(tmp_path, machine="x86_64"), make_plan(tmp_path, machine="aarch64")
+
+    assert one.steps[0].key != other.steps[0].key
+
+
+def test_another_commit_of_upstream_has_no_mirrors(tmp_path: Path) -> None:
+    made = make_plan(tmp_path, found=sources(commit="9" * 40))
+
+    assert made.steps[0].context["source"]["mirrors"] == []
+    assert make_plan(tmp_path).steps[0].context["source"]["mirrors"]
+
+
+def test_measuring_one_file(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    recipe = make_recipe(tmp_path, chain, RECIPE)
+    found = sources(model=local("full.gguf", kind="gguf"), base=local("q.gguf", "e" * 64, "gguf"))
+
+    made = recipe_to_steps.make_single(recipe, chain, found, Choices())
+
+    assert [made.step(key).label for key in made.targets] == [
+        "fetch q.gguf",
+        "measure small q.gguf",
+    ]
+    assert inputs(made, "measure small q.gguf") == {
+        "model": "fetch q.gguf",
+        "full": "fetch full.gguf",
+        "corpus": "fetch perplexity text text.txt",
+        "logits": "perplexity of small F16",
+        "toolchain": "build stand aaaaaaa",
+        "environment": "Python environment of stand",
+    }
+
+
+def test_moving_references_are_told(tmp_path: Path) -> None:
+    model = Resolved(hub().identity, {}, "hf", "main")
+
+    assert make_plan(tmp_path, found=sources(model=model)).sources.unpinned == {"model": "main"}
+    assert not make_plan(tmp_path).sources.unpinned

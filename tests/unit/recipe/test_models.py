@@ -1,0 +1,279 @@
+"""What a recipe means, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orchestrator.base.errors import EXIT_USAGE
+from orchestrator.recipe import RecipeError, load, load_many
+from orchestrator.recipe.models import Recipe
+from tests.support.recipes import MINIMAL, allowed, loaded, one, problems, write, wrong
+
+SHA = "0123456789abcdef" * 4
+
+
+def test_minimal_recipe_has_the_documented_defaults(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, MINIMAL)
+    assert recipe.name == "x"
+    assert recipe.toolchain.name == "llama.cpp"
+    assert (recipe.toolchain.backend, recipe.toolchain.profile) == ("cpu", "portable")
+    assert recipe.model.kind == "hub"
+    assert recipe.convert.outtype == "f16"
+    assert recipe.converted_name == "F16"
+    assert recipe.verify.speed is not None
+    assert recipe.verify.perplexity is None
+    assert [quant.name for quant in recipe.quantize] == ["Q4_0"]
+    assert recipe.file == tmp_path / "x.yaml"
+
+
+def test_a_type_is_named_with_place_and_near_match(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("[Q4_0]", "\n- Q4_0\n- {type: Q4_KM}"), "x.yaml")
+    with pytest.raises(RecipeError) as caught:
+        load(path, allowed)
+    expected = "quantize[1].type: 'Q4_KM' is not a quantization type; did you mean 'Q4_K_M'?"
+    assert str(caught.value) == f"{path}:7:10: {expected}"
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_all_problems_of_a_file_come_at_once_in_order(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+        name: a/b
+        famly: llama
+        family: lama
+        toolchain: llama.cpp
+        model: {hub: a/b, revision: main, path: "."}
+        quantize:
+          - Q9
+          - {type: q4_0, pur: true, limits: {max_ppl: 3}}
+          - {type: Q4_0, name: 7}
+          - Q4_0
+        verify: {kld: true, sha256: {q8: ab}}
+        """,
+    )
+    places = [line.partition(": ")[0] for line in found]
+    assert places == sorted(places, key=lambda place: tuple(map(int, place.split(":"))))
+    said = [line.partition(": ")[2] for line in found]
+    assert said == [
+        "name: 'a/b' is not a name: letters, digits, '.', '_' and '-', a letter or digit first",
+        "famly: unknown key 'famly'; did you mean 'family'?",
+        "family: 'lama' is no family that this tool chain converts; did you mean 'llama'?",
+        "model: needs exactly one of hub, pypi, path, url, or base and delta, not hub and path",
+        "quantize[0].type: 'Q9' is not a quantization type",
+        "quantize[1].pur: unknown key 'pur'; did you mean 'pure'?",
+        "quantize[1].limits.max_ppl: needs 'verify.perplexity', which measures it",
+        "quantize[2].name: must be text; put it in quotes if it is",
+        "quantize[3].type: quantize[1] is already called 'Q4_0'; give another 'name'",
+        "verify.kld: needs 'verify.perplexity': it is measured on the same text",
+        "verify.sha256.q8: 'ab' is not a SHA-256: 64 hexadecimal digits",
+        "verify.sha256.q8: 'q8' is not a file of this recipe",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("nam: x", "6:1: nam: unknown key 'nam'; did you mean 'name'?"),
+        (
+            "convert: {outtype: f61}",
+            "'f61' is not one of f16, bf16, f32, q8_0; did you mean 'f16'?",
+        ),
+        ("convert: {outtype: bf16}", "this tool chain's converter does not write 'bf16', only "),
+        ("convert: f16", "6:10: convert: must be a mapping of keys to values"),
+        ("verify: {speed: {prompt: 0}}", "verify.speed.prompt: must be greater than 0"),
+        ("verify: {speed: {prompt: many}}", "verify.speed.prompt: must be a whole number"),
+        ("verify: {kld: 'yes'}", "verify.kld: must be true or false"),
+        ("verify: {smoke: {prompt: '', expect: x}}", "verify.smoke.prompt: must not be empty"),
+        ("verify: {smoke: {prompt: x}}", "6:17: verify.smoke.expect: is required"),
+        ("verify: {smoke: {prompt: x, expect: '('}}", "'(' is not a regular expression"),
+        ("verify: {limits: {max_size: 4 apples}}", "'4 apples' is not a size: write bytes, "),
+        ("verify: {limits: {max_bits_per_weight: .nan}}", ".nan is not a finite number"),
+        ("verify: {limits: {max_mean_kld: 0.1}}", "needs 'verify.kld', which measures it"),
+        ("imatrix: {corpus: none.txt}", "there is no file or folder"),
+        ("alarms: [1]", "alarms: must be a mapping of keys to values"),
+        ("published: x", "published: must be a list"),
+    ],
+)
+def test_single_problems(tmp_path: Path, line: str, expected: str) -> None:
+    assert expected in one(tmp_path, MINIMAL + line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("{}", ["model: is required"]),
+        ("{hub: a/b}", ["'hub' needs 'revision': a full commit, or a branch such as main"]),
+        ("{hub: a/b/c, revision: main}", ["is not the name of a repository"]),
+        ("{hub: ../b, revision: main}", ["is not the name of a repository"]),
+        ("{hub: a/b, revision: ../x}", ["'../x' is not a revision"]),
+        ("{hub: a/b, revision: --x}", ["'--x' is not a revision"]),
+        ("{hub: a/b, revision: main, file: ../x}", ["'../x' is not a path inside"]),
+        ("{hub: a/b, revision: main, file: 'C:/x'}", ["is not a path inside"]),
+        ("{hub: a/b, revision: main, files: {/etc/x: SHA}}", ["is not a path inside"]),
+        ("{hub: a/b, revision: main, member: 'a\\b'}", ["is not a path inside"]),
+        ("{hub: a/b, revision: main, trust_remote_code: true}", ["from a full commit"]),
+        ("{path: nowhere}", ["there is no file or folder"]),
+        ("{path: ''}", ["model.path: must be a path"]),
+        ("{path: ., revision: main}", ["'revision' does not go with 'path'"]),
+        ("{url: 'https://x/y'}", ["'url' needs 'sha256': the checksum of what is downloaded"]),
+        ("{url: 'file:///etc/passwd', sha256: SHA}", ["is not an http(s) address"]),
+        ("{url: 'https://u:p@x/y', sha256: SHA}", ["is not an http(s) address"]),
+        ("{pypi: {package: p, version: '1', file: f}}", ["'pypi' needs 'sha256'"]),
+        ("{pypi: {package: p, version: 1.0, file: f}, sha256: SHA}", ["must be text"]),
+        ("{base: {hub: a/b, revision: main}}", ["'base' needs 'delta': the weights to add"]),
+        ("{delta: {hub: a/b, revision: main}}", ["'delta' needs 'base'"]),
+        (
+            "{base: {}, delta: {hub: a/b}}",
+            ["model.base: needs exactly one", "model.delta: 'hub' n"],
+        ),
+        ("text", ["model: must be a mapping"]),
+    ],
+)
+def test_sources(tmp_path: Path, model: str, expected: list[str]) -> None:
+    text = MINIMAL.replace("{hub: a/b, revision: main}", model.replace("SHA", SHA))
+    if model == "{}":
+        text = text.replace("model: {}\n", "")
+    found = problems(tmp_path, text)
+    assert len(found) == len(expected), found
+    for line, part in zip(found, expected, strict=True):
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("{type: Q4_0, imatrix: true}", "imatrix: needs the section 'imatrix' with a corpus"),
+        ("{type: Q4_0, tensor_types: {'-x': q8_0}}", "'-x' is not the name of tensors"),
+        ("{type: Q4_0, tensor_types: {'a=b': q8_0}}", "'a=b' is not the name of tensors"),
+        ("{type: Q4_0, tensor_types: {a: q9}}", "'q9' is not a tensor type"),
+        ("{type: Q4_0, output_tensor_type: q6k}", "is not a tensor type; did you mean 'q6_K'?"),
+        ("{type: Q4_0, override_kv: {a: 7}}", "override_kv.a: must be text"),
+        ("{type: Q4_0, override_kv: {a: 'int:x'}}", "'int:x' is not an override: write 'int:7'"),
+        ("{type: Q4_0, override_kv: {a: 'bool:1'}}", "'bool:1' is not an override"),
+        ("{type: Q4_0, override_kv: {'a=b': 'int:1'}}", "is not the name of a metadata key"),
+        ("{type: Q4_0, name: ../x}", "'../x' is not a name"),
+        ("{type: Q4_0, name: f16}", "the converted file is already called 'f16'"),
+        ("F16", "quantize[0].type: the converted file is already called 'F16'"),
+        ("{name: x}", "quantize[0].type: is required"),
+        ("[Q4_0]", "quantize[0]: must be a mapping of keys to values"),
+        ("7", "quantize[0]: must be a mapping of keys to values"),
+        ("{type: Q4_0, limits: {max_ppl_increase: 8}}", "8 would be 800 %: write '8%' if"),
+    ],
+)
+def test_quantize_entries(tmp_path: Path, entry: str, expected: str) -> None:
+    found = problems(tmp_path, MINIMAL.replace("[Q4_0]", f"[{entry}]"))
+    assert any(expected in line for line in found), found
+
+
+def test_an_unknown_tool_chain_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    said = one(tmp_path, MINIMAL.replace("llama.cpp", "lama.cpp"))
+    assert said == "3:12: toolchain.name: unknown tool chain 'lama.cpp' Known: llama.cpp"
+
+
+def test_types_may_be_given_as_names_only(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("Q4_0", "q4_0"))
+    assert load(path, lambda _chain: ["Q4_0"]).quantize[0].type == "Q4_0"
+
+
+def test_missing_files_may_be_forgiven(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("{hub: a/b, revision: main}", "{path: nowhere}"))
+    assert "there is no file or folder" in wrong(path)[0]
+    assert load(path, allowed, check_files=False).model.path == tmp_path / "nowhere"
+
+
+def test_recipes_are_frozen_and_pickle(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, MINIMAL)
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.name = "y"
+    again = pickle.loads(pickle.dumps(recipe))
+    assert isinstance(again, Recipe)
+    assert again == recipe
+
+
+def test_the_digest_is_that_of_the_content_wherever_it_lies(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{hub: a/b, revision: main}", "{path: m}")
+    for folder in ("one", "two"):
+        (tmp_path / folder / "m").mkdir(parents=True)
+    here = loaded(tmp_path / "one", text)
+    spelled = text.replace("[Q4_0]", "[{type: q4_0}]") + "# a comment\n"
+    there = loaded(tmp_path / "two", spelled, "y.yaml")
+    assert here.digest == there.digest
+    assert loaded(tmp_path / "one", text.replace("Q4_0", "Q8_0")).digest != here.digest
+
+
+def test_several_recipes_tell_all_their_problems(tmp_path: Path) -> None:
+    good = write(tmp_path, MINIMAL, "good.yaml")
+    bad = write(tmp_path, MINIMAL.replace("Q4_0", "Q4"), "bad.yaml")
+    twin = write(tmp_path, MINIMAL.replace("name: x", "name: X"), "twin.yaml")
+    gone = tmp_path / "gone.yaml"
+    with pytest.raises(RecipeError) as caught:
+        load_many([good, bad, twin, gone], allowed)
+    first, second, third = str(caught.value).splitlines()
+    assert first.startswith(f"{bad}:5:12: quantize[0].type: 'Q4' is not a quantization type")
+    assert second == f"{twin}:1:1: name: {good} has this name too"
+    assert third == f"{gone}:1:1: the recipe cannot be read: No such file or directory"
+
+
+def test_a_recipe_named_twice_counts_once(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    assert len(load_many([path, tmp_path / "." / "x.yaml"], allowed)) == 1
+
+
+def test_errors_survive_pickling(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path / "gone.yaml", allowed)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+
+
+KEYS = """
+name family toolchain model hub revision path base delta files quantize type imatrix corpus
+verify perplexity limits max_ppl sha256 override_kv smoke speed convert outtype extends
+published alarms
+""".split()  # noqa: SIM905
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
+    | st.sampled_from(["Q4_0", "f16", "a/b", "main", "8%", "4 GB", SHA]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["model", "quantize", "verify", "imatrix", "convert"]), VALUES)
+)
+def test_no_shape_of_data_breaks_the_checks(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]
+) -> None:
+    import json
+
+    path = tmp_path_factory.mktemp("shape") / "x.yaml"
+    head = {"name": "x", "family": "llama", "toolchain": "llama.cpp"}
+    path.write_text(json.dumps({**head, **data}, ensure_ascii=True))
+    try:
+        recipe = load(path, allowed)
+    except RecipeError as error:
+        problems_found = error.problems
+    else:
+        assert len(recipe.digest) == 64
+        return
+    assert problems_found
+    assert all(problem.mark.file == path for problem in problems_found)

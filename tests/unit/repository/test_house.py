@@ -1,0 +1,281 @@
+"""The rules of the house: who may import what, how long things may get, what stays outside."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.engine.step_kinds import KINDS
+from orchestrator.toolchain import load
+
+ROOT = Path(__file__).resolve().parents[3]
+HOUSE = Path(orchestrator.__file__).parent
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 60
+HEAVY = (
+    *("pydantic", "rich", "requests", "huggingface_hub", "git", "yaml", "numpy", "pypi_simple"),
+    *("jinja2", "sqlite3"),
+)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(HOUSE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+def for_types_only(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
+
+
+def nodes(tree: ast.AST, types: bool) -> Iterator[ast.AST]:
+    """All nodes; without ``types`` those that only type checkers see are left out."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if types or not for_types_only(child):
+            yield from nodes(child, types)
+        elif isinstance(child, ast.If):
+            for other in child.orelse:
+                yield from nodes(other, types)
+
+
+def imports(name: str, types: bool = False) -> set[str]:
+    """Every module that a module imports, lazily too; of packages their submodules."""
+    found: set[str] = set()
+    for node in nodes(TREES[name], types):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            assert node.module is not None
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {one if one in MODULES else node.module for one in inner}
+    return found
+
+
+def importers(library: str, types: bool = False) -> set[str]:
+    return {
+        name
+        for name in MODULES
+        if any(one == library or one.startswith(f"{library}.") for one in imports(name, types))
+    }
+
+
+def test_imports_form_no_cycle() -> None:
+    graph = {name: {one for one in imports(name) if one in MODULES} for name in MODULES}
+
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_steps_know_neither_the_store_nor_each_other_nor_the_command_line() -> None:
+    closed = {"store", "runner", "cli", "commands", "plan", "workflow", "finish", "results"}
+    for name in (one for one in MODULES if one.startswith("orchestrator.steps.")):
+        strange = imports(name, types=True) & {f"orchestrator.{one}" for one in closed}
+        others = {one for one in imports(name) if one.startswith("orchestrator.steps.")}
+        assert not strange, name
+        assert not others, name
+
+
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [
+        ("subprocess", r"_tree"),
+        ("click", r"cli|commands\.\w+"),
+        ("git", r"sources\.git(_\w+)?"),
+        ("torch", r""),
+        ("transformers", r""),
+        ("numpy", r"merging\.(half|stream)|comparing\.\w+"),
+        ("gguf", r"comparing\.\w+"),
+        ("safetensors", r""),
+    ],
+)
+def test_a_library_has_its_rooms(library: str, rooms: str) -> None:
+    users = {name.removeprefix("orchestrator.") for name in importers(library, types=True)}
+
+    assert {name for name in users if not re.fullmatch(rooms, name)} == set()
+
+
+def test_every_library_that_is_imported_is_a_dependency() -> None:
+    stated = {
+        re.split(r"[^A-Za-z0-9_-]", text)[0].lower().replace("-", "_")
+        for text in re.findall(r"^    \"([^\"]+)\",$", dependencies(), re.MULTILINE)
+    }
+    called = {"git": "gitpython", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+    roots = {one.partition(".")[0] for name in MODULES for one in imports(name)}
+    foreign = roots - sys.stdlib_module_names - {"orchestrator", "__future__"}
+
+    # pypi-simple brings requests, whose exceptions it hands on.
+    assert {called.get(name, name) for name in foreign} <= stated | {"requests"}
+
+
+def dependencies() -> str:
+    """The list of run-time dependencies; Python 3.10 has no reader for TOML."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    return text.partition("\ndependencies = [")[2].partition("]")[0]
+
+
+def test_only_the_hub_rooms_import_its_library() -> None:
+    rooms = {name for name in MODULES if name.startswith("orchestrator.sources.hub.download")}
+
+    assert importers("huggingface_hub") <= rooms
+
+
+@pytest.mark.parametrize("call", ["Popen", "fork", "posix_spawn", "system", "execv", "execve"])
+def test_only_the_process_rooms_start_processes(call: str) -> None:
+    rooms = {
+        "orchestrator.base.process.process_tree",
+        "orchestrator.base.process.guard_program",
+        "orchestrator.base.process.run_process",
+    }
+    users = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == call
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("os", "subprocess", "_winapi")
+    }
+
+    assert users <= rooms
+
+
+def test_nothing_changes_the_working_folder_or_uses_a_shell() -> None:
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                assert node.attr != "chdir", name
+            if isinstance(node, ast.keyword):
+                assert node.arg != "shell", name
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.cli import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "print('loaded', *sorted(sys.modules))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "click" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def sources() -> list[Path]:
+    folders = (HOUSE, ROOT / "tests", ROOT / "scripts", ROOT / "vendor")
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+
+
+def test_files_are_short() -> None:
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in sources()}
+
+    assert not {str(path): n for path, n in lines.items() if n > MAX_FILE_LINES}
+
+
+def test_functions_are_short() -> None:
+    long = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for path in sources()
+        if ROOT / "tests" not in path.parents
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    ]
+
+    assert not long
+
+
+def test_exceptions_are_not_swallowed() -> None:
+    silent = [
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and all(isinstance(one, ast.Pass) for one in node.body)
+    ]
+
+    assert not silent
+
+
+def tracked() -> list[Path]:
+    """What git keeps, or in an unpacked archive everything that is text."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True
+        )
+        return [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in ROOT.rglob("*") if path.is_file()]
+
+
+def test_no_package_registry_is_named_anywhere() -> None:
+    hosts = [b"py" + b"pi.org", b"python" + b"hosted.org", b"npm" + b"js.org", b"deb." + b"debian"]
+    named = [
+        (str(path.relative_to(ROOT)), host.decode())
+        for path in tracked()
+        if path.is_file()
+        for host in hosts
+        if host in path.read_bytes()
+    ]
+
+    assert not named
+
+
+def test_no_path_of_a_developer_machine_is_left() -> None:
+    own = re.compile(rb"/(?:root|home/\w+)/|/wor" + rb"k/")
+    suffixes = {".py", ".md", ".yaml", ".toml", ".txt", ".json", ".cmake", ""}
+    named = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.is_file() and path.suffix in suffixes and own.search(path.read_bytes())
+    ]
+
+    assert not named
+
+
+def test_every_kind_of_work_has_a_module_and_every_module_a_kind() -> None:
+    steps = {name for name in MODULES if name.startswith("orchestrator.steps.")}
+
+    assert {f"orchestrator.steps.{kind.module}" for kind in KINDS.values()} == steps
+    assert all(kind.version >= 1 for kind in KINDS.values())
+
+
+def test_every_folder_of_data_is_a_tool_chain_that_loads() -> None:
+    folders = {path.name for path in (ROOT / "vendor").iterdir() if path.is_dir()}
+
+    assert set(load.names()) == folders
+    for name in folders:
+        assert load.load(name).name == name
+
+
+def test_python_never_spells_an_upstream_tool() -> None:
+    tools = {
+        target for name in load.names() for target in load.load(name).build.targets if "-" in target
+    }
+    strings = [
+        (name, node.value)
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in tools
+    ]
+
+    assert not strings

@@ -1,0 +1,129 @@
+"""Reports: what a reader sees, and that equal results give equal text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestrator.base.step_values import Step
+from orchestrator.runs import report
+from orchestrator.runs.check_status import Status
+from orchestrator.runs.judge_measures import Expectation, judge
+from orchestrator.runs.report import MadeStep, Report, as_json, made_steps, make_row, markdown
+from tests.support.measures import MEASURES, measured
+
+SHA = "ab" * 32
+
+
+def row(name: str = "Q4_0", measures: dict[str, Any] = MEASURES, **expected: Any) -> report.Row:
+    checks = judge(measures, Expectation(**expected))
+    return make_row(
+        file=f"tiny-{name}.gguf", name=name, sha256=SHA, measures=measures, checks=checks
+    )
+
+
+def example(*rows: report.Row, **changes: Any) -> Report:
+    call = {"argv": ["{toolchain}/bin/quantize", "a b", "Q4_0"], "seconds": 1.5, "peak_memory": 9}
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "description": "A small model.",
+        "rows": rows or (row(),),
+        "pins": {"tool chain": "llama.cpp 0c1e570", "model": "a/b@123"},
+        "steps": (MadeStep("k", "quantize tiny to Q4_0", 75.0, (call,)),),
+    }
+    return Report(**{**values, **changes})
+
+
+def test_a_row_holds_what_a_model_card_has() -> None:
+    found = row()
+    assert (found.size, found.bits_per_weight, found.memory) == (1_200_000, 4.84, 30_000_000)
+    assert (found.perplexity, found.perplexity_error, found.kld) == (5.4, 0.02, 0.05)
+    assert found.increase is not None
+    assert round(found.increase, 4) == 0.08
+    assert (found.prompt_ms, found.generation_per_second) == (2.0, 125.0)
+    assert found.status is Status.PASS
+
+
+def test_a_row_of_a_file_that_was_hardly_measured() -> None:
+    bare = measured(perplexity=None, kld=None, speed=None, smoke=None, memory=None)
+    found = row(measures=bare)
+    assert (found.perplexity, found.kld, found.prompt_ms, found.memory) == (None,) * 4
+
+
+def test_markdown_shows_the_table_the_sums_and_how_it_was_made() -> None:
+    text = markdown(example())
+    assert "| tiny-Q4_0.gguf | Q4_0 | 1.20 MB | 4.84 | 5.4000 ± 0.0200 | +8.00 % |" in text
+    assert "| 0.05000 | 90.00 % | 2.00 (500.0) | 8.00 (125.0) |" in text
+    assert f"| tiny-Q4_0.gguf | `{SHA}` |" in text
+    assert "| tool chain | llama.cpp 0c1e570 |" in text
+    assert "**quantize tiny to Q4_0** (1 min 15 s)" in text
+    assert "{toolchain}/bin/quantize 'a b' Q4_0" in text
+
+
+def test_markdown_leaves_out_columns_that_would_be_empty() -> None:
+    bare = row(measures=measured(kld=None, speed=None))
+    head = markdown(example(bare)).split("\n\n")[4]
+    assert "KLD" not in head
+    assert "Prompt" not in head
+    assert "Perplexity" in head
+    both = markdown(example(bare, row("Q8_0"))).split("\n\n")[4]
+    assert "KLD" in both
+
+
+def test_tables_survive_bars_and_line_breaks_in_what_models_write() -> None:
+    loud = measured(smoke={"cli": "a|b\n\nc | d", "python": "x"})
+    text = markdown(example(row(measures=loud, smoke="never")))
+    lines = [line for line in text.splitlines() if line.startswith("| smoke ")]
+    assert len(lines) == 1
+    assert lines[0].replace("\\|", "").count("|") == 4
+
+
+def test_a_failed_check_is_seen_in_the_table_and_in_the_whole() -> None:
+    bad = row(limits={"max_ppl": 1.0})
+    text = markdown(example(row("Q8_0"), bad))
+    assert "Checks: **FAIL**" in text
+    assert "but at most 1 is allowed" in text
+    assert example(row("Q8_0"), bad).status is Status.FAIL
+
+
+def test_json_is_plain_and_the_same_for_equal_reports() -> None:
+    one, two = as_json(example()), as_json(example())
+    assert json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
+    assert one["status"] == "pass"
+    [file] = one["files"]
+    assert file["file"] == "tiny-Q4_0.gguf"
+    assert {check["name"] for check in file["checks"]} >= {"structure", "kld", "sha256"}
+    assert json.loads(json.dumps(one)) == one
+
+
+def test_rows_keep_the_order_of_the_recipe() -> None:
+    rows = (row("Q8_0"), row("F16"), row("Q4_0"))
+    assert [file["type"] for file in as_json(example(*rows))["files"]] == ["Q8_0", "F16", "Q4_0"]
+
+
+def test_fences_outlast_backticks_in_arguments() -> None:
+    call = {"argv": ["main", "-p", "```"], "seconds": 0, "peak_memory": 0}
+    text = markdown(example(steps=(MadeStep("k", "x", 0, (call,)),)))
+    assert "````sh\nmain -p '```'\n````" in text
+
+
+def step(key: str) -> Step:
+    return Step("quantize", f"label {key}", key, {})
+
+
+def test_steps_come_from_manifests_and_released_ones_from_the_earlier_report() -> None:
+    call = {"argv": ["x"], "seconds": 1.0, "peak_memory": 2}
+    manifest = {"seconds": 3.0, "facts": {"calls": [call]}}
+    first = made_steps([step("a"), step("b")], {"a": manifest, "b": manifest})
+    assert [one.label for one in first] == ["label a", "label b"]
+    assert first[0].calls == (call,)
+    earlier = as_json(example(steps=first))
+    again = made_steps([step("a"), step("b"), step("c")], {"b": manifest}, earlier)
+    assert again == first
+
+
+def test_an_earlier_report_out_of_shape_is_ignored() -> None:
+    manifest = {"seconds": 3.0, "facts": {}}
+    for earlier in ({"steps": [{"key": "b"}]}, {"steps": 5}, {"steps": ["x"]}, {}):
+        [only] = made_steps([step("a"), step("b")], {"a": manifest}, earlier)
+        assert only.key == "a"

@@ -1,0 +1,87 @@
+"""Upstream sources from git: exactly the pinned commit, and what branches and tags mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from git import Repo
+
+from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.sources import git
+from tests.support.package_index import Index
+from tests.support.upstream_repositories import checkout, commits, mirror, pack, unreachable, url
+
+
+def test_the_exact_commit_is_fetched_and_no_other(tmp_path: Path, upstream: Repo) -> None:
+    first, _ = commits(upstream)
+
+    dest, origin = checkout(tmp_path / "t", {"git": url(upstream)}, first)
+
+    assert (dest / "file.c").read_text() == "first"
+    assert origin == url(upstream)
+    fetched = Repo(dest)
+    assert fetched.head.commit.hexsha == first
+    assert len(list(fetched.iter_commits())) == 1
+    log = (tmp_path / "t" / "log").read_text()
+    assert f"fetch {url(upstream)} {first}" in log
+
+
+def test_a_commit_that_is_not_there_is_said_in_gits_words(tmp_path: Path, upstream: Repo) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"commit 999999999999 cannot be had: file://.*"):
+        checkout(tmp_path / "t", {"git": url(upstream)}, "9" * 40)
+
+
+def test_the_place_that_insteadof_names_is_asked(tmp_path: Path, upstream: Repo) -> None:
+    first, _ = commits(upstream)
+    (Path.home() / ".gitconfig").write_text(
+        f'[url "{url(upstream)}"]\n\tinsteadOf = https://nowhere.invalid/upstream\n'
+    )
+
+    dest, _ = checkout(tmp_path / "t", {"git": "https://nowhere.invalid/upstream"}, first)
+
+    assert (dest / "file.c").read_text() == "first"
+
+
+def test_branches_and_tags_are_resolved(upstream: Repo) -> None:
+    first, second = commits(upstream)
+
+    assert git.resolve(url(upstream), "main") == second
+    assert git.resolve(url(upstream), "v1") == first  # not the branch other/v1, not the tag object
+    assert git.resolve(url(upstream), "other/v1") == second
+
+
+def test_what_cannot_be_resolved_is_said(upstream: Repo) -> None:
+    with pytest.raises(StepError, match="has no branch or tag 'nothing'"):
+        git.resolve(url(upstream), "nothing")
+    with pytest.raises(EnvironmentProblem, match="cannot be reached to resolve 'main'"):
+        git.resolve("file:///nonexistent", "main")
+
+
+def test_without_git_that_is_what_is_missing(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file.c").write_text("old")
+    place = mirror(index, pack(tree, "x", tmp_path / "x.tgz"), tree="x")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+    with pytest.raises(EnvironmentProblem, match="git is not installed"):
+        git.resolve("file:///nonexistent", "main")
+    with pytest.raises(EnvironmentProblem, match="git is not installed"):
+        checkout(tmp_path / "a", {"git": "file:///nonexistent"}, "1" * 40)
+    dest, _ = checkout(tmp_path / "b", unreachable(place), "1" * 40)
+    assert (dest / "file.c").read_text() == "old"
+
+
+def test_the_process_of_its_own_says_what_is_wrong(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = commits(upstream)
+    git.main(["reach", url(upstream)])
+    git.main(["fetch", url(upstream), first, str(tmp_path / "one")])
+    with pytest.raises(SystemExit, match="fatal"):
+        git.main(["reach", "file:///nonexistent"])
+    with pytest.raises(SystemExit, match=f"delivered commit {second}, not main"):
+        git.main(["fetch", url(upstream), "main", str(tmp_path / "two")])

@@ -1,0 +1,117 @@
+"""Converting, and matrices of importance, with stand-ins for the tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import Progress, Task
+from orchestrator.steps import convert, imatrix
+from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
+
+
+def hugging(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text("weights")
+    return folder
+
+
+def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> None:
+    code = (
+        "Path(args[1]).write_text(Path(args[0]).name + (Path(args[0]) / 'config.json').read_text())"
+    )
+    verbs = {"convert": tool(code, "{input}", "{output}")}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    assert convert.run(task) == {"size": 7}
+    assert (task.workdir / "model.gguf").read_text() == "small{}"
+
+
+def test_one_safetensors_file_is_named_to_those_who_want_it(tmp_path: Path) -> None:
+    verbs = {
+        "convert": tool("Path(args[1]).write_text(args[0])", "{single_safetensors}", "{output}")
+    }
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text().endswith("small/model.safetensors")
+
+
+def test_a_converter_that_chooses_its_own_name(tmp_path: Path) -> None:
+    verbs = {"convert": tool("(Path(args[0]) / 'own-f16.bin').write_text('x')", "{output_dir}")}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    convert.run(task)
+
+    assert [path.name for path in task.workdir.iterdir()] == ["model.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("", "wrote no file"),
+        ("Path(args[0]).touch()", "its file is empty"),
+        ("for n in 'ab': Path(args[0]).with_name(n).touch()", "wrote no file"),
+    ],
+)
+def test_a_converter_that_lies(tmp_path: Path, code: str, said: str) -> None:
+    verbs = {"convert": tool(code, "{output}")}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    with pytest.raises(StepError, match=said):
+        convert.run(task)
+
+
+def test_an_import_gets_the_one_file_and_the_models_numbers(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "old.bin").write_text("ggml")
+    verbs = {
+        "import_ggml": tool(
+            "Path(args[1]).write_text(args[0] + args[2])", "{input}", "{output}", "{gqa}"
+        )
+    }
+    settings = {**CONVERSION, "verb": "import_ggml", "runtime": {"gqa": 8}}
+    task = task_of(tmp_path / "t", verbs, {"model": tmp_path / "m"}, settings)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text().endswith("small/old.bin8")
+
+
+def text_in(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "cal.txt").write_text("words")
+    return folder
+
+
+def imatrix_task(folder: Path, code: str, progress: list[Progress] | None = None) -> Task:
+    arguments = ("{input}", "{corpus}", "{output}", "{chunks}", "{context}")
+    saying = {"values": {"perplexity": r"PPL = ([\d.]+)"}, "progress": r"\[(?P<done>\d+)\]"}
+    verbs = {"imatrix": tool(code, *arguments, **saying, unit="chunks")}
+    inputs = {"model": whole(folder / "m"), "corpus": text_in(folder / "c")}
+    params = {"chunks": 3, "context": 128}
+    return task_of(folder / "t", verbs, inputs, params, progress=progress)
+
+
+def test_the_matrix_is_made_on_bare_names(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    code = """
+    assert args[:2] == ['model.gguf', 'cal.txt'] and args[3:] == ['3', '128'], args
+    assert Path(args[1]).read_text() == 'words'
+    Path(args[2]).write_text('matrix')
+    print('[1]5.1,[2]5.2,'); print('PPL = 5.25')
+    """
+
+    facts = imatrix.run(imatrix_task(tmp_path, code, told))
+
+    assert facts == {"perplexity": 5.25, "chunks": 3, "dataset": "cal.txt"}
+    assert told[-1] == Progress(2, 3, "chunks")
+
+
+def test_a_matrix_that_was_not_written(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="wrote no matrix"):
+        imatrix.run(imatrix_task(tmp_path, "print('PPL = 5.25')"))

@@ -1,0 +1,194 @@
+"""Foretelling from headers, with stand-ins for the tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.base.errors import StepError
+from orchestrator.base.step_values import Task
+from orchestrator.modelfiles import gguf, safetensors
+from orchestrator.steps import convert_without_weights, predict_sizes
+from tests.support.hub_repositories import tensor_file
+from tests.support.model_files import KV
+from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
+
+CONVERT_HOLES = """
+import json, shutil
+model = Path(args[0])
+shutil.copyfile(args[2], args[1])
+names = sorted(path.name for path in model.iterdir())
+sizes = {name: (model / name).stat().st_size for name in names}
+Path(args[3]).write_text(json.dumps([model.name, sizes]))
+"""
+
+
+def outlined(folder: Path, source: Path, *, headers: bool = True) -> Path:
+    """The artifact that describing a model folder leaves."""
+    (folder / "small").mkdir(parents=True)
+    (folder / "headers").mkdir()
+    (folder / "small" / "config.json").write_text('{"vocab_size": 32}')
+    entry: dict[str, Any] = {"size": source.stat().st_size, "sha256": "0" * 64}
+    if headers:
+        (folder / "headers" / "00000.bin").write_bytes(source.read_bytes()[:100])
+        entry["header"] = "headers/00000.bin"
+    (folder / "weights.json").write_text(json.dumps({"model.safetensors": entry}))
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    tensor_file(tmp_path / "weights", 1_000_000)
+    return tmp_path / "weights"
+
+
+def header_task(folder: Path, inputs: Mapping[str, Path], shapes: Any = None) -> tuple[Task, Path]:
+    """Trying a conversion; what the converter saw is in the file."""
+    words = KV("arr", ["a", "b", "c"], "str")
+    made = whole(folder / "made", **{"tokenizer.ggml.tokens": words}) / "model.gguf"
+    seen = folder / "seen.json"
+    writes = f"Path(args[1]).write_text({json.dumps(json.dumps(shapes))})"
+    verbs = {
+        "describe": tool(CONVERT_HOLES, "{input}", "{output}", str(made), str(seen)),
+        "shapes": tool(writes, "{input}", "{output}"),
+    }
+    settings = {**CONVERSION, "trust_remote_code": False}
+    return task_of(folder / "t", verbs, inputs, settings), seen
+
+
+def test_the_header_of_the_file_to_come(tmp_path: Path, weights: Path) -> None:
+    task, seen = header_task(tmp_path, {"model": outlined(tmp_path / "o", weights)})
+
+    facts = convert_without_weights.run(task)
+
+    made = tmp_path / "made" / "model.gguf"
+    assert facts == {"size": made.stat().st_size, "parameters": 1280, "vocabulary": 3}
+    kept = (task.workdir / "header.gguf").read_bytes()
+    assert kept == made.read_bytes()[: gguf.read(made).data_offset]
+    name, sizes = json.loads(seen.read_text())
+    assert name == "small"
+    assert sizes == {"config.json": 18, "model.safetensors": weights.stat().st_size}
+    hole = task.scratch / "small" / "model.safetensors"
+    assert hole.stat().st_blocks * 512 < 100_000
+
+
+TENSORS = {
+    "model.embed": {"dtype": "float16", "shape": [32, 8]},
+    "model.norm": {"dtype": "float32", "shape": [8]},
+    "model.mask": {"dtype": "bool", "shape": [8]},
+    "head": {"dtype": "float16", "shape": [32, 8]},
+}
+SHAPES = {"tensors": TENSORS, "tied": ["head"], "prefix": "model"}
+
+
+@pytest.mark.parametrize(
+    ("index", "names"),
+    [
+        (None, {"model.embed": "F16", "model.norm": "F32"}),
+        (["embed", "norm", "head", "buffer"], {"embed": "F16", "norm": "F32", "head": "F16"}),
+    ],
+)
+def test_shapes_stand_in_for_headers(
+    tmp_path: Path, weights: Path, index: list[str] | None, names: dict[str, str]
+) -> None:
+    outline = outlined(tmp_path / "o", weights, headers=False)
+    if index:
+        listed = json.dumps({"weight_map": dict.fromkeys(index, "pytorch_model-1.bin")})
+        (outline / "small" / "pytorch_model.bin.index.json").write_text(listed)
+    task, seen = header_task(tmp_path, {"model": outline}, SHAPES)
+
+    convert_without_weights.run(task)
+
+    _, sizes = json.loads(seen.read_text())
+    hole = task.scratch / "small" / "model.safetensors"
+    assert sizes == {"config.json": 18, "model.safetensors": hole.stat().st_size}
+    found = safetensors.read_header(hole)
+    assert {one.name: one.dtype for one in found.tensors} == names
+    [embed] = [one for one in found.tensors if one.name.endswith("embed")]
+    assert tuple(embed.shape) == (32, 8)
+
+
+def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) -> None:
+    base, delta = outlined(tmp_path / "b", weights), outlined(tmp_path / "d", weights)
+    (base / "small" / "config.json").write_text('{"vocab_size": 32, "hidden_size": 8}')
+    (base / "small" / "generation_config.json").write_text("{}")
+    (base / "small" / "tokenizer.model").write_text("base")
+    (delta / "small" / "config.json").write_text('{"vocab_size": 33, "hidden_size": 9}')
+    (delta / "small" / "tokenizer.model").write_text("delta")
+    task, _ = header_task(tmp_path, {"base": base, "delta": delta}, SHAPES)
+
+    convert_without_weights.run(task)
+
+    model = task.scratch / "small"
+    config = json.loads((model / "config.json").read_text())
+    assert (config["vocab_size"], config["hidden_size"]) == (33, 8)
+    assert (model / "tokenizer.model").read_text() == "delta"
+    assert (model / "generation_config.json").is_file()
+
+
+DRY = """
+size = Path(args[0]).stat().st_size
+print('size', size)
+print('norm f32'); print('weight f16 q8_0' if args[1] == 'Q8_0' else 'weight f16 q4_0')
+if args[1] == 'Q4_0': print('weight: 4 q4_K -> q4_0'); print('will require an imatrix')
+"""
+TOLD = {
+    "lists": {
+        "tensors": r"(?m)^(?P<tensor>\w+) (?P<from>f\d+)(?: (?P<to>q\w+))?$",
+        "fallbacks": r"(?P<tensor>\w+): (?P<columns>\d+) (?P<wanted>\w+) -> (?P<got>\w+)",
+        "needs_imatrix": r"(?P<warning>will require an imatrix)",
+    }
+}
+
+
+def forecast_task(folder: Path, code: str = DRY, full: str = "", **context: Any) -> Task:
+    source = whole(folder / "whole") / "model.gguf"
+    head = folder / "h"
+    head.mkdir()
+    offset = gguf.read(source).data_offset
+    (head / "header.gguf").write_bytes(source.read_bytes()[:offset])
+    outputs = [
+        {"name": "Q8_0", "type": "Q8_0", "imatrix": False},
+        {"name": "mine", "type": "Q4_0", "imatrix": False},
+    ]
+    verbs = {"plan_quantize": tool(code, "{input}", "{type}", **TOLD)}
+    context = {"requantize": False, **context}
+    params = {"outputs": outputs, "full": full}
+    return task_of(folder / "t", verbs, {"header": head}, params, beside=context)
+
+
+def test_sizes_are_foretold_from_the_header_alone(tmp_path: Path) -> None:
+    task = forecast_task(tmp_path)
+
+    facts = predict_sizes.run(task)
+
+    eight, four = facts["outputs"]["Q8_0"], facts["outputs"]["mine"]
+    assert eight["census"] == {"F32": 1, "Q8_0": 1}
+    assert (four["census"], four["needs_imatrix"]) == ({"F32": 1, "Q4_0": 1}, True)
+    assert four["fallbacks"] == [
+        {"tensor": "weight", "columns": "4", "wanted": "q4_K", "got": "q4_0"}
+    ]
+    assert not eight["fallbacks"]
+    assert eight["size"] - four["size"] == 1024 // 32 * (34 - 18)
+    assert eight["bits_per_weight"] == round(8 * (1024 + 1024 * 34 / 32) / 1280, 4)
+    source = tmp_path / "whole" / "model.gguf"
+    assert facts["full"]["size"] == source.stat().st_size
+    assert facts["full"]["parameters"] == 1280
+    assert facts["full"]["largest_tensor"] == 1024
+    assert json.loads((task.workdir / "forecast.json").read_text()) == facts
+    assert f"size {source.stat().st_size}" in task.log.read_text()
+
+
+def test_a_file_that_is_quantized_already_is_told_as_it_will_be(tmp_path: Path) -> None:
+    facts = predict_sizes.run(forecast_task(tmp_path, full="F16", requantize=True))
+
+    assert facts["full"]["size"] != (tmp_path / "whole" / "model.gguf").stat().st_size
+
+
+def test_a_dry_run_that_spoke_of_other_tensors(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="spoke of 1 tensors, the model has 2"):
+        predict_sizes.run(forecast_task(tmp_path, "print('norm f32')"))

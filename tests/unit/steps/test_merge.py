@@ -1,0 +1,50 @@
+"""The step around the merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import Progress, Step, Task
+from orchestrator.steps import merge
+from tests.support.merge_pairs import llama, read_model, write_model
+
+
+def task(folder: Path, method: str, seen: list[Progress]) -> Task:
+    (folder / "work").mkdir()
+    return Task(
+        step=Step("merge", "merge", "key", {"method": method}),
+        inputs={
+            "base": write_model(folder / "base", llama(32, "F16", 1)),
+            "delta": write_model(folder / "delta", llama(33, "BF16", 2), "bin", 2),
+        },
+        workdir=folder / "work",
+        scratch=folder / "scratch",
+        log=folder / "log",
+        threads=2,
+        report=seen.append,
+    )
+
+
+def test_the_working_folder_becomes_a_model(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    facts = merge.run(task(tmp_path, "delta", seen))
+    total = sum(len(tensor.data) for tensor in llama(33, "F16", 1).values())
+    assert facts == {"tensors": 21, "bytes": total, "new_rows": 1, "warnings": []}
+    assert seen[-1] == Progress(total, total, "B")
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.model",
+    ]
+    assert (tmp_path / "work" / "tokenizer.model").read_bytes() == b"delta"
+    assert read_model(tmp_path / "work").keys() == llama(33, "F16", 1).keys()
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'xor' is not a way of merging") as caught:
+        merge.run(task(tmp_path, "xor", []))
+    assert caught.value.hint == "Known ways: delta."
+    assert not list((tmp_path / "work").iterdir())

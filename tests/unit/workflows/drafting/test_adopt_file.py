@@ -1,0 +1,210 @@
+"""Recipes written from the headers of strangers' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.base.errors import UsageError
+from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.progress_listeners import Plain
+from orchestrator.engine.scheduler import Settings
+from orchestrator.modelfiles import gguf
+from orchestrator.recipe import Recipe, load
+from orchestrator.runs import load_and_plan
+from orchestrator.runs.session import Session, choices
+from orchestrator.toolchain.quantizer_facts import write_stand_in
+from orchestrator.workflows.drafting import adopted_recipe
+from orchestrator.workflows.drafting.adopt_file import adopt
+from orchestrator.workflows.drafting.adopted_recipe import File, Given
+from tests.support.model_files import KV, GGUFSpec, Tensor, gguf_bytes
+
+FACTS: Mapping[str, Any] = {
+    "type": "Q4_K_M",
+    "options": {},
+    "unexplained": [],
+    "fixed": [],
+    "fallbacks": False,
+}
+SHA256 = "ab" * 32
+
+
+def published(folder: Path, fields: Mapping[str, str | int], **facts: Any) -> File:
+    path = folder / "some file.gguf"
+    kinds = {str: "str", int: "u32"}
+    spec = {"general.architecture": KV("str", "llama")}
+    spec |= {key: KV(kinds[type(value)], value) for key, value in fields.items()}
+    path.write_bytes(gguf_bytes(GGUFSpec(spec, [Tensor("token_embd.weight", (32, 2), "F16")])))
+    return File(path.name, SHA256, gguf.read(path), {**FACTS, **facts})
+
+
+def loaded(folder: Path, text: str) -> Recipe:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, load_and_plan.vocabulary)
+
+
+def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
+    options = {
+        "pure": True,
+        "output_tensor_type": "q8_0",
+        "tensor_types": {r"blk\.(0|1)\.attn_v": "q6_k"},
+    }
+    file = published(tmp_path, {}, options=options, fallbacks=True)
+
+    recipe = loaded(
+        tmp_path, adopted_recipe.recipe(file, Given({"hub": "a/b", "revision": "main"}))
+    )
+
+    [quant] = recipe.quantize
+    assert (quant.type, quant.pure, quant.output_tensor_type) == ("Q4_K_M", True, "q8_0")
+    assert quant.tensor_types == {r"blk\.(0|1)\.attn_v": "q6_k"}
+    assert quant.allow_fallback
+    assert recipe.model.hub == "a/b"
+    [claim] = recipe.published
+    assert (claim["sha256"], claim["name"]) == (SHA256, "Q4_K_M")
+
+
+@pytest.mark.parametrize(
+    ("fields", "hub"),
+    [
+        ({"general.source.huggingface.repository": "owner/model"}, "owner/model"),
+        ({"general.source.repo_url": "https://huggingface.co/owner/model/"}, "owner/model"),
+        ({"general.base_model.0.repo_url": "https://huggingface.co/base/one"}, "base/one"),
+        ({"general.source.url": "https://example.org/x/y/z"}, None),
+        ({"general.base_model.0.name": "Only A Name"}, None),
+        ({}, None),
+    ],
+)
+def test_the_model_is_where_the_header_says(
+    tmp_path: Path, fields: Mapping[str, str], hub: str | None
+) -> None:
+    text = adopted_recipe.recipe(published(tmp_path, fields), Given())
+
+    recipe = loaded(tmp_path, text)
+
+    assert recipe.model.hub == hub
+    assert (recipe.model.revision == "main") == (hub is not None)
+    assert ("Not known: the model." in text) == (hub is None)
+    for value in fields.values():
+        assert value in text
+
+
+def test_two_base_models_are_told_and_none_is_chosen(tmp_path: Path) -> None:
+    fields = {f"general.base_model.{n}.repo_url": f"https://huggingface.co/a/{n}" for n in (0, 1)}
+
+    assert (
+        loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, fields), Given())).model.hub
+        is None
+    )
+
+
+def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: Path) -> None:
+    fields: dict[str, str | int] = {
+        "quantize.imatrix.file": "/models/other.dat",
+        "quantize.imatrix.dataset": "wiki.txt",
+        "quantize.imatrix.chunks_count": 37,
+    }
+    file = published(tmp_path, fields)
+    (tmp_path / "wiki.txt").write_text("text")
+
+    without = adopted_recipe.recipe(file, Given())
+    with_text = adopted_recipe.recipe(file, Given(corpus={"path": "wiki.txt"}))
+
+    assert "quantize.imatrix.dataset: wiki.txt" in without
+    assert not loaded(tmp_path, without).quantize[0].imatrix
+    recipe = loaded(tmp_path, with_text)
+    assert recipe.imatrix is not None
+    assert (recipe.imatrix.chunks, recipe.quantize[0].imatrix) == (37, True)
+    assert "ours says" in with_text
+
+
+def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, {}, type="BF16"), Given()))
+
+    assert (recipe.quantize, recipe.convert.outtype) == ((), "bf16")
+
+
+@pytest.mark.parametrize(("family", "said"), [("qwen3", "qwen3"), ("", "llama")])
+def test_the_family_is_the_architectures_or_a_guess_that_is_told(
+    tmp_path: Path, family: str, said: str
+) -> None:
+    file = replace(published(tmp_path, {"general.architecture": "odd"}), family=family)
+
+    text = adopted_recipe.recipe(file, Given())
+
+    assert loaded(tmp_path, text).family == said
+    assert ("'odd' is none of the families" in text) == (not family)
+
+
+def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
+    text = adopted_recipe.recipe(
+        published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given()
+    )
+
+    assert "cannot give a.b its type" in text
+    assert "cannot give c.d its type" in text
+
+
+HOSTILE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=HOSTILE, dataset=HOSTILE, source=HOSTILE)
+def test_no_text_of_a_header_breaks_out_of_its_place(
+    tmp_path: Path, name: str, dataset: str, source: str
+) -> None:
+    fields = {
+        "general.name": name,
+        "general.source.url": source,
+        "quantize.imatrix.dataset": dataset + "\nquantize: [Q2_K]",
+    }
+    file = published(tmp_path, fields, options={"tensor_types": {"ffn": "q8_0"}})
+
+    recipe = loaded(tmp_path, adopted_recipe.recipe(file, Given()))
+
+    assert [quant.type for quant in recipe.quantize] == ["Q4_K_M"]
+    assert recipe.convert.model_name in (None, name)
+
+
+def session(tmp_path: Path) -> Session:
+    store = Store(tmp_path / "store", print)
+    return Session(store, Settings(), choices(), Plain(None))  # type: ignore[arg-type]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "recipe.yaml"
+    target.write_text("mine")
+
+    with pytest.raises(UsageError, match="exists already"):
+        adopt(session(tmp_path), tmp_path / "x.gguf", target, "", None)
+
+    assert target.read_text() == "mine"
+
+
+def test_a_part_of_a_split_file_is_refused(tmp_path: Path) -> None:
+    file = published(tmp_path, {"split.count": 3})
+
+    with pytest.raises(UsageError, match="one of 3 parts"):
+        adopt(session(tmp_path), file.header.path, None, "", None)
+
+
+def test_a_model_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    file = published(tmp_path, {})
+
+    with pytest.raises(UsageError, match="no such file or folder"):
+        adopt(session(tmp_path), file.header.path, None, "no such folder", None)
+
+
+def test_the_stand_in_matrix_is_no_real_one(tmp_path: Path) -> None:
+    write_stand_in(tmp_path / "imatrix")
+
+    assert len((tmp_path / "imatrix").read_bytes()) == 36

@@ -1,0 +1,277 @@
+"""From a finished run to a folder, by the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.workflows.publishing import safe_markdown
+from tests.support.publications import CHATML, Stand, front_matter, published
+
+TO = "dir:out"
+MODELS = ("Small-Llama-2.1M-Q4_0.gguf", "Small-Llama-2.1M-IQ4_XS.gguf")
+
+
+def test_everything_is_published_and_the_sums_are_right(finished: Stand) -> None:
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    found = published(finished.place / "out")
+    told = [f"{name}.provenance.json" for name in MODELS]
+    others = ["LICENSE", "Modelfile", "README.md", "SHA256SUMS", "imatrix.gguf", "publish.json"]
+    assert sorted(found) == sorted(
+        [*MODELS, *told, *others, "report.json", "report.md", "small.yaml"]
+    )
+    for line in found["SHA256SUMS"].decode().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256(found[name]).hexdigest() == digest
+    assert found[MODELS[0]] == (finished.dist / "small-Q4_0.gguf").read_bytes()
+    assert found["small.yaml"] == finished.recipe.read_bytes()
+    assert str(finished.place) not in (found["README.md"] + found["publish.json"]).decode()
+
+
+def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: Stand) -> None:
+    said = finished.publish("--to", TO)
+    lines = said.out.splitlines()
+    assert lines[0] == "small to dir:out (to be made)"
+    [line] = [one for one in lines if one.startswith(MODELS[0] + " ")]
+    assert line.split() == [MODELS[0], "small-Q4_0.gguf", "1.50", "MB", "send"]
+    assert lines[-1].startswith("Published 13 files (3.")
+    assert lines[-1].endswith(": out")
+
+
+def test_files_share_their_bytes_with_the_store(finished: Stand) -> None:
+    finished.publish("--to", TO)
+    ours = (finished.dist / "small-Q4_0.gguf").stat()
+    assert os.path.samestat((finished.place / "out" / MODELS[0]).stat(), ours)
+
+
+def test_a_second_time_touches_nothing(finished: Stand) -> None:
+    finished.publish("--to", TO)
+    before = {path: path.stat() for path in (finished.place / "out").iterdir()}
+    said = finished.publish("--to", TO)
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == "Everything was there already: out"
+    after = {path: path.stat() for path in (finished.place / "out").iterdir()}
+    assert {p: (s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for p, s in before.items()} == {
+        p: (s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for p, s in after.items()
+    }
+
+
+def test_what_is_no_longer_made_goes_and_what_others_put_there_stays(finished: Stand) -> None:
+    finished.publish("--to", TO)
+    out = finished.place / "out"
+    (out / "notes.txt").write_text("mine")
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    assert finished.run().code == 0
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    assert not (out / MODELS[0]).exists()
+    assert not (out / f"{MODELS[0]}.provenance.json").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+    assert ", removed 2 files: " in said.out
+
+
+def test_a_file_that_was_changed_there_is_not_removed_but_told(finished: Stand) -> None:
+    finished.publish("--to", TO)
+    out = finished.place / "out"
+    (out / MODELS[0]).unlink()
+    (out / MODELS[0]).write_text("other")
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    finished.run()
+    said = finished.publish("--to", TO)
+    assert (out / MODELS[0]).read_text() == "other"
+    assert f"note: {MODELS[0]} is no longer made but was changed since; it stays" in said.out
+
+
+def test_a_changed_and_a_foreign_file_in_the_way_are_replaced_and_told(finished: Stand) -> None:
+    out = finished.place / "out"
+    out.mkdir()
+    (out / MODELS[1]).write_text("foreign")
+    said = finished.publish("--to", TO)
+    assert f"{MODELS[1]} was there before and not published from here; replaced" in said.out
+    (out / "README.md").write_text("edited")
+    said = finished.publish("--to", TO)
+    assert "README.md was changed there since it was published; replaced" in said.out
+    assert said.out.splitlines()[-1].startswith("Published 1 file (")
+
+
+def test_another_recipes_place_is_refused(finished: Stand) -> None:
+    finished.publish("--to", TO)
+    record = finished.place / "out" / "publish.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "recipe": "other"}))
+    said = finished.publish("--to", TO)
+    assert said.code == 2
+    assert "holds the files of the recipe 'other'" in said.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": 1, "files": {"a": {}}, "recipe": "small"}',
+        '{"format": 1, "files": {"a": {"size": "x", "sha256": ""}}, "recipe": "small"}',
+        '{"format": 2, "files": {}, "recipe": "small"}',
+    ],
+)
+def test_a_record_that_is_none_is_refused(finished: Stand, text: str) -> None:
+    out = finished.place / "out"
+    out.mkdir()
+    (out / "publish.json").write_text(text)
+    said = finished.publish("--to", TO)
+    assert said.code == 2
+    assert "publish.json that this program did not write" in said.err
+
+
+def test_a_dry_run_changes_nothing(finished: Stand) -> None:
+    said = finished.publish("--to", TO, "--dry-run")
+    assert said.code == 0
+    assert "13 files to send" in said.out
+    assert said.out.splitlines()[-1] == "Nothing was changed (--dry-run)."
+    assert not (finished.place / "out").exists()
+
+
+def test_json_says_the_same_to_programs(finished: Stand) -> None:
+    dry = json.loads(finished.publish("--to", TO, "--dry-run", "--json").out)
+    assert (dry["dry_run"], dry["changed"], dry["url"]) == (True, False, None)
+    done = json.loads(finished.publish("--to", TO, "--json").out)
+    assert (done["dry_run"], done["changed"], done["url"]) == (False, True, "out")
+    files = {one["name"]: one for one in done["files"]}
+    assert files[MODELS[0]]["made_as"] == "small-Q4_0.gguf"
+    assert {one["state"] for one in done["files"]} == {"send"}
+    again = json.loads(finished.publish("--to", TO, "--json").out)
+    assert (again["changed"], again["sent_bytes"]) == (False, 0)
+
+
+def test_the_recipe_can_say_where(finished: Stand) -> None:
+    finished.write(to="dir:beside", license="mit")
+    assert finished.publish().code == 0
+    assert (finished.place / "beside" / "README.md").is_file()
+
+
+def test_a_lock_goes_along(finished: Stand) -> None:
+    assert finished.command("lock", finished.recipe, "--offline").code == 0
+    assert finished.run().code == 0
+    finished.publish("--to", TO)
+    ours = finished.place / "small.lock.yaml"
+    assert (finished.place / "out" / ours.name).read_bytes() == ours.read_bytes()
+
+
+def test_a_recipe_that_extends_another_is_published_whole(finished: Stand) -> None:
+    child = finished.place / "child.yaml"
+    child.write_text("extends: small.yaml\nname: child\nquantize: [Q4_0]\n")
+    assert finished.command("run", child).code == 0
+    said = finished.command("publish", child, "--to", TO)
+    assert said.code == 0, said.err
+    text = (finished.place / "out" / "child.yaml").read_text()
+    assert "extends:" not in text
+    (finished.place / "elsewhere.yaml").write_text(text)
+    digests = [
+        json.loads(finished.command("plan", finished.place / name, "--json").out)
+        for name in ("child.yaml", "elsewhere.yaml")
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_where_a_place_is_not_inherited(finished: Stand) -> None:
+    finished.write(to="dir:beside", license="mit")
+    child = finished.place / "child.yaml"
+    child.write_text("extends: small.yaml\nname: child\nquantize: [Q4_0]\n")
+    said = finished.command("publish", child)
+    assert said.code == 2
+    assert "does not say where to publish" in said.err
+
+
+@pytest.mark.parametrize("name", ["small+x.yaml", "klein (neu) ä.yaml", "a'b`c.yaml"])
+def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
+    other = finished.place / name
+    finished.recipe.rename(other)
+    assert finished.command("run", other).code == 0
+    said = finished.command("publish", other, "--to", TO)
+    assert said.code == 0, said.err
+    card = (finished.place / "out" / "README.md").read_text()
+    assert f"--rederive {safe_markdown.shell(name)}" in card
+    assert (finished.place / "out" / name).is_file()
+
+
+def test_a_licence_with_terms_and_no_text_is_told(finished: Stand) -> None:
+    finished.write(license="bigscience-bloom-rail-1.0", redistribute=True)
+    assert "no text of the licence" not in finished.publish("--to", TO, "--dry-run").out
+    (finished.place / "model" / "LICENSE").unlink()
+    finished.run()
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    assert "note: no text of the licence bigscience-bloom-rail-1.0 lies beside" in said.out
+
+
+def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:
+    store = Path(os.environ["ORCHESTRATE_HOME"])
+    for manifest in store.glob("artifacts/??/*/manifest.json"):
+        if json.loads(manifest.read_text())["kind"] == "imatrix":
+            (manifest.parent / "files" / "imatrix.gguf").chmod(0o600)
+            (manifest.parent / "files" / "imatrix.gguf").unlink()
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    assert "the importance matrix is no longer in the store" in said.out
+    assert not (finished.place / "out" / "imatrix.gguf").exists()
+
+
+def test_the_front_matter_holds_what_the_hub_expects(stand: Stand) -> None:
+    stand.write(base_model="org/base", quantized_by="Ada L.", tags=["tiny"], pipeline_tag="x")
+    stand.run()
+    stand.publish("--to", TO)
+    told = front_matter((stand.place / "out" / "README.md").read_text())
+    assert told == {
+        "base_model": "org/base",
+        "base_model_relation": "quantized",
+        "language": ["en", "zh"],
+        "library_name": "gguf",
+        "license": "gpl-3.0",
+        "pipeline_tag": "x",
+        "quantized_by": "Ada L.",
+        "tags": ["gguf", "llama", "quantized", "imatrix", "tiny"],
+    }
+
+
+def test_the_modelfile_speaks_the_models_own_template(stand: Stand) -> None:
+    stand.source(chat_template=CHATML)
+    stand.template = CHATML
+    stand.run()
+    said = stand.publish("--to", TO)
+    assert said.code == 0, said.err
+    text = (stand.place / "out" / "Modelfile").read_text()
+    assert "FROM ./Small-Llama-2.1M-Q4_0.gguf" in text
+    assert "<|im_start|>user\n{{ .Content }}<|im_end|>" in text
+    card = (stand.place / "out" / "README.md").read_text()
+    assert "llama-cli -m Small-Llama-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
+    assert "create_chat_completion" in card
+
+
+def test_what_a_killed_publication_left_is_removed(finished: Stand) -> None:
+    out = finished.place / "out"
+    out.mkdir()
+    (out / f".{MODELS[0]}.123.part").write_text("half")
+    (out / ".others.123.part").write_text("of somebody else")
+    assert finished.publish("--to", TO).code == 0
+    assert [path.name for path in out.glob(".*")] == [".others.123.part"]
+
+
+def test_the_record_is_written_last(finished: Stand) -> None:
+    """A publication that breaks off leaves the old record, so that nothing is forgotten."""
+    finished.publish("--to", TO)
+    before = (finished.place / "out" / "publish.json").read_bytes()
+    finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
+    finished.run()
+    finished.monkeypatch.setattr(Path, "unlink", _refuse)
+    assert finished.publish("--to", TO).code == 3
+    finished.monkeypatch.undo()
+    assert (finished.place / "out" / "publish.json").read_bytes() == before
+
+
+def _refuse(path: Path, missing_ok: bool = False) -> None:
+    if not missing_ok:
+        raise PermissionError(13, "not allowed", str(path))

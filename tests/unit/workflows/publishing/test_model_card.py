@@ -1,0 +1,173 @@
+"""The model card: safe whatever a recipe says, and useful."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.planning.plan import Output
+from orchestrator.runs.judge_measures import verdict
+from orchestrator.runs.report import Row
+from orchestrator.workflows.publishing import safe_markdown
+from orchestrator.workflows.publishing.gguf_naming import Name
+from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
+from orchestrator.workflows.publishing.published_files import Model, Piece
+from tests.support.publications import Stand, front_matter
+
+HOSTILE = (
+    '"<script>x</script> [a](javascript:b) | `c` ![d](e) **f** \\n---\\nlicense: other # &lt;"'
+)
+any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """All tokens of a page, as a reader of Markdown with tables sees them."""
+    for one in MarkdownIt("commonmark", {"html": True}).enable("table").parse(text):
+        yield one
+        yield from one.children or ()
+
+
+def words(text: str) -> str:
+    """What remains when all markup is gone."""
+    return "".join(one.content for one in tokens(text) if one.type in ("text", "text_special"))
+
+
+@given(any_text)
+def test_text_is_shown_as_it_is_and_makes_no_markup(text: str) -> None:
+    kinds = {one.type for one in tokens(f"A {safe_markdown.inline(text)}.")}
+    assert kinds <= {"paragraph_open", "inline", "text", "text_special", "paragraph_close"}
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    assert words(f"A {safe_markdown.inline(text)}.") == " ".join(
+        f"A {plain}".split()
+    ) + "." or not (plain.strip())
+
+
+@given(any_text.filter(lambda text: "|" not in text))
+def test_code_is_shown_as_it_is(text: str) -> None:
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not plain:
+        return
+    [found] = [
+        one for one in tokens(f"A {safe_markdown.code(text)} b") if one.type == "code_inline"
+    ]
+    assert found.content == plain
+
+
+@given(any_text)
+def test_a_table_keeps_its_columns(text: str) -> None:
+    page = (
+        f"| a | b |\n| --- | --- |\n| {safe_markdown.inline(text)} | {safe_markdown.code(text)} |\n"
+    )
+    assert sum(one.type == "td_open" for one in tokens(page)) == 2
+
+
+def test_what_is_not_said_to_be_safe_is_escaped_in_templates() -> None:
+    assert safe_markdown.Safe("*") == "*"
+    with pytest.raises(ValueError, match="not plain"):
+        safe_markdown.raw("$(rm)")
+
+
+def test_a_hostile_description_is_only_text(stand: Stand) -> None:
+    stand.write(stand.recipe.read_text().replace("A small model", HOSTILE))
+    stand.run()
+    assert stand.publish("--to", "dir:out").code == 0
+    card = (stand.place / "out" / "README.md").read_text()
+    assert front_matter(card)["license"] == "mit"
+    body = card.split("---\n", 2)[2]
+    assert "<script>x</script> [a](javascript:b) | `c`" in words(body)
+    assert not [one for one in tokens(body) if one.type.startswith("html")]
+    links = [one.attrs["href"] for one in tokens(body) if one.type == "link_open"]
+    assert not [link for link in links if "javascript" in str(link)]
+    assert all("://" in str(link) or (stand.place / "out" / str(link)).is_file() for link in links)
+
+
+def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(stand: Stand) -> None:
+    stand.write(
+        license="other",
+        license_name="Small Terms",
+        license_link="LICENSE",
+        redistribute=True,
+    )
+    stand.run()
+    assert stand.publish("--to", "dir:out").code == 0
+    card = (stand.place / "out" / "README.md").read_text()
+    told = front_matter(card)
+    assert (told["license_name"], told["license_link"]) == ("Small Terms", "LICENSE")
+    assert "[Small Terms](LICENSE), that of the original model; see [LICENSE](LICENSE)." in card
+    assert (stand.place / "out" / "LICENSE").read_text() == "You may.\n"
+
+
+def model(bits: float, **row: float | None) -> Model:
+    name = Name("x", encoding=f"Q{round(bits)}")
+    output = Output(name.encoding, f"x-{name.encoding}.gguf", "model.gguf", "", "")
+    found = Row(name.file, name.encoding, "", verdict(()), (), 10**9, bits)
+    return Model(output, replace(found, **row), name, (Piece(name.file, 10**9, "0"),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kld", "bits", "words"),
+    [
+        (0.0005, 3.0, "as good as"),
+        (0.01, 3.0, "very near"),
+        (0.05, 9.0, "good for most"),
+        (0.2, 9.0, "noticeably worse"),
+        (0.9, 9.0, "much worse"),
+        (None, 8.5, "as good as"),
+        (None, 4.85, "good for most uses, as a rule"),
+        (None, 2.1, "much worse"),
+    ],
+)
+def test_advice_is_by_what_was_measured_else_by_bits(
+    kld: float | None, bits: float, words: str
+) -> None:
+    assert words in advice(model(bits, kld=kld).row)
+
+
+def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
+    assert recommended([model(8.5), model(4.8), model(2.6)]).row.bits_per_weight == 4.8
+    worse = [model(8.5, kld=0.01), model(5.7, kld=0.002), model(4.8, kld=0.15)]
+    assert recommended(worse).row.bits_per_weight == 5.7
+
+
+def test_columns_that_would_be_empty_are_left_out() -> None:
+    head = table([model(4.8)], "F16").splitlines()[0]
+    assert head == "| File | Size | Bits/weight | Good for |"
+    head = table([model(4.8, kld=0.1, increase=0.01)], "BF16").splitlines()[0]
+    assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
+
+
+def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(stand: Stand) -> None:
+    def written(task: Task) -> dict[str, JSON]:
+        (task.workdir / task.step.params["file"]).write_text(task.step.label)
+        return {"size": 1, "bits_per_weight": 4.84, "fallbacks": []}
+
+    text = stand.recipe.read_text().replace("llama.cpp", "llama.cpp-ggjt-v3")
+    text = text.replace("Q4_0, {type: IQ4_XS, imatrix: true}", "{type: Q4_0, allow_fallback: true}")
+    stand.write(text.replace("kld: true", ""))
+    stand.work |= {"quantize": written, "convert": written}
+    assert stand.run().code == 0
+    said = stand.publish("--to", "dir:out", "--allow-warnings")
+    assert said.code == 0, said.err
+    names = {path.name for path in (stand.place / "out").iterdir()}
+    assert "small-Q4_0.bin" in names
+    assert "Modelfile" not in names
+    card = (stand.place / "out" / "README.md").read_text()
+    assert front_matter(card)["tags"] == ["ggml", "llama", "quantized"]
+    assert "`orchestrate toolchain build llama.cpp-ggjt-v3`" in card
+    assert "ollama" not in card.lower()
+
+
+def test_ollama_is_told_a_type_that_it_knows_or_the_file() -> None:
+    known = model(4.8)
+    named = replace(known, name=Name("x", encoding="Q4_K_M"))
+    assert ollama_tag([named]) == "Q4_K_M"
+    own = replace(known, name=Name("x", encoding="Q4_K_M_imatrix"))
+    assert ollama_tag([own]) == "x-Q4_K_M_imatrix.gguf"
+    assert ollama_tag([]) == ""
