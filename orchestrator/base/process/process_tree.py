@@ -1,7 +1,7 @@
 """One running process tree: starts it, streams its output, stops it, tells how it ended.
 
-Used by run_process.py only. On POSIX systems the tool runs under
-guard_program.py, so that it dies with this process whatever happens; on Windows it is a plain child in a process group of its own.
+Used by run_process.py only. On POSIX systems the tool runs under guard_program.py, so that it dies
+with this process whatever happens; on Windows it is a plain child in a process group of its own.
 """
 
 from __future__ import annotations
