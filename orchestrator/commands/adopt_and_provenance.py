@@ -10,7 +10,6 @@ import click
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
 from orchestrator.commands import completion_values, shared_options
 from orchestrator.commands.shared_options import AS_JSON
-from orchestrator.workflows import verify_provenance as provenance
 
 FILE = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
@@ -101,6 +100,7 @@ def verify_provenance(
     \b
     Exit codes: 0 all that was asked for holds; 1 it does not; 2 there is no statement.
     """
+    from orchestrator.workflows import verify_provenance as provenance
 
     found, told = provenance.verify(path, key)
     if not as_json:

@@ -9,7 +9,6 @@ import click
 
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, UsageError
 from orchestrator.commands import completion_values, shared_options
-from orchestrator.runs import load_and_plan
 
 
 def register(cli: click.Group) -> None:
@@ -42,6 +41,7 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
     \b
     Exit codes: 0 the commit is found; 1 commits that cannot be built hide it.
     """
+    from orchestrator.runs import load_and_plan
     from orchestrator.workflows import bisect_upstream
 
     if len(options["only"]) != 1:

@@ -9,7 +9,6 @@ import click
 
 from orchestrator.base.errors import EXIT_OK
 from orchestrator.commands import completion_values, shared_options
-from orchestrator.runs import load_and_plan
 
 
 def register(cli: click.Group) -> None:
@@ -68,6 +67,7 @@ def publish(
       orchestrate publish recipes/tiny/llama.yaml --to dir:/srv/models/tiny-llama
     """
     from orchestrator.base import units
+    from orchestrator.runs import load_and_plan
     from orchestrator.workflows.publishing import display_publication
     from orchestrator.workflows.publishing import publish as publishing
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base.errors import EXIT_OK, EXIT_USAGE, UsageError
-from orchestrator.commands import run_and_show, shared_options
+from orchestrator.commands import shared_options
 from orchestrator.commands.shared_options import AS_JSON, RECIPES, common, planning
-from orchestrator.runs import load_and_plan, preflight
 
 if TYPE_CHECKING:
     from orchestrator.planning.recipe_to_steps import Plan
@@ -67,6 +66,7 @@ def run(
     Exit codes: 0 made, and every limit is kept; 1 a step failed or a limit was not kept;
     2 a bad recipe; 3 the machine lacks something; 130 interrupted.
     """
+    from orchestrator.commands import run_and_show
 
     out, voice = options["out"], shared_options.voice(as_json)
     return run_and_show.run(
@@ -93,6 +93,7 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     Exit codes: 0 a run could begin; 1 a file cannot be made; 3 disk or memory is short.
     """
     from orchestrator.commands import display_run
+    from orchestrator.runs import preflight
     from orchestrator.runs.bring_up_to_date import foretell
 
     outlooks, refused = foretell(plans, session)
@@ -121,6 +122,7 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     """
     from orchestrator.base import units
     from orchestrator.recipe import RecipeError
+    from orchestrator.runs import load_and_plan
 
     try:
         loaded = load_and_plan.load(recipes)
@@ -195,6 +197,8 @@ def verify(
     Exit codes: 0 every check holds; 1 one does not, or a file was not made yet; 2 PATH is
     neither a recipe nor a GGUF file.
     """
+    from orchestrator.commands import run_and_show
+    from orchestrator.runs import load_and_plan
 
     voice = shared_options.voice(as_json)
     if path.suffix in (".yaml", ".yml"):

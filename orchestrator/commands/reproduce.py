@@ -11,7 +11,6 @@ import click
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
 from orchestrator.commands import shared_options
 from orchestrator.commands.shared_options import AS_JSON, RECIPES, planning, session
-from orchestrator.runs import load_and_plan
 
 if TYPE_CHECKING:
     from orchestrator.planning.recipe_to_steps import Plan
@@ -42,7 +41,7 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
     \b
     Exit codes: 0 locked; 1 a source cannot be listed; 2 a bad recipe; 3 no network.
     """
-    from orchestrator.runs import write_lockfiles
+    from orchestrator.runs import load_and_plan, write_lockfiles
 
     loaded = load_and_plan.load(recipes)
     with session(options) as current:

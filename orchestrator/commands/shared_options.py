@@ -16,7 +16,6 @@ import click
 
 from orchestrator.base import terminal_colours
 from orchestrator.commands import completion_values
-from orchestrator.runs import load_and_plan
 
 if TYPE_CHECKING:
     from orchestrator.base.command_output import Voice
@@ -233,6 +232,8 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(command)
     def call(recipes: Sequence[Path], **options: Any) -> int:
+
+        from orchestrator.runs import load_and_plan
 
         own = {name: options.pop(name) for name in _OWN if name in options}
         loaded = load_and_plan.load(recipes)

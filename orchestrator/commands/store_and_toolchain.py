@@ -8,13 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.base.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
-from orchestrator.commands import (
-    completion_values,
-    display_store,
-    help_sections,
-    run_and_show,
-    shared_options,
-)
+from orchestrator.commands import completion_values, help_sections, shared_options
 from orchestrator.commands.shared_options import AS_JSON
 
 
@@ -74,6 +68,7 @@ def store_ls(as_json: bool) -> int:
     Example:
       orchestrate store ls --json
     """
+    from orchestrator.commands import display_store
 
     found = shared_options.store().artifacts()
     shared_options.say(display_store.artifacts(found, as_json=as_json), plain=as_json)
@@ -116,6 +111,7 @@ def store_verify(as_json: bool) -> int:
     \b
     Exit codes: 0 all is sound; 1 something was damaged.
     """
+    from orchestrator.commands import display_store
 
     text, sound = display_store.verified(shared_options.store().verify(), as_json=as_json)
     shared_options.say(text, plain=as_json)
@@ -142,6 +138,7 @@ def store_gc(max_size: str, as_json: bool) -> int:
       orchestrate store gc --max-size 50GB
     """
     from orchestrator.base import units
+    from orchestrator.commands import display_store
 
     limit = units.parse_size(max_size) if max_size else None
     removed = shared_options.store().gc(max_bytes=limit)
@@ -171,6 +168,7 @@ def toolchain_ls(as_json: bool) -> int:
     Example:
       orchestrate toolchain ls
     """
+    from orchestrator.commands import display_store
 
     shared_options.say(
         display_store.toolchains(shared_options.store(), as_json=as_json), plain=as_json
@@ -194,6 +192,7 @@ def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
     \b
     Exit codes: 0 built; 1 the build failed; 2 no such tool chain; 3 no compiler or source.
     """
+    from orchestrator.commands import run_and_show
 
     with shared_options.session(options) as session:
         return run_and_show.build(session, name, shared_options.voice(as_json))

@@ -25,9 +25,9 @@ HEAD = """
 import os, signal, sys
 from pathlib import Path
 from orchestrator.base.process import run_process as process
-from orchestrator.digest import file_sha256
-from orchestrator.disk import DiskFull
-from orchestrator.store import Store
+from orchestrator.base.digest import file_sha256
+from orchestrator.base.disk_space import DiskFull
+from orchestrator.engine.artifact_store import Store
 from tests.support.stores import KEY, OTHER, a_step, open_store, put
 store = open_store(Path(sys.argv[1]))
 """

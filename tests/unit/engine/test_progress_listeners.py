@@ -11,7 +11,6 @@ from rich.console import Console
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Outcome, Progress, StepResult
-from orchestrator.commands.crash_report import report
 from orchestrator.engine import progress_listeners
 from orchestrator.engine.progress_listeners import Bars, JsonLog, Plain
 from tests.support.scheduler_runs import a_step
@@ -150,18 +149,3 @@ def test_a_failure_without_a_log_is_a_sentence(tmp_path: Path) -> None:
     failed = result(Outcome.FAILED, error="went wrong", log=tmp_path / "none")
 
     assert progress_listeners.failures([failed]) == ["make it failed: went wrong"]
-
-
-def test_a_bug_is_a_sentence_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("sys.argv", ["orchestrate", "run", "x.yaml"])
-    with pytest.raises(ZeroDivisionError) as caught:
-        divmod(1, 0)
-    said = report(caught.value)
-
-    [file] = tmp_path.iterdir()
-    assert said.startswith("bug: ZeroDivisionError: ")
-    assert str(file) in said
-    content = file.read_text()
-    for part in ("orchestrate 0", "Python 3", "['run', 'x.yaml']", "Traceback", "test_console.py"):
-        assert part in content

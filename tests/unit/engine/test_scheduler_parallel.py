@@ -76,8 +76,8 @@ import sys
 from pathlib import Path
 from orchestrator.engine import step_kinds as kinds
 from tests.support.scheduler_runs import Notes, Own, a_step, write_text
-from orchestrator.runner import Runner, Settings
-from orchestrator.store import Store
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.engine.artifact_store import Store
 
 root, gate = Path(sys.argv[1]), sys.argv[2]
 

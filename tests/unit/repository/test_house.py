@@ -1,4 +1,7 @@
-"""The rules of the house: who may import what, how long things may get, what stays outside."""
+"""The rules of the house that no linter knows: what loads early, what stays outside.
+
+Who may import whom is held by import-linter's contracts, how branched a function may be by ruff.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ from orchestrator.toolchain import load
 
 ROOT = Path(__file__).resolve().parents[3]
 HOUSE = Path(orchestrator.__file__).parent
-MAX_FILE_LINES = 350
-MAX_FUNCTION_LINES = 60
+MAX_FILE_LINES = 500
 HEAVY = (
     *("pydantic", "rich", "requests", "huggingface_hub", "git", "yaml", "numpy", "pypi_simple"),
     *("jinja2", "sqlite3"),
@@ -35,79 +35,16 @@ MODULES = {module_name(path): path for path in sorted(HOUSE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
 
 
-def for_types_only(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-    )
-
-
-def nodes(tree: ast.AST, types: bool) -> Iterator[ast.AST]:
-    """All nodes; without ``types`` those that only type checkers see are left out."""
-    yield tree
-    for child in ast.iter_child_nodes(tree):
-        if types or not for_types_only(child):
-            yield from nodes(child, types)
-        elif isinstance(child, ast.If):
-            for other in child.orelse:
-                yield from nodes(other, types)
-
-
-def imports(name: str, types: bool = False) -> set[str]:
-    """Every module that a module imports, lazily too; of packages their submodules."""
+def libraries() -> set[str]:
+    """The top names of all that is imported, at the start or when it is needed."""
     found: set[str] = set()
-    for node in nodes(TREES[name], types):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} imports relatively"
-            assert node.module is not None
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {one if one in MODULES else node.module for one in inner}
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add((node.module or "").partition(".")[0])
     return found
-
-
-def importers(library: str, types: bool = False) -> set[str]:
-    return {
-        name
-        for name in MODULES
-        if any(one == library or one.startswith(f"{library}.") for one in imports(name, types))
-    }
-
-
-def test_imports_form_no_cycle() -> None:
-    graph = {name: {one for one in imports(name) if one in MODULES} for name in MODULES}
-
-    assert list(TopologicalSorter(graph).static_order())
-
-
-def test_steps_know_neither_the_store_nor_each_other_nor_the_command_line() -> None:
-    closed = {"store", "runner", "cli", "commands", "plan", "workflow", "finish", "results"}
-    for name in (one for one in MODULES if one.startswith("orchestrator.steps.")):
-        strange = imports(name, types=True) & {f"orchestrator.{one}" for one in closed}
-        others = {one for one in imports(name) if one.startswith("orchestrator.steps.")}
-        assert not strange, name
-        assert not others, name
-
-
-@pytest.mark.parametrize(
-    ("library", "rooms"),
-    [
-        ("subprocess", r"_tree"),
-        ("click", r"cli|commands\.\w+"),
-        ("git", r"sources\.git(_\w+)?"),
-        ("torch", r""),
-        ("transformers", r""),
-        ("numpy", r"merging\.(half|stream)|comparing\.\w+"),
-        ("gguf", r"comparing\.\w+"),
-        ("safetensors", r""),
-    ],
-)
-def test_a_library_has_its_rooms(library: str, rooms: str) -> None:
-    users = {name.removeprefix("orchestrator.") for name in importers(library, types=True)}
-
-    assert {name for name in users if not re.fullmatch(rooms, name)} == set()
 
 
 def test_every_library_that_is_imported_is_a_dependency() -> None:
@@ -116,8 +53,7 @@ def test_every_library_that_is_imported_is_a_dependency() -> None:
         for text in re.findall(r"^    \"([^\"]+)\",$", dependencies(), re.MULTILINE)
     }
     called = {"git": "gitpython", "yaml": "pyyaml", "pydantic_core": "pydantic"}
-    roots = {one.partition(".")[0] for name in MODULES for one in imports(name)}
-    foreign = roots - sys.stdlib_module_names - {"orchestrator", "__future__"}
+    foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__"}
 
     # pypi-simple brings requests, whose exceptions it hands on.
     assert {called.get(name, name) for name in foreign} <= stated | {"requests"}
@@ -127,12 +63,6 @@ def dependencies() -> str:
     """The list of run-time dependencies; Python 3.10 has no reader for TOML."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     return text.partition("\ndependencies = [")[2].partition("]")[0]
-
-
-def test_only_the_hub_rooms_import_its_library() -> None:
-    rooms = {name for name in MODULES if name.startswith("orchestrator.sources.hub.download")}
-
-    assert importers("huggingface_hub") <= rooms
 
 
 @pytest.mark.parametrize("call", ["Popen", "fork", "posix_spawn", "system", "execv", "execve"])
@@ -189,19 +119,6 @@ def test_files_are_short() -> None:
     lines = {path: len(path.read_text("utf-8").splitlines()) for path in sources()}
 
     assert not {str(path): n for path, n in lines.items() if n > MAX_FILE_LINES}
-
-
-def test_functions_are_short() -> None:
-    long = [
-        f"{path.name}:{node.lineno} {node.name}"
-        for path in sources()
-        if ROOT / "tests" not in path.parents
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
-    ]
-
-    assert not long
 
 
 def test_exceptions_are_not_swallowed() -> None:

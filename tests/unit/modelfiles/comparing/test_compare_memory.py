@@ -19,7 +19,7 @@ LIMIT = 200 * 2**20
 CODE = """
 import json, sys
 from pathlib import Path
-from orchestrator.comparing import compare
+from orchestrator.modelfiles.comparing import compare
 found = compare(Path(sys.argv[1]), Path(sys.argv[2]))
 status = Path("/proc/self/status")
 lines = status.read_text().splitlines() if status.exists() else []

@@ -157,12 +157,11 @@ def test_a_listing_with_a_path_outside_is_refused(
 def test_a_full_disk_says_how_much_was_to_come(server: Hub, repo: Repo) -> None:
     code = f"""
 import resource, sys
-from orchestrator.errors import OrchestrateError
-from orchestrator.sources import hub
-from orchestrator.sources.hub_errors import Where, translate
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.sources.hub import download
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    hub.fetch({NAME!r}, {COMMIT!r}, [{WEIGHTS!r}])
+    download.fetch({NAME!r}, {COMMIT!r}, [{WEIGHTS!r}])
 except OrchestrateError as error:
     print(error)
     sys.exit(error.exit_code)

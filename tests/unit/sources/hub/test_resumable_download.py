@@ -46,12 +46,11 @@ def test_a_killed_fetch_goes_on_where_it_was(server: Hub, repo: Repo, hub_cache:
 def test_a_fetch_killed_for_real_goes_on_where_it_was(server: Hub, repo: Repo) -> None:
     server.fault(WEIGHTS, Fault("stall", after=2_000_000))
     code = f"""
-from orchestrator.sources import hub
-from orchestrator.sources.hub_errors import Where, translate
+from orchestrator.sources.hub import download
 def report(progress):
     if progress.done > 1_000_000:
         print("half", flush=True)
-hub.fetch({NAME!r}, {COMMIT!r}, [{WEIGHTS!r}], report=report)
+download.fetch({NAME!r}, {COMMIT!r}, [{WEIGHTS!r}], report=report)
 """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
-from orchestrator.runs import preflight, session
+from orchestrator.runs import preflight
 from orchestrator.sources import git
 from tests.support.command_line import Command
 from tests.support.nights import Night, add, artifacts, past
@@ -118,7 +118,7 @@ def test_room_is_looked_for_once_where_all_fit(
         asked.append(len(outlooks))
         check(outlooks, *rest)
 
-    monkeypatch.setattr(session, "check_room", counted)
+    monkeypatch.setattr(preflight, "check_room", counted)
 
     assert night()[0] == 0
     assert asked == [8, 8]  # before anything, and when the sizes of the models are known
@@ -137,7 +137,7 @@ def test_the_largest_recipe_is_refused_alone_among_many(
             raise EnvironmentProblem("the disk is too small")
         check(outlooks, *rest)
 
-    monkeypatch.setattr(session, "check_room", small)
+    monkeypatch.setattr(preflight, "check_room", small)
 
     code, told = night()
 

@@ -1,0 +1,3 @@
+from tests.support.hub_repositories import repo, server
+
+__all__ = ["repo", "server"]
