@@ -6,46 +6,16 @@ user's cache, so a test can break whatever it likes.
 
 from __future__ import annotations
 
-import io
-import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from orchestrator.base.step_values import Step
-from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.progress_listeners import Plain
-from orchestrator.engine.scheduler import Runner, Settings
-from orchestrator.planning import recipe_to_steps
-from orchestrator.runs import session
-from tests.native.typed import TINY, Said, artifacts, typed
-
-# Read before any test gets a home of its own.
-CACHE = Store.default_root()
+from tests.support.typed_commands import TINY, artifacts, typed
+from tests.support.warm_store import Finished, link, ready
 
 Tools = Mapping[str, Path]
-
-
-def ready(name: str) -> dict[str, Path]:
-    """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
-    store = Store(CACHE, print)
-    steps = recipe_to_steps.toolchain_steps(name, session.choices())
-    missing = [step.key for step in steps if store.find(step.key) is None]
-    if missing:
-        runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))
-        results = runner.run(steps, missing)
-        problems = [result.error for result in results if result.error]
-        assert not problems, problems
-    return {step.kind: _folder(store, step) for step in steps}
-
-
-def _folder(store: Store, step: Step) -> Path:
-    found = store.find(step.key)
-    assert found is not None
-    return found.path
 
 
 @pytest.fixture(scope="session")
@@ -66,16 +36,6 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def link(root: Path, name: str) -> None:
-    """Put a built tool chain into the store at ``root``."""
-    for folder in ready(name).values():
-        artifact = folder.parent
-        place = root / "artifacts" / artifact.name[:2] / artifact.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            place.symlink_to(artifact, target_is_directory=True)
-
-
 @pytest.fixture
 def store_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make a store of the test's own that has the named tool chains in it already."""
@@ -88,15 +48,6 @@ def store_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         return root
 
     return make
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What the tiny llama's recipe left: its store, its files, what the run said."""
-
-    home: Path
-    out: Path
-    said: Said
 
 
 @pytest.fixture(scope="session")

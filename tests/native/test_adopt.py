@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from orchestrator.base.digest import file_sha256
-from tests.native.conftest import link
-from tests.native.typed import MODELS, RECIPES, typed
+from tests.support.typed_commands import MODELS, RECIPES, typed
+from tests.support.warm_store import link
 
 MODEL = MODELS / "llama"
 CORPUS = RECIPES / "tiny" / "corpus" / "calibration.txt"

@@ -15,9 +15,9 @@ from orchestrator.base.process import run_process
 from orchestrator.sources.git_bisect import Commit
 from orchestrator.workflows import bisect_upstream
 from tests.hub import Fault, Hub, Repo
-from tests.native.test_upstream_moves import PLANTED, Moving, moving
-from tests.native.typed import artifacts, typed
 from tests.standin import models
+from tests.support.moving_upstream import PLANTED, Moving, moving
+from tests.support.typed_commands import artifacts, typed
 
 __all__ = ["moving"]
 

@@ -21,9 +21,9 @@ from orchestrator.recipe.without_checksums import NOTE
 from orchestrator.runs import load_and_plan
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
-from tests.native.conftest import link
-from tests.native.families import PERPLEXITY, Ran, run, served
-from tests.native.typed import RECIPES, artifacts, ended, typed
+from tests.support.model_families import PERPLEXITY, Ran, run, served
+from tests.support.typed_commands import RECIPES, artifacts, ended, typed
+from tests.support.warm_store import link
 
 MODERN = (
     "llama-7b",

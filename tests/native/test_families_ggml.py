@@ -16,10 +16,10 @@ from orchestrator.recipe.without_checksums import NOTE
 from orchestrator.toolchain import load
 from tests.miniatures import hubs, repositories
 from tests.miniatures.repositories import Layout
-from tests.native.conftest import link
-from tests.native.families import PERPLEXITY, Ran, python, run, served
-from tests.native.test_standin_chain import reachable
-from tests.native.typed import RECIPES, typed
+from tests.support.model_families import PERPLEXITY, Ran, python, run, served
+from tests.support.reachable import reachable
+from tests.support.typed_commands import RECIPES, typed
+from tests.support.warm_store import link
 
 OLD = ("llama-7b", "llama-7b-v3", "chimera-7b")
 BLOOMZ = ("bloomz-7b1", "phoenix-7b")

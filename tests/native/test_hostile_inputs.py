@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.native.conftest import Finished
-from tests.native.typed import MODELS, Said, artifacts, typed, variant
 from tests.support.package_index import Index, running
+from tests.support.typed_commands import MODELS, Said, artifacts, typed, variant
+from tests.support.warm_store import Finished
 
 WHEEL = "evil_model-1.0-py3-none-any.whl"
 MEMBER = "evil_model/model.gguf"

@@ -13,9 +13,9 @@ import pytest
 from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.miniatures import hubs, repositories
-from tests.native.conftest import link, ready
-from tests.native.families import served
-from tests.native.typed import RECIPES, ROOT, typed, variant
+from tests.support.model_families import served
+from tests.support.typed_commands import RECIPES, ROOT, typed, variant
+from tests.support.warm_store import link, ready
 
 NAME = "someone/Mini-Llama"
 CORPUS = RECIPES / "tiny" / "corpus"

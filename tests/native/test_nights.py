@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from orchestrator.history import History
-from tests.native.test_survival import AFTER_CONVERTING, assert_whole
-from tests.native.typed import TINY, Running, ended, eventually, processes, typed
+from tests.support.interrupted_runs import AFTER_CONVERTING, assert_whole
+from tests.support.typed_commands import TINY, Running, ended, eventually, processes, typed
 
 NIGHT = ("nightly", TINY, "-t", "1")
 

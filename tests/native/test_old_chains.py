@@ -13,9 +13,9 @@ from orchestrator.base.step_values import Outcome
 from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import ggml
 from orchestrator.toolchain import load
-from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran
+from tests.support.warm_store import CACHE
 
 TINY = models.TINY / "llama"
 CORPUS = models.TINY.parent / "corpus" / "perplexity.txt"

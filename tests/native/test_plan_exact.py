@@ -15,7 +15,7 @@ import pytest
 from orchestrator.modelfiles import gguf
 from orchestrator.toolchain import load
 from tests.hub import Hub, Repo
-from tests.native.typed import MODELS, Said, artifacts, typed, variant
+from tests.support.typed_commands import MODELS, Said, artifacts, typed, variant
 
 COMMIT = "01c7f73d771dfac7d292323805ebc428287df4f9"
 # Those that search for their weights for long are left out; their sizes are found alike.

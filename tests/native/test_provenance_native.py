@@ -18,9 +18,9 @@ import pytest
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.runs import provenance_statement
-from tests.native.conftest import CACHE, Finished, link, ready
-from tests.native.typed import MODELS, ROOT, TINY, artifacts, typed
 from tests.support.signing_keys import keys
+from tests.support.typed_commands import MODELS, ROOT, TINY, artifacts, typed
+from tests.support.warm_store import CACHE, Finished, link, ready
 
 CHIMERA = TINY.with_name("chimera.yaml")
 

@@ -15,8 +15,8 @@ from orchestrator.modelfiles.comparing.compare import compare
 from orchestrator.modelfiles.comparing.comparison import Verdict
 from tests.hub import Hub
 from tests.hub.written import TOKEN
-from tests.native.conftest import Finished
-from tests.native.typed import TINY, typed
+from tests.support.typed_commands import TINY, typed
+from tests.support.warm_store import Finished
 
 PARTS = [f"tiny-llama-2.1M-Q8_0-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
 NAME = "me/tiny-llama-GGUF"

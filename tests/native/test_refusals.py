@@ -18,7 +18,7 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.runs import session
 from orchestrator.steps import build
 from tests.hub import Hub, Repo
-from tests.native.typed import MODELS, Said, artifacts, typed, variant
+from tests.support.typed_commands import MODELS, Said, artifacts, typed, variant
 
 COMMIT = "8416d3fefb0cb3ff5775a7b13c1692d10ff1aa16"
 Served = Callable[..., Path]

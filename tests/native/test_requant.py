@@ -12,8 +12,8 @@ import yaml
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.modelfiles import gguf
-from tests.native.conftest import link
-from tests.native.typed import RECIPES, artifacts, ended, typed
+from tests.support.typed_commands import RECIPES, artifacts, ended, typed
+from tests.support.warm_store import link
 
 RECIPE = RECIPES / "smollm2-135m-requant.yaml"
 NAME = "smollm2-135m-requant"

@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from orchestrator.base.digest import file_sha256
-from tests.native.conftest import Finished
-from tests.native.typed import MODELS, ROOT, TINY, artifacts, ended, events, typed, variant
+from tests.support.typed_commands import (
+    MODELS,
+    ROOT,
+    STATED,
+    TINY,
+    TYPES,
+    artifacts,
+    ended,
+    events,
+    typed,
+    variant,
+)
+from tests.support.warm_store import Finished
 
-TYPES = ("Q4_0", "Q4_K_M", "IQ4_XS", "Q8_0")
 NAMES = [f"tiny-llama-{name}.gguf" for name in TYPES]
-STATED: dict[str, str] = yaml.safe_load(TINY.read_text("utf-8"))["verify"]["sha256"]
 
 
 def report(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from git import Git, GitCommandError, Repo
+from git import Repo
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
@@ -20,14 +20,14 @@ from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Outcome, Step, Task
 from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import ggml
-from orchestrator.sources.git import REACH_SECONDS
 from orchestrator.steps import build
 from orchestrator.toolchain import call_verb, load
 from orchestrator.toolchain.load import ToolChain
-from tests.native.conftest import CACHE
 from tests.standin import harness, models
 from tests.standin.harness import Ran
 from tests.standin.repositories import first_commit, vendor
+from tests.support.reachable import reachable
+from tests.support.warm_store import CACHE
 
 BLOOM = models.TINY / "bloom"
 SMOKE = {"prompt": "Once upon a time", "expect": ".", "tokens": 5}
@@ -205,15 +205,6 @@ def test_a_build_does_not_ask_the_repository_around_it(made: Ran, tmp_path: Path
 
 
 # -- the real one -----------------------------------------------------------------------------
-
-
-def reachable(url: str) -> str:
-    """Why a repository cannot be used, or nothing."""
-    try:
-        Git().ls_remote(url, "HEAD", kill_after_timeout=REACH_SECONDS)
-    except GitCommandError as error:
-        return f"{url} cannot be reached: {str(error.stderr).strip().splitlines()[-1]}"
-    return ""
 
 
 @pytest.mark.parametrize("name", ["bloomz.cpp", "bloomz.cpp-phoenix"])

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from tests.native.test_run import STATED, TYPES
-from tests.native.typed import (
+from tests.support.interrupted_runs import AFTER_CONVERTING, assert_whole, rubbish
+from tests.support.typed_commands import (
+    STATED,
     TINY,
+    TYPES,
     Running,
     artifacts,
     ended,
@@ -25,25 +27,6 @@ from tests.native.typed import (
     typed,
     variant,
 )
-
-AFTER_CONVERTING = ("imatrix", "quantize", "measure")
-
-
-def rubbish(home: Path) -> list[Path]:
-    """What lies in staging."""
-    return list((home / "staging").glob("*"))
-
-
-def assert_whole(home: Path, out: Path) -> None:
-    """Everything is there, with the right bytes, and nothing else is left."""
-    files = {name: out / "tiny-llama" / f"tiny-llama-{name}.gguf" for name in TYPES}
-    assert {name: file_sha256(path) for name, path in files.items()} == {
-        name: STATED[name] for name in TYPES
-    }
-    assert rubbish(home) == []
-    assert processes(home) == {}
-    said = typed("store", "verify", home=home)
-    assert said.code == 0, said.all
 
 
 @pytest.mark.parametrize("how", ["kill", "interrupt"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from tests.native.conftest import link
-from tests.native.typed import MODELS, RECIPES, Said, ended, typed
+from tests.support.typed_commands import MODELS, RECIPES, Said, ended, typed
+from tests.support.warm_store import link
 
 TINY = sorted((RECIPES / "tiny").glob("*.yaml"))
 NAMES = [f"tiny-{path.stem}" for path in TINY]

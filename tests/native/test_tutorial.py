@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.conftest import Finished
-from tests.native.typed import ROOT
 from tests.support.documents import Block, blocks
+from tests.support.typed_commands import ROOT
+from tests.support.warm_store import Finished
 
 TINY_PAGE = ROOT / "docs" / "tutorial" / "tiny.md"
 PROGRAM = f"""#!{sys.executable}

@@ -39,7 +39,7 @@ from tests.support.documents import (
 )
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-LANGUAGES = {"sh", "text", "yaml", "json", "python", "sql", "ini"}
+LANGUAGES = {"mermaid", "sh", "text", "yaml", "json", "python", "sql", "ini"}
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=name)
 # What a fragment of a recipe stands in.
 AROUND = {

@@ -14,8 +14,8 @@ from orchestrator.toolchain import call_verb
 from tests.hub import Hub
 from tests.miniatures import hubs
 from tests.miniatures.repositories import Layout
-from tests.native.conftest import ready
-from tests.native.typed import Said, artifacts, typed
+from tests.support.typed_commands import Said, artifacts, typed
+from tests.support.warm_store import ready
 
 TOKEN = "hf_must_not_reach_what_a_repository_runs"
 # What the trained miniatures reach on the text that is served: whatever the format.

@@ -167,3 +167,9 @@ def variant(folder: Path, fields: Mapping[str, Any], base: Path = TINY) -> Path:
     text = yaml.safe_dump(named, sort_keys=False)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+TYPES = ("Q4_0", "Q4_K_M", "IQ4_XS", "Q8_0")
+
+
+STATED: dict[str, str] = yaml.safe_load(TINY.read_text("utf-8"))["verify"]["sha256"]
