@@ -78,10 +78,15 @@ def _file_names(path: Path) -> Iterator[str]:
 def toolchains(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The folders of vendor/ that describe a tool chain."""
-    from orchestrator.toolchain import load
+    """The names of tool chains."""
+    from orchestrator.base.errors import OrchestrateError
+    from orchestrator.toolchain import find_toolchain
 
-    return _beginning(load.names(), incomplete)
+    try:
+        names = find_toolchain.names(Path.cwd())
+    except OrchestrateError:
+        names = ()
+    return _beginning(names, incomplete)
 
 
 def keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

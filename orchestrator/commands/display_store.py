@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.text_table import table
 from orchestrator.engine.artifact_store import Artifact, Store
-from orchestrator.toolchain import load
-
-if TYPE_CHECKING:
-    pass
+from orchestrator.toolchain import find_toolchain
 
 
 def artifacts(found: Iterable[Artifact], *, as_json: bool) -> str:
@@ -90,28 +87,33 @@ def collected(removed: Sequence[Artifact], *, as_json: bool = False) -> str:
 
 
 def toolchains(store: Store, *, as_json: bool) -> str:
-    """The tool chains of this checkout and whether they are built."""
+    """The tool chains, where their data is and whether they are built here."""
     from orchestrator.planning import recipe_to_steps
     from orchestrator.runs.session import choices
 
     values = []
-    for name in load.names():
-        chain = load.load(name)
-        steps = recipe_to_steps.toolchain_steps(name, choices())
+    for found in find_toolchain.every(Path.cwd()):
+        chain = found.chain
+        steps = recipe_to_steps.toolchain_steps(chain.name, choices())
         built = all(store.find(step.key, quick=True) is not None for step in steps)
         values.append(
             {
-                "name": name,
+                "name": chain.name,
                 "commit": chain.source.commit,
                 "format": chain.format,
                 "built": built,
+                "from": found.place.why,
+                "folder": str(chain.folder),
                 "about": chain.about,
             }
         )
     if as_json:
         return json.dumps(values, indent=1)
-    rows = [
-        (v["name"], str(v["commit"])[:12], v["format"], "built" if v["built"] else "-", v["about"])
-        for v in values
-    ]
-    return table(("Name", "Commit", "Format", "Here", "About"), [tuple(map(str, r)) for r in rows])
+    rows = [_toolchain_row(value) for value in values]
+    return table(("Name", "Commit", "Format", "Here", "Data", "About"), rows)
+
+
+def _toolchain_row(value: Mapping[str, Any]) -> tuple[str, ...]:
+    here = "built" if value["built"] else "-"
+    place = "installed" if value["from"] == "installed" else value["folder"]
+    return value["name"], value["commit"][:12], value["format"], here, place, value["about"]

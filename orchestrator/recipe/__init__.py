@@ -2,7 +2,7 @@
 
 ::
 
-    recipe = load(Path("recipes/llama-7b.yaml"), lambda chain: toolchain.load(chain).types)
+    recipe = load(Path("recipes/llama-7b.yaml"), find_types)
 """
 
 from orchestrator.recipe.loading import (

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.recipe.yaml_positions import Loc, near
+from orchestrator.base.near_match import near
+from orchestrator.recipe.yaml_positions import Loc
 
 Finding = tuple[Loc, str]
 

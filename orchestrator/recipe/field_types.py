@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from orchestrator.recipe.yaml_positions import near
+from orchestrator.base.near_match import near
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B")
 _FLOAT = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"

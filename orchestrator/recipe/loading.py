@@ -20,18 +20,19 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.base.digest import key
 from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.near_match import near
 from orchestrator.recipe.cross_field_rules import findings
 from orchestrator.recipe.extends import Tree, read_tree
 from orchestrator.recipe.field_types import Vocabulary
 from orchestrator.recipe.models import Document, Recipe
-from orchestrator.recipe.yaml_positions import Loc, Mark, Problem, RecipeError, near
+from orchestrator.recipe.yaml_positions import Loc, Mark, Problem, RecipeError
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 
 # What says nothing about the files: it may change without another digest.
 _APART = {"extends", "publish", "alarms"}
 
-AllowedTypes = Callable[[str], Vocabulary | Collection[str]]
+AllowedTypes = Callable[[str, Path], Vocabulary | Collection[str]]
 
 _SENTENCES = {
     "string_type": "must be text; put it in quotes if it is",
@@ -55,9 +56,9 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
 
     Args:
         path: The recipe; files that it names are relative to it.
-        allowed_types: What the tool chain of this name allows: a :class:`Vocabulary`, or
-            only the names of its quantization types. It raises an OrchestrateError for a
-            tool chain that it does not know.
+        allowed_types: What the tool chain of this name allows to a recipe in this folder: a
+            :class:`Vocabulary`, or only the names of its quantization types. It raises an
+            OrchestrateError for a tool chain that it does not know.
         check_files: Whether files and folders that the recipe names must exist.
 
     Raises:
@@ -65,7 +66,7 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
     """
     tree = read_tree(path)
     problems: list[Problem] = []
-    vocabulary = _vocabulary(tree, allowed_types, problems)
+    vocabulary = _vocabulary(tree, path.parent, allowed_types, problems)
     context = {"vocabulary": vocabulary, "check_files": check_files}
     document = None
     try:
@@ -109,14 +110,16 @@ def schema_text() -> str:
     return json.dumps({**head, **schema, "title": "Recipe"}, indent=2) + "\n"
 
 
-def _vocabulary(tree: Tree, allowed_types: AllowedTypes, problems: list[Problem]) -> Vocabulary:
+def _vocabulary(
+    tree: Tree, folder: Path, allowed_types: AllowedTypes, problems: list[Problem]
+) -> Vocabulary:
     chosen = tree.data.get("toolchain")
     chosen = chosen if isinstance(chosen, Mapping) else {}
     name = chosen.get("name")
     if not isinstance(name, str):
         return Vocabulary()
     try:
-        allowed = allowed_types(name)
+        allowed = allowed_types(name, folder)
     except OrchestrateError as error:
         text = " ".join(part.rstrip(".") for part in (error.message + ".", error.hint) if part)
         problems.append(Problem(tree.mark(("toolchain", "name")), ("toolchain", "name"), text))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +82,6 @@ def dotted(loc: Loc) -> str:
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the known word nearest to ``word``, or nothing."""
-    spelled = {name.casefold(): name for name in known}
-    found = get_close_matches(word.casefold(), spelled, n=1, cutoff=0.6)
-    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
 
 
 def bad(mark: Mark, text: str, loc: Loc = ()) -> RecipeError:

@@ -14,7 +14,7 @@ from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe, Vocabulary, load_many
 from orchestrator.runs.session import Session
-from orchestrator.toolchain import load as toolchain
+from orchestrator.toolchain import find_toolchain
 from orchestrator.toolchain.families import load as families_of
 from orchestrator.toolchain.load import ToolChain
 
@@ -25,9 +25,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 Commits = dict[tuple[str, str], str | NetworkProblem]
 
 
-def vocabulary(name: str) -> Vocabulary:
-    """What a tool chain allows in a recipe."""
-    chain = toolchain.load(name)
+def vocabulary(name: str, folder: Path) -> Vocabulary:
+    """What a tool chain allows in a recipe of this folder."""
+    chain = find_toolchain.load(name, folder)
     spellings = {
         spelling: known
         for known, spec in chain.types.items()
@@ -118,7 +118,7 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
 
 def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
     """Plan one recipe; raises as :func:`make`, and for ``commits`` see :func:`resolve`."""
-    chain = toolchain.load(recipe.toolchain.name)
+    chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
     lock = lockfile_check.held(recipe, chain, session.choices, session.locks)
     sources = resolve(recipe, chain, session, lock, commits)
     one = plan.make(recipe, chain, sources, session.choices)

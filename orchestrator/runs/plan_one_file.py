@@ -13,7 +13,7 @@ from orchestrator.recipe import Recipe
 from orchestrator.recipe.source_fields import Weights
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
-from orchestrator.toolchain import load
+from orchestrator.toolchain import find_toolchain
 
 
 def plan_of(
@@ -46,7 +46,7 @@ def plan_of(
             "digest": "",
         }
     )
-    chain = load.load(recipe.toolchain.name)
+    chain = find_toolchain.load(recipe.toolchain.name)
     resolver = Resolver(session.store.file_digest, session.settings.offline)
     sources = replace(load_and_plan.resolve(recipe, chain, session), base=resolver.resolve(file))
     return recipe_to_steps.make_single(recipe, chain, sources, session.choices)

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from orchestrator.base import yaml_file
+from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.model import Build, Data, Environment, QuantType, Source, Verb
 
-VENDOR = Path(__file__).resolve().parents[2] / "vendor"
+VENDOR = installed_data.TOOLCHAINS
 
 
 class ToolChain(Data):

@@ -19,7 +19,7 @@ from orchestrator.recipe import Recipe
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
 from orchestrator.sources.git_bisect import Answer, Bisection, Commit, clone
-from orchestrator.toolchain import load, upstream_urls
+from orchestrator.toolchain import find_toolchain, upstream_urls
 from orchestrator.toolchain.load import ToolChain
 
 Say = Callable[[str], None]
@@ -82,7 +82,7 @@ def bisect(recipe: Recipe, between: Between, session: Session, say: Say) -> Foun
         StepError: The good commit does not make the file.
         EnvironmentProblem: The machine or the network was in the way.
     """
-    chain = load.load(recipe.toolchain.name)
+    chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
     if not chain.source.git:
         raise UsageError(f"tool chain {chain.name} has no git repository to search in")
     with _clone(chain.source.git, session) as search:

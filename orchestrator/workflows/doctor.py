@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import JSON
 from orchestrator.sources.hub.client import endpoint
-from orchestrator.toolchain import load
+from orchestrator.toolchain import find_toolchain
 
 REACH_SECONDS = 5.0
 LEAST_DISK = 10 << 30
@@ -125,7 +125,7 @@ def _processor() -> Finding:
 
 def _hosts() -> list[tuple[str, str]]:
     """Where runs fetch from; each has another way round it."""
-    chains = [load.load(name) for name in load.names()]
+    chains = [found.chain for found in find_toolchain.every(Path.cwd())]
     sources = {
         chain.source.git: "tool-chain sources; their mirrors serve without it" for chain in chains
     }

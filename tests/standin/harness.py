@@ -96,7 +96,7 @@ def run(
         chain.tensor_types,
         chain.outtypes,
     )
-    [recipe] = load_many([path], lambda _name: vocabulary)
+    [recipe] = load_many([path], lambda _name, _folder: vocabulary)
     settings = Settings(threads=threads, keep="all")
     session = Session(store, settings, choices(), Plain(io.StringIO()))
     made = plan.make(recipe, chain, load_and_plan.resolve(recipe, chain, session), session.choices)

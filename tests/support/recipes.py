@@ -29,7 +29,7 @@ quantize: [Q4_0]
 """
 
 
-def allowed(chain: str) -> Vocabulary:
+def allowed(chain: str, _folder: Path) -> Vocabulary:
     """The stand-in for vendor/: one tool chain."""
     if chain != "llama.cpp":
         raise UsageError(f"unknown tool chain {chain!r}", "Known: llama.cpp.")

@@ -18,7 +18,7 @@ from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.planning.step_graph import Graph
 from orchestrator.recipe.source_fields import Weights
 from orchestrator.runs.session import Session
-from orchestrator.toolchain import families, load
+from orchestrator.toolchain import families, find_toolchain
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting import adopted_recipe, save_recipe
 from orchestrator.workflows.drafting.adopted_recipe import File, Given
@@ -60,7 +60,7 @@ def adopt(
     # The recipe names the file itself only when nothing better is known of the model.
     shown = replace(header, path=_relative(path, folder))
     facts = explained(session, path, header)
-    known = families.load(load.load(CHAIN).folder)
+    known = families.load(find_toolchain.load(CHAIN).folder)
     family = known.of_gguf(str(header.metadata.get("general.architecture", "")))
     file = File(path.name, session.store.file_digest(path), shown, facts, family)
     recipe = adopted_recipe.recipe(file, given)
@@ -74,7 +74,7 @@ def explained(session: Session, path: Path, header: gguf.GGUF) -> Mapping[str, J
     Raises:
         OrchestrateError: The tool chain cannot be built, or the quantizer failed.
     """
-    chain = load.load(CHAIN)
+    chain = find_toolchain.load(CHAIN)
     resolver = Resolver(session.store.file_digest, offline=True)
     source = resolver.resolve(Weights(path=path.absolute(), format="gguf"))
     graph = Graph(None, chain, Sources(chain.source.commit), session.choices)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from math import gcd
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.near_match import near
 from orchestrator.base.step_values import JSON
-from orchestrator.recipe.yaml_positions import near
 from orchestrator.toolchain.draft_policy import LARGEST_BLOCK, Policy
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting.survey_findings import Found

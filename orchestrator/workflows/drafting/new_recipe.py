@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.base import text_table, units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.toolchain import draft_policy, families, load
+from orchestrator.toolchain import draft_policy, families, find_toolchain
 from orchestrator.workflows.drafting import (
     decide_draft,
     recipe_yaml,
@@ -71,7 +71,8 @@ def write(request: Request) -> Written:
         EnvironmentProblem: The Hub cannot be reached or read, or the file not be written.
         StepError: A file of the repository is damaged.
     """
-    chain = load.load(request.chain)
+    beside = request.target.parent if request.target else FOLDER
+    chain = find_toolchain.load(request.chain, beside)
     _refuse_existing(request, request.target)
     found = survey_repository.survey(
         request.repo, request.revision, chain, families.load(chain.folder)

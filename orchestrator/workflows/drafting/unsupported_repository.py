@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from orchestrator.base.errors import UsageError
-from orchestrator.recipe.yaml_positions import near
+from orchestrator.base.near_match import near
 from orchestrator.toolchain.families import Families
 from orchestrator.workflows.drafting.model_config import Config
 

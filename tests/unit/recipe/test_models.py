@@ -179,7 +179,7 @@ def test_an_unknown_tool_chain_is_told_with_the_known_ones(tmp_path: Path) -> No
 
 def test_types_may_be_given_as_names_only(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL.replace("Q4_0", "q4_0"))
-    assert load(path, lambda _chain: ["Q4_0"]).quantize[0].type == "Q4_0"
+    assert load(path, lambda _chain, _folder: ["Q4_0"]).quantize[0].type == "Q4_0"
 
 
 def test_missing_files_may_be_forgiven(tmp_path: Path) -> None:

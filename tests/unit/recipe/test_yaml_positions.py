@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.recipe import RecipeError, load
-from orchestrator.recipe.yaml_positions import MAX_BYTES, dotted, near
+from orchestrator.recipe.yaml_positions import MAX_BYTES, dotted
 from tests.support.recipes import MINIMAL, allowed, loaded, one, problems, write, wrong
 
 BOMB = "\n".join(
@@ -232,8 +232,3 @@ def test_extending_in_a_circle_nothing_or_a_number(tmp_path: Path) -> None:
 def test_a_key_path_is_written_as_people_do() -> None:
     assert dotted(("quantize", 1, "type")) == "quantize[1].type"
     assert dotted(()) == ""
-
-
-def test_near_matches_ignore_case() -> None:
-    assert near("q4km", ["Q4_K_M", "Q8_0"]) == "; did you mean 'Q4_K_M'?"
-    assert near("zebra", ["Q4_K_M"]) == ""

@@ -31,7 +31,7 @@ published/llama-7b-ggjt-v1 published/llama-7b-ggjt-v3 published/smollm2-135m-q4_
 """.split()  # noqa: SIM905 - a list of words reads better so
 
 
-def _allowed(chain: str) -> Vocabulary:
+def _allowed(chain: str, _folder: Path) -> Vocabulary:
     data = toolchain.load(chain)
     spelled = {alias: name for name, spec in data.types.items() for alias in spec.aliases}
     spelled |= {name: name for name in data.types}
