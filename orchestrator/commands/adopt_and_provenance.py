@@ -76,7 +76,7 @@ def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **op
 )
 @click.option(
     "--rederive",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="RECIPE",
     shell_complete=completion_values.recipes,
     help="Make the file again from this recipe, in an empty store, and compare.",

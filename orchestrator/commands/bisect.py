@@ -19,7 +19,7 @@ def register(cli: click.Group) -> None:
 @click.command()
 @click.argument(
     "recipe",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     shell_complete=completion_values.recipes,
 )
 @click.option("--good", required=True, metavar="SHA", help="A commit that makes the right file.")
@@ -46,7 +46,7 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
 
     if len(options["only"]) != 1:
         raise UsageError("bisect searches for one file", "Name it with --only, such as Q4_0.")
-    [loaded] = load_and_plan.load([recipe])
+    loaded = load_and_plan.load_one(recipe)
     with shared_options.session(options) as session:
         between = bisect_upstream.Between(options["only"][0], good, bad)
         found = bisect_upstream.bisect(loaded, between, session, shared_options.remark)

@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.base import installed_data
+
 _SUFFIXES = (".yaml", ".yml")
 _DEPTH = 3
 _MOST_FILES = 200
@@ -19,9 +21,10 @@ _KEY_DIGITS = 12
 
 
 def recipes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """YAML files that begin so, a few folders deep: a folder alone would end the word.
+    """Recipes that come along, by name, and YAML files that begin so.
 
-    Where there are none the shell completes files by itself.
+    Files are looked for a few folders deep: a folder alone would end the word. Where there is
+    nothing the shell completes files by itself.
     """
     start, _, _ = incomplete.rpartition("/")
     prefix = f"{start}/" if start or incomplete.startswith("/") else ""
@@ -31,9 +34,10 @@ def recipes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
             found.append(name)
         if len(found) == _MOST_FILES:
             break
-    if not found:
+    named = [name for name in installed_data.recipes() if name.startswith(incomplete)]
+    if not found and not named:
         return [CompletionItem(incomplete, type="file")]
-    return [CompletionItem(name) for name in found]
+    return [CompletionItem(name) for name in (*found, *named)]
 
 
 def _yaml_files(folder: Path, prefix: str, depth: int) -> Iterator[str]:
@@ -57,8 +61,9 @@ def only(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[C
     # click stops at an option whose value is still to come: arguments are in args then.
     given = [ctx.params.get(name) or () for name in ("recipes", "recipe", "path")]
     known = [one for some in given for one in (some if isinstance(some, tuple) else (some,))]
-    paths = [str(one) for one in (*known, *ctx.args) if str(one).endswith(_SUFFIXES)]
-    names = [name for path in paths for name in _file_names(Path(path))]
+    named = installed_data.recipes()
+    paths = [named.get(str(one), Path(str(one))) for one in (*known, *ctx.args)]
+    names = [name for path in paths if path.suffix in _SUFFIXES for name in _file_names(path)]
     return _beginning(dict.fromkeys(names), incomplete)
 
 

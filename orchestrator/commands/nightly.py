@@ -36,7 +36,7 @@ def register(cli: click.Group) -> None:
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
-    metavar="RECIPE|FOLDER...",
+    metavar="RECIPE...",
     shell_complete=completion_values.recipes,
 )
 @click.option(

@@ -19,7 +19,7 @@ def register(cli: click.Group) -> None:
 @click.command()
 @click.argument(
     "recipe",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     shell_complete=completion_values.recipes,
 )
 @click.option(
@@ -80,7 +80,7 @@ def publish(
         message=message,
         dry=dry_run,
     )
-    loaded = load_and_plan.load([recipe])
+    loaded = [load_and_plan.load_one(recipe)]
     with shared_options.session(options) as current:
         [plan] = load_and_plan.make(loaded, current)
         outlook = publishing.look(plan, current, wishes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base.errors import EXIT_OK, EXIT_USAGE, UsageError
-from orchestrator.commands import shared_options
+from orchestrator.commands import completion_values, shared_options
 from orchestrator.commands.shared_options import AS_JSON, RECIPES, common, planning
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def schema() -> int:
 
 
 @click.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=click.Path(path_type=Path), shell_complete=completion_values.recipes)
 @click.option(
     "--against",
     type=_FILE,
@@ -185,9 +185,9 @@ def verify(
 ) -> int:
     """Check a recipe's files again, or any GGUF file.
 
-    PATH is a recipe (.yaml), whose files must have been made, or a GGUF file. Everything is
-    measured anew; nothing is quantized. --against, --corpus and --prompt are for a file; a
-    recipe says these itself.
+    PATH is a recipe (its file or name), whose files must have been made, or a GGUF file.
+    Everything is measured anew; nothing is quantized. --against, --corpus and --prompt are for
+    a file; a recipe says these itself.
 
     \b
     Example:
@@ -198,10 +198,10 @@ def verify(
     neither a recipe nor a GGUF file.
     """
     from orchestrator.commands import run_and_show
-    from orchestrator.runs import load_and_plan
+    from orchestrator.runs import find_recipes, load_and_plan
 
     voice = shared_options.voice(as_json)
-    if path.suffix in (".yaml", ".yml"):
+    if not path.is_file() or path.suffix in find_recipes.SUFFIXES:
         loaded = load_and_plan.load([path])
         with shared_options.session(options) as session:
             plans = load_and_plan.make(loaded, session)

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
+from orchestrator.base import installed_data
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.load import ToolChain, data_digest
 from orchestrator.toolchain.model import Data
 
-SUFFIX = ".lock.yaml"
+SUFFIX = installed_data.LOCK_SUFFIX
 
 
 class File(Data):
@@ -152,8 +153,12 @@ def _moved_files(name: str, found: Mapping[str, str], known: Mapping[str, File])
 
 
 def path_of(recipe: Path) -> Path:
-    """Where the lock of a recipe's file is: ``llama-7b.lock.yaml`` beside ``llama-7b.yaml``."""
-    return recipe.with_name(recipe.stem + SUFFIX)
+    """Where the lock of a recipe's file is: ``llama-7b.lock.yaml`` beside ``llama-7b.yaml``.
+
+    A recipe of an installation has it by its name in the folder that the user works in.
+    """
+    name = installed_data.name_of_installed(recipe)
+    return Path(name + SUFFIX) if name else recipe.with_name(recipe.stem + SUFFIX)
 
 
 def is_lock(path: Path) -> bool:

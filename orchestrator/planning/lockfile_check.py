@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from orchestrator.base.errors import UsageError
@@ -22,18 +21,6 @@ from orchestrator.toolchain.load import ToolChain
 # use: where there is one; require: --locked; ignore: it is about to be written anew.
 Mode = Literal["use", "require", "ignore"]
 Say = Callable[[str], None]
-
-
-def without_locks(paths: Sequence[Path]) -> list[Path]:
-    """The recipes among files, since ``recipes/*.yaml`` names their locks too.
-
-    Raises:
-        UsageError: There is nothing but locks.
-    """
-    recipes = [path for path in paths if not lockfile.is_lock(path)]
-    if paths and not recipes:
-        raise UsageError(f"{paths[0]} is a lock", "Name the recipe that it belongs to.")
-    return recipes
 
 
 def held(recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode) -> Lock | None:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from orchestrator.base import installed_data
 from orchestrator.base.near_match import near
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B")
@@ -155,8 +156,15 @@ def _outtype(text: str, info: ValidationInfo) -> str:
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
     if (info.context or {}).get("check_files") and not _exists(path):
-        raise ValueError(f"there is no file or folder {str(path)!r}")
+        raise ValueError(f"there is no file or folder {str(path)!r}{_yours(path)}")
     return path
+
+
+def _yours(path: Path) -> str:
+    """What to do about files that a recipe of an installation leaves to its user."""
+    if not installed_data.is_installed(path):
+        return ""
+    return "; take the recipe with 'orchestrate recipes --copy' and put the files beside the copy"
 
 
 def _exists(path: Path) -> bool:

@@ -13,6 +13,7 @@ from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe, Vocabulary, load_many
+from orchestrator.runs import find_recipes
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
 from orchestrator.toolchain.families import load as families_of
@@ -38,12 +39,18 @@ def vocabulary(name: str, folder: Path) -> Vocabulary:
 
 
 def load(paths: Sequence[Path]) -> list[Recipe]:
-    """Read and validate recipes.
+    """Read and validate recipes: files, those in folders, and those that come along, by name.
 
     Raises:
         RecipeError: With every problem of every recipe.
+        UsageError: There is no such recipe.
     """
-    return list(load_many(lockfile_check.without_locks(paths), vocabulary))
+    return list(load_many(find_recipes.files(paths), vocabulary))
+
+
+def load_one(path: Path) -> Recipe:
+    """Read and validate the one recipe that is meant; raises as :func:`load`."""
+    return load([find_recipes.one(path)])[0]
 
 
 def resolve(

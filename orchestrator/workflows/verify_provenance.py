@@ -109,7 +109,7 @@ def rederive(path: Path, told: Mapping[str, JSON], recipe: Path, session: Sessio
         StepError: Something could not be made.
     """
     stated = told["predicate"]["buildDefinition"]["externalParameters"]
-    [loaded] = load_and_plan.load([recipe])
+    loaded = load_and_plan.load_one(recipe)
     lines = []
     if loaded.digest != stated["recipe"]["digest"]["sha256"]:
         lines.append(f"recipe: {recipe} is not, or no longer, the recipe of the statement")

@@ -118,7 +118,8 @@ def make_recipe(folder: Path, chain: ToolChain, text: str = RECIPE, name: str = 
     path.write_text(dedent(text))
     spellings = {spelling: name for name in chain.types for spelling in [name]}
     spellings |= {alias: name for name, spec in chain.types.items() for alias in spec.aliases}
-    return load(path, lambda _name, _folder: Vocabulary(spellings, chain.tensor_types, chain.outtypes))
+    words = Vocabulary(spellings, chain.tensor_types, chain.outtypes)
+    return load(path, lambda _name, _folder: words)
 
 
 def hub(repo: str = "org/small", commit: str = "c" * 40, **rest: Any) -> Resolved:

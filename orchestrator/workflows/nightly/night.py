@@ -153,7 +153,7 @@ class Night:
         found: dict[str, Recipe] = {}
         for file in files:
             try:
-                [recipe] = load_and_plan.load([file])
+                recipe = load_and_plan.load_one(file)
                 other = found.setdefault(recipe.name.casefold(), recipe)
                 if other is not recipe:
                     raise UsageError(f"{file}: {other.file} has the name {recipe.name!r} too")

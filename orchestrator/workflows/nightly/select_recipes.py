@@ -1,4 +1,4 @@
-"""Which recipes a night is about: files and folders, narrowed by a pattern."""
+"""Which recipes a night is about: files, folders and names, narrowed by a pattern."""
 
 from __future__ import annotations
 
@@ -7,37 +7,32 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.planning import lockfile
+from orchestrator.runs import find_recipes
 
 
 def recipes(paths: Sequence[Path], select: str = "") -> list[Path]:
-    """The recipes among files and below folders, in the order of their names.
+    """The recipes that are named, by files, folders or names.
 
     Args:
-        paths: Recipes and folders; locks are passed over.
+        paths: As :func:`orchestrator.runs.find_recipes.files` takes them.
         select: A pattern such as ``*-7b*``, for the file's name without its suffix or for
             its path.
 
     Raises:
         UsageError: Something does not exist, or nothing is left.
     """
-    missing = [path for path in paths if not path.exists()]
+    found = find_recipes.files(paths)
+    missing = [path for path in found if not path.is_file()]
     if missing:
         raise UsageError(f"{missing[0]} does not exist", "Name recipes or folders of recipes.")
-    found = [file for path in paths for file in (_below(path) if path.is_dir() else [path])]
-    known = {file.resolve(): file for file in found if not lockfile.is_lock(file)}
-    chosen = [file for file in known.values() if not select or _matches(file, select)]
+    chosen = [file for file in found if not select or _matches(file, select)]
     if not chosen:
         where = ", ".join(map(str, paths))
         raise UsageError(
-            f"there is no recipe in {where}" + (f" that matches {select!r}" if select else ""),
-            "Recipes are files that end in .yaml.",
+            f"there is no recipe in {where} that matches {select!r}",
+            "The pattern is for names and paths of files that end in .yaml.",
         )
     return chosen
-
-
-def _below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.yaml") if path.is_file())
 
 
 def _matches(file: Path, select: str) -> bool:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import UsageError
-from orchestrator.planning import lockfile, lockfile_check
+from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import File, Input, Lock
+from orchestrator.runs import find_recipes
 from tests.support.lockfiles import called, locked, recipe_in
 
 
@@ -35,7 +36,7 @@ def test_patterns_of_files_may_name_locks_too(tmp_path: Path) -> None:
     locked(path, tmp_path)
     assert called("check", str(path), str(lockfile.path_of(path))) == 0
     with pytest.raises(UsageError, match="is a lock"):
-        lockfile_check.without_locks([lockfile.path_of(path)])
+        find_recipes.files([lockfile.path_of(path)])
 
 
 _WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
