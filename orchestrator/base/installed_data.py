@@ -33,7 +33,7 @@ def recipes() -> dict[str, Path]:
         if not path.name.endswith(LOCK_SUFFIX):
             name = _NAME.search(path.read_text("utf-8"))
             found.setdefault(name[1] if name else path.stem, path)
-    return found
+    return dict(sorted(found.items()))
 
 
 def name_of_installed(path: Path) -> str | None:

@@ -140,7 +140,8 @@ def test_folders_elsewhere_are_looked_into(program: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(program / "kitchen")
     whole = f"{program}/"
 
-    assert values(recipes, "") == ["soup.yaml"]
+    assert values(recipes, "")[:2] == ["soup.yaml", "bloomz-1b1"]
+    assert values(recipes, "s") == ["soup.yaml", "smollm2-135m", "smollm2-135m-requant"]
     assert values(recipes, "../k") == ["../kitchen/soup.yaml"]
     assert values(recipes, whole) == [f"{whole}kitchen/soup.yaml"]
     [other] = offered(recipes, "no/such")
@@ -162,7 +163,7 @@ def test_keys_of_the_store_are_offered_with_what_they_are(orchestrate: Command) 
 @pytest.mark.usefixtures("fakes")
 def test_recipes_of_the_history_are_offered_by_name(orchestrate: Command) -> None:
     Path("some.yaml").write_text("")
-    assert values(known, "") == ["some.yaml"]
+    assert values(known, "")[0] == "some.yaml"
 
     orchestrate("run", RECIPE, "--no-limits")
 

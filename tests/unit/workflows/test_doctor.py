@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.machine_info import Machine
-from orchestrator.toolchain import load
+from orchestrator.toolchain import find_toolchain, load
 from orchestrator.workflows import doctor
 from orchestrator.workflows.doctor import Finding
 
@@ -35,7 +35,7 @@ def near(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose every host is this one."""
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(load, "names", lambda: ())
+    monkeypatch.setattr(find_toolchain, "every", lambda _folder: [])
 
 
 def finding(name: str, found: list[Finding]) -> Finding:

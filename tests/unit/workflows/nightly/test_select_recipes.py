@@ -39,8 +39,8 @@ def test_a_pattern_is_for_names_and_paths(folder: Path, pattern: str) -> None:
 def test_nothing_to_do_is_said(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"no recipe in .* that matches 'x'"):
         select_recipes.recipes([folder], "x")
-    with pytest.raises(UsageError, match="nowhere does not exist"):
-        select_recipes.recipes([Path("nowhere")])
+    with pytest.raises(UsageError, match=r"nowhere\.yaml does not exist"):
+        select_recipes.recipes([Path("nowhere.yaml")])
 
 
 def test_waits_grow_and_are_as_long_as_servers_ask_for() -> None:
