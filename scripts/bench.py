@@ -23,9 +23,11 @@ from pathlib import Path
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import Step
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.engine.step_kinds import Brings, Role
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import load_and_plan
@@ -70,10 +72,14 @@ def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
     chosen = choices(verify=verify)
     session = Session(store, settings, chosen, Plain(sys.stderr))
     [one] = load_and_plan.make(load_and_plan.load([recipe]), session)
-    kinds = {"build", "environment", "fetch", "peek"}
-    ready = [step.key for step in one.steps if step.kind in kinds]
-    session.runner.run(one.steps, ready)
+    session.runner.run(one.steps, [step.key for step in before(one)])
     return one, store
+
+
+def before(one: Plan) -> list[Step]:
+    """The steps that are not measured: tools, and what is known or fetched of the model."""
+    roles = (Role.TOOL, Role.DESCRIPTION, Role.SOURCE)
+    return [step for step in one.steps if step_kinds.of(step).role in roles]
 
 
 def linked(home: Path, store: Store, steps: Sequence[Step]) -> None:
@@ -89,8 +95,10 @@ def linked(home: Path, store: Store, steps: Sequence[Step]) -> None:
 
 def by_hand(one: Plan, store: Store, place: Path) -> Path:
     """The same native commands in a shell script."""
-    build = next(step for step in one.steps if step.kind == "build")
-    fetch = next(step for step in one.steps if step.kind == "fetch")
+    build = step_kinds.bringing(one.steps, Brings.UPSTREAM)
+    fetch = step_kinds.bringing(one.steps, Brings.FILES)
+    assert build is not None
+    assert fetch is not None
     tools, model = store.find(build.key), store.find(fetch.key)
     assert tools is not None
     assert model is not None
@@ -121,7 +129,7 @@ def overhead(rounds: int) -> list[Figure]:
     """The SmolLM2 recipe against the shell script, warm tool chain, no verification."""
     one, store = prepared(RECIPE, verify=False)
     ours, theirs = [], []
-    ready = [step for step in one.steps if step.kind in ("build", "environment", "fetch", "peek")]
+    ready = before(one)
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=store.root) as name:
             place = Path(name)

@@ -20,13 +20,12 @@ from orchestrator.base import machine_info
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, OrchestrateError, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Outcome, Resources, Step
-from orchestrator.engine import progress_listeners
+from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.artifact import remove_tree
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.sources.hub.cache import hub_home
 
-TOOLS = frozenset({"build", "environment"})
 _LOGS = "logs"
 
 
@@ -97,7 +96,7 @@ def _keep_logs(folder: Path) -> None:
 def link_tools(steps: Sequence[Step], source: Store, target: Store) -> None:
     """Let ``target`` use the tool chains that ``source`` has."""
     for step in steps:
-        found = source.find(step.key) if step.kind in TOOLS else None
+        found = source.find(step.key) if step_kinds.is_tool(step) else None
         if found is not None:
             target.refer(found)
 

@@ -1,12 +1,39 @@
-"""The one table of the kinds of work, and what each ``--keep`` policy gives back."""
+"""The one table of the kinds of work: what each is, needs and brings.
+
+No other module compares a kind's name. A new kind is a module in steps/, an entry here and
+the line of the planner that adds such a step.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from orchestrator.base.step_values import JSON, Task
+from orchestrator.base.step_values import JSON, Step, Task
+from orchestrator.engine import step_budgets
+from orchestrator.engine.step_budgets import Budget
+
+
+class Role(Enum):
+    """What the result of a step is to a recipe."""
+
+    TOOL = auto()  # what upstream's programs run in; changes with the tool chain's commit
+    SOURCE = auto()  # files from elsewhere
+    DESCRIPTION = auto()  # what a source holds, known before its weights are fetched
+    PREDICTION = auto()  # what would be made, known before it is
+    INTERMEDIATE = auto()  # files between the sources and the outputs
+    OUTPUT = auto()  # files that a recipe asks for
+    MEASURE = auto()  # numbers, some of them of the machine: no two makings are the same
+
+
+class Brings(Enum):
+    """What a step brings from outside: what a lock pins and provenance calls a dependency."""
+
+    UPSTREAM = auto()  # a commit of the tool chain
+    PACKAGES = auto()  # of Python
+    FILES = auto()  # of a model or a text
 
 
 @dataclass(frozen=True)
@@ -15,13 +42,21 @@ class Kind:
 
     Attributes:
         module: Its module in steps/, imported when it is first needed.
+        role: What its result is to a recipe.
         version: Raised when its code changes what it writes for the same parameters.
+        brings: What it brings from outside, if anything. Provenance lists that among its
+            dependencies, and all other steps as work that was done, under the kind's name.
+        budget: What a step needs while it runs, from the sizes that are predicted; None
+            where the planner's own statement is enough.
         hashed: False for thousands of small files: sizes say enough, and hashing them would
             take longer than using them.
     """
 
     module: str
+    role: Role
     version: int = 1
+    brings: Brings | None = None
+    budget: Budget | None = None
     hashed: bool = True
 
     def run(self, task: Task) -> dict[str, JSON]:
@@ -32,19 +67,45 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "build": Kind("build"),
-    "environment": Kind("environment", hashed=False),
-    "outline": Kind("describe_model"),
-    "peek": Kind("read_gguf_header"),
-    "header": Kind("convert_without_weights"),
-    "forecast": Kind("predict_sizes", version=2),
-    "explain": Kind("explain_types"),
-    "fetch": Kind("fetch"),
-    "merge": Kind("merge"),
-    "convert": Kind("convert"),
-    "imatrix": Kind("imatrix"),
-    "quantize": Kind("quantize"),
-    "split": Kind("split"),
-    "logits": Kind("full_file_logits"),
-    "measure": Kind("measure"),
+    "build": Kind("build", Role.TOOL, brings=Brings.UPSTREAM),
+    "environment": Kind("environment", Role.TOOL, brings=Brings.PACKAGES, hashed=False),
+    "outline": Kind("describe_model", Role.DESCRIPTION),
+    "peek": Kind("read_gguf_header", Role.DESCRIPTION),
+    "header": Kind("convert_without_weights", Role.PREDICTION),
+    "forecast": Kind("predict_sizes", Role.PREDICTION, version=2),
+    "explain": Kind("explain_types", Role.PREDICTION),
+    "fetch": Kind("fetch", Role.SOURCE, brings=Brings.FILES, budget=step_budgets.fetch),
+    "merge": Kind("merge", Role.INTERMEDIATE, budget=step_budgets.merge),
+    "convert": Kind("convert", Role.INTERMEDIATE, budget=step_budgets.convert),
+    "imatrix": Kind("imatrix", Role.INTERMEDIATE, budget=step_budgets.evaluate),
+    "quantize": Kind("quantize", Role.OUTPUT, budget=step_budgets.quantize),
+    "split": Kind("split", Role.OUTPUT),
+    "logits": Kind("full_file_logits", Role.INTERMEDIATE, budget=step_budgets.logits),
+    "measure": Kind("measure", Role.MEASURE, budget=step_budgets.evaluate),
 }
+
+
+def of(step: Step) -> Kind:
+    """The entry of a step's kind."""
+    return KINDS[step.kind]
+
+
+def is_tool(step: Step) -> bool:
+    """Whether a step makes what upstream's programs run in."""
+    return of(step).role is Role.TOOL
+
+
+def made_a_tool(manifest: Mapping[str, JSON]) -> bool:
+    """Whether a manifest is a tool's; it may be older than this table."""
+    known = KINDS.get(str(manifest["kind"]))
+    return known is not None and known.role is Role.TOOL
+
+
+def bringing(steps: Iterable[Step], what: Brings) -> Step | None:
+    """The first step that brings this from outside."""
+    return next((step for step in steps if of(step).brings is what), None)
+
+
+def describes(step: Step) -> bool:
+    """Whether a step says what a source holds."""
+    return of(step).role is Role.DESCRIPTION

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.step_values import JSON, Outcome, Progress, Step, StepResult, Task
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact, Store
-from orchestrator.engine.step_kinds import KINDS
 
 
 class Listener(Protocol):
@@ -93,7 +93,7 @@ class Worker:
                 offline=self._settings.offline,
                 report=lambda progress: self._listener.progressed(step, progress),
             )
-            facts = KINDS[step.kind].run(task)
+            facts = step_kinds.of(step).run(task)
             computed(step.key)
             artifact = self._store.commit(
                 stage,
@@ -101,7 +101,7 @@ class Worker:
                 {**facts, "calls": _calls(task)},
                 time.monotonic() - begun,
                 max((call.peak_memory for call in task.calls), default=0),
-                hash_files=KINDS[step.kind].hashed,
+                hash_files=step_kinds.of(step).hashed,
             )
         return _result(step, artifact, Outcome.DONE)
 

@@ -9,7 +9,9 @@ from typing import Literal
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Step
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import Lock, Python
 from orchestrator.planning.lockfile_packages import pinned, public
@@ -117,22 +119,18 @@ def _python_version() -> str:
 
 def _installed(plan: Plan, store: Store) -> dict[str, str] | None:
     """The packages of the environment by name; None where it is not made yet."""
-    step = _step(plan, "environment")
+    step = step_kinds.bringing(plan.steps, Brings.PACKAGES)
     found = store.find(step.key, quick=True) if step is not None else None
     return None if found is None else pinned(found.facts["packages"])
 
 
-def _step(plan: Plan, kind: str) -> Step | None:
-    return next((step for step in plan.steps if step.kind == kind), None)
-
-
 def _pinned_step(lock: Lock, plan: Plan, step: Step) -> Step:
     """A step that installs or fetches is told what the lock says of it."""
-    python = lock.python
-    if step.kind == "environment" and python is not None and _same_python(python):
+    python, brings = lock.python, step_kinds.of(step).brings
+    if brings is Brings.PACKAGES and python is not None and _same_python(python):
         lines = [f"{name}=={public(one.version)}" for name, one in python.packages.items()]
         return replace(step, context={**step.context, "constraints": sorted(lines)})
-    if step.kind == "fetch":
+    if brings is Brings.FILES:
         named = _named(plan.sources).items()
         names = [name for name, one in named if dict(one.identity) == step.params["source"]]
         names = [name for name in names if lock.sources[name].kind == "hub"]

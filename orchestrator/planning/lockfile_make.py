@@ -9,10 +9,12 @@ from pathlib import Path
 from orchestrator.base.atomic_file import put
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.step_values import JSON
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import BuildOf, File, Input, Lock, Named, Package, Python, Tools
-from orchestrator.planning.lockfile_check import Say, _installed, _named, _python_version, _step
+from orchestrator.planning.lockfile_check import Say, _installed, _named, _python_version
 from orchestrator.planning.lockfile_packages import digests, pinned
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolve_sources import Resolved
@@ -61,7 +63,7 @@ def write(lock: Lock, recipe: Recipe) -> Path:
 
 
 def _build(plan: Plan) -> BuildOf:
-    step = _step(plan, "build")
+    step = step_kinds.bringing(plan.steps, Brings.UPSTREAM)
     assert step is not None, "every plan builds its tools"
     choice = plan.recipe.toolchain
     return BuildOf(
@@ -73,7 +75,7 @@ def _build(plan: Plan) -> BuildOf:
 
 
 def _python(plan: Plan, store: Store, offline: bool, say: Say) -> Python | None:
-    step = _step(plan, "environment")
+    step = step_kinds.bringing(plan.steps, Brings.PACKAGES)
     if step is None:
         return None
     installed = _installed(plan, store)

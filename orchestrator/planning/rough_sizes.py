@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine import step_kinds
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resource_needs import Forecast
 
@@ -20,7 +21,7 @@ def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
     Returns:
         None where not even the parameters are known.
     """
-    described = [step for step in plan.steps if step.kind in ("outline", "peek")]
+    described = filter(step_kinds.describes, plan.steps)
     parameters = sum(_parameters(step, facts) for step in described)
     if plan.sources.model is None:
         parameters //= 2

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.step_values import JSON
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact, Store
+from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
@@ -173,10 +175,11 @@ def _pins(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> dict[str, 
         made = manifests.get(step.key)
         if made is None:
             continue
-        if step.kind == "build":
+        brings = step_kinds.of(step).brings
+        if brings is Brings.UPSTREAM:
             pins["build options"] = " ".join(made["facts"]["options"])
             pins["source of the tool chain"] = str(made["facts"]["origin"])
-        if step.kind == "fetch":
+        if brings is Brings.FILES:
             pins[step.label.removeprefix("fetch ")] = _identity(step.params["source"])
     return pins
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.base import machine_info, units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.base.step_values import Outcome, Step, StepResult
-from orchestrator.engine import progress_listeners
+from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.scheduler import needed
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning import resource_needs, rough_sizes
@@ -52,7 +52,7 @@ def outlooks(
 
 def _built(one: Plan, session: Session) -> bool:
     """Whether a forecast costs no build: its tool chain is there."""
-    tools = [step for step in one.steps if step.kind in ("build", "environment")]
+    tools = filter(step_kinds.is_tool, one.steps)
     return all(session.store.find(step.key) is not None for step in tools)
 
 
@@ -87,8 +87,8 @@ def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
 
 
 def _fetch_bytes(one: Plan, session: Session) -> int:
-    outlines = [step for step in one.steps if step.kind in ("outline", "peek")]
-    facts = [_facts(session, step) or {} for step in outlines]
+    described = filter(step_kinds.describes, one.steps)
+    facts = [_facts(session, step) or {} for step in described]
     return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
 
 

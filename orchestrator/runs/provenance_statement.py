@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 
 from orchestrator import __version__
 from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine import step_kinds
+from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs.output_folder import BESIDE
@@ -27,7 +29,6 @@ BUILDER = "pkg:pypi/orchestrate-gguf"
 BUILD_TYPE = f"{BUILDER}#recipe/v1"
 SUFFIX = BESIDE[0]
 
-_TOOLS = ("build", "environment")
 _HUB = "https://huggingface.co"
 
 Manifests = Mapping[str, Mapping[str, JSON]]
@@ -103,13 +104,18 @@ def _external(plan: Plan, output: Output, pins: Pins) -> Described:
 
 
 def _internal(plan: Plan, steps: Sequence[Step], manifests: Manifests) -> Described:
-    done = [step for step in steps if step.kind not in (*_TOOLS, "fetch")]
-    build = next(step for step in steps if step.kind == "build")
+    build = step_kinds.bringing(steps, Brings.UPSTREAM)
+    assert build is not None, "every plan builds its tools"
     return {
         "toolchain": {"name": plan.chain.name, "dataSha256": data_digest(plan.chain)},
         "build": _build(plan, build),
-        "steps": [_step(step, manifests.get(step.key, {})) for step in done],
+        "steps": [_step(step, manifests.get(step.key, {})) for step in steps if _done_here(step)],
     }
+
+
+def _done_here(step: Step) -> bool:
+    """Whether a step is work of this project, not a dependency that it brings from outside."""
+    return step_kinds.of(step).brings is None
 
 
 def _build(plan: Plan, step: Step) -> Described:
@@ -152,7 +158,7 @@ def _digests(manifest: Mapping[str, JSON]) -> dict[str, str]:
 def _byproducts(steps: Sequence[Step], output: Output, manifests: Manifests) -> Iterator[Described]:
     """Files between the sources and the result: merged, converted, importance matrix."""
     for step in steps:
-        if step.kind in (*_TOOLS, "fetch") or step.key == output.step:
+        if not _done_here(step) or step.key == output.step:
             continue
         for name, sha256 in _digests(manifests.get(step.key, {})).items():
             yield {
@@ -171,11 +177,12 @@ def _dependencies(
     parts = {key: name for step in steps for name, key in step.inputs.items()}
     for step in steps:
         manifest = manifests.get(step.key, {})
-        if step.kind == "build":
+        brings = step_kinds.of(step).brings
+        if brings is Brings.UPSTREAM:
             yield _upstream(plan, step)
-        elif step.kind == "environment":
+        elif brings is Brings.PACKAGES:
             yield from _packages(manifest, pins)
-        elif step.kind == "fetch":
+        elif brings is Brings.FILES:
             yield from _fetched(step, parts[step.key], manifest)
 
 

@@ -12,7 +12,8 @@ from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.file_mutex import Locks
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Outcome, StepResult
-from orchestrator.engine import progress_listeners
+from orchestrator.engine import progress_listeners, step_kinds
+from orchestrator.engine.step_kinds import Role
 from orchestrator.planning import lockfile_check, recipe_to_steps
 from orchestrator.planning.plan import Choices, Output, Plan
 from orchestrator.recipe import Recipe
@@ -197,7 +198,7 @@ def _blame_machine(result: StepResult) -> None:
     cause = result.cause
     if isinstance(cause, EnvironmentProblem):
         raise cause
-    if cause is not None and result.step.kind == "fetch":
+    if cause is not None and step_kinds.of(result.step).role is Role.SOURCE:
         raise StepError(f"{result.step.label}: {cause}") from cause
     if isinstance(cause, StepError) and cause.hint == run_process.HINTS["SIGKILL"]:
         raise EnvironmentProblem(cause.message, cause.hint) from cause

@@ -12,9 +12,10 @@ from orchestrator.base.atomic_file import put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, StepError
 from orchestrator.base.step_values import JSON, Step
-from orchestrator.engine import isolated_run
+from orchestrator.engine import isolated_run, step_kinds
 from orchestrator.engine.artifact import Artifact
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.step_kinds import Role
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs import preflight
@@ -25,7 +26,7 @@ IDENTICAL = "identical"
 NOT_COMPARED = "not compared"
 RECORD = "reproduce.json"
 # Times and speeds are a machine's, not a recipe's; tools and environments are not outputs.
-_ASIDE = isolated_run.TOOLS | {"measure"}
+_ASIDE = (Role.TOOL, Role.MEASURE)
 
 Say = Callable[[str], None]
 
@@ -76,7 +77,7 @@ def reproduce(
     Raises:
         StepError: A step failed.
     """
-    tools = [step for step in plan.steps if step.kind in isolated_run.TOOLS]
+    tools = list(filter(step_kinds.is_tool, plan.steps))
     _have_tools(tools, session)
     keys = [step.key for step in tools]
     with session.store.hold(keys), isolated_run.workshop(session.store) as place:
@@ -136,7 +137,7 @@ def say_nothing(text: str) -> None:
 
 def _twice(plan: Plan, session: Session, place: Path, say: Say) -> tuple[Store, list[Verdict], int]:
     """Every step but the measures in two different surroundings, artifact by artifact."""
-    steps = [step for step in plan.steps if step.kind not in _ASIDE]
+    steps = [step for step in plan.steps if step_kinds.of(step).role not in _ASIDE]
     targets = [step.key for step in steps]
     stores = []
     for around in isolated_run.surroundings(machine_info.cores()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.engine import isolated_run
+from orchestrator.engine import isolated_run, step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.planning.plan import Output
 from orchestrator.planning.recipe_to_steps import Plan
@@ -124,7 +124,7 @@ def rederive(path: Path, told: Mapping[str, JSON], recipe: Path, session: Sessio
 
 def _made_again(plan: Plan, output: Output, session: Session) -> str:
     """The digest of an output that was made with nothing but built tools."""
-    tools = [step for step in plan.steps if step.kind in isolated_run.TOOLS]
+    tools = list(filter(step_kinds.is_tool, plan.steps))
     isolated_run.here(tools, [step.key for step in tools], session.runner)
     with (
         session.store.hold([step.key for step in tools]),

@@ -14,7 +14,7 @@ from orchestrator.base.step_values import JSON, Outcome, Progress, Resources, St
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.scheduler import Runner, Settings
-from orchestrator.engine.step_kinds import Kind
+from orchestrator.engine.step_kinds import Kind, Role
 
 Work = Callable[[Task], dict[str, JSON]]
 
@@ -23,16 +23,23 @@ Work = Callable[[Task], dict[str, JSON]]
 class Own(Kind):
     """A kind whose work is a function of the tests."""
 
+    role: Role = Role.OUTPUT
     work: Work = lambda _task: {}
 
     def run(self, task: Task) -> dict[str, JSON]:
         return self.work(task)
 
 
+def own(name: str, work: Work) -> Own:
+    """A kind with the work of a test; one that there is keeps all but its work."""
+    known = step_kinds.KINDS.get(name, Kind("", Role.OUTPUT))
+    return Own("", known.role, brings=known.brings, budget=known.budget, work=work)
+
+
 def teach(monkeypatch: pytest.MonkeyPatch, **works: Work) -> None:
     """Add kinds to the table for one test."""
     for name, work in works.items():
-        monkeypatch.setitem(step_kinds.KINDS, name, Own("", work=work))
+        monkeypatch.setitem(step_kinds.KINDS, name, own(name, work))
 
 
 @dataclass

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from orchestrator.base.step_values import JSON
-from orchestrator.engine import released_manifests
+from orchestrator.engine import released_manifests, step_kinds
 from orchestrator.engine.artifact_store import Store
 
-# Steps that make tools; they change whenever the tool chain's commit does.
-TOOLS = frozenset({"build", "environment"})
 
-
-def changed(old: str, new: str, store: Store, aside: frozenset[str] = frozenset()) -> list[str]:
+def changed(old: str, new: str, store: Store, *, tools: bool = True) -> list[str]:
     """Labels of the steps behind two artifacts that differ in more than what they were given.
 
     Args:
         old: The key of the earlier artifact.
         new: The key of the later one.
         store: Has their manifests, or remembers those of artifacts that were removed.
-        aside: Kinds of steps that are not told.
+        tools: Whether steps that make tools are listed; they change whenever the tool
+            chain's commit does.
     """
     found = _changed(old, new, store, set())
-    return list(dict.fromkeys(str(one["label"]) for one in found if one["kind"] not in aside))
+    shown = (one for one in found if tools or not step_kinds.made_a_tool(one))
+    return list(dict.fromkeys(str(one["label"]) for one in shown))
 
 
 def _changed(

@@ -98,8 +98,8 @@ def _since(good: Run, finished: Finished, pair: Pair, store: Store) -> str:
         return words
     if pair.before.step == pair.after.step:
         return f"{words}, from the same inputs"
-    aside = changed_steps.TOOLS if good.commit != commit else frozenset[str]()
-    moved = changed_steps.changed(pair.before.step, pair.after.step, store, aside)
+    same = good.commit == commit
+    moved = changed_steps.changed(pair.before.step, pair.after.step, store, tools=same)
     return f"{words} (changed since: {', '.join(moved)})" if moved else words
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Outcome, Step
+from orchestrator.engine import step_kinds
 from orchestrator.modelfiles import gguf
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolve_sources import Resolved
@@ -113,7 +114,7 @@ def _described(plan: Plan, source: Resolved, session: Session) -> Path | None:
 
 
 def _describes(step: Step, source: Resolved) -> bool:
-    return step.kind in ("outline", "peek") and step.params["source"] == source.identity
+    return step_kinds.describes(step) and step.params["source"] == source.identity
 
 
 def _metadata(folder: Path) -> Mapping[str, JSON]:

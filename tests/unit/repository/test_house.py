@@ -196,3 +196,64 @@ def test_python_never_spells_an_upstream_tool() -> None:
     ]
 
     assert not strings
+
+
+def is_kind(node: ast.expr) -> bool:
+    """Whether an expression is ``step.kind`` or ``manifest["kind"]``."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "kind"
+    return isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "'kind'"
+
+
+def names_kinds(node: ast.AST) -> bool:
+    """Whether an expression is the name of a kind of step, or holds some."""
+    return any(isinstance(one, ast.Constant) and one.value in KINDS for one in ast.walk(node))
+
+
+def asks_a_kind(node: ast.AST) -> bool:
+    """Whether an expression compares a step's kind, looks it up, or lists kinds by name."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        # A name may stand for a kind, or for a collection of some.
+        others = [one for one in sides if not is_kind(one)]
+        asked = any(names_kinds(one) or isinstance(one, ast.Name) for one in others)
+        return asked and len(others) < len(sides)
+    if isinstance(node, ast.Subscript):
+        return ast.unparse(node.slice).endswith("step.kind")
+    if isinstance(node, ast.Set):
+        return all(map(names_kinds, node.elts))
+    if isinstance(node, ast.Dict) and len(node.keys) > 1:
+        return all(one is not None and names_kinds(one) for one in node.keys)
+    return isinstance(node, ast.MatchValue) and names_kinds(node.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "asks"),
+    [
+        ('step.kind == "build"', True),
+        ('one["kind"] not in aside', True),
+        ('step.kind in ("outline", "peek")', True),
+        ("step.kind in TOOLS", True),
+        ('frozenset({"build", "environment"})', True),
+        ('{"fetch": sized, "merge": sized}', True),
+        ("table[step.kind]", True),
+        ('source["kind"] == "hub"', False),
+        ('{"kind": step.kind}', False),
+        ('graph.add("split", label, {}, {})', False),
+    ],
+)
+def test_the_rule_about_kinds_sees_what_asks_a_kind(code: str, asks: bool) -> None:
+    assert any(map(asks_a_kind, ast.walk(ast.parse(code)))) is asks
+
+
+def test_only_the_table_of_kinds_knows_what_a_kind_means() -> None:
+    table = "orchestrator.engine.step_kinds"
+    found = [
+        f"{name}:{getattr(node, 'lineno', '')} {ast.unparse(node)}"
+        for name, tree in TREES.items()
+        if name != table and not name.startswith("orchestrator.steps.")
+        for node in ast.walk(tree)
+        if asks_a_kind(node)
+    ]
+
+    assert not found

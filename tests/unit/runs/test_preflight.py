@@ -12,6 +12,7 @@ import pytest
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Resources, Step
+from orchestrator.engine import step_budgets
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
@@ -76,7 +77,7 @@ def test_local_files_are_not_fetched(tmp_path: Path) -> None:
     ],
 )
 def test_the_size_of_saved_logits(vocabulary: int, context: int, chunks: int, size: int) -> None:
-    assert resource_needs.logits_bytes(vocabulary, context, chunks) == size
+    assert step_budgets.logits_bytes(vocabulary, context, chunks) == size
 
 
 def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: Any) -> Step:
