@@ -61,11 +61,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Call:
-    """One native call of a step: what was run, how long it took, how much memory."""
+    """One native call of a step: what was run, how long it took (s), how much memory (bytes).
+
+    ``portable`` is ``argv`` with the names of values in braces where they are the machine's
+    and change no result: the number of threads.
+    """
 
     argv: tuple[str, ...]
     seconds: float
     peak_memory: int
+    portable: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -123,12 +123,17 @@ def _calls(task: Task) -> list[JSON]:
         places[str(task.step.context["data"])] = "{data}"
     return [
         {
-            "argv": [_program(call.argv[0], places), *(_without(t, places) for t in call.argv[1:])],
+            "argv": _command(call.argv, places),
+            "portable": _command(call.portable, places),
             "seconds": round(call.seconds, 3),
             "peak_memory": call.peak_memory,
         }
         for call in task.calls
     ]
+
+
+def _command(argv: Sequence[str], places: Mapping[str, str]) -> list[str]:
+    return [_program(argv[0], places), *(_without(word, places) for word in argv[1:])]
 
 
 def _program(path: str, places: Mapping[str, str]) -> str:

@@ -19,7 +19,6 @@ from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs.output_folder import BESIDE
-from orchestrator.toolchain.argv_match import neutral
 from orchestrator.toolchain.load import data_digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -138,16 +137,12 @@ def _step(step: Step, manifest: Mapping[str, JSON]) -> Described:
         "outputs": _digests(manifest),
     }
     calls = manifest.get("facts", {}).get("calls", ())
-    return {**described, "argv": [_argv(step, call["argv"]) for call in calls]}
+    return {**described, "argv": [_command(call) for call in calls]}
 
 
-def _argv(step: Step, argv: Sequence[str]) -> list[str]:
-    """A command without what depends on the machine, as the verbs' templates tell."""
-    for verb in step.params.get("argv", {}).values():
-        found = neutral(verb["argv"], argv)
-        if found is not None:
-            return found
-    return list(argv)
+def _command(call: Mapping[str, JSON]) -> list[str]:
+    """A command without what depends on the machine; versions before 0.2 did not record it."""
+    return list(call.get("portable", call["argv"]))
 
 
 def _digests(manifest: Mapping[str, JSON]) -> dict[str, str]:

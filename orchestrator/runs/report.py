@@ -135,7 +135,8 @@ def made_steps(
 def _anywhere(call: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """A call whose program, where it is one of the machine's own, goes by its name."""
     program, *rest = call["argv"]
-    return {**call, "argv": [PurePath(program).name if program[0] != "{" else program, *rest]}
+    shown = {name: value for name, value in call.items() if name != "portable"}
+    return {**shown, "argv": [PurePath(program).name if program[0] != "{" else program, *rest]}
 
 
 def _before(earlier: Mapping[str, JSON]) -> dict[str, MadeStep]:

@@ -52,19 +52,23 @@ def places(task: Task) -> dict[str, str]:
     return found
 
 
-def launch(task: Task, argv: Sequence[str], **settings: Any) -> run_process.Completed:
+def launch(
+    task: Task, argv: Sequence[str], *, portable: Sequence[str] = (), **settings: Any
+) -> run_process.Completed:
     """Run a program for a task: its output goes to the task's log, its cost to its records.
 
     Args:
         task: The task.
         argv: The program and its arguments.
+        portable: The same with ``{threads}`` for the number of threads, if it is in there.
         settings: As :func:`orchestrator.base.process.run_process.run`.
 
     Raises:
         ToolError, DiskFull: As :func:`orchestrator.base.process.run_process.run`.
     """
     done = run_process.run(argv, log=task.log, **settings)
-    task.calls.append(Call(done.argv, done.seconds, done.peak_memory))
+    anywhere = tuple(portable) or done.argv
+    task.calls.append(Call(done.argv, done.seconds, done.peak_memory, anywhere))
     return done
 
 
@@ -134,6 +138,7 @@ def _run(
         return launch(
             task,
             verb.expand(values),
+            portable=verb.expand({**values, "threads": "{threads}"}),
             cwd=cwd,
             env=run_process.clean_env(env),
             timeout=verb.timeout,

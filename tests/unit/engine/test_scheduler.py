@@ -266,7 +266,7 @@ def test_the_manifest_has_calls_without_paths_of_this_machine(
         code = "open(sys.argv[1], 'w').write(open(sys.argv[2]).read())"
         target, source = str(task.workdir / "text"), str(task.inputs["a"] / "text")
         argv = [sys.executable, "-c", f"import sys; {code}", target, source, str(task.scratch)]
-        call_verb.launch(task, argv, cwd=task.scratch)
+        call_verb.launch(task, argv, portable=[*argv[:-1], "{x}"], cwd=task.scratch)
         return {}
 
     teach(monkeypatch, call=call)
@@ -275,6 +275,7 @@ def test_the_manifest_has_calls_without_paths_of_this_machine(
 
     [made] = ran.of("called").facts["calls"]
     assert made["argv"][3:] == ["{work}/text", "{a}/text", "{scratch}"]
+    assert made["portable"] == [*made["argv"][:-1], "{x}"]
     assert str(tmp_path) not in str(ran.of("called").facts)
     assert "/" not in made["argv"][0]
     assert made["peak_memory"] > 1 << 20

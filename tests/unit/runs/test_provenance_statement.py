@@ -75,8 +75,9 @@ def manifests(one: Plan, threads: str = "8") -> dict[str, Mapping[str, Any]]:
             own = {"text.txt": CORPUS}
             if repo:
                 own = {"weights.bin": BASE if repo == "some/llama" else DELTA}
-        argv = ["{toolchain}/bin/llama-quantize", "input", "model.gguf", "Q8_0", threads]
-        facts: dict[str, Any] = {"calls": [{"argv": argv}] if step.kind == "quantize" else []}
+        argv = ["{toolchain}/bin/llama-quantize", "input", "model.gguf", "Q8_0"]
+        call = {"argv": [*argv, threads], "portable": [*argv, "{threads}"]}
+        facts: dict[str, Any] = {"calls": [call] if step.kind == "quantize" else []}
         if step.kind == "environment":
             facts["packages"] = ["pip==23.0", "Torch_Like==2.1+cpu", "numpy==2.0"]
         found[step.key] = {

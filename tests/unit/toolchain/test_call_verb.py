@@ -54,7 +54,10 @@ def test_the_argv_gets_values_and_places(tmp_path: Path) -> None:
     shown = [tmp_path / "tools/bin/t", tmp_path / "tools/src", "/vendor/x"]
     shown += [tmp_path / "env/venv/bin/python", 2, tmp_path / "scratch", "a b;$HOME"]
     assert done.stdout.strip() == str([str(one) for one in shown])
-    assert task.calls[0].argv[-1] == "a b;$HOME"
+    [recorded] = task.calls
+    assert recorded.argv[-1] == "a b;$HOME"
+    differing = zip(recorded.argv, recorded.portable, strict=True)
+    assert [pair for pair in differing if pair[0] != pair[1]] == [("2", "{threads}")]
 
 
 def test_the_folder_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
