@@ -12,6 +12,7 @@ from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
 from tests.support.fake_steps import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
+from tests.support.nights import artifacts
 
 
 @pytest.mark.usefixtures("fakes")
@@ -195,3 +196,34 @@ def test_without_measuring(orchestrate: Command) -> None:
     assert said.code == 0, said
     assert "measure" not in said.err
     assert Path("dist/tiny-llama/tiny-llama-Q4_0.gguf").is_file()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_only_one_file_leaves_the_others_and_what_stands_beside_them(orchestrate: Command) -> None:
+    recipe = without_checksums()
+    orchestrate("run", recipe)
+    folder = Path("dist/tiny-llama")
+    before = {path.name for path in folder.iterdir()}
+
+    assert orchestrate("run", recipe, "--only", "q8_0").code == 0
+
+    assert {path.name for path in folder.iterdir()} == before
+    assert {"tiny-llama-Q4_0.gguf", "tiny-llama-Q4_0.gguf.provenance.json"} <= before
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept"),
+    [
+        ((), {"convert"}),
+        (("--keep", "all"), {"convert", "logits"}),
+        (("--keep", "f16"), {"convert"}),
+        (("--keep", "final"), set()),
+    ],
+)
+@pytest.mark.usefixtures("fakes")
+def test_intermediate_files_that_stay_in_the_store(
+    orchestrate: Command, chosen: tuple[str, ...], kept: set[str]
+) -> None:
+    orchestrate("run", without_checksums(), *chosen)
+
+    assert {one.kind for one in artifacts()} & {"convert", "logits"} == kept

@@ -171,3 +171,19 @@ def test_a_corpus_of_several_files_must_be_named(tmp_path: Path) -> None:
     (made.inputs["corpus"] / "other.txt").write_text("more")
     with pytest.raises(StepError, match="2 files, not one"):
         measure.run(made)
+
+
+def test_divergence_is_read_with_the_same_top_as_a_share_of_one(tmp_path: Path) -> None:
+    model, logits = file_of(tmp_path / "m", Tensor("a", (4,))), tmp_path / "logits"
+    logits.mkdir()
+    (logits / "logits.bin").write_bytes(b"")
+    (logits / "perplexity.json").write_text('{"context": 512, "chunks": 8}')
+    values = {**VALUES, "mean_kld": r"mean (?P<v>\S+)", "same_top": r"top (?P<v>\S+) %"}
+    verbs = {"divergence": saying("PPL 5.5 mean 0.25 top 96.5 %", values=values)}
+    params = {**PARAMS, "perplexity": {"context": 512, "chunks": 8}, "kld": True}
+
+    facts = measure.run(task(tmp_path, verbs, params, {"model": model, "logits": logits}))
+
+    assert facts["kld"]["mean"] == 0.25
+    assert facts["kld"]["same_top"] == 0.965
+    assert facts["unavailable"] == []

@@ -73,6 +73,20 @@ def test_a_run_knows_the_last_good_night_before_it(tmp_path: Path) -> None:
     assert before == ["a", "a", "a", ""]
 
 
+def test_a_good_run_by_hand_is_no_good_night(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    a_run(history, night=history.begin_night({}), commit="a" * 40)
+    a_run(history, commit="b" * 40)
+    a_run(history, night=history.begin_night({}), commit="c" * 40)
+
+    (recipe,) = read_history.read(history, 365).recipes
+
+    last, by_hand, first = recipe.entries
+    assert last.before is not None
+    assert by_hand.before is not None
+    assert [last.before.commit[0], by_hand.before.commit[0], first.before] == ["a", "a", None]
+
+
 def test_only_the_newest_nights_are_read_with_the_runs_by_hand_among_them(tmp_path: Path) -> None:
     history = History(tmp_path)
     a_run(history, commit="0" * 40)

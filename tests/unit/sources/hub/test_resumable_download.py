@@ -16,7 +16,7 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress
 from orchestrator.sources.hub import download
 from orchestrator.sources.hub.cache import CachedRepo, Meter
-from orchestrator.sources.hub.resumable_download import Body, stage
+from orchestrator.sources.hub.resumable_download import TRIES, Body, stage
 from tests.hub import Fault, Hub, Repo
 from tests.support.hub_repositories import COMMIT, CONFIG, NAME, SECOND, SIZE, WEIGHTS, same
 
@@ -104,6 +104,16 @@ def test_a_connection_that_always_drops_gives_up(server: Hub, naps: list[float])
     assert failure.value.exit_code == 3
     assert len(server.asked(WEIGHTS)) == 5
     assert len(naps) == 4
+
+
+def test_a_connection_that_drops_often_but_brings_bytes_each_time_does_not_give_up(
+    server: Hub, repo: Repo, naps: list[float]
+) -> None:
+    server.fault(WEIGHTS, Fault("drop", times=TRIES + 3, after=300_000))
+
+    assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
+    assert len(server.asked(WEIGHTS)) == TRIES + 4
+    assert naps == []
 
 
 def test_a_corrupt_file_of_the_right_size_is_fetched_again(server: Hub, repo: Repo) -> None:
