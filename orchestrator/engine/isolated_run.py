@@ -153,7 +153,9 @@ def elsewhere(
         [sys.executable, "-m", "orchestrator.engine.isolated_run", str(job)],
         cwd=home,
         log=log,
-        env=run_process.clean_env({**_hub_access(), **around.env, "HOME": str(home), **_ours()}),
+        env=run_process.clean_env(
+            {**_hub_access(), **around.env, "HOME": str(home), **_ours()}, "own"
+        ),
         on_text=say,
         check=False,
         what=f"making everything a {around.name} time",

@@ -84,7 +84,7 @@ def _env(task: Task) -> dict[str, str]:
     tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
     ceiling = os.pathsep.join({str(task.scratch), str(task.scratch.resolve())})
     return run_process.clean_env(
-        {"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)}
+        {"GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)}, "compiler"
     )
 
 
@@ -203,7 +203,7 @@ def _self_test(task: Task) -> None:
             task,
             expand(command["argv"], values),
             cwd=task.scratch,
-            env=run_process.clean_env({}),
+            env=run_process.clean_env(),
             timeout=300,
             what=f"{task.step.label}: self-test",
         )

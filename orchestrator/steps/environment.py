@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
@@ -75,7 +76,7 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
         task.report(Progress(seen, 0, "packages"))
 
     try:
-        _call(task, argv, "install packages", on_text=count)
+        _call(task, argv, "install packages", on_text=count, tool="pip")
     except run_process.ToolError as error:
         raise _explained(error, task.offline) from error
 
@@ -131,13 +132,14 @@ def _call(
     what: str,
     *,
     on_text: run_process.Reader | None = None,
+    tool: Literal["tool", "pip"] = "tool",
 ) -> run_process.Completed:
     extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
     return call_verb.launch(
         task,
         argv,
         cwd=task.scratch,
-        env=run_process.clean_env(extra),
+        env=run_process.clean_env(extra, tool),
         on_text=on_text,
         what=f"{task.step.label}: {what}",
     )

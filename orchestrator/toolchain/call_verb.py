@@ -72,6 +72,22 @@ def launch(
     return done
 
 
+def empty_home(task: Task) -> dict[str, str]:
+    """Variables that name an empty home: no token, configuration or cached code is in it.
+
+    A model's code may run in a tool, and libraries follow names in a model's files to code
+    of other models in the user's Hub cache.
+    """
+    home = task.scratch / ".home"
+    home.mkdir(exist_ok=True)
+    hub = home / "huggingface"
+    return {
+        **dict.fromkeys(("HOME", "USERPROFILE"), str(home)),
+        "HF_HOME": str(hub),
+        "HF_MODULES_CACHE": str(hub / "modules"),
+    }
+
+
 def environment_python(environment: Path) -> Path:
     """The interpreter of a tool chain's environment."""
     if sys.platform == "win32":
@@ -140,7 +156,7 @@ def _run(
             verb.expand(values),
             portable=verb.expand({**values, "threads": "{threads}"}),
             cwd=cwd,
-            env=run_process.clean_env(env),
+            env=run_process.clean_env({**empty_home(task), **env}),
             timeout=verb.timeout,
             on_text=_progress_reader(verb, report),
             needed_bytes=needed_bytes,

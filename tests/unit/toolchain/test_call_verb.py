@@ -15,6 +15,7 @@ from orchestrator.base.step_values import Progress
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.call_verb import Result
 from tests.support.plans import python
+from tests.support.shims import environment_of, secrets_seen, set_secrets, shim
 from tests.support.tasks import a_task
 
 
@@ -58,6 +59,26 @@ def test_the_argv_gets_values_and_places(tmp_path: Path) -> None:
     assert recorded.argv[-1] == "a b;$HOME"
     differing = zip(recorded.argv, recorded.portable, strict=True)
     assert [pair for pair in differing if pair[0] != pair[1]] == [("2", "{threads}")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shim is a shell script")
+def test_a_tool_sees_no_secret_and_an_empty_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_secrets(monkeypatch)
+    monkeypatch.setenv("HF_HOME", "/huggingface")
+    listing = 'echo "in=$(find "$HOME" -mindepth 1)" >> "$0.env"'
+    verb = {"argv": [str(shim(tmp_path / "bin", "converter", listing))]}
+    task = a_task(tmp_path / "t", context={"verbs": {"go": verb}})
+
+    call_verb.call(task, "go", {})
+
+    seen = environment_of(tmp_path / "bin", "converter")
+    assert secrets_seen(tmp_path / "bin", "converter") == set()
+    assert Path(seen["HOME"]).parent == task.scratch
+    assert Path(seen["HF_HOME"]).parent == Path(seen["HOME"])
+    assert Path(seen["HF_MODULES_CACHE"]).is_relative_to(seen["HOME"])
+    assert seen["in"] == ""
 
 
 def test_the_folder_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,27 +88,6 @@ SECRETS = {
 }
 
 
-def test_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = {
-        "SSL_CERT_FILE": "c", "PIP_INDEX_URL": "u", "GIT_SSL_CAINFO": "g", "https_proxy": "p",
-        "REQUESTS_CA_BUNDLE": "r", "CC": "gcc", "CXX": "g++", "OMP_NUM_THREADS": "1",
-        "TMPDIR": "/t", "TOKENIZERS_PARALLELISM": "false", "GIT_CONFIG_KEY_0": "k",
-        "GIT_CONFIG_COUNT": "1", "LC_ALL": "C",
-    }  # fmt: skip
-    leaking = ("PYTHONPATH", "PYTHONHOME", "CFLAGS", "LLAMA_ARG_CTX_SIZE", "GIT_DIR", "MAKEFLAGS")
-    for name, value in {**kept, **SECRETS, **dict.fromkeys(leaking, "x")}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    env = run_process.clean_env({"LLAMA_CPP_LIB_PATH": "lib", "HF_HUB_OFFLINE": "1"})
-    assert kept.items() <= env.items()
-    assert env["PATH"] == os.environ["PATH"]
-    assert not (set(SECRETS) | set(leaking)) & set(env)
-    assert (env["LLAMA_CPP_LIB_PATH"], env["HF_HUB_OFFLINE"]) == ("lib", "1")
-    assert env["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert run_process.clean_env()["OMP_WAIT_POLICY"] == "ACTIVE"
-
-
 @pytest.mark.parametrize("locale", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C"}, {"LANG": "C.UTF-8"}])
 def test_the_tool_gets_exactly_the_given_environment(
     tmp_path: Path, locale: dict[str, str]
@@ -131,7 +110,8 @@ def test_no_secret_reaches_tool_or_log(tmp_path: Path, monkeypatch: pytest.Monke
     run(tmp_path, python("pass", SECRETS["HF_TOKEN"], "--x=s3cr3tvalue8"), env=env)
     log = log_of(tmp_path)
     assert "s3cr3t" not in log
-    assert "# without HF_TOKEN\n" in log
+    [without] = [line for line in log.splitlines() if line.startswith("# without ")][-1:]
+    assert "HF_TOKEN" in without
     assert "# GIVEN_TOKEN=(not shown)" in log
     assert "# URL=https://(not shown)@host/\n" in log
 
