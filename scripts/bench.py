@@ -19,9 +19,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base import machine_info, units
+from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
@@ -32,7 +34,9 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session, choices
-from orchestrator.sources import archive, git, pypi
+from orchestrator.sources import archive, pypi
+from orchestrator.sources.ask_git import ask
+from orchestrator.sources.git_messages import Fetch, Revision
 from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
 
@@ -221,7 +225,10 @@ def _source(chain: ToolChain, place: Path) -> Path:
     )
     archive.extract_tree(sdist, mirror.git_dir, place / "mirror.git")
     (place / "mirror.git" / "config").write_text("[core]\n\tbare = true\n")
-    git.fetch(str(place / "mirror.git"), chain.source.commit, str(place / "source"))
+    request = Fetch(
+        url=str(place / "mirror.git"), commit=chain.source.commit, folder=str(place / "source")
+    )
+    ask(request, Revision, partial(run_process.run, log=place / "log"), cwd=place)
     return place / "source"
 
 

@@ -1,23 +1,26 @@
-"""Upstream sources at an exact commit: git first, then mirrors; the only user of GitPython.
-
-The work is done by this module run as a process of its own (``python -m``), so that a
-clone dies with the orchestrator, can be interrupted, and logs like every other tool.
-"""
+"""Upstream sources at an exact commit: git first, then mirrors."""
 
 from __future__ import annotations
 
 import shutil
-import sys
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from pydantic import ValidationError
 
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Task
 from orchestrator.sources import archive, pypi
+from orchestrator.sources.ask_git import ask, reason
+from orchestrator.sources.git_messages import Done, Fetch, Reach, Resolve, Revision
 from orchestrator.toolchain import call_verb
 
 REACH_SECONDS = 15
+RESOLVE_SECONDS = 60
 
 
 def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str:
@@ -39,7 +42,7 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
             return _from_url(source["git"], commit, dest, task)
         except OrchestrateError as error:
             run_process.check_stopped()
-            problems.append(f"{source['git']}: {_reason(error)}")
+            problems.append(f"{source['git']}: {reason(error)}")
             shutil.rmtree(dest, ignore_errors=True)
     for mirror in source.get("mirrors", ()):
         if task.offline:
@@ -55,16 +58,10 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
     )
 
 
-def _reason(error: OrchestrateError) -> str:
-    """Git's own last word, which says more than an exit code."""
-    lines = [line for line in getattr(error, "tail", "").splitlines() if "fatal:" in line]
-    return lines[-1].strip() if lines else error.message
-
-
 def _from_url(url: str, commit: str, dest: Path, task: Task) -> str:
-    _git(task, "reach", url, timeout=REACH_SECONDS)
-    _git(task, "fetch", url, commit, str(dest))
-    return url
+    launch = partial(call_verb.launch, task)
+    ask(Reach(url=url), Done, launch, cwd=task.scratch, timeout=REACH_SECONDS)
+    return _fetch(task, url, commit, dest)
 
 
 def _from_mirror(mirror: dict[str, Any], commit: str, dest: Path, task: Task) -> str:
@@ -83,7 +80,7 @@ def _from_mirror(mirror: dict[str, Any], commit: str, dest: Path, task: Task) ->
     folder = task.scratch / "mirror.git"
     archive.extract_tree(found, mirror["git_dir"], folder)
     _strip_config(folder)
-    _git(task, "fetch", str(folder), commit, str(dest))
+    _fetch(task, str(folder), commit, dest)
     return where
 
 
@@ -105,46 +102,13 @@ def _strip_config(folder: Path) -> None:
     (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
 
-def _check_installed() -> None:
-    """GitPython would say so with a traceback."""
-    if shutil.which("git") is None:
-        raise EnvironmentProblem("git is not installed", "Install git (Debian: apt install git).")
-
-
-def _git(task: Task, *arguments: str, timeout: float | None = None) -> None:
-    _check_installed()
-    call_verb.launch(
-        task,
-        [sys.executable, "-m", "orchestrator.sources.git", *arguments],
-        cwd=task.scratch,
-        env=run_process.clean_env(
-            {
-                "GIT_TERMINAL_PROMPT": "0",
-                "GIT_CONFIG_NOSYSTEM": "0",
-                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-            }
-        ),
-        timeout=timeout,
-        what=f"git {arguments[0]} {arguments[1]}",
-    )
-
-
-def fetch(url: str, commit: str, dest: str) -> None:
-    """Fetch one commit, shallow, check every object on the way, and check it out.
-
-    Raises:
-        StepError: What arrived is not the commit that was asked for.
-    """
-    from git import Repo  # noqa: PLC0415 - heavy
-
-    repo = Repo.init(dest)
-    repo.git.config("transfer.fsckObjects", "false")
-    repo.git.config("core.autocrlf", "false")
-    repo.git.fetch("--depth", "1", "--no-tags", url, commit)
-    repo.git.checkout("--detach", "FETCH_HEAD")
-    found = repo.head.commit.hexsha
+def _fetch(task: Task, url: str, commit: str, dest: Path) -> str:
+    launch = partial(call_verb.launch, task)
+    request = Fetch(url=url, commit=commit, folder=str(dest))
+    found = ask(request, Revision, launch, cwd=task.scratch).commit
     if found != commit:
         raise StepError(f"{url} delivered commit {found}, not {commit}")
+    return url
 
 
 def resolve(url: str, revision: str) -> str:
@@ -155,36 +119,16 @@ def resolve(url: str, revision: str) -> str:
         EnvironmentProblem: Git is not installed.
         StepError: It has no such branch or tag.
     """
-    _check_installed()
-    from git import Git, GitCommandError  # noqa: PLC0415 - heavy
-
-    try:
-        listed = str(Git().ls_remote(url, revision, f"{revision}^{{}}", kill_after_timeout=60))
-    except GitCommandError as error:
-        raise NetworkProblem(f"{url} cannot be reached to resolve {revision!r}") from error
-    found = {name: commit for commit, _, name in (x.partition("\t") for x in listed.splitlines())}
-    # Git also lists refs that only end so; an annotated tag means the commit behind it.
-    tag, branch = f"refs/tags/{revision}", f"refs/heads/{revision}"
-    for name in (f"{tag}^{{}}", tag, branch, revision):
-        if name in found:
-            return found[name]
-    raise StepError(f"{url} has no branch or tag {revision!r}")
-
-
-def main(arguments: list[str]) -> None:
-    """The process behind :func:`checkout`: ``reach URL`` or ``fetch URL COMMIT DEST``."""
-    from git import Git, GitCommandError  # noqa: PLC0415 - heavy
-
-    try:
-        if arguments[0] == "reach":
-            Git().ls_remote(arguments[1], "HEAD")
-        else:
-            fetch(*arguments[1:])
-    except GitCommandError as error:
-        sys.exit(str(error.stderr).strip() or str(error))
-    except StepError as error:
-        sys.exit(error.message)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    found = None
+    with suppress(ValidationError), TemporaryDirectory(prefix="orchestrate-") as folder:
+        request, cwd = Resolve(url=url, revision=revision), Path(folder)
+        launch = partial(run_process.run, log=cwd / "log")
+        try:
+            found = ask(request, Revision, launch, cwd=cwd, timeout=RESOLVE_SECONDS).commit
+        except run_process.ToolError as error:
+            raise NetworkProblem(
+                f"{url} cannot be reached to resolve {revision!r}", f"Git says: {reason(error)}"
+            ) from error
+    if found is None:
+        raise StepError(f"{url} has no branch or tag {revision!r}")
+    return found

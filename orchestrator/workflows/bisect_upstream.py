@@ -19,7 +19,8 @@ from orchestrator.planning.plan import Choices, Output, Plan
 from orchestrator.recipe import Recipe
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session
-from orchestrator.sources.git_bisect import Answer, Bisection, Commit, clone
+from orchestrator.sources.git_bisect import Bisection, clone
+from orchestrator.sources.git_messages import Commit, Verdict
 from orchestrator.toolchain import find_toolchain, upstream_urls
 from orchestrator.toolchain.load import ToolChain
 
@@ -127,14 +128,14 @@ def _clone(url: str, session: Session) -> Iterator[Bisection]:
             raise EnvironmentProblem(
                 f"another search works on {url}: {holder}", "Wait until it is done."
             )
-        place = root / "upstreams" / f"{name[:16]}.git"
+        place, log = root / "upstreams" / f"{name[:16]}.git", session.store.log_path(name)
         if not session.settings.offline:
-            clone(url, place, session.store.log_path(name))
+            clone(url, place, log)
         if not place.exists():
             raise EnvironmentProblem(
                 f"the history of {url} is not stored here", "Run once without --offline."
             )
-        yield Bisection(place)
+        yield Bisection(place, log)
 
 
 class _Maker:
@@ -220,7 +221,7 @@ def _check_both(good: Tried, bad: Tried) -> None:
         )
 
 
-def _answer(one: Tried, good: Tried, bad: Tried) -> Answer:
+def _answer(one: Tried, good: Tried, bad: Tried) -> Verdict:
     """Good or bad as the searched change has happened or not; skip when nobody can tell."""
     if bad.failed:
         return "good" if not one.failed else "bad" if one.failed == bad.failed else "skip"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator.base.process import run_process
-from orchestrator.sources.git_bisect import Commit
+from orchestrator.sources.git_messages import Commit
 from orchestrator.workflows import bisect_upstream
 from tests.hub import Fault, Hub, Repo
 from tests.standin import models

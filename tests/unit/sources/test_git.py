@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from git import Repo
 
-from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, NetworkProblem, StepError
+from orchestrator.base.process import run_process
 from orchestrator.sources import git
+from orchestrator.sources.git_messages import Revision
 from tests.support.package_index import Index
 from tests.support.upstream_repositories import checkout, commits, mirror, pack, unreachable, url
 
@@ -24,7 +27,7 @@ def test_the_exact_commit_is_fetched_and_no_other(tmp_path: Path, upstream: Repo
     assert fetched.head.commit.hexsha == first
     assert len(list(fetched.iter_commits())) == 1
     log = (tmp_path / "t" / "log").read_text()
-    assert f"fetch {url(upstream)} {first}" in log
+    assert f'"do":"fetch","url":"{url(upstream)}","commit":"{first}"' in log
 
 
 def test_a_commit_that_is_not_there_is_said_in_gits_words(tmp_path: Path, upstream: Repo) -> None:
@@ -54,8 +57,48 @@ def test_branches_and_tags_are_resolved(upstream: Repo) -> None:
 def test_what_cannot_be_resolved_is_said(upstream: Repo) -> None:
     with pytest.raises(StepError, match="has no branch or tag 'nothing'"):
         git.resolve(url(upstream), "nothing")
-    with pytest.raises(EnvironmentProblem, match="cannot be reached to resolve 'main'"):
+    with pytest.raises(NetworkProblem, match="cannot be reached to resolve 'main'") as caught:
         git.resolve("file:///nonexistent", "main")
+    assert caught.value.hint.startswith("Git says: fatal: ")
+
+
+def test_a_branch_named_like_an_option_of_git_is_none(tmp_path: Path, upstream: Repo) -> None:
+    mark = tmp_path / "mark"
+
+    with pytest.raises(StepError, match="has no branch or tag"):
+        git.resolve(url(upstream), f"--upload-pack=touch {mark}")
+
+    assert not mark.exists()
+
+
+def test_resolving_has_a_limit_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and never answers; without a limit, no end."""
+    monkeypatch.setattr(git, "RESOLVE_SECONDS", 0.5)
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "http")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
+
+        with pytest.raises(NetworkProblem, match="cannot be reached to resolve 'main'"):
+            git.resolve(address, "main")
+
+
+def test_an_interruption_of_resolving_is_no_failure_of_the_remote(upstream: Repo) -> None:
+    run_process.stop_all()
+    try:
+        with pytest.raises(Interrupted):
+            git.resolve(url(upstream), "main")
+    finally:
+        run_process.resume()
+
+
+def test_a_commit_other_than_the_pinned_one_is_refused(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = commits(upstream)
+    monkeypatch.setattr(git, "ask", lambda *_, **__: Revision(commit=second))
+
+    with pytest.raises(EnvironmentProblem, match=f"delivered commit {second}, not {first}"):
+        checkout(tmp_path / "t", {"git": url(upstream)}, first)
 
 
 def test_without_git_that_is_what_is_missing(
@@ -73,15 +116,3 @@ def test_without_git_that_is_what_is_missing(
         checkout(tmp_path / "a", {"git": "file:///nonexistent"}, "1" * 40)
     dest, _ = checkout(tmp_path / "b", unreachable(place), "1" * 40)
     assert (dest / "file.c").read_text() == "old"
-
-
-def test_the_process_of_its_own_says_what_is_wrong(
-    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = commits(upstream)
-    git.main(["reach", url(upstream)])
-    git.main(["fetch", url(upstream), first, str(tmp_path / "one")])
-    with pytest.raises(SystemExit, match="fatal"):
-        git.main(["reach", "file:///nonexistent"])
-    with pytest.raises(SystemExit, match=f"delivered commit {second}, not main"):
-        git.main(["fetch", url(upstream), "main", str(tmp_path / "two")])
