@@ -179,6 +179,22 @@ def test_a_target_is_never_released(tmp_path: Path) -> None:
     assert stored(tmp_path, *ALL) == ["merged", "full", "tiny"]
 
 
+def test_what_another_run_made_meanwhile_is_not_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rival(_task: Task) -> dict[str, JSON]:
+        run(tmp_path, [a_step("shared")])  # of the same key
+        return {}
+
+    teach(monkeypatch, rival=rival)
+    before = a_step("before", kind="rival")
+    shared = a_step("shared", after=[before], keep="f16")
+    steps = [before, shared, a_step("small", shared)]
+
+    assert run(tmp_path, steps, keep="final").outcomes["shared"] == "hit"
+    assert "shared" in stored(tmp_path, *steps)
+
+
 def test_what_failed_keeps_its_inputs_for_the_next_run(tmp_path: Path) -> None:
     bad = a_step("bad", FULL, kind="fail")
 

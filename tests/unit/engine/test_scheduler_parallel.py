@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.base.step_values import JSON, Task
+from orchestrator.base.step_values import JSON, Step, Task
+from orchestrator.engine.artifact_store import Artifact, Stage, Store
 from orchestrator.engine.scheduler import NET_SLOTS
 from tests.support.child_processes import PATIENCE
 from tests.support.scheduler_runs import a_step, run, teach
@@ -69,6 +71,41 @@ def test_fetching_overlaps_computing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "computing": "done",
         "fetching": "done",
     }
+
+
+def test_what_is_asked_for_first_starts_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach(monkeypatch, quick=lambda _task: {})
+    steps = [a_step(name, kind="quick", cpu=True) for name in "cab"]
+
+    heard = run(tmp_path, steps, *steps, jobs=1).notes.heard
+
+    # They may end in another order: one that is being hashed lets the next one start.
+    started = [one for one in heard if one.startswith("started")]
+    assert started == ["started c", "started a", "started b"]
+
+
+def test_a_result_that_is_being_hashed_takes_no_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = threading.Event()
+
+    def work(task: Task) -> dict[str, JSON]:
+        if task.step.label == "second":
+            second.set()
+        return {}
+
+    def commit(store: Store, stage: Stage, step: Step, *rest: Any, **more: Any) -> Artifact:
+        assert second.wait(PATIENCE), "the second step waits for the first one's hashing"
+        return plain(store, stage, step, *rest, **more)
+
+    plain = Store.commit
+    monkeypatch.setattr(Store, "commit", commit)
+    teach(monkeypatch, quick=work)
+    steps = [a_step(name, kind="quick", cpu=True) for name in ("first", "second")]
+
+    assert sorted(run(tmp_path, steps, *steps, jobs=1).worked) == ["first", "second"]
 
 
 PROCESS = """

@@ -275,3 +275,12 @@ def test_steps_are_counted_and_failed_ones_told_for_many_runs_at_once(history: H
     assert history.step_counts(second) == {second: {"done": 1, "failed": 1}}
     assert [step.label for step in history.failures()[second]] == ["broken"]
     assert first not in history.failures()
+
+
+def test_of_many_runs_asked_for_at_once_none_is_forgotten(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    run = a_run(history, a_file())
+    others = list(range(run + 1, run + 1001))
+
+    for place in (0, 498, 499, 500, 1000):
+        assert history.files([*others[:place], run, *others[place:]]) == {run: [a_file()]}

@@ -188,6 +188,20 @@ def test_published_numbers_warn_when_they_are_far_off() -> None:
     assert "published 6" in check("reference_perplexity", reference=far).message
 
 
+@pytest.mark.parametrize(
+    ("name", "share"), [("perplexity", 0.01), ("size", 0.04), ("bits_per_weight", 0.005)]
+)
+def test_a_published_number_may_be_off_by_so_much(name: str, share: float) -> None:
+    found = MEASURES[name]["value"] if name == "perplexity" else MEASURES[name]
+
+    def status(off: float) -> Status:
+        published = Reference("u", context=512, chunks=8, **{name: found / (1 + off)})
+        return check(f"reference_{name}", reference=published).status
+
+    assert status(0.98 * share) is status(-0.98 * share) is Status.PASS
+    assert status(1.02 * share) is status(-1.02 * share) is Status.WARN
+
+
 @pytest.mark.parametrize(("context", "chunks"), [(2048, 8), (512, None), (None, 8)])
 def test_a_perplexity_measured_otherwise_is_only_told(context: int, chunks: int) -> None:
     other = Reference("u", perplexity=6.0, context=context, chunks=chunks)
