@@ -178,7 +178,7 @@ def builds() -> Figure:
     with tempfile.TemporaryDirectory(dir=Store.default_root()) as name:
         place = Path(name)
         store = Store(place / "home", print)
-        build = recipe_to_steps.toolchain_steps("llama.cpp", choices())[0]
+        build = recipe_to_steps.toolchain_steps(chain, choices())[0]
         runner = Runner(store, Settings(threads=machine_info.cores()), Plain(sys.stderr))
         begin = time.perf_counter()
         [result] = runner.run([build], [build.key])

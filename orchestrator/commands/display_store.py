@@ -94,7 +94,7 @@ def toolchains(store: Store, *, as_json: bool) -> str:
     values = []
     for found in find_toolchain.every(Path.cwd()):
         chain = found.chain
-        steps = recipe_to_steps.toolchain_steps(chain.name, choices())
+        steps = recipe_to_steps.toolchain_steps(chain, choices())
         built = all(store.find(step.key, quick=True) is not None for step in steps)
         values.append(
             {

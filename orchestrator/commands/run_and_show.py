@@ -22,6 +22,7 @@ from orchestrator.runs.check_status import Status
 from orchestrator.runs.collect_results import collect
 from orchestrator.runs.finished_plan import exit_code, problems
 from orchestrator.runs.session import Session
+from orchestrator.toolchain import find_toolchain
 
 
 def run(
@@ -69,7 +70,7 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
 
 def build(session: Session, name: str, voice: Voice) -> int:
     """Build one tool chain and its environment."""
-    steps = recipe_to_steps.toolchain_steps(name, session.choices)
+    steps = recipe_to_steps.toolchain_steps(find_toolchain.load(name, Path.cwd()), session.choices)
     results = session.runner.run(steps, [step.key for step in steps])
     made = [result for result in results if result.path is not None]
     for result in made:

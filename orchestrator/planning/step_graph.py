@@ -13,7 +13,7 @@ from orchestrator.engine.step_kinds import KINDS
 from orchestrator.planning.plan import MODEL, Choices, Sources
 from orchestrator.planning.resolve_sources import Resolved
 from orchestrator.recipe.models import Recipe
-from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity, load
+from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity
 
 
 class Graph:
@@ -184,9 +184,8 @@ class Graph:
         return self.source(self.sources.corpora[name], f"{name} text")
 
 
-def toolchain_steps(name: str, choices: Choices) -> tuple[Step, ...]:
+def toolchain_steps(chain: ToolChain, choices: Choices) -> tuple[Step, ...]:
     """The steps that build a tool chain and its environment, with the chain's own defaults."""
-    chain = load(name)
     planner = Graph(None, chain, Sources(chain.source.commit), choices)
     planner.toolchain(choices.profile or "portable", choices.backend or "cpu")
     return tuple(planner.steps.values())

@@ -2,14 +2,15 @@
 
 Nothing here starts a process or asks the network. Upstream's flags, binary names and
 output patterns are data; :mod:`orchestrator.toolchain.model` names them, this module loads
-them and says what of them can change bytes.
+them and says what of them can change bytes. Files are read by :func:`load` alone: a
+:class:`ToolChain` holds their digests, so that planning with one reads nothing.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.model import Build, Data, Environment, QuantType, Source, Verb
 
 VENDOR = installed_data.TOOLCHAINS
+DATA = "toolchain.yaml"
 
 
 class ToolChain(Data):
@@ -50,6 +52,12 @@ class ToolChain(Data):
         default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
     )
     folder: Path = Field(description="Not written: the folder itself.")
+    files: Mapping[str, str] = Field(
+        default={}, description="Not written: SHA-256 of every file of the folder by its path."
+    )
+    requirements: str = Field(
+        default="", description="Not written: the text of the environment's requirements."
+    )
 
     def verb(self, name: str) -> Verb:
         """The verb of this name.
@@ -72,11 +80,20 @@ class ToolChain(Data):
                 return known
         return None
 
-    def data_files(self, verb: Verb) -> dict[str, str]:
-        """SHA-256 of the files of ``vendor/<name>/`` that a verb's argv names by ``{data}/``."""
-        text = repr(verb.argv)
-        names = sorted(set(re.findall(r"\{data\}/([\w./-]+)", text)))
-        return {name: file_sha256(self.folder / name) for name in names}
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """SHA-256 of files of the folder, as they were when it was loaded.
+
+        Raises:
+            UsageError: One of them is not there.
+        """
+        wanted = sorted(set(names))
+        missing = [name for name in wanted if name not in self.files]
+        if missing:
+            raise UsageError(
+                f"{self.folder / DATA} names {', '.join(missing)}, which its folder does not have",
+                "Add the file, or correct the tool chain's data.",
+            )
+        return {name: self.files[name] for name in wanted}
 
     def verb_identity(self, name: str) -> dict[str, Any]:
         """What of a verb can change the bytes it makes: its argv, environment and scripts."""
@@ -84,36 +101,60 @@ class ToolChain(Data):
         return {
             "argv": list(verb.argv),
             "env": dict(verb.env),
-            "files": self.data_files(verb),
+            "files": self.digests(_named(verb.argv)),
         }
+
+
+def _named(argv: object) -> list[str]:
+    """The files of the folder that argv templates name by ``{data}/``."""
+    return re.findall(r"\{data\}/([\w./-]+)", repr(argv))
 
 
 def names(vendor: Path = VENDOR) -> tuple[str, ...]:
     """The names of all tool chains under ``vendor``."""
-    return tuple(sorted(path.parent.name for path in vendor.glob("*/toolchain.yaml")))
+    return tuple(sorted(path.parent.name for path in vendor.glob(f"*/{DATA}")))
 
 
 @lru_cache(maxsize=32)
 def load(name: str, vendor: Path = VENDOR) -> ToolChain:
     """The tool chain of this name; UsageError when there is none, or its data is wrong."""
-    path = vendor / name / "toolchain.yaml"
+    path = vendor / name / DATA
     if name not in names(vendor):
         raise UsageError(
             f"unknown tool chain {name!r}", f"Known: {', '.join(names(vendor)) or 'none'}."
         )
     try:
         loaded = yaml_file.read(path)
-        return ToolChain.model_validate({**loaded, "name": name, "folder": path.parent})
+        chain = ToolChain.model_validate({**loaded, "name": name, "folder": path.parent})
     except (yaml.YAMLError, ValidationError, TypeError) as error:
         raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+    return with_files(chain)
+
+
+def with_files(chain: ToolChain) -> ToolChain:
+    """The tool chain with what its folder's files hold now; each is hashed once.
+
+    Raises:
+        UsageError: The file with its environment's requirements cannot be read.
+    """
+    folder = chain.folder
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in found}
+    text = ""
+    if chain.environment is not None:
+        path = folder / chain.environment.requirements
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+    return chain.model_copy(update={"files": files, "requirements": text})
 
 
 def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dict[str, Any]:
     """What of a tool chain can change the bytes of its build: the parameters of that step."""
     build = chain.build
-    named = re.findall(r"\{data\}/([\w./-]+)", repr(build.self_test))
     ours = [build.cmakelists] if build.cmakelists else []
-    files = sorted({*named, *ours, *build.overlay.values()})
+    files = [*_named(build.self_test), *ours, *build.overlay.values()]
     chosen = {"profiles", "backends", "platforms"} | (set() if build.overlay else {"overlay"})
     return {
         "name": chain.name,
@@ -121,7 +162,7 @@ def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dic
         "trees": [mirror.sha256 for mirror in chain.source.mirrors if mirror.tree],
         "build": build.model_dump(mode="json", exclude=chosen),
         "options": list(options),
-        "files": {name: file_sha256(chain.folder / name) for name in files},
+        "files": chain.digests(files),
     }
 
 
@@ -129,9 +170,8 @@ def environment_identity(chain: ToolChain) -> dict[str, Any] | None:
     """The parameters of the environment step, or None for a chain that needs none."""
     if chain.environment is None:
         return None
-    requirements = (chain.folder / chain.environment.requirements).read_text("utf-8")
     return {
-        "requirements": requirements,
+        "requirements": chain.requirements,
         "install_env": dict(chain.environment.install_env),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "platform": sys.platform,
@@ -140,5 +180,4 @@ def environment_identity(chain: ToolChain) -> dict[str, Any] | None:
 
 def data_digest(chain: ToolChain) -> str:
     """Digest of the whole data folder, for locks and provenance."""
-    files = sorted(path for path in chain.folder.rglob("*") if path.is_file())
-    return key({path.relative_to(chain.folder).as_posix(): file_sha256(path) for path in files})
+    return key(chain.files)

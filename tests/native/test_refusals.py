@@ -17,6 +17,7 @@ from orchestrator.base.step_values import Task
 from orchestrator.planning import recipe_to_steps
 from orchestrator.runs import session
 from orchestrator.steps import build
+from orchestrator.toolchain.load import load
 from tests.hub import Hub, Repo
 from tests.support.typed_commands import MODELS, Said, artifacts, typed, variant
 
@@ -121,7 +122,7 @@ def build_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             assert found, name
             (tools / name).symlink_to(found)
         monkeypatch.setenv("PATH", str(tools))
-        step = recipe_to_steps.toolchain_steps("llama.cpp", session.choices())[0]
+        step = recipe_to_steps.toolchain_steps(load("llama.cpp"), session.choices())[0]
         params = {**step.params, "commit": repo.head.commit.hexsha}
         params["build"] = {**params["build"], "overlay": {}}
         source = {"git": f"file://{folder}", "mirrors": []}

@@ -51,4 +51,4 @@ def vendor(folder: Path, repo: Repo) -> ToolChain:
     assert chain.environment is not None
     environment = chain.environment.model_copy(update={"imports": (), "extra_index": None})
     changes = {"name": "standin", "folder": data, "source": source, "environment": environment}
-    return chain.model_copy(update=changes)
+    return load.with_files(chain.model_copy(update=changes))

@@ -82,7 +82,7 @@ def planned(path: Path, session: Session) -> Plan:
 
 def environment_step() -> Step:
     """The step that makes llama.cpp's Python environment."""
-    steps = step_graph.toolchain_steps("llama.cpp", choices())
+    steps = step_graph.toolchain_steps(load.load("llama.cpp"), choices())
     [found] = [step for step in steps if step.kind == "environment"]
     assert load.load("llama.cpp").environment is not None
     return found

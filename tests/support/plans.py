@@ -93,6 +93,11 @@ def changed(chain: ToolChain, path: str, value: Any) -> ToolChain:
         place = place[part]
     place[last] = value
     file.write_text(yaml.safe_dump(data))
+    return loaded_again(chain)
+
+
+def loaded_again(chain: ToolChain) -> ToolChain:
+    """The chain as its files are now, which another process would load."""
     toolchain.load.cache_clear()
     return toolchain.load(chain.name, chain.folder.parent)
 

@@ -13,6 +13,7 @@ from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.planning import recipe_to_steps
 from orchestrator.runs import session
+from orchestrator.toolchain.load import load
 from tests.support.typed_commands import Said
 
 # Read before any test gets a home of its own.
@@ -22,7 +23,7 @@ CACHE = Store.default_root()
 def ready(name: str) -> dict[str, Path]:
     """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
     store = Store(CACHE, print)
-    steps = recipe_to_steps.toolchain_steps(name, session.choices())
+    steps = recipe_to_steps.toolchain_steps(load(name), session.choices())
     missing = [step.key for step in steps if store.find(step.key) is None]
     if missing:
         runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))

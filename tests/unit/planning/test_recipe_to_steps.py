@@ -9,7 +9,8 @@ import pytest
 from orchestrator.base import digest
 from orchestrator.base.errors import UsageError
 from orchestrator.planning import recipe_to_steps
-from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.recipe_to_steps import Choices, Plan
+from tests.support.file_access import accesses
 from tests.support.plans import (
     RECIPE,
     by_label,
@@ -18,6 +19,7 @@ from tests.support.plans import (
     local,
     make_chain,
     make_plan,
+    make_recipe,
     sources,
 )
 
@@ -54,6 +56,21 @@ def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
         ("measure", "measure small Q4_0"),
         ("measure", "measure small Q4_K_M"),
     ]
+
+
+def test_planning_reads_no_file(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    recipe = make_recipe(tmp_path, chain)
+
+    with accesses() as found:
+        made = recipe_to_steps.make(recipe, chain, sources(), Choices())
+        recipe_to_steps.toolchain_steps(chain, Choices())
+
+    assert made.steps
+    assert found == []
+    with accesses() as found:
+        recipe.file.read_bytes()
+    assert found == [f"open {recipe.file}"], "reading is noticed at all"
 
 
 def test_every_step_comes_after_what_it_reads_and_waits_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from orchestrator.base.step_values import Step
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolve_sources import Resolved
+from tests.support.file_access import accesses
 from tests.support.plans import (
     RECIPE,
     by_label,
@@ -104,11 +105,10 @@ def test_what_a_tool_chain_cannot_read_is_refused_before_work(
         make_plan(tmp_path, found=sources(model=model))
 
 
-def test_a_tool_chain_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_chain_alone(tmp_path: Path) -> None:
     chain = make_chain(tmp_path)
-    monkeypatch.setattr("orchestrator.planning.step_graph.load", lambda _name: chain)
 
-    steps = recipe_to_steps.toolchain_steps("stand", Choices(machine="x86_64"))
+    steps = recipe_to_steps.toolchain_steps(chain, Choices(machine="x86_64"))
 
     assert [step.kind for step in steps] == ["build", "environment"]
     whole = by_label(make_plan(tmp_path, chain=chain, machine="x86_64"))
@@ -142,7 +142,9 @@ def test_measuring_one_file(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, chain, RECIPE)
     found = sources(model=local("full.gguf", kind="gguf"), base=local("q.gguf", "e" * 64, "gguf"))
 
-    made = recipe_to_steps.make_single(recipe, chain, found, Choices())
+    with accesses() as read:
+        made = recipe_to_steps.make_single(recipe, chain, found, Choices())
+    assert read == []
 
     assert [made.step(key).label for key in made.targets] == [
         "fetch q.gguf",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import load
 from orchestrator.toolchain.argv_template import expand
-from tests.support.plans import CHAIN, changed, make_chain, make_vendor
+from tests.support.plans import CHAIN, changed, loaded_again, make_chain, make_vendor
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ def test_a_script_changes_a_verbs_identity(tmp_path: Path) -> None:
 
     (chain.folder / "convert.py").write_text("print('otherwise')\n")
 
+    chain = loaded_again(chain)
     after = {name: chain.verb_identity(name) for name in chain.verbs}
     assert {name for name in before if before[name] != after[name]} == {"convert", "describe"}
 
@@ -161,13 +162,43 @@ def test_files_that_a_build_uses_are_in_its_identity(tmp_path: Path) -> None:
     chain = changed(make_chain(tmp_path), "build.overlay", {"a.txt": "convert.py"})
     first = identity(chain)
     (chain.folder / "convert.py").write_text("1")
-    second = identity(chain)
+    second = identity(loaded_again(chain))
     (chain.folder / "selftest.txt").write_text("2")
-    third = identity(chain)
+    third = identity(loaded_again(chain))
     (chain.folder / "shapes.py").write_text("3")
 
     assert first != second != third
-    assert identity(chain) == third
+    assert identity(loaded_again(chain)) == third
+
+
+def test_a_loaded_chain_stays_as_it_was_loaded(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+
+    def known() -> list[Any]:
+        verbs = [chain.verb_identity(name) for name in chain.verbs]
+        return [verbs, identity(chain), load.environment_identity(chain), load.data_digest(chain)]
+
+    before = known()
+    for path in chain.folder.iterdir():
+        path.unlink()
+
+    assert known() == before
+
+
+def test_a_file_that_is_named_and_missing_is_named(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    (chain.folder / "convert.py").unlink()
+
+    with pytest.raises(UsageError, match=r"toolchain\.yaml names convert\.py.*\n  Add the file"):
+        loaded_again(chain).verb_identity("convert")
+
+
+def test_requirements_that_are_missing_are_named(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    (chain.folder / "requirements.txt").unlink()
+
+    with pytest.raises(UsageError, match=r"requirements\.txt"):
+        loaded_again(chain)
 
 
 def test_a_plain_tree_is_pinned_by_its_archive(tmp_path: Path) -> None:
@@ -186,7 +217,7 @@ def test_requirements_are_the_identity_of_an_environment(tmp_path: Path) -> None
     (chain.folder / "requirements.txt").write_text("six==1.17.0\n")
 
     assert before is not None
-    assert load.environment_identity(chain) != before
+    assert load.environment_identity(loaded_again(chain)) != before
     without = chain.model_copy(update={"environment": None})
     assert load.environment_identity(without) is None
 
@@ -197,7 +228,7 @@ def test_every_file_of_the_data_is_in_its_digest(tmp_path: Path) -> None:
     (chain.folder / "patch").mkdir()
     (chain.folder / "patch" / "a.diff").write_text("x")
 
-    assert load.data_digest(chain) != before
+    assert load.data_digest(loaded_again(chain)) != before
 
 
 def test_an_unknown_tool_chain_names_the_known_ones(tmp_path: Path) -> None:

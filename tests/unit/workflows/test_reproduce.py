@@ -293,7 +293,7 @@ def test_a_failing_making_is_an_error_with_its_words(tmp_path: Path) -> None:
 
 
 def test_tools_are_lent_and_stay(tmp_path: Path) -> None:
-    steps = step_graph.toolchain_steps("llama.cpp", choices())
+    steps = step_graph.toolchain_steps(load.load("llama.cpp"), choices())
     ours = Store(tmp_path / "ours", reproduce.say_nothing)
     for step in steps:
         committed(ours, step, tool=b"x")
