@@ -57,14 +57,14 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
         OrchestrateError: A file was not made yet.
     """
     for one in plans:
-        missing = [o.name for o in one.outputs if session.store.find(o.step) is None]
+        missing = [o.name for o in one.outputs if session.known.find(o.step) is None]
         if missing:
             raise OrchestrateError(
                 f"{one.recipe.name}: {', '.join(missing)} is not made yet",
                 f"Run 'orchestrate run {one.recipe.file}'.",
             )
         for output in (*one.outputs, one.full):
-            session.store.release(output.measure)
+            session.known.release(output.measure)
     return run(session, plans, out, strict=True, voice=voice)
 
 
@@ -96,7 +96,7 @@ def verify_file(
     code = exit_code(done)
     if code != EXIT_OK:
         return code
-    result = collect(one, session.store, strict=True)
+    result = collect(one, session.known, strict=True)
     voice.result(display_run.checks(result))
     voice.value(report.as_json(result.report))
     return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK

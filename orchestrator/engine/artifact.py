@@ -72,21 +72,6 @@ class Artifact:
         """Bytes of its files in the store; files it refers to do not count."""
         return int(self.manifest.get("size", 0))
 
-    @property
-    def last_used(self) -> float:
-        """When it was made or last found, in seconds since the epoch; 0 if unknown."""
-        try:
-            return (self.path.parent / USED).stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
-
-    def touch(self) -> None:
-        """Note that it is used now."""
-        try:
-            (self.path.parent / USED).touch()
-        except OSError:
-            return  # a store that may only be read has no last uses
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -106,12 +91,29 @@ class Stage:
     log: Path
     final: Path
 
-    def prepare(self) -> None:
-        """Make the folders and an empty log."""
-        self.workdir.mkdir(parents=True)
-        self.scratch.mkdir()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.write_bytes(b"")
+
+def prepare(stage: Stage) -> None:
+    """Make a stage's folders and its empty log."""
+    stage.workdir.mkdir(parents=True)
+    stage.scratch.mkdir()
+    stage.log.parent.mkdir(parents=True, exist_ok=True)
+    stage.log.write_bytes(b"")
+
+
+def note_use(folder: Path) -> None:
+    """Note that the artifact in a folder is used now."""
+    try:
+        (folder / USED).touch()
+    except OSError:
+        return  # a store that may only be read has no last uses
+
+
+def last_used(folder: Path) -> float:
+    """When its artifact was made or last found, in seconds since the epoch; 0 if unknown."""
+    try:
+        return (folder / USED).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def stamp(folder: Path) -> Stamp:

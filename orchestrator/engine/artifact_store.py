@@ -79,7 +79,7 @@ class Store:
             self._quarantine(key, stamp, wrong, found)
             return None
         if found is not None:
-            found.touch()
+            artifact.note_use(folder)
         return found
 
     @contextmanager
@@ -133,7 +133,7 @@ class Store:
         try:
             with translated(self.root, needed=needed_bytes):
                 with self._writable():
-                    stage.prepare()
+                    artifact.prepare(stage)
                 yield stage
         finally:
             artifact.remove_tree(place)
@@ -249,12 +249,13 @@ class Store:
         self.sweep()
         for damaged in (self.root / "quarantine").glob("*"):
             artifact.remove_tree(damaged)
-        known = sorted(self.artifacts(), key=lambda each: (each.last_used, each.key))
+        known = list(self.artifacts())
+        used = {each.key: artifact.last_used(self._folder(each.key)) for each in known}
         total = sum(each.size for each in known)
         now = time.time()
         removed = []
-        for each in known:
-            old = older_than is not None and now - each.last_used > older_than
+        for each in sorted(known, key=lambda each: (used[each.key], each.key)):
+            old = older_than is not None and now - used[each.key] > older_than
             over = max_bytes is not None and total > max_bytes
             if (old or over) and each.key not in protect:
                 self.release(each.key)

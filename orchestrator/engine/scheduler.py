@@ -16,8 +16,9 @@ from queue import SimpleQueue
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import Outcome, Step, StepResult
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.known_artifacts import Find, KnownArtifacts
 from orchestrator.engine.retention_policy import RELEASED
-from orchestrator.engine.step_worker import Listener, Settings, Worker
+from orchestrator.engine.step_worker import Listener, Settings, Worker, hit
 
 __all__ = ["Listener", "Runner", "Settings", "needed", "release"]
 
@@ -37,7 +38,7 @@ class _State:
     interrupted: Interrupted | None = None
 
 
-def needed(steps: Sequence[Step], targets: Iterable[str], store: Store) -> dict[str, Step]:
+def needed(steps: Sequence[Step], targets: Iterable[str], find: Find) -> dict[str, Step]:
     """The steps that must run for these targets: misses, and what misses read.
 
     A step whose artifact is gone is no reason to work while nobody needs it.
@@ -47,7 +48,7 @@ def needed(steps: Sequence[Step], targets: Iterable[str], store: Store) -> dict[
     pending = [key for key in targets if key in by_key]
     while pending:
         step = by_key[pending.pop()]
-        if step.key in wanted or store.find(step.key) is not None:
+        if step.key in wanted or find(step.key) is not None:
             continue
         wanted[step.key] = step
         pending += [key for key in (*step.inputs.values(), *step.after) if key in by_key]
@@ -55,7 +56,7 @@ def needed(steps: Sequence[Step], targets: Iterable[str], store: Store) -> dict[
 
 
 class Runner:
-    """Runs steps against a store."""
+    """Runs steps against a store, of which ``known`` may be what the caller asked already."""
 
     def __init__(
         self,
@@ -63,9 +64,11 @@ class Runner:
         settings: Settings,
         listener: Listener,
         executor: Executor | None = None,
+        known: KnownArtifacts | None = None,
     ) -> None:
         self._store, self._settings, self._listener = store, settings, listener
         self._executor = executor
+        self._known = known or KnownArtifacts(store)
         self._worker = Worker(store, settings, listener)
 
     def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
@@ -77,22 +80,29 @@ class Runner:
         Raises:
             Interrupted: After everything that ran was stopped.
         """
-        work = needed(steps, targets, self._store)
+        work = needed(steps, targets, self._known.find)
         state = _State()
         by_key = {step.key: step for step in steps}
         for key in targets:
-            if key not in work:
-                self._record(state, self._worker.hit(by_key[key]))
-        if not work:
-            return list(state.results.values())
-        if self._executor is not None:
-            self._walk(work, targets, state, self._executor)
-        else:
-            with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
-                self._walk(work, targets, state, pool)
+            found = self._known.find(key) if key not in work else None
+            if found is not None:
+                self._record(state, hit(by_key[key], found))
+        if work:
+            self._do(work, targets, state)
         if state.interrupted is not None:
             raise state.interrupted
         return list(state.results.values())
+
+    def _do(self, work: Mapping[str, Step], targets: Sequence[str], state: _State) -> None:
+        """Do all of the work; what was known of the store before is out of date then."""
+        try:
+            if self._executor is not None:
+                self._walk(work, targets, state, self._executor)
+            else:
+                with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
+                    self._walk(work, targets, state, pool)
+        finally:
+            self._known.forget()
 
     def _walk(
         self, work: Mapping[str, Step], targets: Sequence[str], state: _State, pool: Executor

@@ -51,12 +51,6 @@ class Worker:
     def __init__(self, store: Store, settings: Settings, listener: Listener) -> None:
         self._store, self._settings, self._listener = store, settings, listener
 
-    def hit(self, step: Step) -> StepResult:
-        """The record of a step whose artifact is there."""
-        artifact = self._store.find(step.key)
-        assert artifact is not None, "needed() found it"
-        return _result(step, artifact, Outcome.HIT)
-
     def execute(self, step: Step, computed: Callable[[str], None]) -> StepResult:
         """Check, lock, check again, work, commit.
 
@@ -74,7 +68,7 @@ class Worker:
         with self._store.hold(keys), self._store.lock(step.key, on_wait):
             found = self._store.find(step.key)
             if found is not None:
-                return _result(step, found, Outcome.HIT)
+                return hit(step, found)
             self._listener.started(step)
             return self._work(step, computed)
 
@@ -146,6 +140,11 @@ def _without(text: str, places: Mapping[str, str]) -> str:
     for path in sorted(places, key=len, reverse=True):
         text = text.replace(path, places[path])
     return text
+
+
+def hit(step: Step, artifact: Artifact) -> StepResult:
+    """The record of a step whose artifact is there."""
+    return _result(step, artifact, Outcome.HIT)
 
 
 def _result(step: Step, artifact: Artifact, outcome: Outcome) -> StepResult:

@@ -52,18 +52,19 @@ def bring(
     if sign_key is not None:
         attest_outputs.check_key(sign_key)
     session.store.sweep()
-    todo = [one for one in plans if not execute_plans.up_to_date(one, session)]
-    refused, sized = _prepare(todo, session, fit or _all_or_none(session, out))
-    going = [sized.get(id(one), one) for one in plans if id(one) not in refused]
-    results = {result.step.key: result for result in execute_plans.execute(going, session)}
-    done = []
-    for one in plans:
-        if id(one) in refused:
-            done.append(Finished(one, out / one.recipe.name, refused=refused[id(one)]))
-        else:
-            own = sized.get(id(one), one)
-            done.append(_brought(own, session, out, results, strict=strict, sign_key=sign_key))
-    execute_plans.tidy(going, session)
+    try:
+        ready = _prepare(plans, session, fit or _all_or_none(session, out))
+        going = [one for one in ready if isinstance(one, Plan)]
+        results = {result.step.key: result for result in execute_plans.execute(going, session)}
+        done = [
+            _brought(one, session, out, results, strict=strict, sign_key=sign_key)
+            if isinstance(one, Plan)
+            else Finished(plan, out / plan.recipe.name, refused=one)
+            for plan, one in zip(plans, ready, strict=True)
+        ]
+        execute_plans.tidy(going, session)
+    finally:
+        session.known.forget()
     return done
 
 
@@ -75,24 +76,31 @@ def _all_or_none(session: Session, out: Path) -> Fit:
     return fit
 
 
-def _prepare(
-    plans: Sequence[Plan], session: Session, fit: Fit
-) -> tuple[dict[int, OrchestrateError], dict[int, Plan]]:
-    """Foretell and check plans: the reason of those that cannot be made, sizes of the others."""
+def _prepare(plans: Sequence[Plan], session: Session, fit: Fit) -> list[Plan | OrchestrateError]:
+    """Each plan as it runs, with the sizes of what is to be made, or why it cannot be made."""
+    ready: dict[int, Plan | OrchestrateError] = dict(enumerate(plans))
+    todo = [place for place, one in enumerate(plans) if not execute_plans.up_to_date(one, session)]
     # A first look, at what the tool chains need; sizes of models are not known yet.
-    first = fit([Outlook(one, None) for one in plans])
-    refused = {id(plans[place]): error for place, error in first.items()}
-    going = [one for one in plans if id(one) not in refused]
-    good: dict[int, Outlook] = {}
-    for one, outlook in zip(going, preflight.outlooks(going, session, build=True), strict=True):
-        error = outlook if isinstance(outlook, OrchestrateError) else _objection(outlook)
-        if error is not None:
-            refused[id(one)] = error
-        elif isinstance(outlook, Outlook):
-            good[id(one)] = outlook
-    keys = list(good)
-    refused |= {keys[place]: error for place, error in fit(list(good.values())).items()}
-    return refused, {key: outlook.plan for key, outlook in good.items() if key not in refused}
+    ready |= _misfits({place: Outlook(plans[place], None) for place in todo}, fit)
+    fitting = [place for place in todo if ready[place] is plans[place]]
+    found = preflight.outlooks([plans[place] for place in fitting], session, build=True)
+    checked = dict(zip(fitting, map(_checked, found), strict=True))
+    good = {place: one for place, one in checked.items() if isinstance(one, Outlook)}
+    ready |= {place: one for place, one in checked.items() if isinstance(one, OrchestrateError)}
+    ready |= {place: one.plan for place, one in good.items()}
+    ready |= _misfits(good, fit)
+    return [ready[place] for place in range(len(plans))]
+
+
+def _misfits(outlooks: Mapping[int, Outlook], fit: Fit) -> dict[int, OrchestrateError]:
+    """Those that there is no room for, by the same numbers, and why."""
+    numbers = list(outlooks)
+    return {numbers[place]: error for place, error in fit(list(outlooks.values())).items()}
+
+
+def _checked(found: Outlook | OrchestrateError) -> Outlook | OrchestrateError:
+    """The outlook, or what the quantizer would object to."""
+    return found if isinstance(found, OrchestrateError) else _objection(found) or found
 
 
 def _objection(outlook: Outlook) -> OrchestrateError | None:
@@ -152,7 +160,7 @@ def _finished(
     folder = out / one.recipe.name
     steps = _own(one, results)
     result = collect(
-        one, session.store, strict=strict, earlier=output_folder.earlier_report(folder)
+        one, session.known, strict=strict, earlier=output_folder.earlier_report(folder)
     )
     if not result.report.rows:
         return Finished(one, folder, steps)

@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestrator.base.step_values import JSON
 from orchestrator.engine import step_kinds
-from orchestrator.engine.artifact_store import Artifact, Store
+from orchestrator.engine.artifact_store import Artifact
+from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
 from orchestrator.planning.recipe_to_steps import Output, Plan
@@ -30,22 +31,28 @@ class Result:
 
 
 def collect(
-    plan: Plan, store: Store, *, strict: bool = True, earlier: Mapping[str, JSON] | None = None
+    plan: Plan,
+    known: KnownArtifacts,
+    *,
+    strict: bool = True,
+    earlier: Mapping[str, JSON] | None = None,
 ) -> Result:
     """Judge every file of a plan that is in the store.
 
     Args:
         plan: The plan.
-        store: Where its artifacts are.
+        known: Where its artifacts are.
         strict: False for stand-in models: limits are reported as off.
         earlier: The report of an earlier run, for how released steps were made.
     """
-    found = {step.key: store.find(step.key, quick=True) for step in plan.steps}
+    wanted = (plan.full, *plan.outputs)
+    whole = {output.step: known.find(output.step) for output in wanted}
+    found = {step.key: known.find(step.key, quick=True) for step in plan.steps}
     manifests = {key: one.manifest for key, one in found.items() if one is not None}
     rows: list[Row] = []
     files: dict[str, output_folder.Wanted] = {}
-    for output in (plan.full, *plan.outputs):
-        made = store.find(output.step)
+    for output in wanted:
+        made = whole[output.step]
         if made is not None and output is not plan.full:
             files[output.file] = output_folder.Wanted(
                 made.path / output.artifact_file, _sha256(made, output)

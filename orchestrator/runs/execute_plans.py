@@ -14,7 +14,7 @@ from orchestrator.runs.session import Session
 
 def up_to_date(one: Plan, session: Session) -> bool:
     """Whether every target of a plan is in the store."""
-    return all(session.store.find(key) is not None for key in one.targets)
+    return all(session.known.find(key) is not None for key in one.targets)
 
 
 def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
@@ -36,9 +36,9 @@ def tidy(plans: Sequence[Plan], session: Session) -> None:
         for step in steps
         if step.key not in targets
         and step.keep in RELEASED[keep]
-        and session.store.find(step.key, quick=True) is not None
+        and session.known.find(step.key, quick=True) is not None
     ]
     if loose:
-        unmade = needed(steps, targets, session.store).values()
+        unmade = needed(steps, targets, session.known.find).values()
         awaited = {key for step in unmade for key in step.inputs.values()}
         release(session.store, [step for step in loose if step.key not in awaited], keep)

@@ -53,7 +53,7 @@ def outlooks(
 def _built(one: Plan, session: Session) -> bool:
     """Whether a forecast costs no build: its tool chain is there."""
     tools = filter(step_kinds.is_tool, one.steps)
-    return all(session.store.find(step.key) is not None for step in tools)
+    return all(session.known.find(step.key) is not None for step in tools)
 
 
 def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError | None:
@@ -71,7 +71,7 @@ def failure(result: StepResult) -> OrchestrateError:
 
 
 def _outlook(one: Plan, session: Session) -> Outlook:
-    artifact = session.store.find(one.forecast) if one.forecast else None
+    artifact = session.known.find(one.forecast) if one.forecast else None
     fetch = _fetch_bytes(one, session)
     if artifact is None:
         forecast = rough_sizes.estimate(one, fetch, partial(_facts, session))
@@ -82,7 +82,7 @@ def _outlook(one: Plan, session: Session) -> Outlook:
 
 
 def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
-    artifact = session.store.find(step.key)
+    artifact = session.known.find(step.key)
     return None if artifact is None else artifact.manifest["facts"]
 
 
@@ -123,7 +123,7 @@ def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
 
 def _hits(steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session) -> set[str]:
     targets = [key for one in outlook_list for key in one.plan.targets]
-    work = needed(steps, targets, session.store)
+    work = needed(steps, targets, session.known.find)
     return {step.key for step in steps if step.key not in work}
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.base import machine_info
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.scheduler import Listener, Runner, Settings
 from orchestrator.planning import lockfile_check
 from orchestrator.planning.recipe_to_steps import Choices
@@ -18,18 +19,26 @@ from orchestrator.planning.recipe_to_steps import Choices
 
 @dataclass(frozen=True)
 class Session:
-    """What all commands share; ``locks`` says what becomes of the recipes' locks."""
+    """What all commands share; ``locks`` says what becomes of the recipes' locks.
+
+    ``known`` is what was found in the store; every session begins with nothing.
+    """
 
     store: Store
     settings: Settings
     choices: Choices
     listener: Listener
     locks: lockfile_check.Mode = "use"
+    known: KnownArtifacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know nothing of the store yet, nor after ``replace`` has put another in its place."""
+        object.__setattr__(self, "known", KnownArtifacts(self.store))
 
     @property
     def runner(self) -> Runner:
         """A runner on this session's store."""
-        return Runner(self.store, self.settings, self.listener)
+        return Runner(self.store, self.settings, self.listener, known=self.known)
 
 
 def choices(

@@ -52,7 +52,7 @@ def again(finished: Finished, session: Session, out: Path, say: Callable[[str], 
         alarms = tuple(_alarm(one) for one in found.verdicts if _drifted(one))
         for output in (*plan.outputs, plan.full):
             if output.measure:
-                session.store.release(output.measure)
+                session.known.release(output.measure)
         [measured] = bring_up_to_date.bring(session, [plan], out)
     except Interrupted:
         raise

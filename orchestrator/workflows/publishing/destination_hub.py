@@ -18,7 +18,7 @@ from orchestrator.sources.hub.remote_repository import Change, Remote, Upload
 from orchestrator.workflows.publishing import publication_record
 from orchestrator.workflows.publishing.destination import Done, told
 from orchestrator.workflows.publishing.publication_record import RECORD, Changes
-from orchestrator.workflows.publishing.published_files import Piece, Tree
+from orchestrator.workflows.publishing.published_files import Piece, Tree, blob_id
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _same(file: HubFile, piece: Piece) -> bool:
     """Whether the Hub lists a file with a piece's content."""
     if file.size != piece.size:
         return False
-    return file.sha256 == piece.sha256 if file.sha256 else file.blob_id == piece.blob
+    return file.sha256 == piece.sha256 if file.sha256 else file.blob_id == blob_id(piece)
 
 
 def _upload(piece: Piece) -> Upload:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.workflows.publishing.published_files import Piece, Tree
+from orchestrator.workflows.publishing.published_files import Piece, Tree, blob_id
 
 RECORD = "publish.json"
 FORMAT = 1
@@ -48,7 +48,7 @@ def text(recipe: str, pieces: Sequence[Piece]) -> str:
 def _entry(one: Piece) -> dict[str, JSON]:
     """Size and digest; of small files, which the Hub keeps in git, the id of the blob too."""
     entry = {"size": one.size, "sha256": one.sha256}
-    return {**entry, "blob": one.blob} if one.path is None else entry
+    return {**entry, "blob": blob_id(one)} if one.path is None else entry
 
 
 def _piece(name: str, entry: Mapping[str, JSON]) -> Piece:

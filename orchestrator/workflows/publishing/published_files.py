@@ -26,19 +26,19 @@ class Piece:
     data: bytes = field(default=b"", repr=False)
     known_blob: str = ""
 
-    @property
-    def blob(self) -> str:
-        """The id of git's blob with this content; reads the file."""
-        if self.known_blob:
-            return self.known_blob
-        digest = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
-        if self.path is None:
-            digest.update(self.data)
-            return digest.hexdigest()
-        with self.path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+
+def blob_id(piece: Piece) -> str:
+    """The id of git's blob with a piece's content; a piece that lies in a file is read."""
+    if piece.known_blob:
+        return piece.known_blob
+    digest = hashlib.sha1(b"blob %d\0" % piece.size, usedforsecurity=False)
+    if piece.path is None:
+        digest.update(piece.data)
         return digest.hexdigest()
+    with piece.path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def text_piece(name: str, text: str) -> Piece:
