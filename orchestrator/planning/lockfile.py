@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import ValidationError
 
 from orchestrator.base import installed_data
-from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.load import ToolChain, data_digest
@@ -175,20 +173,10 @@ def text(lock: Lock, recipe: str) -> str:
     return f"# Made by 'orchestrate lock {recipe}': everything that it needs, pinned.\n{body}"
 
 
-def read(path: Path) -> Lock | None:
-    """The lock in a file; None if there is no such file.
+def parse(content: str) -> Lock:
+    """The lock that a text describes.
 
     Raises:
-        UsageError: There is one, but it cannot be read as a lock of this version.
+        ValueError, yaml.YAMLError: It is no lock of this version.
     """
-    try:
-        loaded: Any = yaml.safe_load(path.read_text("utf-8"))
-        return Lock.model_validate(loaded)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        why = str(error).splitlines()[0]
-        raise UsageError(
-            f"{path} cannot be used as a lock: {why}",
-            "Make it again with 'orchestrate lock', or run with --update-lock.",
-        ) from error
+    return Lock.model_validate(yaml.safe_load(content))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Step
 from orchestrator.engine import step_kinds
-from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import Lock, Python
-from orchestrator.planning.lockfile_packages import pinned, public
+from orchestrator.planning.lockfile_packages import public
 from orchestrator.planning.plan import Choices, Plan, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.load import ToolChain
 
@@ -25,8 +24,10 @@ Mode = Literal["use", "require", "ignore"]
 Say = Callable[[str], None]
 
 
-def held(recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode) -> Lock | None:
-    """The recipe's lock, if there is one and the recipe is still what it pins.
+def check(
+    lock: Lock | None, recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode
+) -> None:
+    """Refuse a recipe that is no longer what its lock pins, or that has none and must.
 
     Another build profile than the locked one is one run's own choice, unless ``mode``
     requires the lock.
@@ -35,11 +36,8 @@ def held(recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode) -> Lock
         UsageError: The recipe or its tool chain moved, or ``mode`` requires a lock and
             there is none.
     """
-    if mode == "ignore":
-        return None
-    path = lockfile.path_of(recipe.file)
-    lock = lockfile.read(path)
     if lock is None and mode == "require":
+        path = lockfile.path_of(recipe.file)
         raise UsageError(
             f"{recipe.file} has no lock ({path.name})",
             f"Make one with 'orchestrate lock {recipe.file}', or run without --locked.",
@@ -47,7 +45,6 @@ def held(recipe: Recipe, chain: ToolChain, choices: Choices, mode: Mode) -> Lock
     if lock is not None:
         chosen = _chosen(lock, choices) if mode == "require" else ()
         _refuse(recipe, [*lock.moved(recipe, chain), *chosen])
-    return lock
 
 
 def _chosen(lock: Lock, choices: Choices) -> Iterator[str]:
@@ -61,15 +58,17 @@ def _chosen(lock: Lock, choices: Choices) -> Iterator[str]:
             yield f"the {what} is {wanted}, not {locked}"
 
 
-def hold(lock: Lock, plan: Plan, store: Store) -> Plan:
+def hold(lock: Lock, plan: Plan, installed: Mapping[str, str] | None) -> Plan:
     """The plan with the lock's pins of packages and files in its steps; keys stay.
+
+    ``installed`` are the versions of its environment's packages, if that is made already.
 
     Raises:
         UsageError: A source or the tool chain's environment is not what was locked.
     """
     moved = [
         text
-        for name, one in _named(plan.sources).items()
+        for name, one in named(plan.sources).items()
         for text in lock.moved_source(name, one.identity)
     ]
     if plan.sources.commit != lock.toolchain.commit:
@@ -77,7 +76,7 @@ def hold(lock: Lock, plan: Plan, store: Store) -> Plan:
             f"the tool chain is at commit {plan.sources.commit[:12]}, "
             f"not {lock.toolchain.commit[:12]}"
         )
-    moved += _moved_packages(lock, plan, store)
+    moved += _moved_packages(lock, installed)
     _refuse(plan.recipe, moved)
     return replace(plan, steps=tuple(_pinned_step(lock, plan, step) for step in plan.steps))
 
@@ -91,16 +90,16 @@ def _refuse(recipe: Recipe, moved: list[str]) -> None:
         )
 
 
-def _named(sources: Sources) -> dict[str, Resolved]:
+def named(sources: Sources) -> dict[str, Resolved]:
     """All sources by the names that locks give them."""
     given = {"model": sources.model, "base": sources.base, "delta": sources.delta}
     named = {name: one for name, one in given.items() if one is not None}
     return {**named, **sources.corpora}
 
 
-def _moved_packages(lock: Lock, plan: Plan, store: Store) -> Iterator[str]:
+def _moved_packages(lock: Lock, installed: Mapping[str, str] | None) -> Iterator[str]:
     """Where the environment is there already: packages of another version than locked."""
-    wanted, installed = lock.python, _installed(plan, store)
+    wanted = lock.python
     if wanted is None or not wanted.complete or installed is None or not _same_python(wanted):
         return
     for name, package in wanted.packages.items():
@@ -110,18 +109,12 @@ def _moved_packages(lock: Lock, plan: Plan, store: Store) -> Iterator[str]:
 
 
 def _same_python(wanted: Python) -> bool:
-    return (wanted.version, wanted.platform) == (_python_version(), sys.platform)
+    return (wanted.version, wanted.platform) == (python_version(), sys.platform)
 
 
-def _python_version() -> str:
+def python_version() -> str:
+    """This Python's version, as locks state it."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _installed(plan: Plan, store: Store) -> dict[str, str] | None:
-    """The packages of the environment by name; None where it is not made yet."""
-    step = step_kinds.bringing(plan.steps, Brings.PACKAGES)
-    found = store.find(step.key, quick=True) if step is not None else None
-    return None if found is None else pinned(found.facts["packages"])
 
 
 def _pinned_step(lock: Lock, plan: Plan, step: Step) -> Step:
@@ -131,8 +124,8 @@ def _pinned_step(lock: Lock, plan: Plan, step: Step) -> Step:
         lines = [f"{name}=={public(one.version)}" for name, one in python.packages.items()]
         return replace(step, context={**step.context, "constraints": sorted(lines)})
     if brings is Brings.FILES:
-        named = _named(plan.sources).items()
-        names = [name for name, one in named if dict(one.identity) == step.params["source"]]
+        found = named(plan.sources).items()
+        names = [name for name, one in found if dict(one.identity) == step.params["source"]]
         names = [name for name in names if lock.sources[name].kind == "hub"]
         files = {
             path: file.sha256 or file.blob
@@ -141,6 +134,3 @@ def _pinned_step(lock: Lock, plan: Plan, step: Step) -> Step:
         }
         return replace(step, context={**step.context, "locked": files})
     return step
-
-
-# -- making one ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.base.step_values import Step
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.toolchain.load import ToolChain
 

@@ -11,7 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.engine.step_kinds import KINDS
 from orchestrator.planning.plan import MODEL, Choices, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity
 

@@ -12,7 +12,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.engine import released_manifests
 from orchestrator.planning import lockfile
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs import dsse_signature, provenance_statement
+from orchestrator.runs import dsse_signature, provenance_statement, use_lockfile
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import PAYLOAD, Pins
 
@@ -59,7 +59,7 @@ def documents(result: Result, root: Path, key: Path | None) -> dict[str, str]:
 
 def _pins(plan: Plan) -> Pins:
     path = lockfile.path_of(plan.recipe.file)
-    found = lockfile.read(path)
+    found = use_lockfile.read(path)
     return Pins() if found is None else Pins(file_sha256(path), found)
 
 

@@ -11,9 +11,9 @@ from orchestrator.planning import lockfile_check
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan, Sources
-from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe, Vocabulary, load_many
-from orchestrator.runs import find_recipes
+from orchestrator.runs import find_recipes, use_lockfile
+from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
 from orchestrator.toolchain.families import load as families_of
@@ -66,7 +66,7 @@ def resolve(
     to, so that recipes that are planned together mean the same commit.
 
     Raises:
-        OrchestrateError: As :meth:`orchestrator.planning.resolve_sources.Resolver.resolve`.
+        OrchestrateError: As :meth:`orchestrator.runs.resolve_sources.Resolver.resolve`.
     """
     resolver = Resolver(session.store.file_digest, session.settings.offline, lock)
     model = recipe.model
@@ -126,7 +126,9 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
 def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
     """Plan one recipe; raises as :func:`make`, and for ``commits`` see :func:`resolve`."""
     chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
-    lock = lockfile_check.held(recipe, chain, session.choices, session.locks)
+    lock = use_lockfile.held(recipe, chain, session)
     sources = resolve(recipe, chain, session, lock, commits)
     one = plan.make(recipe, chain, sources, session.choices)
-    return lockfile_check.hold(lock, one, session.store) if lock else one
+    if lock is None:
+        return one
+    return lockfile_check.hold(lock, one, use_lockfile.installed(one, session.known))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe
 from orchestrator.recipe.source_fields import Weights
 from orchestrator.runs import load_and_plan
+from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
 

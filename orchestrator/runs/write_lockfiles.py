@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.planning import lockfile_check, lockfile_make
+from orchestrator.planning import lockfile_check
 from orchestrator.recipe import Recipe
-from orchestrator.runs import load_and_plan
+from orchestrator.runs import load_and_plan, make_lockfile
 from orchestrator.runs.session import Session
 
 
@@ -30,8 +30,8 @@ def write_locks(
     written = []
     for one in load_and_plan.make(recipes, alone):
         recipe = one.recipe
-        lock = lockfile_make.make(one, session.store, offline=session.settings.offline, say=say)
-        path = lockfile_make.write(lock, recipe)
+        lock = make_lockfile.make(one, session.known, offline=session.settings.offline, say=say)
+        path = make_lockfile.write(lock, recipe)
         say(f"{recipe.name}: {path}")
         written.append({"name": recipe.name, "recipe": str(recipe.file), "lock": str(path)})
     return written

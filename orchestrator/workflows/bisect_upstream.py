@@ -14,10 +14,10 @@ from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Outcome, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.step_kinds import Role
-from orchestrator.planning import lockfile_check, recipe_to_steps
+from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.plan import Choices, Output, Plan
 from orchestrator.recipe import Recipe
-from orchestrator.runs import load_and_plan
+from orchestrator.runs import load_and_plan, use_lockfile
 from orchestrator.runs.session import Session
 from orchestrator.sources.git_bisect import Bisection, clone
 from orchestrator.sources.git_messages import Commit, Verdict
@@ -151,7 +151,7 @@ class _Maker:
         chosen: Choices = replace(session.choices, only=(between.only,), verify=False)
         self._session = replace(session, choices=chosen)
         self._recipe, self._chain = recipe, chain
-        lock = lockfile_check.held(recipe, chain, chosen, session.locks)
+        lock = use_lockfile.held(recipe, chain, self._session)
         choice = recipe.toolchain.model_copy(update={"commit": commit})
         one = recipe.model_copy(update={"toolchain": choice})
         self._sources = load_and_plan.resolve(one, chain, self._session, lock)

@@ -19,7 +19,7 @@ from orchestrator.engine.scheduler import Settings
 from orchestrator.planning import lockfile, step_graph
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs import load_and_plan, write_lockfiles
+from orchestrator.runs import load_and_plan, use_lockfile, write_lockfiles
 from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain import load
 from tests.hub import Repo
@@ -102,7 +102,7 @@ def locked(path: Path, place: Path, *, offline: bool = True) -> Lock:
     write_lockfiles.write_locks(
         load_and_plan.load([path]), session_in(place, offline=offline), said.append
     )
-    found = lockfile.read(lockfile.path_of(path))
+    found = use_lockfile.read(lockfile.path_of(path))
     assert found is not None
     return found
 

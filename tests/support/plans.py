@@ -13,7 +13,7 @@ import yaml
 from orchestrator.base.step_values import Step
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import Recipe, Vocabulary, load
 from orchestrator.toolchain import load as toolchain
 from orchestrator.toolchain.load import ToolChain

@@ -14,9 +14,9 @@ from orchestrator.engine import progress_listeners
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES, PLAIN
 from orchestrator.planning.recipe_to_steps import MODEL, Sources
-from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.planning.step_graph import Graph
 from orchestrator.recipe.source_fields import Weights
+from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import families, find_toolchain
 from orchestrator.toolchain.load import ToolChain

@@ -11,7 +11,7 @@ from orchestrator.base.step_values import JSON, Outcome, Step
 from orchestrator.engine import step_kinds
 from orchestrator.modelfiles import gguf
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.runs.preflight import failure
 from orchestrator.runs.session import Session
 from orchestrator.sources.hub.repository_info import Card

@@ -17,6 +17,7 @@ from orchestrator.base.step_values import Outcome
 from orchestrator.cli import cli
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import File
+from orchestrator.runs import use_lockfile
 from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.support.lockfiles import (
@@ -241,7 +242,7 @@ def test_update_lock_pins_what_is_there_now(tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli, ["plan", "--offline", str(path)], standalone_mode=False)
     assert isinstance(refused.exception, UsageError)
     assert called("plan", "--offline", "--update-lock", "--no-verify", str(path)) == 0
-    found = lockfile.read(lockfile.path_of(path))
+    found = use_lockfile.read(lockfile.path_of(path))
     assert found is not None
     pinned = found.sources["perplexity"].files["corpus.txt"]
     assert pinned.sha256 == file_sha256(tmp_path / "corpus.txt")

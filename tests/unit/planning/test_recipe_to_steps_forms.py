@@ -10,7 +10,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Step
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from tests.support.file_access import accesses
 from tests.support.plans import (
     RECIPE,

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.toolchain import load
 from tests.support.recipes import loaded
 

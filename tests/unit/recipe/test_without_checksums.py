@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from orchestrator.base.errors import UsageError
-from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe import Recipe, without_checksums
 from orchestrator.runs import load_and_plan
+from orchestrator.runs.resolve_sources import Resolver
 
 SHA256 = "0" * 64
 

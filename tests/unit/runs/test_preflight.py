@@ -18,7 +18,7 @@ from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
 from orchestrator.planning import resource_needs, rough_sizes
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.resource_needs import Forecast
 from orchestrator.runs import preflight
 from orchestrator.runs.preflight import Outlook

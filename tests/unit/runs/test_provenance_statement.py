@@ -15,7 +15,7 @@ from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.runs import attest_outputs, dsse_signature, output_folder, provenance_statement
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import Pins

@@ -14,8 +14,8 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import safetensors
-from orchestrator.planning.resolve_sources import Resolver
 from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.steps import describe_model, fetch
 from tests.hub import Fault, Hub, Repo
 from tests.support.hub_repositories import COMMIT, CONFIG, INDEX, NAME, SECOND, WEIGHTS, tensor_file

@@ -23,7 +23,7 @@ from orchestrator.engine.artifact_store import Store
 from orchestrator.planning import step_graph
 from orchestrator.planning.plan import Output
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.step_graph import Graph
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session, choices

@@ -1,41 +1,24 @@
 """Recipe sources made definite: moving references become commits, local files digests.
 
-A :class:`Resolved` source says exactly which bytes are meant, so that planning on it is
-pure. This is the one place before a run that may ask the network.
+This is the one place before a run that may ask the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.planning.lockfile import Lock
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
 from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
 PTH_OPTIONAL = "added_tokens.json"
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """One definite source.
-
-    Attributes:
-        identity: What decides about the bytes; part of the key of the step that fetches.
-        context: Where they are to be had; not part of the key.
-        format: ``hf``, ``gguf``, ``ggml``, ``pth`` or ``file``.
-        unpinned: The moving reference that was resolved, or an empty string.
-    """
-
-    identity: Mapping[str, JSON]
-    context: Mapping[str, JSON] = field(default_factory=dict)
-    format: str = "file"
-    unpinned: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,29 +7,30 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.base.atomic_file import put
-from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.base.step_values import JSON
 from orchestrator.engine import step_kinds
-from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import BuildOf, File, Input, Lock, Named, Package, Python, Tools
-from orchestrator.planning.lockfile_check import Say, _installed, _named, _python_version
-from orchestrator.planning.lockfile_packages import digests, pinned
+from orchestrator.planning.lockfile_check import Say, named, python_version
+from orchestrator.planning.lockfile_packages import pinned, public
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.resolve_sources import Resolved
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.models import Recipe
+from orchestrator.runs import use_lockfile
 from orchestrator.toolchain.load import data_digest
 
 
-def make(plan: Plan, store: Store, *, offline: bool, say: Say) -> Lock:
+def make(plan: Plan, known: KnownArtifacts, *, offline: bool, say: Say) -> Lock:
     """Pin everything that a plan means.
 
     Sizes and digests of files on the Hub are its own statements; no weight is fetched.
 
     Args:
         plan: The plan of all outputs, with its corpora.
-        store: Tells which packages its environment has, and remembers local digests.
+        known: Tells which packages its environment has.
         offline: Ask no network; what only it knows is left out.
         say: Told what could not be pinned completely.
 
@@ -48,9 +49,9 @@ def make(plan: Plan, store: Store, *, offline: bool, say: Say) -> Lock:
             data=data_digest(chain),
         ),
         build=_build(plan),
-        python=_python(plan, store, offline, say),
+        python=_python(plan, known, offline, say),
         sources={
-            name: _input(one, offline, say) for name, one in sorted(_named(plan.sources).items())
+            name: _input(one, offline, say) for name, one in sorted(named(plan.sources).items())
         },
     )
 
@@ -74,24 +75,24 @@ def _build(plan: Plan) -> BuildOf:
     )
 
 
-def _python(plan: Plan, store: Store, offline: bool, say: Say) -> Python | None:
+def _python(plan: Plan, known: KnownArtifacts, offline: bool, say: Say) -> Python | None:
     step = step_kinds.bringing(plan.steps, Brings.PACKAGES)
     if step is None:
         return None
-    installed = _installed(plan, store)
+    installed = use_lockfile.installed(plan, known)
     if installed is None:
         say(
             f"The Python environment of {plan.chain.name} is not made yet: only the packages "
             "that it asks for are pinned; lock again after a run to pin all."
         )
     versions = installed or pinned(str(step.params["requirements"]).splitlines())
-    known = digests(versions, offline, say)
+    stated = digests(versions, offline, say)
     packages = {
-        name: Package(version=version, sha256=tuple(sorted(known.get(name, ()))))
+        name: Package(version=version, sha256=tuple(sorted(stated.get(name, ()))))
         for name, version in sorted(versions.items())
     }
     return Python(
-        version=_python_version(),
+        version=python_version(),
         platform=sys.platform,
         complete=installed is not None,
         packages=packages,
@@ -159,3 +160,23 @@ def _path(source: Resolved, _offline: bool, _say: Say) -> Input:
         for name, digest in sorted(files.items())
     }
     return Input(kind="path", member=identity["member"], files=listed)
+
+
+def digests(
+    versions: Mapping[str, str], offline: bool, say: Say
+) -> dict[str, dict[str, int | None]]:
+    """Size by SHA-256 of every file of these releases, by name.
+
+    An index that cannot be asked costs the digests alone; ``say`` is told so.
+    """
+    if offline:
+        say("Packages are pinned without digests: --offline asks no package index.")
+        return {}
+    from orchestrator.sources import pypi  # noqa: PLC0415 - its libraries are heavy
+
+    try:
+        found = pypi.released({name: public(version) for name, version in versions.items()})
+    except EnvironmentProblem as error:
+        say(f"Packages are pinned without digests: {error.message}.")
+        return {}
+    return {name: {file.sha256: file.size for file in files} for name, files in found.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planning import lockfile
-from orchestrator.runs import load_and_plan, write_lockfiles
+from orchestrator.runs import load_and_plan, use_lockfile, write_lockfiles
 from tests.support.lockfiles import install, locked, planned, recipe_in, refusal, session_in
 
 
@@ -21,7 +21,7 @@ def test_without_the_environment_only_stated_packages_are_pinned_and_that_is_sai
 ) -> None:
     path, said = recipe_in(tmp_path), list[str]()
     write_lockfiles.write_locks(load_and_plan.load([path]), session_in(tmp_path), said.append)
-    found = lockfile.read(lockfile.path_of(path))
+    found = use_lockfile.read(lockfile.path_of(path))
     assert found is not None
     assert found.python is not None
     assert not found.python.complete
@@ -116,4 +116,4 @@ def test_an_index_out_of_reach_costs_the_digests_alone(
     session = session_in(tmp_path, offline=False)
     write_lockfiles.write_locks(load_and_plan.load([path]), session, said.append)
     assert any("without digests: the package index cannot be reached" in text for text in said)
-    assert lockfile.read(lockfile.path_of(path)) is not None
+    assert use_lockfile.read(lockfile.path_of(path)) is not None

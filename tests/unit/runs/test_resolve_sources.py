@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, UsageError
-from orchestrator.planning.resolve_sources import Resolved, Resolver
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.runs.resolve_sources import Resolver
 
 SHA = "a" * 64
 

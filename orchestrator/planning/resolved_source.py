@@ -1,0 +1,25 @@
+"""A source that says exactly which bytes are meant, so that planning on it is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.base.step_values import JSON
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One definite source.
+
+    Attributes:
+        identity: What decides about the bytes; part of the key of the step that fetches.
+        context: Where they are to be had; not part of the key.
+        format: ``hf``, ``gguf``, ``ggml``, ``pth`` or ``file``.
+        unpinned: The moving reference that was resolved, or an empty string.
+    """
+
+    identity: Mapping[str, JSON]
+    context: Mapping[str, JSON] = field(default_factory=dict)
+    format: str = "file"
+    unpinned: str = ""
