@@ -16,7 +16,7 @@ from orchestrator.cli import cli
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
-from orchestrator.planning import lockfile, step_graph
+from orchestrator.planning import lockfile, toolchain_steps
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import load_and_plan, use_lockfile, write_lockfiles
@@ -82,7 +82,7 @@ def planned(path: Path, session: Session) -> Plan:
 
 def environment_step() -> Step:
     """The step that makes llama.cpp's Python environment."""
-    steps = step_graph.toolchain_steps(load.load("llama.cpp"), choices())
+    steps = toolchain_steps.toolchain_steps(load.load("llama.cpp"), choices())
     [found] = [step for step in steps if step.kind == "environment"]
     assert load.load("llama.cpp").environment is not None
     return found

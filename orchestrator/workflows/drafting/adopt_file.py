@@ -13,8 +13,10 @@ from orchestrator.base.step_values import JSON
 from orchestrator.engine import progress_listeners
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES, PLAIN
-from orchestrator.planning.recipe_to_steps import MODEL, Sources
-from orchestrator.planning.step_graph import Graph
+from orchestrator.planning import source_steps
+from orchestrator.planning.recipe_to_steps import MODEL
+from orchestrator.planning.step_collector import StepCollector, verbs
+from orchestrator.planning.toolchain_steps import add_tools
 from orchestrator.recipe.source_fields import Weights
 from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
@@ -77,18 +79,19 @@ def explained(session: Session, path: Path, header: gguf.GGUF) -> Mapping[str, J
     chain = find_toolchain.load(CHAIN)
     resolver = Resolver(session.store.file_digest, offline=True)
     source = resolver.resolve(Weights(path=path.absolute(), format="gguf"))
-    graph = Graph(None, chain, Sources(chain.source.commit), session.choices)
-    graph.toolchain(session.choices.profile or "portable", session.choices.backend or "cpu")
-    verbs, context = graph.verbs("plan_quantize")
+    collector = StepCollector()
+    tools = add_tools(collector, chain, chain.source.commit, session.choices)
+    argvs, context = verbs(chain, "plan_quantize")
     params: dict[str, JSON] = {
-        "argv": verbs,
+        "argv": argvs,
         "types": _candidates(header, chain),
         "plain": sorted(PLAIN),
         "imatrix": any(key.startswith("quantize.imatrix.") for key in header.metadata),
     }
-    inputs = {MODEL: graph.source(source, ""), "toolchain": graph.tools["toolchain"]}
-    key = graph.add("explain", f"explain the types of {path.name}", params, inputs, context=context)
-    [*results] = session.runner.run(tuple(graph.steps.values()), [key])
+    inputs = {MODEL: source_steps.fetch(collector, source), "toolchain": tools["toolchain"]}
+    label = f"explain the types of {path.name}"
+    key = collector.add("explain", label, params, inputs, context=context)
+    [*results] = session.runner.run(collector.steps, [key])
     problems = progress_listeners.failures(results)
     if problems:
         raise OrchestrateError(problems[0])

@@ -9,8 +9,8 @@ from pathlib import Path
 from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.step_values import Outcome, Resources, Step
 from orchestrator.engine import progress_listeners
-from orchestrator.planning.plan import MODEL, Choices, Output, Plan
-from orchestrator.planning.step_graph import Graph
+from orchestrator.planning.plan import MODEL, Output, Plan
+from orchestrator.planning.step_collector import StepCollector, verbs
 from orchestrator.runs.session import Session
 
 # The Hub takes files of 50 GB (https://huggingface.co/docs/hub/storage-limits). The margin is
@@ -40,18 +40,19 @@ def step(plan: Plan, output: Output, stem: str, size: int, limit: int) -> Step:
             f"{output.file} is larger than a part may be, and {chain.name} cannot split files",
             "Choose a larger --max-file, or a destination without a limit.",
         )
-    graph = Graph(plan.recipe, chain, plan.sources, Choices())
-    verbs, context = graph.verbs("split")
-    key = graph.add(
+    collector = StepCollector()
+    argvs, context = verbs(chain, "split")
+    collector.add(
         "split",
         f"split {plan.recipe.name} {output.name}",
-        {"argv": verbs, "stem": stem, "max_file": limit},
+        {"argv": argvs, "stem": stem, "max_file": limit},
         {MODEL: output.step, "toolchain": plan.step(output.step).inputs["toolchain"]},
         context=context,
         resources=Resources(cpu=True, disk_bytes=size),
         keep="final",
     )
-    return graph.steps[key]
+    [made] = collector.steps
+    return made
 
 
 def split(plan: Plan, steps: Mapping[str, Step], session: Session) -> dict[str, tuple[Part, ...]]:

@@ -14,9 +14,9 @@ from orchestrator.engine import step_kinds
 from orchestrator.engine.step_budgets import Sizes
 from orchestrator.engine.step_kinds import KINDS, Brings, Kind, Role
 from orchestrator.planning import resource_needs
-from orchestrator.planning.plan import MODEL, Choices, Plan
+from orchestrator.planning.plan import MODEL, Plan
 from orchestrator.planning.resource_needs import Forecast
-from orchestrator.planning.step_graph import Graph
+from orchestrator.planning.step_collector import StepCollector
 from orchestrator.runs import provenance_statement
 from orchestrator.runs.provenance_statement import Pins
 from tests.support.plans import make_plan
@@ -45,10 +45,10 @@ def polish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_polish(plan: Plan) -> Plan:
     """The line that plans it: each output's file is polished."""
-    graph = Graph(plan.recipe, plan.chain, plan.sources, Choices())
+    collector = StepCollector()
     output = plan.outputs[0]
-    key = graph.add("polish", "polish it", {"text": "shiny"}, {MODEL: output.step})
-    steps = (*plan.steps, *graph.steps.values())
+    key = collector.add("polish", "polish it", {"text": "shiny"}, {MODEL: output.step})
+    steps = (*plan.steps, *collector.steps)
     return replace(plan, steps=steps, outputs=(output, replace(output, name="S", step=key)))
 
 
@@ -87,14 +87,14 @@ def test_what_a_new_kind_brings_is_a_dependency_and_no_work_of_ours(
     entry = Kind("polish_file", Role.SOURCE, brings=Brings.FILES)
     monkeypatch.setitem(KINDS, "polish", entry)
     plan = make_plan(tmp_path)
-    graph = Graph(plan.recipe, plan.chain, plan.sources, Choices())
-    key = graph.add("polish", "polish it", {"source": {"kind": "url", "name": "a"}})
+    collector = StepCollector()
+    key = collector.add("polish", "polish it", {"source": {"kind": "url", "name": "a"}})
     build = step_kinds.bringing(plan.steps, Brings.UPSTREAM)
     assert build is not None
-    last = graph.add("split", "split it", {}, {"paint": key, "toolchain": build.key})
+    last = collector.add("split", "split it", {}, {"paint": key, "toolchain": build.key})
     plan = replace(
         plan,
-        steps=(*plan.steps, *graph.steps.values()),
+        steps=(*plan.steps, *collector.steps),
         outputs=(replace(plan.outputs[0], step=last),),
     )
 

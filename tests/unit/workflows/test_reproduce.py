@@ -20,11 +20,12 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Step
 from orchestrator.engine import isolated_run
 from orchestrator.engine.artifact_store import Store
-from orchestrator.planning import step_graph
+from orchestrator.planning import source_steps
 from orchestrator.planning.plan import Output
-from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
+from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.planning.step_graph import Graph
+from orchestrator.planning.step_collector import StepCollector
+from orchestrator.planning.toolchain_steps import toolchain_steps
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain import load
@@ -45,11 +46,11 @@ def plan_of(place: Path, **fields: Any) -> Plan:
     identity = {"kind": "path", "files": {FILE: sha256}, "member": ""}
     source = Resolved(identity, {"path": str(place / "model")}, "gguf")
     sources = Sources(chain.source.commit, model=source)
-    graph = Graph(recipe, chain, sources, Choices())
-    key = graph.source(source, "model")
+    collector = StepCollector()
+    key = source_steps.fetch(collector, source, "model")
     full = Output("F16", "x-F16.gguf", FILE, key, "")
     quant = Output("Q4_0", "x-Q4_0.gguf", FILE, key, "", recipe.quantize[0])
-    return Plan(recipe, chain, sources, tuple(graph.steps.values()), (quant,), full)
+    return Plan(recipe, chain, sources, collector.steps, (quant,), full)
 
 
 def reproduced(plan: Plan, session: Session, out: Path, **options: bool) -> Reproduction:
@@ -293,7 +294,7 @@ def test_a_failing_making_is_an_error_with_its_words(tmp_path: Path) -> None:
 
 
 def test_tools_are_lent_and_stay(tmp_path: Path) -> None:
-    steps = step_graph.toolchain_steps(load.load("llama.cpp"), choices())
+    steps = toolchain_steps(load.load("llama.cpp"), choices())
     ours = Store(tmp_path / "ours", reproduce.say_nothing)
     for step in steps:
         committed(ours, step, tool=b"x")

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.planning.step_graph import Graph
+from orchestrator.planning.step_collector import StepCollector
 from orchestrator.runs import bring_up_to_date
 from tests.support.command_line import Command
 from tests.support.fake_steps import fails_for, fake_kinds, measured, written
@@ -170,7 +170,7 @@ def test_bytes_that_changed_with_the_tool_chains_data_are_said_to(
     fake_kinds(monkeypatch)
     orchestrate("nightly", recipes)
     fake_kinds(monkeypatch, quantize=with_content("other bytes"))
-    monkeypatch.setattr(Graph, "add", patched(Graph.add))
+    monkeypatch.setattr(StepCollector, "add", patched(StepCollector.add))
 
     said = orchestrate("nightly", recipes)
 

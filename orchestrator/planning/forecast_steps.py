@@ -1,0 +1,75 @@
+"""The steps that predict the sizes of all files before a weight is fetched; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.base.step_values import JSON
+from orchestrator.planning import file_steps, source_steps
+from orchestrator.planning.step_collector import Basis, verbs
+
+
+def forecast(basis: Basis) -> str:
+    """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
+    argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes")
+    format_ = basis.sources.model.format if basis.sources.model else "hf"
+    if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
+        return ""
+    inputs, params = _header(basis, argvs, context)
+    return basis.collector.add(
+        "forecast",
+        f"foretell sizes of {basis.recipe.name}",
+        {
+            "argv": {"plan_quantize": argvs["plan_quantize"]},
+            "outputs": _outputs(basis),
+            **params,
+        },
+        {**inputs, **basis.built},
+        context={**context, "requantize": basis.reads_quantizable},
+        keep="always",
+    )
+
+
+def _outputs(basis: Basis) -> list[dict[str, JSON]]:
+    dataset = basis.sources.dataset
+    return [
+        {
+            "name": quant.name,
+            **file_steps.quantization(basis, quant),
+            **({"dataset": dataset} if quant.imatrix else {}),
+        }
+        for quant in basis.recipe.quantize
+    ]
+
+
+def _header(
+    basis: Basis, argvs: Mapping[str, JSON], context: Mapping[str, JSON]
+) -> tuple[dict[str, str], dict[str, JSON]]:
+    """The input of the forecast: a header of the converted file, or the GGUF itself."""
+    model = basis.sources.model
+    if model is not None and model.format == "gguf":
+        header = source_steps.peek(basis, model)
+        return {"header": header}, {"full": basis.recipe.converted_name}
+    outlines = {
+        name: source_steps.outline(basis, source, "" if name == "model" else name)
+        for name, source in source_steps.weights(basis).items()
+    }
+    key = basis.collector.add(
+        "header",
+        f"try converting {basis.recipe.name} without weights",
+        {
+            **file_steps.conversion(basis),
+            "argv": {name: argvs[name] for name in ("describe", "shapes") if name in argvs},
+            "trust_remote_code": _trusted(basis),
+        },
+        {**outlines, **basis.tools},
+        context=dict(context),
+        keep="always",
+    )
+    return {"header": key}, {"full": ""}
+
+
+def _trusted(basis: Basis) -> bool:
+    sources = source_steps.weights(basis).values()
+    named = any(bool(one.identity.get("trust_remote_code")) for one in sources)
+    return named or bool(basis.recipe.model.trust_remote_code)

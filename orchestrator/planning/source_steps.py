@@ -1,0 +1,130 @@
+"""The steps that bring what a recipe starts from: models whole or in outline, and texts; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import Resources
+from orchestrator.planning.resolved_source import Resolved
+from orchestrator.planning.step_collector import Basis, StepCollector
+
+
+def check_weights(basis: Basis) -> None:
+    """Refuse models in a layout that the tool chain does not read.
+
+    Raises:
+        UsageError: With what it reads.
+    """
+    name, chain = basis.recipe.name, basis.chain
+    for source in weights(basis).values():
+        if source.format not in chain.inputs:
+            raise UsageError(
+                f"{name}: tool chain {chain.name} does not read models in the format "
+                f"{source.format!r}",
+                f"It reads: {', '.join(chain.inputs)}.",
+            )
+        if source.format == "hf" and _is_one_file(source):
+            raise UsageError(
+                f"{name}: a model in the format 'hf' is a folder with config.json, "
+                f"not one file like {_short(source)!r}",
+                "Say 'format: gguf' or 'format: ggml' on the model if the file is one.",
+            )
+
+
+def weights(basis: Basis) -> dict[str, Resolved]:
+    """The sources of the model's weights by their part: model, or base and delta."""
+    sources = basis.sources
+    if sources.model is not None:
+        return {"model": sources.model}
+    assert sources.base is not None
+    assert sources.delta is not None
+    return {"base": sources.base, "delta": sources.delta}
+
+
+def fetch(
+    collector: StepCollector, source: Resolved, what: str = "", after: tuple[str, ...] = ()
+) -> str:
+    """Add the fetching of a source; ``what`` is its part in the recipe."""
+    return collector.add(
+        "fetch",
+        _words("fetch", what, _short(source)),
+        {"source": dict(source.identity), "format": source.format},
+        context=dict(source.context),
+        after=after,
+        resources=Resources(net=source.identity["kind"] != "path"),
+        keep="always",
+    )
+
+
+def corpus(basis: Basis, name: str) -> str:
+    """Add the fetching of a text."""
+    return fetch(basis.collector, basis.sources.corpora[name], f"{name} text", basis.gate)
+
+
+def merged(basis: Basis) -> str:
+    """Add the folder with the original weights: fetched, or made from base and delta."""
+    parts = {
+        name: fetch(basis.collector, source, "" if name == "model" else name, basis.gate)
+        for name, source in weights(basis).items()
+    }
+    if "model" in parts:
+        return parts["model"]
+    return basis.collector.add(
+        "merge",
+        f"merge base and delta of {basis.recipe.name}",
+        {"method": basis.recipe.model.method},
+        parts,
+        after=basis.gate,
+        resources=Resources(cpu=True),
+        keep="intermediate",
+    )
+
+
+def outline(basis: Basis, source: Resolved, what: str) -> str:
+    """Add names, types and shapes of a model's tensors, its config and tokenizer."""
+    return basis.collector.add(
+        "outline",
+        _words("describe", what, _short(source)),
+        {"source": dict(source.identity), "format": source.format},
+        context=dict(source.context),
+        resources=Resources(net=source.identity["kind"] != "path"),
+        keep="always",
+    )
+
+
+def peek(basis: Basis, source: Resolved) -> str:
+    """Add the header of a GGUF file where it is."""
+    return basis.collector.add(
+        "peek",
+        f"look into {_short(source)}",
+        {"source": dict(source.identity)},
+        context=dict(source.context),
+        resources=Resources(net=source.identity["kind"] != "path"),
+        keep="always",
+    )
+
+
+def _is_one_file(source: Resolved) -> bool:
+    identity = source.identity
+    single = identity["kind"] in ("url", "pypi") or bool(identity.get("file"))
+    return single or (identity["kind"] == "path" and len(identity["files"]) == 1)
+
+
+def _short(source: Resolved) -> str:
+    """How a person calls a source."""
+    identity = source.identity
+    if identity["kind"] == "hub":
+        return f"{identity['repo']}@{str(identity['commit'])[:7]}"
+    if identity["kind"] == "pypi":
+        return f"{identity['package']} {identity['version']}"
+    if identity["kind"] == "url":
+        return str(identity["name"])
+    files: Sequence[str] = list(identity["files"])
+    return files[0] if len(files) == 1 else Path(str(source.context.get("path", ""))).name
+
+
+def _words(*words: str) -> str:
+    """A label of the words that there are."""
+    return " ".join(word for word in words if word)

@@ -1,0 +1,90 @@
+"""Steps of a plan as they are collected, each under the key of all that can change its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.base import digest
+from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine.step_kinds import KINDS
+from orchestrator.planning.plan import Choices, Sources
+from orchestrator.recipe.models import Recipe
+from orchestrator.toolchain.load import ToolChain
+
+
+class StepCollector:
+    """Collects steps in the order in which they are added, equal ones once."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Step] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps so far; each comes after its inputs."""
+        return tuple(self._steps.values())
+
+    def add(
+        self,
+        kind: str,
+        label: str,
+        params: Mapping[str, JSON],
+        inputs: Mapping[str, str] | None = None,
+        **rest: Any,
+    ) -> str:
+        """Add a step and return its key; ``rest`` is what cannot change the step's bytes."""
+        inputs = dict(inputs or {})
+        identity = {
+            "kind": kind,
+            "version": KINDS[kind].version,
+            "params": params,
+            "inputs": inputs,
+        }
+        key = digest.key(identity)
+        if key not in self._steps:
+            self._steps[key] = Step(kind, label, key, params, inputs, **rest)
+        return key
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What all steps of one plan are made from, and where they are collected.
+
+    ``tools`` are the keys of the tool chain's build and environment by the names that steps
+    use; ``gate`` those of the steps that must be done before any weight is fetched; ``file``
+    is what model files are called in the store, where no name may tell one from another.
+    """
+
+    recipe: Recipe
+    chain: ToolChain
+    sources: Sources
+    choices: Choices
+    collector: StepCollector
+    file: str
+    tools: Mapping[str, str]
+    gate: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> dict[str, str]:
+        """The build alone, for steps that need no Python of the tool chain's."""
+        return {"toolchain": self.tools["toolchain"]}
+
+    @property
+    def reads_quantizable(self) -> bool:
+        """Whether the model comes as one file that can be quantized, or is already."""
+        return self.sources.model is not None and self.sources.model.format in ("gguf", "ggml")
+
+    @property
+    def runtime(self) -> dict[str, JSON]:
+        """What the recipe says of how its model runs, as a parameter; nothing if it does not."""
+        stated = self.recipe.runtime.model_dump(mode="json", exclude_none=True)
+        return {"runtime": stated} if stated else {}
+
+
+def verbs(chain: ToolChain, *names: str) -> tuple[dict[str, JSON], dict[str, JSON]]:
+    """Identity and data of the verbs that a tool chain has, for params and context."""
+    have = [name for name in names if name in chain.verbs]
+    identity = {name: chain.verb_identity(name) for name in have}
+    data = {name: chain.verbs[name].model_dump(mode="json") for name in have}
+    return identity, {"verbs": data, "data": str(chain.folder)}
