@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from orchestrator.sources import git
-from tests.support.moving_upstream import BROKEN, MENDED, PLANTED, Moving
+from tests.support.moving_upstream import BROKEN, MENDED, PLANTED, Moving, moving
 from tests.support.typed_commands import typed
+
+__all__ = ["moving"]
 
 
 def test_the_commit_that_changed_the_bytes_is_found_past_one_that_cannot_be_built(
