@@ -17,6 +17,14 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Progress, Task
 from orchestrator.steps import build
+from tests.support.shims import (
+    OF_GIT,
+    first_on_path,
+    passing_shim,
+    secrets_seen,
+    set_secrets,
+    shim,
+)
 from tests.support.tasks import a_task
 
 LIBRARY = "int answer() { return ANSWER; }\n"
@@ -311,3 +319,22 @@ def test_the_users_compiler_flags_do_not_leak_in(
 
     assert tools_of(task.workdir) == "the answer is 42\n"
     assert os.environ["CXXFLAGS"]
+
+
+def test_no_real_tool_of_a_build_sees_a_secret(
+    tmp_path: Path, upstream: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin"
+    for name in ("cmake", "ninja"):
+        shim(tools, name, f'exec "{build._tool(name)}" "$@"')
+    passing_shim(tools, "c++")
+    task = task_of(tmp_path, upstream)  # asks git for the commit, in this process
+    passing_shim(tools, "git")
+    first_on_path(monkeypatch, tools)
+    monkeypatch.setattr(build, "_tool", lambda name: tools / name)
+    set_secrets(monkeypatch)
+
+    build.run(task)
+
+    seen = {name: secrets_seen(tools, name) for name in ("cmake", "ninja", "c++", "git")}
+    assert seen == {"cmake": set(), "ninja": set(), "c++": set(), "git": set(OF_GIT)}
