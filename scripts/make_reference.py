@@ -92,7 +92,11 @@ RECIPE_HEAD = """\
 
 A recipe is one YAML file. Unknown keys are refused. The same as a JSON Schema, for editors, is
 [recipe.schema.json](../recipe.schema.json); `orchestrate schema` prints it. Which names `quantize`
-may have is up to the tool chain: see `types` in its `toolchain.yaml`."""
+may have is up to the tool chain: see `types` in its `toolchain.yaml`.
+
+Sizes are bytes (`1000`) or have a unit: `50G`, `50GB` and `50 GB` are 50 · 10⁹ bytes, `50GiB` is
+50 · 2³⁰ bytes. The same goes for options such as `--max-size`. Sizes are always shown in decimal
+units, as the Hub states them: 1 GB is 10⁹ bytes."""
 
 
 def recipe_page() -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.base import machine_info, units
 from orchestrator.base.errors import EnvironmentProblem
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -45,9 +45,10 @@ def disk_full(
         log: Where its whole output is.
     """
     subject = f"{what} failed: the disk" if what else "the disk"
-    demand = f"{human(needed)} needed, " if needed else ""
+    demand = f"{units.size(needed)} needed, " if needed else ""
+    free = units.size(machine_info.disk_free(where))
     return DiskFull(
-        f"{subject} is full at {where} ({demand}{human(free_bytes(where))} free)",
+        f"{subject} is full at {where} ({demand}{free} free)",
         "free some space or lift the quota, keep less with --keep final, "
         "or set ORCHESTRATE_HOME to a folder on another disk",
         tail,
@@ -62,15 +63,7 @@ def says_full(text: str) -> bool:
 
 def is_short(where: Path, missing: int) -> bool:
     """Tell whether ``missing`` more bytes, or any at all, do not fit."""
-    return free_bytes(where) < max(missing, LEAST_BYTES)
-
-
-def free_bytes(where: Path) -> int:
-    """Return the bytes a user may still write at a path that need not exist yet."""
-    there = where
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    return shutil.disk_usage(there).free
+    return machine_info.disk_free(where) < max(missing, LEAST_BYTES)
 
 
 @contextmanager
@@ -82,13 +75,3 @@ def translated(where: Path, what: str = "", needed: int = 0) -> Iterator[None]:
         if error.errno not in FULL_ERRNOS:
             raise
         raise disk_full(where, needed, what) from error
-
-
-def human(count: int) -> str:
-    """Return a number of bytes as people write it: ``4.2 GiB``."""
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -88,7 +88,7 @@ def disk_free(path: Path) -> int:
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there already."""
     path = path.absolute()
-    while not path.exists():
+    while not path.exists() and path != path.parent:
         path = path.parent
     return path
 

@@ -1,12 +1,18 @@
-"""Numbers as people read them."""
+"""Numbers as people read and write them.
+
+Sizes are shown in decimal units (SI: 1 GB is 10^9 bytes), as the Hub and publishers state them.
+"""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from orchestrator.base.errors import UsageError
 
+LARGEST = 2**63 - 1  # of a file (off_t)
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:([kKMGT])(i?))?B?")
 
 
 def size(count: float) -> str:
@@ -21,17 +27,26 @@ def size(count: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``50GB``, ``50G``, ``1.5 GiB`` or ``1000``.
+    """Bytes of ``50G``, ``50GB``, ``1.5 GB``, ``50GiB`` or ``1000``, for recipes and options.
 
     Raises:
-        UsageError: It is not a size.
+        UsageError: It is not a size, negative, or more than a file can have.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT])(i?))?B?", text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is not a size", "Write bytes, '50GB' or '50GiB'.")
-    power = "kMGT".index(found[2].replace("K", "k")) + 1 if found[2] else 0
-    factor: int = (1024 if found[3] else 1000) ** power
-    return round(float(found[1]) * factor)
+    found = _SIZE.fullmatch(text.strip())
+    count = _bytes(*found.groups()) if found else None
+    if count is None or count > LARGEST:
+        raise UsageError(
+            f"{text[:40]!r} is not a size: write bytes or a unit, such as 1000, '50G', "
+            "'50 GB' or '50GiB'"
+        )
+    return count
+
+
+def _bytes(number: str, unit: str | None, binary: str | None) -> int | None:
+    """A fraction of a byte is a forgotten unit."""
+    power = "KMGT".index(unit.upper()) + 1 if unit else 0
+    count = Decimal(number) * (1024 if binary else 1000) ** power
+    return round(count) if unit or count == int(count) else None
 
 
 def duration(seconds: float) -> str:

@@ -23,12 +23,11 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from orchestrator.base import installed_data
+from orchestrator.base import installed_data, units
+from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B")
 _FLOAT = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
-_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,12 @@ def _percentage(value: Any) -> Any:
 
 
 def _size(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = _SIZE.fullmatch(value.strip())
-    if found is None:
-        raise ValueError(f"{value!r} is not a size: write bytes, '3.9 GB' or '3.6 GiB'")
-    unit = found[2].replace("K", "k")
-    return round(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[unit])
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value  # pydantic says what it should have been
+    try:
+        return units.parse_size(str(value))
+    except UsageError as error:
+        raise ValueError(error.message) from error
 
 
 def _quant_type(text: str, info: ValidationInfo) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, StepError
 
 MAX_BYTES = 8 << 30
@@ -51,7 +52,8 @@ def _extract_members(tar: tarfile.TarFile, inner: PurePosixPath, dest: Path, nam
         total += member.size  # what is skipped is unpacked too, on the way to the next
         if count > MAX_MEMBERS or total > MAX_BYTES:
             raise StepError(
-                f"{name} unpacks to more than {MAX_BYTES >> 30} GiB or {MAX_MEMBERS} files: refused"
+                f"{name} unpacks to more than {units.size(MAX_BYTES)} or {MAX_MEMBERS} files: "
+                "refused"
             )
         parts = PurePosixPath(member.name).parts[1:]
         if parts[: len(inner.parts)] != inner.parts or not (member.isfile() or member.isdir()):

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import machine_info, units
 from orchestrator.base.disk_space import (
     DiskFull,
     disk_full,
-    free_bytes,
     is_short,
     says_full,
     translated,
@@ -170,14 +170,16 @@ def run(
     """
     check_stopped()
     words = tuple(os.fspath(word) for word in argv)
-    job = _Job(words, cwd, log, what or Path(words[0]).name, needed_bytes, free_bytes(cwd))
+    job = _Job(
+        words, cwd, log, what or Path(words[0]).name, needed_bytes, machine_info.disk_free(cwd)
+    )
     environment = dict(clean_env() if env is None else env)
     with translated(log, job.label), _Output(log, on_text) as output:
         output.note(environment_variables.describe(words, cwd, environment))
         done, late = _follow(job, environment, timeout, output)
         output.note(
             f"\n# exit code {done.returncode}, {done.seconds:.2f} s, "
-            f"peak memory {done.peak_memory / 2**20:.1f} MiB\n"
+            f"peak memory {units.size(done.peak_memory)}\n"
         )
     check_stopped()
     if late:
@@ -330,7 +332,7 @@ HINTS = {
 
 def _failure(done: Completed, job: _Job) -> OrchestrateError:
     cause = _signal_name(done.returncode)
-    written = max(0, job.free_before - free_bytes(job.cwd))
+    written = max(0, job.free_before - machine_info.disk_free(job.cwd))
     short = is_short(job.cwd, job.needed - written)
     if short or cause == "SIGXFSZ" or says_full(done.tail):
         return disk_full(job.cwd, job.needed, job.label, done.tail, job.log)

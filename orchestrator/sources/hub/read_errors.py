@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from orchestrator.base import units
 from orchestrator.base.errors import (
     EnvironmentProblem,
     NetworkProblem,
@@ -209,8 +210,8 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
 def _disk(error: BaseException, where: Where) -> OrchestrateError | None:
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return EnvironmentProblem(
-            f"The disk is full while {where.repo} is fetched: {where.needed / 1e9:.3g} GB had to "
-            "come.",
+            f"The disk is full while {where.repo} is fetched: {units.size(where.needed)} "
+            "had to come.",
             "Free some space, or set HF_HUB_CACHE to a larger disk; what is here is kept.",
         )
     if isinstance(error, OSError) and error.errno in _NO_RIGHT:

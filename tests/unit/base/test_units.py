@@ -34,6 +34,11 @@ def test_sizes_have_three_digits(count: float, text: str) -> None:
         ("1000", 1000),
         ("12 B", 12),
         ("50GB", 50_000_000_000),
+        ("50 GB", 50_000_000_000),
+        ("50G", 50_000_000_000),
+        ("50GiB", 50 << 30),
+        ("9223372036854775807", 2**63 - 1),
+        ("4000000000.0", 4_000_000_000),
         ("1.5 GiB", 3 << 29),
         ("2kB", 2000),
         ("2KiB", 2048),
@@ -44,10 +49,17 @@ def test_sizes_are_read(text: str, count: int) -> None:
     assert units.parse_size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GB", "1.2.3GB", "-1GB", "1 PB", "10%", "1 iB"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "GB", "1.2.3GB", "-1GB", "-5", "1 PB", "10%", "1 iB", "3.9", "1e9", "\u0661GB"),
+        *("nan", "inf", "-inf", "9223372036854775808", "9999999999 TB", "9" * 5000),
+    ],
+)
 def test_what_is_no_size_is_refused_with_the_way_to_write_one(text: str) -> None:
-    with pytest.raises(UsageError, match="50GiB"):
+    with pytest.raises(UsageError, match="50GiB") as caught:
         units.parse_size(text)
+    assert len(caught.value.message) < 150
 
 
 @given(st.integers(min_value=0, max_value=10**15))

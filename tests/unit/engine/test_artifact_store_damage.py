@@ -58,7 +58,7 @@ def test_a_tool_that_fills_a_small_disk(small_disk: Path, warnings: list[str]) -
             argv = ["dd", "if=/dev/zero", "of=big", "bs=4096", "count=512"]
             run_process.run(argv, cwd=stage.workdir, log=stage.log, needed_bytes=2 << 20)
 
-    with pytest.raises(DiskFull, match=r"\(2\.0 MiB needed, "):
+    with pytest.raises(DiskFull, match=r"\(2\.10 MB needed, "):
         fill()
     assert left_in(store, "staging") == []
 

@@ -36,7 +36,7 @@ quantize:
       {{general.name: "str:small", a.b: "int:-3", c: "float:1e-5", d: "bool:true"}}
     allow_requantize: true
     allow_fallback: true
-    limits: {{max_size: 4 GB}}
+    limits: {{max_size: 4G}}
 runtime: {{norm_eps: 0.00001, gqa: 8, context: 2048}}
 verify:
   smoke: {{prompt: Hello, expect: "wor(ld|d)", tokens: 4}}
