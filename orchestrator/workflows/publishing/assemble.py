@@ -246,37 +246,27 @@ def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -
         return []
     best = model_card.recommended(whole)
     path = material.checked.folder / best.output.file
-    header = gguf.read(path)
+    generation = material.origin.generation
     model = ollama_modelfile.Model(
         file=best.file,
-        template=chat_templates.of_file(header).get(chat_templates.DEFAULT, ""),
-        bos=_token(path, header, "bos"),
-        eos=_token(path, header, "eos"),
-        starts=_starts(header),
+        generation=generation,
+        stops=[
+            *_texts(path, ollama_modelfile.stop_tokens(generation)),
+            *ollama_modelfile.stop_texts(generation),
+        ],
         license=material.facts.license_name or material.facts.license,
         about=f"{material.title}, {best.name.encoding}",
     )
     return [text_piece(MODELFILE, ollama_modelfile.modelfile(model))]
 
 
-def _token(path: Path, header: GGUF, which: str) -> str:
-    """The text of a special token; empty where the file names none."""
-    told = header.metadata
-    number, tokens = told.get(f"tokenizer.ggml.{which}_token_id"), told.get("tokenizer.ggml.tokens")
-    if not isinstance(number, int) or not isinstance(tokens, gguf.ArrayInfo):
-        return ""
+def _texts(path: Path, numbers: tuple[int, ...]) -> list[str]:
+    """The texts of tokens of a GGUF file; none for numbers that its vocabulary lacks."""
+    tokens = gguf.read(path).metadata.get("tokenizer.ggml.tokens")
+    if not numbers or not isinstance(tokens, gguf.ArrayInfo):
+        return []
     listed = gguf.read_array(path, tokens)
-    return str(listed[number]) if 0 <= number < len(listed) else ""
-
-
-def _starts(header: GGUF) -> bool:
-    """Whether the start token is added by itself; llama.cpp's default is by the tokenizer."""
-    told = header.metadata
-    stated = told.get("tokenizer.ggml.add_bos_token")
-    if isinstance(stated, bool):
-        return stated
-    pre = told.get("tokenizer.ggml.pre")
-    return told.get("tokenizer.ggml.model") == "llama" or pre in ("llama-bpe", "llama3", "tekken")
+    return [str(listed[one]) for one in numbers if one < len(listed)]
 
 
 def _card(material: Material, found: tuple[Model, ...], whole: list[Piece]) -> str:

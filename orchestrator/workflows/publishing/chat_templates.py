@@ -51,7 +51,7 @@ def of_source(folder: Path) -> tuple[Templates, str]:
     if (folder / _JINJA).is_file():
         return dict(_jinja_files(folder)), _JINJA
     for name in (_JSON, _CONFIG):
-        told = _json(folder / name).get("chat_template")
+        told = json_object(folder / name).get("chat_template")
         if told is not None:
             return dict(_told(told, folder / name)), name
     return {}, ""
@@ -71,7 +71,12 @@ def _text(path: Path) -> str:
         raise StepError(f"{path} is not UTF-8", "Use another revision of the model.") from error
 
 
-def _json(path: Path) -> Mapping[str, JSON]:
+def json_object(path: Path) -> Mapping[str, JSON]:
+    """The object in a JSON file of the model; empty when there is none.
+
+    Raises:
+        StepError: The file is not JSON.
+    """
     if not path.is_file():
         return {}
     try:

@@ -33,6 +33,7 @@ class Origin:
         hubs: The repositories on the Hub, the most telling one first.
         gated: Whether one of those is for people who accept its terms.
         metadata: The front matter of its own model card.
+        generation: Its generation_config.json; empty without one.
     """
 
     folder: Path | None
@@ -41,6 +42,7 @@ class Origin:
     hubs: tuple[str, ...]
     gated: bool
     metadata: Mapping[str, JSON]
+    generation: Mapping[str, JSON]
 
     @property
     def papers(self) -> dict[str, Path]:
@@ -78,14 +80,16 @@ def origin(plan: Plan, session: Session) -> Origin:
     told = cards[0].metadata if cards else {}
     made = _described(plan, telling, session)
     if made is None or telling.format == "ggml":
-        return Origin(None, {}, "", hubs, gated, told)
+        return Origin(None, {}, "", hubs, gated, told, {})
     if telling.format == "gguf":
         header = gguf.read(made / HEADER, partial=True)
-        return Origin(None, chat_templates.of_file(header), "its header", hubs, gated, told)
+        return Origin(None, chat_templates.of_file(header), "its header", hubs, gated, told, {})
     folder = made / "small"
     templates, where = chat_templates.of_source(folder)
+    generation = chat_templates.json_object(folder / "generation_config.json")
     # The card of the very commit wins over what the repository says today.
-    return Origin(folder, templates, where, hubs, gated, _metadata(folder) or told)
+    metadata = _metadata(folder) or told
+    return Origin(folder, templates, where, hubs, gated, metadata, generation)
 
 
 def _hubs(plan: Plan) -> Iterator[str]:

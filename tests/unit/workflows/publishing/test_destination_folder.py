@@ -237,15 +237,22 @@ def test_the_front_matter_holds_what_the_hub_expects(stand: Stand) -> None:
     }
 
 
-def test_the_modelfile_speaks_the_models_own_template(stand: Stand) -> None:
+def test_the_modelfile_repeats_what_the_source_states(stand: Stand) -> None:
     stand.source(chat_template=CHATML)
+    config = {"temperature": 0.6, "eos_token_id": [2, 999], "stop_strings": ["User:"]}
+    (stand.place / "model" / "generation_config.json").write_text(json.dumps(config))
     stand.template = CHATML
     stand.run()
     said = stand.publish("--to", TO)
     assert said.code == 0, said.err
     text = (stand.place / "out" / "Modelfile").read_text()
-    assert "FROM ./Small-Llama-2.1M-Q4_0.gguf" in text
-    assert "<|im_start|>user\n{{ .Content }}<|im_end|>" in text
+    assert text.splitlines()[1:] == [
+        "FROM ./Small-Llama-2.1M-Q4_0.gguf",
+        "PARAMETER temperature 0.6",
+        'PARAMETER stop "</s>"',
+        'PARAMETER stop "User:"',
+        'LICENSE """mit"""',
+    ]
     card = (stand.place / "out" / "README.md").read_text()
     assert "llama-cli -m Small-Llama-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
     assert "create_chat_completion" in card
