@@ -11,7 +11,7 @@ _PIN = re.compile(r"\s*([A-Za-z0-9][\w.-]*)==([^\s;#]+)")
 def pinned(lines: Iterable[str]) -> dict[str, str]:
     """Versions by normalized name, of lines such as ``numpy==2.2.6``; other lines say nothing."""
     found = (_PIN.match(line) for line in lines)
-    return {_normal(one[1]): one[2] for one in found if one is not None}
+    return {normalized(one[1]): one[2] for one in found if one is not None}
 
 
 def public(version: str) -> str:
@@ -19,6 +19,8 @@ def public(version: str) -> str:
     return version.partition("+")[0]
 
 
-def _normal(name: str) -> str:
-    # https://packaging.python.org/en/latest/specifications/name-normalization/
-    return re.sub(r"[-_.]+", "-", name).lower()
+def normalized(name: str) -> str:
+    """The one spelling of a package's name: ``Foo.Bar_baz`` is ``foo-bar-baz``."""
+    from packaging.utils import canonicalize_name  # noqa: PLC0415 - heavy
+
+    return canonicalize_name(name)

@@ -17,6 +17,7 @@ from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning.lockfile import Lock
+from orchestrator.planning.lockfile_packages import normalized
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs.output_folder import BESIDE
 from orchestrator.toolchain.load import data_digest
@@ -194,22 +195,18 @@ def _upstream(plan: Plan, step: Step) -> Described:
 def _packages(manifest: Mapping[str, JSON], pins: Pins) -> Iterator[Described]:
     """The Python packages of the converters; a release has several files, so many digests."""
     python = pins.lock.python if pins.lock else None
-    locked = {_normal(name): one for name, one in python.packages.items()} if python else {}
+    locked = {normalized(name): one for name, one in python.packages.items()} if python else {}
     for line in manifest.get("facts", {}).get("packages", ()):
         name, _, version = line.partition("==")
         if name == "pip":  # it installs the others, and comes with the machine's Python
             continue
-        known = locked.get(_normal(name))
+        known = locked.get(normalized(name))
         hashes = list(known.sha256) if known and known.version == version else []
         yield {
             "name": name,
-            "uri": f"pkg:pypi/{_normal(name)}@{version}",
+            "uri": f"pkg:pypi/{normalized(name)}@{version}",
             "annotations": {"part": "environment", **({"sha256": hashes} if hashes else {})},
         }
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _fetched(step: Step, part: str, manifest: Mapping[str, JSON]) -> Iterator[Described]:
@@ -233,6 +230,6 @@ def _uri(step: Step, name: str) -> str:
         path = source["file"] if source.get("member") else name
         return f"{_HUB}/{kind}{source['repo']}/resolve/{source['commit']}/{path}"
     if source["kind"] == "pypi":
-        package = f"pkg:pypi/{_normal(source['package'])}@{source['version']}"
+        package = f"pkg:pypi/{normalized(source['package'])}@{source['version']}"
         return f"{package}#{PurePosixPath(source['file'])}"
     return str(step.context.get("url", "")) if source["kind"] == "url" else ""

@@ -31,16 +31,17 @@ def test_without_the_environment_only_stated_packages_are_pinned_and_that_is_sai
 
 def test_all_installed_packages_are_pinned_and_installed_again(tmp_path: Path) -> None:
     path, session = recipe_in(tmp_path), session_in(tmp_path)
-    install(session.store, "torch==2.13.0+cpu", "Jinja2==3.1.6")
+    install(session.store, "torch==2.13.0+cpu", "Jinja2==3.1.6", "Foo.Bar__baz==1")
     found = locked(path, tmp_path)
     assert found.python is not None
     assert found.python.complete
     assert {n: p.version for n, p in found.python.packages.items()} == {
         "torch": "2.13.0+cpu",
         "jinja2": "3.1.6",
+        "foo-bar-baz": "1",
     }
     [step] = [one for one in planned(path, session).steps if one.kind == "environment"]
-    assert step.context["constraints"] == ["jinja2==3.1.6", "torch==2.13.0"]
+    assert step.context["constraints"] == ["foo-bar-baz==1", "jinja2==3.1.6", "torch==2.13.0"]
 
 
 def test_an_environment_with_other_packages_is_refused(tmp_path: Path) -> None:
