@@ -1,7 +1,7 @@
 """What the Hub's client raises, said in one sentence with what to do about it.
 
-Works on attributes and class names, so that it needs no import of the client; neither the
-client's own text nor any header value is repeated, since they may hold signed addresses.
+The client's classes are imported only when something went wrong. Neither the client's own text
+nor any header value is repeated, since they may hold signed addresses.
 The meaning of the codes is the Hub's own: ``X-Error-Code`` is RepoNotFound, GatedRepo,
 RevisionNotFound or EntryNotFound, and 401 also stands for a missing repository when the
 request carried no token.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
+from json import JSONDecodeError
 from typing import Any
 from urllib.parse import unquote
 
@@ -72,9 +73,17 @@ class BrokenTransferError(Exception):
 
 def is_transport(error: BaseException) -> bool:
     """Tell whether an error is the network's: no route, refused, dropped, timed out."""
+    from huggingface_hub.errors import (  # type: ignore[attr-defined] # noqa: PLC0415 - heavy
+        HTTPError,
+        OfflineModeIsEnabled,
+    )
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
     if isinstance(error, (BrokenTransferError, ConnectionError, TimeoutError)):
-        return type(error).__name__ != "OfflineModeIsEnabled"
-    return any(cls.__name__ == "TransportError" for cls in type(error).__mro__)
+        return True
+    # HTTPError is that of the client's HTTP library; without an answer it is a transport's.
+    return isinstance(error, HTTPError) and status_of(error) is None
 
 
 def status_of(error: BaseException) -> int | None:
@@ -189,18 +198,23 @@ def _asked(response: Any, where: Where) -> str:
 
 
 def _local(error: BaseException, where: Where) -> OrchestrateError | None:
-    kind = type(error).__name__
-    if kind == "OfflineModeIsEnabled":
+    from huggingface_hub.errors import (  # noqa: PLC0415 - heavy
+        HFValidationError,
+        OfflineModeIsEnabled,
+    )
+
+    if isinstance(error, OfflineModeIsEnabled):
         return EnvironmentProblem(
             f"{where.repo} must be fetched, and HF_HUB_OFFLINE forbids it.",
             "Unset HF_HUB_OFFLINE; a run with --offline uses only what is cached.",
         )
     if is_transport(error):
         return NetworkProblem(
-            f"The Hub at {where.shown} cannot be reached for {where.repo} ({kind}).",
+            f"The Hub at {where.shown} cannot be reached for {where.repo} "
+            f"({type(error).__name__}).",
             f"Check the network, or name a mirror in HF_ENDPOINT; {_offline(where)}{where.kept}",
         )
-    if kind == "HFValidationError":
+    if isinstance(error, HFValidationError):
         return UsageError(
             f"{where.repo!r} is not a repository name.", "Write it as ORGANISATION/NAME."
         )
@@ -237,7 +251,7 @@ def _strange(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno is None
     misses = isinstance(error, (KeyError, ValueError)) and _raised_in(error) == "huggingface_hub"
-    return misses or type(error).__name__ == "JSONDecodeError"
+    return misses or isinstance(error, JSONDecodeError)
 
 
 def _raised_in(error: BaseException) -> str:

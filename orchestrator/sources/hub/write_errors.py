@@ -115,10 +115,19 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
             f"The storage behind {where.repo} takes a file not.",
             f"Look at the storage in the settings of its owner; {_KEPT}",
         )
-    if type(error).__module__.partition(".")[0] == "hf_xet":
+    if isinstance(error, _xet_errors()):
         return EnvironmentProblem(
             f"{where.shown} could not be sent files through Xet, the Hub's newer storage "
             f"({type(error).__name__}).",
             "Check the network; a mirror that does not know Xet needs HF_HUB_DISABLE_XET=1.",
         )
     return None
+
+
+def _xet_errors() -> tuple[type[BaseException], ...]:
+    """What the client of Xet raises; it is not installed on every machine."""
+    try:
+        import hf_xet  # noqa: PLC0415 - heavy
+    except ImportError:
+        return ()
+    return (hf_xet.XetAuthenticationError, hf_xet.XetObjectNotFoundError)

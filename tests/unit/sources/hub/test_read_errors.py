@@ -169,7 +169,7 @@ except OrchestrateError as error:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    assert "The disk is full while org/tiny is fetched: 0.003 GB" in done.stdout
+    assert "The disk is full while org/tiny is fetched: 3.0" in done.stdout
     assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
 
 
@@ -183,6 +183,12 @@ def test_a_cache_that_may_not_be_written_is_named() -> None:
 
 def test_an_error_nobody_foresaw_stays_a_bug() -> None:
     assert translate(KeyError("x"), Where("http://hub", NAME)) is None
+
+
+@pytest.mark.parametrize("name", ["TransportError", "OfflineModeIsEnabled", "HFValidationError"])
+def test_an_error_of_others_with_a_known_name_stays_a_bug(name: str) -> None:
+    error = type(name, (Exception,), {})()
+    assert translate(error, Where("http://hub", NAME)) is None
 
 
 def test_the_clients_own_offline_switch_is_explained(
