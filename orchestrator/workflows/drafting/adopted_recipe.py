@@ -1,24 +1,22 @@
 """A published GGUF file's header as the recipe that would make the file; pure.
 
-What the header does not say is written as a comment, never guessed in silence. Texts of the
-header come from strangers: they are quoted as values and kept to one line in comments.
+What the header does not say is written as a comment, never guessed in silence.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import PLAIN
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.workflows.drafting import recipe_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REPOSITORY = re.compile(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)/?", re.ASCII)
-_PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-_YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _SOURCE_KEYS = (
     "general.source.huggingface.repository",
     "general.source.repo_url",
@@ -27,7 +25,7 @@ _SOURCE_KEYS = (
     "general.url",
 )
 _BASE_KEY = re.compile(r"general\.base_model\.\d+\.repo_url")
-_SHOWN = 200
+_MATRIX = "quantize.imatrix."
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,6 @@ class File:
         return found if isinstance(found, str) else ""
 
     @property
-    def imatrix(self) -> bool:
-        """Whether the quantizer wrote that it used an importance matrix."""
-        return any(key.startswith("quantize.imatrix.") for key in self.header.metadata)
-
-    @property
     def outtype(self) -> str:
         """What the file was probably quantized from: tensors that stayed as they were."""
         census = gguf.census(self.header)
@@ -72,26 +65,25 @@ class File:
 
 def recipe(file: File, given: Given) -> str:
     """The text of the recipe, with what is not known as comments."""
-    parts = [_head(file), _model(file, given), _convert(file), _imatrix(file, given)]
-    parts += [_quantize(file, given), _published(file)]
-    return "\n".join(line for part in parts for line in part) + "\n"
-
-
-def _head(file: File) -> Iterator[str]:
-    census = ", ".join(f"{count} {kind}" for kind, count in gguf.census(file.header).items())
-    architecture = file.text("general.architecture")
-    yield f"# Read from {_line(file.name)}: {census}."
-    yield "# The types below were checked with the pinned quantizer; what the file does not"
-    yield "# say is marked with 'Not known'."
-    yield f"name: {_word(_recipe_name(file))}"
-    if not file.family:
-        yield f"# The architecture {_line(architecture)!r} is none of the families: said as llama."
-    yield f"family: {_word(file.family or 'llama')}"
-    yield f"description: {_word('What would make ' + _line(file.name))}"
-    version = file.header.metadata.get("general.quantization_version", "none")
-    yield f"# Not known: which llama.cpp made it (the header says quantization version {version})."
-    yield "# If other bytes come out, try 'toolchain: {name: llama.cpp, commit: ...}'."
-    yield "toolchain: llama.cpp"
+    metadata = file.header.metadata
+    matrix = {key: value for key, value in metadata.items() if key.startswith(_MATRIX)}
+    name = file.text("general.name")
+    values = {
+        "file": file,
+        "given": given,
+        "census": ", ".join(f"{count} {kind}" for kind, count in gguf.census(file.header).items()),
+        "name": _recipe_name(file),
+        "version": metadata.get("general.quantization_version", "none"),
+        "stated": _stated_sources(file),
+        "repository": _repository(file),
+        "quantized": file.facts["type"] not in PLAIN,
+        "model_name": name if _NAME.fullmatch(name) else "",
+        "matrix": matrix,
+        "same_path": matrix.get(f"{_MATRIX}file") == IMATRIX_FILE,
+        "chunks": _chunks(matrix),
+        "unexplained": (*file.facts["unexplained"], *file.facts["fixed"]),
+    }
+    return recipe_yaml.render("adopted", values)
 
 
 def _recipe_name(file: File) -> str:
@@ -101,31 +93,14 @@ def _recipe_name(file: File) -> str:
     return bare.strip("-._")[:80] or "adopted"
 
 
-def _model(file: File, given: Given) -> Iterator[str]:
-    yield "model:"
-    yield from _said_sources(file)
-    if given.model is not None:
-        yield from _mapping(given.model, "  ")
-        return
-    found = _repository(file)
-    if found:
-        yield f"  hub: {_word(found)}"
-        yield "  # Not known: which revision; a branch moves, a full commit does not."
-        yield "  revision: main"
-        return
-    yield "  # Not known: the model. Until it is said here (or with --model), the file itself"
-    yield "  # stands in, and quantizing it once more proves nothing."
-    yield f"  path: {_word(str(file.header.path))}"
-    yield "  format: gguf"
-
-
-def _said_sources(file: File) -> Iterator[str]:
+def _stated_sources(file: File) -> dict[str, JSON]:
     """What the header says about where the model came from."""
-    for key in sorted(file.header.metadata):
-        if key in _SOURCE_KEYS or key.startswith(("general.base_model.", "general.source.")):
-            value = file.header.metadata[key]
-            if not isinstance(value, gguf.ArrayInfo):
-                yield f"  # {_line(key)}: {_line(str(value))}"
+    return {
+        key: value
+        for key, value in sorted(file.header.metadata.items())
+        if key in _SOURCE_KEYS or key.startswith(("general.base_model.", "general.source."))
+        if not isinstance(value, gguf.ArrayInfo)
+    }
 
 
 def _repository(file: File) -> str:
@@ -138,93 +113,6 @@ def _repository(file: File) -> str:
     return ""
 
 
-def _convert(file: File) -> Iterator[str]:
-    name = file.text("general.name")
-    yield "convert:"
-    if file.facts["type"] not in PLAIN:
-        yield "  # Not known: the type of the file that was quantized."
-    yield f"  outtype: {file.outtype}"
-    if _NAME.fullmatch(name):
-        yield f"  model_name: {_word(name)}"
-    elif name:
-        yield f"  # The file calls the model {_line(name)!r}; a name given here cannot have spaces,"
-        yield "  # so general.name will differ."
-
-
-def _imatrix(file: File, given: Given) -> Iterator[str]:
-    if not file.imatrix:
-        return
-    said = {
-        key: value
-        for key, value in file.header.metadata.items()
-        if key.startswith("quantize.imatrix.")
-    }
-    for key, value in said.items():
-        yield f"# {_line(key)}: {_line(str(value))}"
-    chunks = said.get("quantize.imatrix.chunks_count")
-    number = chunks if isinstance(chunks, int) and 0 < chunks < 1 << 31 else 100
-    if given.corpus is None:
-        yield "# Not known: the calibration text itself; with it (--corpus FILE) this would be"
-        yield f"# imatrix: {{corpus: FILE, chunks: {number}}}"
-        return
-    if said.get("quantize.imatrix.file") != "imatrix.gguf":
-        yield "# The path of the matrix is in the header of the file; ours says 'imatrix.gguf'."
-    yield "imatrix:"
-    yield "  corpus:"
-    yield from _mapping(given.corpus, "    ")
-    yield f"  chunks: {number}"
-    yield "  # Not known: the context; 512 is the tool's default."
-    yield "  context: 512"
-
-
-def _quantize(file: File, given: Given) -> Iterator[str]:
-    kind = str(file.facts["type"])
-    if kind in PLAIN:
-        yield "# The file is what the converter writes; nothing is quantized."
-        yield "quantize: []"
-        return
-    yield "quantize:"
-    yield f"  - type: {_word(kind)}"
-    if file.imatrix and given.corpus is not None:
-        yield "    imatrix: true"
-    elif file.imatrix:
-        yield "    # imatrix: true"
-    yield from _mapping(file.facts["options"], "    ")
-    if file.facts["fallbacks"]:
-        yield "    allow_fallback: true"
-    for name in (*file.facts["unexplained"], *file.facts["fixed"]):
-        yield f"    # The pinned quantizer cannot give {_line(name)} its type."
-
-
-def _published(file: File) -> Iterator[str]:
-    yield "verify: {speed: false}"
-    yield "published:"
-    yield f"  - file: {_word(_line(file.name))}"
-    yield f"    name: {_word(str(file.facts['type']))}"
-    yield f"    size: {file.header.file_size}"
-    yield f"    sha256: {file.sha256}"
-
-
-def _mapping(values: Mapping[str, JSON], indent: str) -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield f"{indent}{_word(name)}:"
-            yield from _mapping(value, indent + "  ")
-        elif isinstance(value, bool):
-            yield f"{indent}{_word(name)}: {'true' if value else 'false'}"
-        else:
-            yield f"{indent}{_word(name)}: {_word(str(value))}"
-
-
-def _word(text: str) -> str:
-    """A text as YAML: plain where that is safe, else quoted; JSON's strings are YAML too."""
-    if _PLAIN_WORD.fullmatch(text) and text.lower() not in _YAML_WORDS:
-        return text
-    simple = text.isascii() and text.isprintable() and "'" not in text
-    return f"'{text}'" if simple else json.dumps(text)
-
-
-def _line(text: str) -> str:
-    """A stranger's text on one line, printable and not too long."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…"
+def _chunks(matrix: Mapping[str, JSON]) -> int:
+    stated = matrix.get(f"{_MATRIX}chunks_count")
+    return stated if isinstance(stated, int) and 0 < stated < 1 << 31 else 100

@@ -14,6 +14,7 @@ from orchestrator.base.step_values import JSON
 from orchestrator.toolchain import draft_policy, families, find_toolchain
 from orchestrator.workflows.drafting import (
     decide_draft,
+    drafted_recipe,
     recipe_yaml,
     save_recipe,
     survey_repository,
@@ -87,7 +88,7 @@ def write(request: Request) -> Written:
     )
     draft = decide_draft.draft(found, wanted, chain, draft_policy.load(chain.folder))
     day = datetime.now(timezone.utc).date().isoformat()
-    save_recipe.publish(recipe_yaml.recipe(draft, day, _schema(target)), target.parent, target)
+    save_recipe.publish(drafted_recipe.recipe(draft, day, _schema(target)), target.parent, target)
     return Written(target, draft, tuple(_notes(draft)))
 
 

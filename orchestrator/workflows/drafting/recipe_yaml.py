@@ -1,7 +1,7 @@
-"""A draft as YAML for people; pure.
+"""The one writer of recipes: templates filled in so that YAML reads back exactly what was meant.
 
-Names and licences come from strangers: as values they are quoted so that YAML reads back
-exactly the text, in comments they are kept to one printable line.
+Names, licences and headers come from strangers: as values they are quoted, in comments they are
+kept to one printable line. Pure but for the templates beside this module.
 """
 
 from __future__ import annotations
@@ -9,53 +9,34 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from orchestrator.base import units
-from orchestrator.workflows.drafting.decide_draft import Draft
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./, -]*(?<![ ,])")
-_SHOWN = 120
-_MOST_ROWS = 4
-_LOOKS = "The capital of France is"
-# Models that were taught to answer may comment on a sentence instead of ending it.
-_ANSWERS = "Question: What is the capital of France?\nAnswer:"
+_SHOWN = 200
 
 
-def recipe(draft: Draft, day: str, schema: str = "") -> str:
-    """The text of the recipe.
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The text of a recipe.
 
     Args:
-        draft: What it says.
-        day: Today, as 2026-01-31.
-        schema: Where editors find the JSON Schema of recipes, if it is near.
+        template: Name of the template.
+        values: What it names; a name that is missing is an error.
     """
-    found = draft.found
-    owner, _, name = found.repo.partition("/")
-    return _template().render(
-        draft=draft,
-        found=found,
-        licence=found.licence,
-        day=day,
-        schema=schema,
-        description=f"{name} by {owner}, as {draft.form}",
-        prompt=_ANSWERS if found.chat else _LOOKS,
-        rows=_rows(draft.rows),
-        limited=any(one.limits for one in draft.outputs),
-        fallback=any(one.fallback for one in draft.outputs),
-    )
+    return _environment().get_template(f"{template}.yaml.j2").render(values)
 
 
 @lru_cache(maxsize=1)
-def _template() -> Template:
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - heavy
 
-    room = Environment(
+    environment = Environment(
         loader=PackageLoader("orchestrator.workflows.drafting", ""),
         autoescape=False,  # noqa: S701 - YAML, quoted by the filters below
         undefined=StrictUndefined,
@@ -63,14 +44,15 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    room.filters |= {
+    environment.filters |= {
         "quoted": quoted,
         "line": line,
+        "mapping": mapping,
         "source": _source,
         "limits": _limits,
         "size": units.size,
     }
-    return room.get_template("recipe.yaml.j2")
+    return environment
 
 
 def quoted(text: str) -> str:
@@ -84,18 +66,30 @@ def quoted(text: str) -> str:
     return dumped.removesuffix("\n")
 
 
-def line(text: str) -> str:
-    """A text for a comment: one printable line, not too long."""
-    flat = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+def line(text: object) -> str:
+    """A value for a comment: one printable line, not too long."""
+    flat = " ".join("".join(one if one.isprintable() else " " for one in str(text)).split())
     return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…"
+
+
+def mapping(values: Mapping[str, Any], indent: int) -> str:
+    """Texts, truth values and mappings of them as lines of YAML, the last without its end."""
+    margin, lines = " " * indent, []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += [f"{margin}{quoted(name)}:", mapping(value, indent + 2)]
+        elif isinstance(value, bool):
+            lines.append(f"{margin}{quoted(name)}: {'true' if value else 'false'}")
+        else:
+            lines.append(f"{margin}{quoted(name)}: {quoted(str(value))}")
+    return "\n".join(lines)
 
 
 def _source(values: Mapping[str, str], indent: int) -> str:
     """Where a text comes from, after its key: a path stands on the key's own line."""
     if values.keys() == {"path"}:
         return f" {quoted(values['path'])}"
-    lines = [f"{' ' * indent}{name}: {quoted(value)}" for name, value in values.items()]
-    return "\n" + "\n".join(lines)
+    return "\n" + mapping(values, indent)
 
 
 def _limits(values: Mapping[str, float]) -> str:
@@ -104,8 +98,3 @@ def _limits(values: Mapping[str, float]) -> str:
         for name, value in values.items()
     }
     return ", ".join(f"{name}: {value}" for name, value in shown.items())
-
-
-def _rows(rows: tuple[int, ...]) -> str:
-    more = " and others" if len(rows) > _MOST_ROWS else ""
-    return ", ".join(str(row) for row in rows[:_MOST_ROWS]) + more

@@ -166,6 +166,7 @@ def test_no_text_of_a_header_breaks_out_of_its_place(
         "general.name": name,
         "general.source.url": source,
         "quantize.imatrix.dataset": dataset + "\nquantize: [Q2_K]",
+        "general.quantization_version": "2\nquantize: [Q2_K]",
     }
     file = published(tmp_path, fields, options={"tensor_types": {"ffn": "q8_0"}})
 

@@ -8,14 +8,21 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import StepError
 from orchestrator.recipe import Document
+from orchestrator.recipe.extends import read_tree
 from orchestrator.runs import load_and_plan
 from orchestrator.toolchain import draft_policy, load
-from orchestrator.workflows.drafting import decide_draft, licence_of_card, model_config, recipe_yaml
+from orchestrator.workflows.drafting import (
+    decide_draft,
+    drafted_recipe,
+    licence_of_card,
+    model_config,
+    recipe_yaml,
+)
 from orchestrator.workflows.drafting.decide_draft import Wanted, recipe_name
 from orchestrator.workflows.drafting.survey_findings import Found, Weights
 from tests.support.hub_models import COMMIT
@@ -25,6 +32,7 @@ WEIGHTS = Weights("safetensors", 1, 100, 50, True, "f16", (576,))
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
 )
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))  # NUL is refused
 CARDS = st.fixed_dictionaries(
     {}, optional=dict.fromkeys(("license", "license_name", "license_link"), ANY)
 )
@@ -42,22 +50,27 @@ def found(**fields: Any) -> Found:
 
 def text(one: Found) -> str:
     draft = decide_draft.draft(one, Wanted(), CHAIN, draft_policy.load(CHAIN.folder))
-    return recipe_yaml.recipe(draft, "2026-01-31")
+    return drafted_recipe.recipe(draft, "2026-01-31")
 
 
-@given(st.text())
-def test_any_text_is_read_back_as_it_was(value: str) -> None:
-    shown = recipe_yaml.quoted(value)
+@given(TEXT, TEXT)
+@example("😀 O'Brien", "true")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_loader_reads_any_text_back_as_it_was(tmp_path: Path, name: str, value: str) -> None:
+    path = tmp_path / "x.yaml"
+    shown = recipe_yaml.mapping({"a": {f"x{name}": value, "flag": True}}, 0)
 
-    assert "\n" not in shown
-    assert yaml.safe_load(f"a:\n  b: {shown}\n  c: 1\n") == {"a": {"b": value, "c": 1}}
+    path.write_text(f"{shown}\nc: {recipe_yaml.quoted(value)}\n", encoding="utf-8")
+
+    assert "\n" not in recipe_yaml.quoted(value)
+    assert read_tree(path).data == {"a": {f"x{name}": value, "flag": True}, "c": value}
 
 
 @given(st.text())
 def test_a_comment_stays_one_line(value: str) -> None:
     shown = recipe_yaml.line(value)
 
-    assert len(shown) <= 120
+    assert len(shown) <= 200
     assert yaml.safe_load(f"# {shown}\na: 1\n") == {"a": 1}
 
 
