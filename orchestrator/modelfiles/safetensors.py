@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,10 +19,13 @@ from orchestrator.modelfiles.format_error import FormatError, malformed
 from orchestrator.modelfiles.untrusted_reader import open_reader
 
 MAX_HEADER = 100_000_000
+FIRST_RANGE = 48 << 10  # holds the header of a 7B model's shard (about 32 KB)
 # Small JSON values grow when parsed; real headers have about eight of these per tensor.
 _MAX_VALUES = 4_000_000
 _MAX_DIMENSIONS = 32
 _METADATA = "__metadata__"
+
+ReadRange = Callable[[int, int], tuple[bytes, int]]
 
 BITS: Mapping[str, int] = {
     "BOOL": 8,
@@ -94,8 +97,35 @@ def read_header(path: Path | str) -> SafetensorsHeader:
         return _parse(text, reader.size, path)
 
 
+def header_bytes(read_range: ReadRange, name: Path | str) -> tuple[bytes, int]:
+    """All bytes before the tensors' data, in at most two reads, and the file's size.
+
+    Args:
+        read_range: Given the first byte and the byte after the last, returns what the file
+            has of that range, and its size in bytes.
+        name: What to call the file in messages.
+
+    Raises:
+        FormatError: It does not start like a safetensors file; the JSON is not looked at.
+    """
+    start, size = read_range(0, FIRST_RANGE)
+    end = header_length(start, size, name)
+    if end > len(start):
+        start += read_range(len(start), end)[0]
+    if len(start) < end:
+        raise malformed(name, len(start), f"the header ends only at byte {end}")
+    return start[:end], size
+
+
+def file_range(path: Path, start: int, end: int) -> tuple[bytes, int]:
+    """A range of a local file and its size, as :func:`header_bytes` wants it."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(end - start), path.stat().st_size
+
+
 def header_length(prefix: bytes, file_size: int, name: Path | str = "safetensors") -> int:
-    """Bytes from the file's start to its data, from its first 8 bytes: what to fetch."""
+    """Bytes from the file's start to its data, from its first 8 bytes."""
     if len(prefix) < 8:
         raise malformed(name, len(prefix), "a safetensors file starts with 8 bytes of length")
     return 8 + _checked_length(int(struct.unpack("<Q", prefix[:8])[0]), file_size, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
@@ -84,18 +85,13 @@ def _from_folder(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
     for file in chosen.weights:
         found[file.path] = {"size": file.size, "sha256": file.sha256}
         if file.path.endswith(".safetensors"):
-            found[file.path]["header"] = _head(root / file.path)
+            read = partial(safetensors.file_range, root / file.path)
+            found[file.path]["header"] = safetensors.header_bytes(read, file.path)[0]
     for file in chosen.others:
         target = task.workdir / "small" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / file.path, target)
     return found, list(chosen.others)
-
-
-def _head(path: Path) -> bytes:
-    offset = safetensors.read_header(path).data_offset
-    with path.open("rb") as file:
-        return file.read(offset)
 
 
 def _write(workdir: Path, weights: Mapping[str, JSON]) -> None:

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.base.step_values import Progress
+from orchestrator.modelfiles import safetensors
 from orchestrator.sources.choose_model_files import HubFile, Selection, select, select_files
 from orchestrator.sources.hub import client
 from orchestrator.sources.hub.cache import (
@@ -35,7 +36,6 @@ from orchestrator.sources.hub.cache import (
 )
 from orchestrator.sources.hub.read_errors import Where
 from orchestrator.sources.hub.resumable_download import stage
-from orchestrator.sources.hub.safetensors_header import header, local_range
 
 __all__ = [
     "HubFile",
@@ -273,7 +273,7 @@ def safetensors_headers(
 
     Raises:
         UsageError, EnvironmentProblem: As :func:`fetch`.
-        StepError: A file is no safetensors file.
+        FormatError: A file is no safetensors file.
     """
     cache = CachedRepo(cache_root(cache_dir), repo, repo_type)
     where = client.where_is(repo, commit, repo_type)
@@ -281,10 +281,10 @@ def safetensors_headers(
     def one(path: str) -> tuple[bytes, int]:
         local = cache.snapshot(commit) / path
         if local.is_file():
-            return header(path, lambda start, end: local_range(local, start, end))
+            return safetensors.header_bytes(partial(safetensors.file_range, local), path)
         if offline:
             require_cached(cache, commit, [HubFile(path, 0, None, None)])
-        return header(path, lambda start, end: client.read_range(where, path, start, end))
+        return safetensors.header_bytes(partial(client.read_range, where, path), path)
 
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         return dict(zip(paths, pool.map(one, paths), strict=True))

@@ -12,6 +12,7 @@ from orchestrator.modelfiles import safetensors
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.safetensors import (
     build_header,
+    header_bytes,
     header_length,
     parse_header,
     read_header,
@@ -183,3 +184,9 @@ def test_the_json_is_padded_to_eight_bytes() -> None:
     header, _ = build_header([("abc", "F32", (1,))])
     assert struct.unpack("<Q", header[:8])[0] % 8 == 0
     assert safetensors.MAX_HEADER == 100_000_000
+
+
+def test_a_header_whose_end_does_not_come_is_refused() -> None:
+    start = struct.pack("<Q", 100) + b"{"
+    with pytest.raises(FormatError, match="the header ends only at byte 108"):
+        header_bytes(lambda first, _end: (start[first:], 1000), "x.safetensors")
