@@ -21,6 +21,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
 from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import Progress
+from orchestrator.sources import http_client
 
 _ADVICE = "Check the network, or set PIP_INDEX_URL to a mirror."
 
@@ -109,11 +110,13 @@ def download(
 
 
 @contextmanager
-def _client(package: str, version: str) -> Iterator[PyPISimple]:
+def _client(package: str, version: str = "") -> Iterator[PyPISimple]:
     """A client of the index; its errors as sentences."""
     import requests  # noqa: PLC0415 - heavy
     from pypi_simple import PyPISimple  # noqa: PLC0415
     from pypi_simple import errors as known  # noqa: PLC0415
+
+    what = f"{package} {version}".rstrip()
 
     try:
         with PyPISimple(effective_index()) as client:
@@ -121,20 +124,16 @@ def _client(package: str, version: str) -> Iterator[PyPISimple]:
     except known.NoSuchProjectError as error:
         raise StepError(f"the package index has no project {package!r}") from error
     except known.DigestMismatchError as error:
-        raise StepError(f"{package} {version} arrived damaged: {error}", "Run again.") from error
+        raise StepError(f"{what} arrived damaged: {error}", "Run again.") from error
     except (known.UnsupportedContentTypeError, known.UnsupportedRepoVersionError) as error:
         raise EnvironmentProblem(
-            f"what answers for {package} {version} is no package index: {error}", _ADVICE
+            f"what answers for {what} is no package index: {error}", _ADVICE
         ) from error
     except requests.RequestException as error:
         raise NetworkProblem(
-            f"the package index cannot be reached for {package} {version} ({_why(error)})", _ADVICE
+            f"the package index cannot be reached for {what} ({http_client.reason(error)})",
+            _ADVICE,
         ) from error
-
-
-def _why(error: Exception) -> str:
-    answer = getattr(error, "response", None)
-    return type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
 
 
 def address(package: str, version: str, kind: str, sha256: str) -> str:
@@ -163,17 +162,8 @@ def released(versions: Mapping[str, str]) -> dict[str, tuple[Released, ...]]:
     Raises:
         EnvironmentProblem: The index cannot be reached.
     """
-    import requests  # noqa: PLC0415 - heavy
-    from pypi_simple import PyPISimple  # noqa: PLC0415
-
-    try:
-        with PyPISimple(effective_index()) as client:
-            return {name: _released(client, name, one) for name, one in versions.items()}
-    except requests.RequestException as error:
-        raise NetworkProblem(
-            f"the package index cannot be reached ({type(error).__name__})",
-            _ADVICE,
-        ) from error
+    with _client("the packages of the lock") as client:
+        return {name: _released(client, name, one) for name, one in versions.items()}
 
 
 def _released(client: PyPISimple, name: str, version: str) -> tuple[Released, ...]:

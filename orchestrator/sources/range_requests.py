@@ -7,21 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from zipfile import ZipFile
 
-from orchestrator.base.errors import NetworkProblem, StepError
+from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
-from orchestrator.sources import archive, retry_after
-
-if TYPE_CHECKING:
-    import requests
+from orchestrator.sources import archive, http_client
+from orchestrator.sources.http_client import Answer
 
 ReadRange = Callable[[int, int], tuple[bytes, int]]
 
 # One request brings the header of most files; a vocabulary of 150,000 words needs a few.
 CHUNK = 1 << 20
-TIMEOUT = 30
+MOST_SECONDS = 120.0
 
 
 class Ranged(io.RawIOBase):
@@ -129,40 +127,33 @@ def http_range(url: str, start: int, end: int) -> tuple[bytes, int]:
     """Bytes ``start`` to ``end`` of a file on a web server, and its size (RFC 9110, 14).
 
     Raises:
-        EnvironmentProblem: The server cannot be reached.
+        NetworkProblem: The server cannot be reached.
         StepError: It has no such file, or does not serve ranges.
     """
-    import requests  # noqa: PLC0415 - heavy
-
-    headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-    try:
-        with requests.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
-            return _taken(answer, url, start, end)
-    except requests.RequestException as error:
-        raise NetworkProblem(
-            f"{url} cannot be reached ({type(error).__name__})", "Check the network."
-        ) from error
+    headers = {"Range": f"bytes={start}-{end - 1}"}
+    with http_client.asked(url, headers=headers, most_seconds=MOST_SECONDS) as answer:
+        answer.require(200, 206)
+        return _start(answer, end - start), _whole_size(answer, start)
 
 
-def _taken(answer: requests.Response, url: str, start: int, end: int) -> tuple[bytes, int]:
-    if answer.status_code in retry_after.RETRIED_STATUS:
-        wait = retry_after.asked(answer.headers) or 0
-        raise NetworkProblem(
-            f"{url} answers {answer.status_code} {answer.reason}", "Try again later.", wait
-        )
-    if answer.status_code not in (200, 206):
-        raise StepError(f"{url} answers {answer.status_code} {answer.reason}")
-    ranged = answer.status_code == 206
-    if not ranged and start:
-        raise StepError(f"{url} cannot be read in parts: its server ignores ranges")
-    headers = answer.headers
-    told = headers.get("Content-Range", "").rpartition("/")[2] if ranged else ""
-    told = told if told.isdigit() else headers.get("Content-Length", "")
-    if not told.isdigit():
-        raise StepError(f"{url} cannot be read in parts: its server does not say how long it is")
+def _start(answer: Answer, count: int) -> bytes:
     data = bytearray()
-    for chunk in answer.iter_content(1 << 16):
+    for chunk in answer.body:
         data += chunk
-        if len(data) >= end - start:
+        if len(data) >= count:
             break
-    return bytes(data[: end - start]), int(told)
+    return bytes(data[:count])
+
+
+def _whole_size(answer: Answer, start: int) -> int:
+    """How long the file is of which a part was asked for, beginning at a byte."""
+    ranged = answer.status == 206
+    if not ranged and start:
+        raise StepError(f"{answer.name} cannot be read in parts: its server ignores ranges")
+    stated = answer.headers.get("Content-Range", "").rpartition("/")[2] if ranged else ""
+    size = int(stated) if stated.isascii() and stated.isdigit() else answer.length
+    if not size:
+        raise StepError(
+            f"{answer.name} cannot be read in parts: its server does not say how long it is"
+        )
+    return size

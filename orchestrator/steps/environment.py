@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.sources import pypi
+from orchestrator.sources import http_client, pypi
 from orchestrator.toolchain import call_verb
 
-REACH_SECONDS = 4.0
 _UNREACHED = (
     "Failed to establish a new connection",
     "Temporary failure in name",
@@ -66,7 +62,8 @@ def _install(task: Task, venv: Path, requirements: Path) -> None:
     index = task.step.context["extra_index"]
     if task.offline:
         argv += ["--no-index"]  # what PIP_FIND_LINKS names still serves
-    elif index and _answers(index):
+    # pip would wait for minutes on an index that a firewall swallows.
+    elif index and not http_client.unreachable(index):
         argv += ["--extra-index-url", index]
     seen = 0
 
@@ -103,27 +100,11 @@ def _explained(error: run_process.ToolError, offline: bool) -> Exception:
 
 def _silent(tail: str) -> bool:
     """Told not to try again (PIP_RETRIES=0), pip keeps to itself that nobody answered."""
-    return "(from versions: none)" in tail and not _answers(pypi.effective_index())
+    return "(from versions: none)" in tail and http_client.unreachable(pypi.effective_index()) != ""
 
 
 def _last(tail: str, word: str) -> str:
     return [line for line in tail.splitlines() if word in line][-1].strip()
-
-
-def _answers(url: str) -> bool:
-    """Whether the host behind ``url`` takes a connection within a few seconds.
-
-    pip would wait for minutes on an index that a firewall swallows.
-    """
-    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return True
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        with socket.create_connection((parts.hostname or "", port), REACH_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def _call(

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
+from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.sources import archive, pypi, retry_after
+from orchestrator.sources import archive, http_client, pypi
 from orchestrator.sources.hub.wanted_files import hub_selection
-
-CHUNK = 1 << 20
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -93,12 +87,13 @@ def _pypi(task: Task) -> dict[str, JSON]:
 
 def _url(task: Task) -> dict[str, JSON]:
     source, url = task.step.params["source"], task.step.context["url"]
+    shown = http_client.without_secrets(url)
     target = task.scratch / source["name"]
     _download(url, target, task)
     found = file_sha256(target)
     if found != source["sha256"]:
         raise StepError(
-            f"{url} has SHA-256 {found}, the recipe says {source['sha256']}",
+            f"{shown} has SHA-256 {found}, the recipe says {source['sha256']}",
             "The file was changed or arrived damaged; fetch it again before you trust it.",
         )
     if source["member"]:
@@ -109,24 +104,15 @@ def _url(task: Task) -> dict[str, JSON]:
 
 def _download(url: str, target: Path, task: Task) -> None:
     if task.offline:
-        raise EnvironmentProblem(f"{url} is not stored here", "Run once without --offline.")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise StepError(f"{url} is neither http nor https")
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer, target.open("wb") as out:  # noqa: S310 - the scheme is checked above
-            total = int(answer.headers.get("Content-Length") or 0)
-            while chunk := answer.read(CHUNK):
-                run_process.check_stopped()
-                out.write(chunk)
-                task.report(Progress(out.tell(), total, "B"))
-    except urllib.error.HTTPError as error:
-        said = f"{url} answers {error.code} {error.reason}"
-        if error.code in retry_after.RETRIED_STATUS:
-            wait = retry_after.asked(dict(error.headers)) or 0
-            raise NetworkProblem(said, "Try again later.", wait) from error
-        raise (EnvironmentProblem if error.code >= 500 else StepError)(said) from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise NetworkProblem(f"{url} cannot be reached: {error}") from error
+        raise EnvironmentProblem(
+            f"{http_client.without_secrets(url)} is not stored here", "Run once without --offline."
+        )
+    with http_client.asked(url) as answer, target.open("wb") as out:
+        answer.require(200)
+        for chunk in answer.body:
+            run_process.check_stopped()
+            out.write(chunk)
+            task.report(Progress(out.tell(), answer.length, "B"))
 
 
 def _path(task: Task) -> dict[str, JSON]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import JSON
+from orchestrator.sources import http_client
 from orchestrator.sources.hub.client import endpoint
 from orchestrator.toolchain import find_toolchain
 
-REACH_SECONDS = 5.0
 LEAST_DISK = 10 << 30
 LEAST_MEMORY = 4 << 30
 _HUB = "models; local folders and packages serve without it"
@@ -142,29 +140,20 @@ def _index() -> Finding:
     from orchestrator.sources.pypi import effective_index  # noqa: PLC0415 - heavy
 
     url = effective_index()
-    found = _answer(url)
+    fine, found = _answer(url)
     advice = "Check the network, or set PIP_INDEX_URL to a mirror."
-    return Finding("package index", found == "answers", f"{urlsplit(url).hostname} {found}", advice)
+    return Finding("package index", fine, f"{urlsplit(url).hostname} {found}", advice)
 
 
 def _host(url: str, why: str) -> Callable[[], Finding]:
     def look() -> Finding:
-        found = _answer(url)
+        fine, found = _answer(url)
         name = urlsplit(url).hostname or url
-        return Finding(name, found == "answers", found, f"Needed for: {why}.", required=False)
+        return Finding(name, fine, found, f"Needed for: {why}.", required=False)
 
     return look
 
 
-def _answer(url: str) -> str:
-    """Whether the host behind ``url``, or the proxy before it, takes a connection."""
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    try:
-        with socket.create_connection((parts.hostname or "", port), REACH_SECONDS):
-            return "answers"
-    except OSError as error:
-        return f"cannot be reached ({error.strerror or error})"
+def _answer(url: str) -> tuple[bool, str]:
+    why = http_client.unreachable(url)
+    return not why, f"cannot be reached ({why})" if why else "answers"

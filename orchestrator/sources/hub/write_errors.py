@@ -6,6 +6,7 @@ the client's own text is not repeated, but for what the Hub finds wrong with a m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError, UsageError
@@ -125,9 +126,7 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
 
 
 def _xet_errors() -> tuple[type[BaseException], ...]:
-    """What the client of Xet raises; it is not installed on every machine."""
-    try:
-        import hf_xet  # noqa: PLC0415 - heavy
-    except ImportError:
-        return ()
-    return (hf_xet.XetAuthenticationError, hf_xet.XetObjectNotFoundError)
+    """What the client of Xet raises; where it was never imported, it raised nothing."""
+    xet = sys.modules.get("hf_xet")
+    names = ("XetAuthenticationError", "XetObjectNotFoundError")
+    return tuple(getattr(xet, name) for name in names if hasattr(xet, name))

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from orchestrator.base.errors import NetworkProblem, OrchestrateError
 from orchestrator.base.interruptible_sleep import rest
 from orchestrator.base.step_values import JSON
-from orchestrator.sources import retry_after
+from orchestrator.sources import http_client, retry_after
 
 TRIES = 4
 LONGEST_SECONDS = 120.0
-_TIMEOUT = 30
 
 
 def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = rest) -> str:
@@ -46,22 +46,16 @@ def _host(url: str) -> str:
 
 def _once(url: str, body: bytes) -> tuple[str, float | None]:
     """Why it failed, empty if not; and seconds to wait, None when trying again is no use."""
-    import requests  # noqa: PLC0415 - heavy
-
-    headers = {"Content-Type": "application/json", "User-Agent": "orchestrate"}
+    headers = {"Content-Type": "application/json"}
     try:
-        # A redirect would turn the POST into a GET that tells nothing.
-        answer = requests.post(
-            url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
-        )
-    except requests.ConnectionError:
-        return "it cannot be reached", 0.0
-    except requests.Timeout:
-        return f"it did not answer in {_TIMEOUT} s", 0.0
-    except (requests.RequestException, ValueError) as error:
-        return f"the address cannot be used ({type(error).__name__})", None
-    if answer.status_code < 300:
+        # A redirect would turn the POST into a GET that says nothing.
+        with http_client.asked(
+            url, method="POST", headers=headers, content=body, name="the address", redirects=False
+        ) as answer:
+            status, answered = answer.status, answer.headers
+    except OrchestrateError as error:
+        return error.message, 0.0 if isinstance(error, NetworkProblem) else None
+    if status < 300:
         return "", None
-    again = answer.status_code in retry_after.RETRIED_STATUS
-    wait = (retry_after.asked(answer.headers) or 0.0) if again else None
-    return f"it answers {answer.status_code}", wait
+    again = status in retry_after.RETRIED_STATUS
+    return f"it answers {status}", (retry_after.asked(answered) or 0.0) if again else None

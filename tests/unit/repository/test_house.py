@@ -55,8 +55,7 @@ def test_every_library_that_is_imported_is_a_dependency() -> None:
     called = {"git": "gitpython", "yaml": "pyyaml", "pydantic_core": "pydantic"}
     foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__"}
 
-    # pypi-simple brings requests, whose exceptions it hands on.
-    assert {called.get(name, name) for name in foreign} <= stated | {"requests"}
+    assert {called.get(name, name) for name in foreign} <= stated
 
 
 def dependencies() -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.machine_info import Machine
+from orchestrator.sources import http_client
 from orchestrator.toolchain import find_toolchain, load
 from orchestrator.workflows import doctor
 from orchestrator.workflows.doctor import Finding
@@ -119,11 +120,11 @@ def test_a_host_behind_a_proxy_is_the_proxys_to_reach(
 def test_every_host_of_the_tool_chains_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def answer(url: str) -> str:
+    def unreachable(url: str) -> str:
         asked.append(url)
-        return "answers"
+        return ""
 
-    monkeypatch.setattr(doctor, "_answer", answer)
+    monkeypatch.setattr(http_client, "unreachable", unreachable)
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.invalid/simple")
 
     doctor.examine(Path("store"))

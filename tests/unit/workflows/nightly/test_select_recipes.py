@@ -109,7 +109,7 @@ def test_a_webhook_that_is_gone_is_given_up() -> None:
         pass
     waits: list[float] = []
 
-    assert "it cannot be reached" in webhook.post(server.url, {}, waits.append)
+    assert "the address cannot be reached" in webhook.post(server.url, {}, waits.append)
     assert len(waits) == webhook.TRIES - 1
 
 
