@@ -110,33 +110,3 @@ def _regular(entry: os.DirEntry[str], folder: Path) -> str:
             f"remove it, or copy the files that matter out of {folder}",
         )
     return Path(entry.path).relative_to(folder).as_posix()
-
-
-def tree_sha256(folder: Path) -> str:
-    """Return one SHA-256 for a folder: relative POSIX paths and what each of them holds.
-
-    A symbolic link counts by its text, so it must point inside the folder.
-
-    Raises:
-        UsageError: A link leads out of the folder, or something is no file.
-        OSError: Something cannot be read.
-    """
-    entries = []
-    for name in tree_files(folder):
-        path = folder / name
-        if path.is_symlink():
-            entries.append([name, "link", _inner_target(path, folder)])
-        else:
-            entries.append([name, "file", file_sha256(path)])
-    return key(entries)
-
-
-def _inner_target(link: Path, folder: Path) -> str:
-    text = os.readlink(link)  # noqa: PTH115 - Path.readlink would change the spelling
-    inside = not Path(text).is_absolute()
-    if not inside or not link.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"the link {link} leads out of {folder}, to {text}",
-            "replace the link by the file it means, so that the folder is complete by itself",
-        )
-    return text.replace(os.sep, "/")

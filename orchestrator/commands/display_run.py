@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.runs.session import Session
 
 MARKS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
-_SHOWN_FALLBACKS = 3
 
 
 def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:

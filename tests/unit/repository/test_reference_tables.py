@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.modelfiles import ggml_size
-from orchestrator.modelfiles.ggml_size import Dimensions
 from orchestrator.modelfiles.ggml_types import Layout
 from orchestrator.recipe import Recipe, load_many
 from orchestrator.runs import judge_measures, load_and_plan
+from tests.support.ggml_sizes import Dimensions, bloom_size, llama_size
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes" / "ggml"
 LLAMA_TOKENS = 176_574  # bytes of all words
@@ -48,11 +47,7 @@ def test_published_sizes_are_what_the_shapes_give(
     assert reference is not None
     assert {"F16", "Q4_0"} <= reference.size.keys()
     for kind, published in reference.size.items():
-        found = (
-            ggml_size.predicted_size_bloom(size, kind)
-            if layout == "bloomz"
-            else ggml_size.predicted_size_llama(size, kind, layout)
-        )
+        found = bloom_size(size, kind) if layout == "bloomz" else llama_size(size, kind, layout)
         # Else every report of the real model would warn of its own reference.
         assert abs(found / published - 1) <= judge_measures.REFERENCE_TOLERANCE["size"], kind
 

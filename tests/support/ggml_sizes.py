@@ -1,13 +1,13 @@
-"""Exact sizes of GGML files of 2023, from the shapes of a model or from its F16 file."""
+"""Exact sizes of GGML files of 2023 from the shapes of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.modelfiles import ggml_types
-from orchestrator.modelfiles.format_error import FormatError
-from orchestrator.modelfiles.ggml import ALIGNMENT, GGMLFile
+from orchestrator.modelfiles.ggml import ALIGNMENT
+from orchestrator.modelfiles.ggml_types import Layout
 
 Shapes = Iterable[tuple[str, tuple[int, ...]]]
 
@@ -84,73 +84,46 @@ def _with_bias(
     yield f"{name}.bias", (bias,)
 
 
-def simple_types(tensors: Shapes, kind: str, layout: ggml_types.Layout) -> dict[str, str]:
+def llama_size(size: Dimensions, kind: str, layout: Layout) -> int:
+    """Bytes of a llama file in which all matrices have the type ``kind``."""
+    tensors = list(llama_tensors(size))
+    head = 4 + 4 + 7 * 4 + 8 * size.n_vocab + size.vocab_bytes
+    return head + _tensors(head, tensors, kind, layout, ALIGNMENT)
+
+
+def bloom_size(size: Dimensions, kind: str) -> int:
+    """Bytes of a bloomz.cpp file in which all matrices have the type ``kind``."""
+    tensors = list(bloom_tensors(size))
+    head = 4 + 6 * 4 + 4 * size.n_vocab + size.vocab_bytes
+    return head + _tensors(head, tensors, kind, "bloomz", 1)
+
+
+def types_of(shapes: Shapes, kind: str, layout: Layout) -> dict[str, str]:
     """Type of each tensor when a whole file gets ``kind`` (Q4_0, Q8_0, F16, ...).
 
     Matrices named ``...weight`` get it, all else stays F32. The quantizer of ggjt v3 gives
-    ``output.weight`` Q6_K where its rows and columns are multiples of 256. The mixtures of
-    the k-quants (Q4_K_M and so on) are not described here.
+    ``output.weight`` Q6_K where its rows and columns are multiples of 256.
     """
     types = {}
-    for name, shape in tensors:
+    for name, shape in shapes:
         matrix = len(shape) == 2 and name.endswith("weight")
         types[name] = kind if matrix else "F32"
         fits = matrix and not any(one % _K_BLOCK for one in shape)
-        quantized = ggml_types.type_by_name(kind, layout).block > 1
-        if layout == "ggjt-v3" and name == "output.weight" and fits and quantized:
+        if layout == "ggjt-v3" and name == "output.weight" and fits and kind != "F16":
             types[name] = "Q6_K"
     return types
 
 
-def predicted_size_llama(size: Dimensions, kind: str, layout: ggml_types.Layout) -> int:
-    """Bytes of a llama file in which all matrices have the type ``kind``.
-
-    ``layout`` is one of ggjt-v1, ggjt-v2, ggjt-v3.
-
-    Raises:
-        FormatError: The type is unknown to the layout, or rows do not fill its blocks.
-    """
-    tensors = list(llama_tensors(size))
-    head = 4 + 4 + 7 * 4 + 8 * size.n_vocab + size.vocab_bytes
-    return _append(head, tensors, simple_types(tensors, kind, layout), layout, ALIGNMENT)
-
-
-def predicted_size_bloom(size: Dimensions, kind: str) -> int:
-    """Bytes of a bloomz.cpp file in which all matrices have the type ``kind``.
-
-    Raises:
-        FormatError: The type is none of F32, F16, Q4_0, Q4_1, or rows do not fill its blocks.
-    """
-    tensors = list(bloom_tensors(size))
-    head = 4 + 6 * 4 + 4 * size.n_vocab + size.vocab_bytes
-    return _append(head, tensors, simple_types(tensors, kind, "bloomz"), "bloomz", 1)
-
-
-def predicted_size(file: GGMLFile, types: Mapping[str, str], layout: ggml_types.Layout) -> int:
-    """Bytes of what the era's quantizer writes from ``file`` when tensors get ``types``.
-
-    llama.cpp's quantizer always writes ggjt with scores, whatever the input was; tensors
-    without an entry in ``types`` keep their type.
-    """
-    bloom = file.family == "bloom"
-    head = 4 + 6 * 4 + 4 * file.n_vocab if bloom else 4 + 4 + 7 * 4 + 8 * file.n_vocab
-    tensors = [(one.name, one.shape) for one in file.tensors]
-    unknown = sorted(types.keys() - {name for name, _ in tensors})
-    if unknown:
-        raise FormatError(f"{file.path} has no tensor {unknown[0]!r}")
-    chosen = {one.name: types.get(one.name, one.type) for one in file.tensors}
-    return _append(head + file.vocab_bytes, tensors, chosen, layout, 1 if bloom else ALIGNMENT)
-
-
-def _append(
-    position: int,
-    tensors: Shapes,
-    types: Mapping[str, str],
-    layout: ggml_types.Layout,
+def _tensors(
+    start: int,
+    tensors: list[tuple[str, tuple[int, ...]]],
+    kind: str,
+    layout: Layout,
     alignment: int,
 ) -> int:
+    types, position = types_of(tensors, kind, layout), start
     for name, shape in tensors:
         position += 12 + 4 * len(shape) + len(name.encode())
         position = -(-position // alignment) * alignment
         position += ggml_types.tensor_bytes(types[name], shape, layout)
-    return position
+    return position - start
