@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.moving_upstream import moving
 from tests.support.typed_commands import TINY, artifacts, typed
 from tests.support.warm_store import Finished, link, ready
+
+__all__ = ["moving"]
 
 Tools = Mapping[str, Path]
 

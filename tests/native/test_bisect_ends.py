@@ -16,10 +16,8 @@ from orchestrator.sources.git_messages import Commit
 from orchestrator.workflows import bisect_upstream
 from tests.hub import Fault, Hub, Repo
 from tests.standin import models
-from tests.support.moving_upstream import PLANTED, Moving, moving
+from tests.support.moving_upstream import PLANTED, Moving
 from tests.support.typed_commands import artifacts, typed
-
-__all__ = ["moving"]
 
 
 def words(number: int) -> tuple[str, str, str]:
