@@ -25,7 +25,16 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Step:
+class Activity:
+    """What a person can watch: a step, or a transfer that is none; ``key`` tells it apart."""
+
+    kind: str
+    label: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Step(Activity):
     """One unit of work: a kind, its parameters and the keys of what it reads.
 
     ``params`` holds JSON values only, so that a step can be keyed, pickled and shown:
@@ -38,9 +47,6 @@ class Step:
     ``version`` is the version of the kind's code; a change of what it writes raises it.
     """
 
-    kind: str
-    label: str
-    key: str
     params: Mapping[str, JSON]
     inputs: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
@@ -110,15 +116,22 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class StepResult:
-    """The record of one step of a run, for the console, the log, the report."""
+class Ended:
+    """How a step or a transfer ended, as a person sees it: seconds, and bytes of memory."""
 
-    step: Step
+    step: Activity
     outcome: Outcome
     seconds: float = 0.0
     peak_memory: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class StepResult(Ended):
+    """The record of one step of a run, for the console, the log, the report."""
+
+    step: Step
     facts: Mapping[str, JSON] = field(default_factory=dict)
     path: Path | None = None
     log: Path | None = None
-    error: str = ""
     cause: Exception | None = None

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestrator.base import terminal_colours, units
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import Outcome, Progress, Step, StepResult
+from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, StepResult
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from orchestrator.engine.step_worker import Listener
 
 MARKS = {Outcome.DONE: "✓", Outcome.HIT: "·", Outcome.SKIPPED: "-", Outcome.FAILED: "✗"}
 LOOKS = {
@@ -32,7 +35,7 @@ TAIL_LINES = 15
 PLAIN_SECONDS = 30.0
 
 
-def line(result: StepResult) -> str:
+def line(result: Ended) -> str:
     """One step's outcome as a line of text."""
     took = f"  {units.duration(result.seconds)}" if result.outcome is Outcome.DONE else ""
     why = {Outcome.HIT: "  up to date", Outcome.SKIPPED: f"  not run: {result.error}"}
@@ -51,23 +54,23 @@ class Plain:
         with self._lock:
             print(text, file=self._out, flush=True)
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Activity) -> None:
         """Announce a step."""
         self._last[step.key] = time.monotonic()
         self._say(f"… {step.label}")
 
-    def progressed(self, step: Step, progress: Progress) -> None:
+    def progressed(self, step: Activity, progress: Progress) -> None:
         """Say something now and then, so that a log shows life."""
         now = time.monotonic()
         if now - self._last.get(step.key, now) >= PLAIN_SECONDS:
             self._last[step.key] = now
             self._say(f"… {step.label}: {shown(progress)}")
 
-    def waiting(self, step: Step, holder: str) -> None:
+    def waiting(self, step: Activity, holder: str) -> None:
         """Say whose work is awaited."""
         self._say(f"… {step.label}: waits for {holder}")
 
-    def finished(self, result: StepResult) -> None:
+    def finished(self, result: Ended) -> None:
         """Say how a step ended."""
         if self._verbose or result.outcome not in QUIET:
             self._say(line(result))
@@ -96,11 +99,11 @@ class Bars:
         self._bars.start()
         self._ids: dict[str, Any] = {}
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Activity) -> None:
         """Show a bar."""
         self._ids[step.key] = self._bars.add_task(step.label, total=None, note="")
 
-    def progressed(self, step: Step, progress: Progress) -> None:
+    def progressed(self, step: Activity, progress: Progress) -> None:
         """Move the bar."""
         if step.key in self._ids:
             self._bars.update(
@@ -110,13 +113,13 @@ class Bars:
                 note=shown(progress),
             )
 
-    def waiting(self, step: Step, holder: str) -> None:
+    def waiting(self, step: Activity, holder: str) -> None:
         """Say whose work is awaited."""
         self._console.print(
             f"… {step.label}: waits for {holder}", style=terminal_colours.WARNING.rich, markup=False
         )
 
-    def finished(self, result: StepResult) -> None:
+    def finished(self, result: Ended) -> None:
         """Take the bar away and leave a line."""
         if result.step.key in self._ids:
             self._bars.remove_task(self._ids.pop(result.step.key))
@@ -144,26 +147,26 @@ class JsonLog:
         self._lock = threading.Lock()
         self._then = then
 
-    def _write(self, event: str, step: Step, **more: Any) -> None:
+    def _write(self, event: str, step: Activity, **more: Any) -> None:
         record = {"time": time.time(), "event": event, "kind": step.kind, "key": step.key}
         with self._lock:
             print(json.dumps({**record, "label": step.label, **more}), file=self._file, flush=True)
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Activity) -> None:
         """Log and pass on."""
         self._write("started", step)
         self._then.started(step)
 
-    def progressed(self, step: Step, progress: Progress) -> None:
+    def progressed(self, step: Activity, progress: Progress) -> None:
         """Pass on; progress is for people."""
         self._then.progressed(step, progress)
 
-    def waiting(self, step: Step, holder: str) -> None:
+    def waiting(self, step: Activity, holder: str) -> None:
         """Log and pass on."""
         self._write("waiting", step, holder=holder)
         self._then.waiting(step, holder)
 
-    def finished(self, result: StepResult) -> None:
+    def finished(self, result: Ended) -> None:
         """Log and pass on."""
         self._write(
             "finished",
@@ -182,6 +185,28 @@ class JsonLog:
 
 
 Watcher = Plain | Bars | JsonLog
+
+
+@contextmanager
+def watched(
+    listener: Listener, activity: Activity, total: int = 0
+) -> Iterator[Callable[[Progress], None]]:
+    """Show something that is no step while it goes on; gives what to call with its progress.
+
+    Args:
+        listener: Who is shown it.
+        activity: What it is.
+        total: How many bytes there are to do, if that is known.
+    """
+    begun = time.monotonic()
+    listener.started(activity)
+    listener.progressed(activity, Progress(0, total, "B"))
+    try:
+        yield lambda progress: listener.progressed(activity, progress)
+    except BaseException:
+        listener.finished(Ended(activity, Outcome.FAILED, time.monotonic() - begun))
+        raise
+    listener.finished(Ended(activity, Outcome.DONE, time.monotonic() - begun))
 
 
 def shown(progress: Progress) -> str:

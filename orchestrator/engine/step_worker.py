@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.base.errors import OrchestrateError
-from orchestrator.base.step_values import JSON, Outcome, Progress, Step, StepResult, Task
+from orchestrator.base.step_values import (
+    JSON,
+    Activity,
+    Ended,
+    Outcome,
+    Progress,
+    Step,
+    StepResult,
+    Task,
+)
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact, Store
 
@@ -18,16 +27,16 @@ from orchestrator.engine.artifact_store import Artifact, Store
 class Listener(Protocol):
     """Who watches a run; called from several threads."""
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Activity) -> None:
         """A step begins its work."""
 
-    def progressed(self, step: Step, progress: Progress) -> None:
+    def progressed(self, step: Activity, progress: Progress) -> None:
         """A step got further."""
 
-    def waiting(self, step: Step, holder: str) -> None:
+    def waiting(self, step: Activity, holder: str) -> None:
         """Another process makes this artifact; this one waits for it."""
 
-    def finished(self, result: StepResult) -> None:
+    def finished(self, result: Ended) -> None:
         """A step is done, was a hit, was skipped or failed."""
 
 

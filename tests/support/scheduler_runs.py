@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.step_values import JSON, Outcome, Progress, Resources, Step, StepResult, Task
+from orchestrator.base.step_values import (
+    JSON,
+    Activity,
+    Ended,
+    Outcome,
+    Progress,
+    Resources,
+    Step,
+    StepResult,
+    Task,
+)
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.scheduler import Runner, Settings
@@ -49,16 +59,16 @@ class Notes:
     heard: list[str] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
 
-    def started(self, step: Step) -> None:
+    def started(self, step: Activity) -> None:
         self.heard.append(f"started {step.label}")
 
-    def progressed(self, step: Step, progress: Progress) -> None:
+    def progressed(self, step: Activity, progress: Progress) -> None:
         self.progress.append(progress)
 
-    def waiting(self, step: Step, holder: str) -> None:
+    def waiting(self, step: Activity, holder: str) -> None:
         self.heard.append(f"waiting {step.label}")
 
-    def finished(self, result: StepResult) -> None:
+    def finished(self, result: Ended) -> None:
         self.heard.append(f"{result.outcome.value} {result.step.label}")
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.base import digest
-from orchestrator.base.step_values import Outcome, Progress, Step, StepResult
+from orchestrator.base.step_values import Activity, Progress
+from orchestrator.engine.progress_listeners import watched
 from orchestrator.engine.step_worker import Listener
 from orchestrator.workflows.publishing.publication_record import Changes
 from orchestrator.workflows.publishing.published_files import Tree
 
+UPLOAD = "upload"  # the kind of a transfer in logs
 SHOWN = 1 << 20  # bytes; smaller files come and go unseen
 
 
@@ -51,20 +51,10 @@ class Place(Protocol):
 
 
 @contextmanager
-def told(
-    listener: Listener, kind: str, label: str, total: int
-) -> Iterator[Callable[[Progress], None]]:
-    """Show one transfer as a step of a run is shown."""
-    if kind == "upload" and total < SHOWN:
+def transfer(listener: Listener, label: str, total: int) -> Iterator[Callable[[Progress], None]]:
+    """Show the transfer of ``total`` bytes, while it goes on."""
+    if total < SHOWN:
         yield lambda _progress: None
         return
-    step = Step(kind, label, digest.key({"kind": kind, "label": label}), {})
-    begun = time.monotonic()
-    listener.started(step)
-    listener.progressed(step, Progress(0, total, "B"))
-    try:
-        yield lambda progress: listener.progressed(step, progress)
-    except BaseException:
-        listener.finished(StepResult(step, Outcome.FAILED, time.monotonic() - begun))
-        raise
-    listener.finished(StepResult(step, Outcome.DONE, time.monotonic() - begun))
+    with watched(listener, Activity(UPLOAD, label, label), total) as report:
+        yield report

@@ -18,7 +18,7 @@ from orchestrator.base.process import run_process
 from orchestrator.engine.step_worker import Listener
 from orchestrator.recipe.publish_section import DIR
 from orchestrator.workflows.publishing import publication_record
-from orchestrator.workflows.publishing.destination import Done, told
+from orchestrator.workflows.publishing.destination import Done, transfer
 from orchestrator.workflows.publishing.publication_record import RECORD, Changes
 from orchestrator.workflows.publishing.published_files import Piece, Tree
 
@@ -80,7 +80,7 @@ class Folder:
             self._sweep(tree)
             for piece in changes.send:
                 if piece.name != RECORD:
-                    with told(listener, "upload", f"publish {piece.name}", piece.size):
+                    with transfer(listener, f"publish {piece.name}", piece.size):
                         self._put(piece)
             for name in changes.remove:
                 (self.path / name).unlink()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import Progress, Step
+from orchestrator.base.step_values import Activity, Progress
 from orchestrator.engine.step_worker import Listener
 from orchestrator.recipe.publish_section import HUB
 from orchestrator.sources.choose_model_files import HubFile
@@ -16,7 +16,7 @@ from orchestrator.sources.hub import remote_repository
 from orchestrator.sources.hub import upload as hub_upload
 from orchestrator.sources.hub.remote_repository import Change, Remote, Upload
 from orchestrator.workflows.publishing import publication_record
-from orchestrator.workflows.publishing.destination import Done, told
+from orchestrator.workflows.publishing.destination import UPLOAD, Done, transfer
 from orchestrator.workflows.publishing.publication_record import RECORD, Changes
 from orchestrator.workflows.publishing.published_files import Piece, Tree, blob_id
 
@@ -94,11 +94,11 @@ class Repository:
             return Change(tuple(map(_upload, last[-1].send)), last[-1].remove)
 
         def sending(upload: Upload) -> AbstractContextManager[Callable[[Progress], None]]:
-            return told(listener, "upload", f"upload {upload.name}", upload.size)
+            return transfer(listener, f"upload {upload.name}", upload.size)
 
         def waiting(seconds: float) -> None:
-            step = Step("upload", f"publish to {self.name}", "", {})
-            listener.waiting(step, f"the Hub, {units.duration(seconds)}")
+            shown = Activity(UPLOAD, f"publish to {self.name}", self.name)
+            listener.waiting(shown, f"the Hub, {units.duration(seconds)}")
 
         done = hub_upload.publish(
             self.repo,

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import EnvironmentProblem, UsageError
+from orchestrator.base.step_values import Activity
+from orchestrator.engine.progress_listeners import watched
 from orchestrator.planning.plan import Plan
 from orchestrator.recipe.publish_section import DIR, HUB, destination
 from orchestrator.runs.session import Session
 from orchestrator.workflows.publishing import assemble, licences, model_facts
 from orchestrator.workflows.publishing.assemble import Material
 from orchestrator.workflows.publishing.check_run_folder import checked
-from orchestrator.workflows.publishing.destination import Done, Place, told
+from orchestrator.workflows.publishing.destination import Done, Place
 from orchestrator.workflows.publishing.destination_folder import Folder
 from orchestrator.workflows.publishing.publication_record import Changes
 from orchestrator.workflows.publishing.published_files import Tree
@@ -95,7 +97,7 @@ def _outlook(plan: Plan, session: Session, wishes: Wishes, place: Place) -> Outl
     if recipe.publish.redistribute is False:
         licences.require_right(recipe.publish, "", False, str(recipe.file))
     folder = wishes.out / recipe.name
-    with told(session.listener, "check", f"check {folder}", 0) as report:
+    with watched(session.listener, Activity("check", f"check {folder}", "check")) as report:
         verified = checked(plan, folder, warnings=wishes.warnings, report_to=report)
     origin = model_facts.origin(plan, session)
     facts = model_facts.facts(plan, origin)

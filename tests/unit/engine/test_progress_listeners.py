@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import Outcome, Progress, StepResult
+from orchestrator.base.step_values import Activity, Outcome, Progress, StepResult
 from orchestrator.engine import progress_listeners
 from orchestrator.engine.progress_listeners import Bars, JsonLog, Plain
 from tests.support.scheduler_runs import a_step
@@ -105,6 +105,25 @@ def test_bars_leave_lines_and_no_markup() -> None:
     assert "✗ make it" in shown
     assert "up to date" not in shown
     assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is visible again
+
+
+def test_what_is_no_step_is_shown_as_steps_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
+    plain = Plain(out)
+    sending = Activity("upload", "upload a.gguf", "a")
+
+    with progress_listeners.watched(plain, sending, 100) as report:
+        report(Progress(50, 100, "B"))
+    with pytest.raises(ValueError, match="gone"), progress_listeners.watched(plain, sending):
+        raise ValueError("gone")
+
+    assert out.getvalue().splitlines() == [
+        "… upload a.gguf",
+        "✓ upload a.gguf  0.0 s",
+        "… upload a.gguf",
+        "✗ upload a.gguf",
+    ]
 
 
 def test_events_are_one_object_a_line(tmp_path: Path) -> None:
