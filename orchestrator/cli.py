@@ -58,23 +58,27 @@ def main() -> None:
     except click.UsageError as error:
         _fail(_usage(error), error.exit_code)
     except click.ClickException as error:
-        _fail(f"error: {error.format_message()}", error.exit_code)
+        _fail(_error(error.format_message()), error.exit_code)
     except click.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except OrchestrateError as error:
-        _fail(f"error: {error}", error.exit_code)
+        _fail(_error(error), error.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"error: {where}{error.strerror or error}", EXIT_ENVIRONMENT)
+        _fail(_error(f"{where}{error.strerror or error}"), EXIT_ENVIRONMENT)
     except Exception as error:
         from orchestrator.commands.crash_report import report
 
         _fail(report(error), EXIT_FAILED)
 
 
+def _error(what: object) -> str:
+    return f"{terminal_colours.status('error')}: {what}"
+
+
 def _fail(text: str, code: int) -> None:
     """Say what went wrong on standard error, and end with this exit code."""
-    click.echo(terminal_colours.highlight(text), err=True, color=terminal_colours.chosen())
+    click.echo(text, err=True, color=terminal_colours.chosen())
     sys.exit(code)
 
 
@@ -82,7 +86,7 @@ def _usage(error: click.UsageError) -> str:
     """What click found wrong, after how the command is to be used; help, if nothing was said."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message()
-    found = f"error: {error.format_message()}"
+    found = _error(error.format_message())
     if error.ctx is None:
         return found
     hint = f"Try '{error.ctx.command_path} --help' for help."

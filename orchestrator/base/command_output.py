@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.base.step_values import JSON
+from orchestrator.base.terminal_colours import status
 
 Say = Callable[[str], None]
 
@@ -34,4 +35,4 @@ class Voice:
     def errors(self, texts: Iterable[str]) -> None:
         """Every failure."""
         for text in texts:
-            self.complain(f"error: {text}")
+            self.complain(f"{status('error')}: {text}")

@@ -1,8 +1,9 @@
 """Which colour means what, and whether there is any; the one place that knows.
 
-Colours only repeat what words and marks say. Whoever prints hands its text to
-:func:`highlight`; a terminal's codes are added to status words there and nowhere else, so
-that texts stay plain for logs, files and tests.
+Colours only repeat what words and marks say. Whoever makes a text for a terminal puts its
+status words into :func:`status`; finished text is never searched for them, for a recipe may
+be called like one. ``click.echo`` takes the codes out where no colours are wanted; what goes
+into files is made without them.
 
 The variables are those of https://no-color.org (NO_COLOR), https://force-color.org
 (FORCE_COLOR) and https://bixense.com/clicolors (CLICOLOR, CLICOLOR_FORCE).
@@ -38,30 +39,29 @@ FAILURE = Look("1;31", "bold red")
 QUIET = Look("2", "dim")
 
 _WORDS = {
-    OK: ("ok", "pass", "built", "identical", "no problem found", "✓"),
+    OK: ("ok", "pass", "built", "identical", "no problem found"),
     WARNING: (
         *("warning", "warn", "same tensors", "near", "Unpinned", "to do", "left"),
         *("running", "interrupted"),
     ),
     FAILURE: (
         *("error", "bug", "alarm", "fail", "failed", "FAILED", "damaged", "different"),
-        *("DIFFERENT", "environment", "NO", "✗"),
+        *("DIFFERENT", "environment", "NO"),
     ),
-    QUIET: ("up to date", "Everything is up to date", "hit", "not verified", "not compared", "·"),
+    QUIET: ("up to date", "Everything is up to date", "hit", "not verified", "not compared"),
 }
 _LOOKS = {word: look for look, words in _WORDS.items() for word in words}
-# A status word begins a line, ends one, or stands in a column of its own.
-_STATUS = re.compile(
-    r"(?m)(?:(?<=^)|(?<=  )|(?<=: )|(?<=\| ))(?:"
-    + "|".join(map(re.escape, sorted(_LOOKS, key=len, reverse=True)))
-    + r")(?=$|:| \(|  |\.$| \|)"
-    + r"|^(?:ok|NO|✓|✗|·)(?= )"
-)
 
 
-def highlight(text: str) -> str:
-    """The text with its status words painted."""
-    return _STATUS.sub(lambda found: _LOOKS[found.group()].paint(found.group()), text)
+def status(word: str) -> str:
+    """A status word in its colour; a word that is none stays as it is."""
+    look = _LOOKS.get(word)
+    return look.paint(word) if look else word
+
+
+def width(text: str) -> int:
+    """How many characters of a text are seen."""
+    return len(plain(text))
 
 
 def plain(text: str) -> str:

@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.base.terminal_colours import status
 
 
 def report(error: Exception) -> str:
@@ -24,6 +25,6 @@ def report(error: Exception) -> str:
     ) as file:
         file.write("\n".join(lines))
     return (
-        f"bug: {type(error).__name__}: {error}\n"
+        f"{status('bug')}: {type(error).__name__}: {error}\n"
         f"  This should not happen; please send {Path(file.name)} to the authors."
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.base import terminal_colours
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
 from orchestrator.commands import shared_options
 from orchestrator.commands.shared_options import AS_JSON
@@ -72,7 +73,7 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
     if as_json:
         shared_options.print_json(found.as_json())
     else:
-        shared_options.say(text(found))
+        shared_options.say(text(found, terminal_colours.status))
     accepted = found.verdict.meets(Verdict(accept.replace("-", " ")))
     return EXIT_OK if accepted else EXIT_FAILED
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
+from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import History, Run
 
@@ -81,7 +82,7 @@ def _nights(history: History, limit: int) -> list[str]:
         (
             str(night.id),
             night.started[:16].replace("T", " "),
-            night.state,
+            status(night.state),
             str(counts.get(night.id, 0)),
             night.machine,
         )
@@ -97,7 +98,7 @@ def _runs(history: History, runs: Sequence[Run]) -> str:
         (
             run.started[:16].replace("T", " "),
             run.recipe,
-            run.state + (" (accepted)" if run.accepted else ""),
+            status(run.state) + (" (accepted)" if run.accepted else ""),
             f"night {run.night}" if run.night else "by hand",
             f"{run.toolchain} {run.commit[:_SHORT]}".strip(),
             str(len(alarms.get(run.id, ()))) if run.id in alarms else "",
@@ -114,12 +115,12 @@ def _files(history: History, run: Run) -> str:
     rows = [
         (
             row.file,
-            row.status,
+            status(row.status),
             units.size(row.size),
             _number(row.perplexity, "{:.4f}"),
             _number(row.kld, "{:.5f}"),
             _number(row.generation_per_second, "{:.1f}"),
-            row.verdict,
+            status(row.verdict),
             row.sha256[:_SHORT],
         )
         for row in history.files([run.id]).get(run.id, ())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON
+from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.planning.recipe_to_steps import union
 from orchestrator.planning.resource_needs import Moment
@@ -34,7 +35,7 @@ def _steps(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
         fetch = step.resources.fetch_bytes
         rows.append(
             (
-                "to do" if moment else "hit",
+                status("to do" if moment else "hit"),
                 step.label,
                 units.size(fetch) if fetch and moment else "",
                 units.size(moment.disk) if moment and moment.disk else "",
@@ -85,7 +86,7 @@ def _fallbacks(fallbacks: Sequence[dict[str, str]]) -> str:
 
 def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
     if not moments:
-        return "Everything is up to date."
+        return status("Everything is up to date") + "."
     fetch = sum(m.step.resources.fetch_bytes for m in moments)
     disk = max(moments, key=lambda moment: moment.disk)
     memory = max(moments, key=lambda moment: moment.memory)
@@ -99,7 +100,7 @@ def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
         for one in outlooks
         for what, reference in one.plan.sources.unpinned.items()
     }
-    lines += [f"Unpinned: {text}." for text in sorted(unpinned)]
+    lines += [f"{status('Unpinned')}: {text}." for text in sorted(unpinned)]
     lines += sorted({one.plan.untried for one in outlooks} - {""})
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON, StepResult
+from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.runs import report
 from orchestrator.runs.check_status import Status
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from orchestrator.runs.report import Report
     from orchestrator.runs.session import Session
 
-MARKS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
+_WORDS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
+MARKS = {one: status(word) for one, word in _WORDS.items()}
 
 
 def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
     """A run's result: the table of files, what is wrong with them, and where they are."""
     described = result.report
-    verdict = MARKS[described.status] if described.status is not Status.SKIP else "not verified"
+    verdict = (
+        MARKS[described.status] if described.status is not Status.SKIP else status("not verified")
+    )
     parts = [f"\n{described.name}: {verdict}", _files(described)]
     troubles = [
         f"{MARKS[check.status]}: {row.file}: {check.message}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
+from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.toolchain import find_toolchain
@@ -71,7 +72,11 @@ def verified(
     if as_json:
         told = [{"key": a.key, "label": a.label, "problems": problems} for a, problems in damaged]
         return json.dumps({"read": count, "damaged": told}, indent=1), not damaged
-    lines = [f"damaged: {a.label}: {problem}" for a, problems in damaged for problem in problems]
+    lines = [
+        f"{status('damaged')}: {a.label}: {problem}"
+        for a, problems in damaged
+        for problem in problems
+    ]
     if lines:
         lines.append("Damaged artifacts were set aside; 'orchestrate run' makes them again.")
     return "\n".join([*lines, f"{units.plural(count, 'artifact')} read"]), not lines
@@ -114,6 +119,6 @@ def toolchains(store: Store, *, as_json: bool) -> str:
 
 
 def _toolchain_row(value: Mapping[str, Any]) -> tuple[str, ...]:
-    here = "built" if value["built"] else "-"
+    here = status("built") if value["built"] else "-"
     place = "installed" if value["from"] == "installed" else value["folder"]
     return value["name"], value["commit"][:12], value["format"], here, place, value["about"]

@@ -176,7 +176,7 @@ def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
     problems = [summary_values.step_summary(text)]
     problems += [webhooks.post(webhook, value)] if webhook else []
     for problem in filter(None, problems):
-        shared_options.remark(f"warning: {problem}")
+        shared_options.warn(problem)
 
 
 @click.command()

@@ -97,9 +97,9 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     from orchestrator.runs.bring_up_to_date import foretell
 
     outlooks, refused = foretell(plans, session)
-    shared_options.say(display_run.plan(outlooks, session, as_json=as_json), plain=as_json)
+    shared_options.say(display_run.plan(outlooks, session, as_json=as_json))
     for error in refused:
-        shared_options.remark(f"error: {error}")
+        shared_options.complain(error)
     preflight.check_room(outlooks, session, options["out"])
     return max((error.exit_code for error in refused), default=EXIT_OK)
 
@@ -121,6 +121,7 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     Exit codes: 0 no problem found; 2 a recipe cannot be used.
     """
     from orchestrator.base import units
+    from orchestrator.base.terminal_colours import status
     from orchestrator.recipe import RecipeError
     from orchestrator.runs import load_and_plan
 
@@ -130,7 +131,7 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
         if not as_json:
             raise
         shared_options.print_json({"recipes": [], "problems": [_told(p) for p in error.problems]})
-        shared_options.remark(f"error: {error}")
+        shared_options.complain(error)
         return EXIT_USAGE
     if as_json:
         values = [
@@ -138,7 +139,8 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
         ]
         shared_options.print_json({"recipes": values, "problems": []})
     else:
-        shared_options.say(f"{units.plural(len(loaded), 'recipe')}: no problem found")
+        found = status("no problem found")
+        shared_options.say(f"{units.plural(len(loaded), 'recipe')}: {found}")
     return EXIT_OK
 
 

@@ -124,14 +124,24 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return options(*_OPTIONS)(command)
 
 
-def say(text: str, *, plain: bool = False) -> None:
-    """A result, to standard output; ``plain`` for JSON, which has no colours."""
-    click.echo(text if plain else terminal_colours.highlight(text))
+def say(text: str) -> None:
+    """A result, to standard output."""
+    click.echo(text)
 
 
 def remark(text: str) -> None:
     """Progress, warnings and errors, to standard error."""
-    click.echo(terminal_colours.highlight(text), err=True)
+    click.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    """A warning, to standard error."""
+    remark(f"{terminal_colours.status('warning')}: {text}")
+
+
+def complain(error: object) -> None:
+    """An error that does not end the command, to standard error."""
+    remark(f"{terminal_colours.status('error')}: {error}")
 
 
 def print_json(value: Any) -> None:
@@ -176,7 +186,7 @@ def store() -> Store:
     """The store of this user; warnings go to standard error."""
     from orchestrator.engine.artifact_store import Store
 
-    return Store(Store.default_root(), lambda text: remark(f"warning: {text}"))
+    return Store(Store.default_root(), warn)
 
 
 def _listener(options: dict[str, Any]) -> Watcher:

@@ -71,7 +71,7 @@ def store_ls(as_json: bool) -> int:
     from orchestrator.commands import display_store
 
     found = shared_options.store().artifacts()
-    shared_options.say(display_store.artifacts(found, as_json=as_json), plain=as_json)
+    shared_options.say(display_store.artifacts(found, as_json=as_json))
     return EXIT_OK
 
 
@@ -114,7 +114,7 @@ def store_verify(as_json: bool) -> int:
     from orchestrator.commands import display_store
 
     text, sound = display_store.verified(shared_options.store().verify(), as_json=as_json)
-    shared_options.say(text, plain=as_json)
+    shared_options.say(text)
     return EXIT_OK if sound else EXIT_FAILED
 
 
@@ -142,7 +142,7 @@ def store_gc(max_size: str, as_json: bool) -> int:
 
     limit = units.parse_size(max_size) if max_size else None
     removed = shared_options.store().gc(max_bytes=limit)
-    shared_options.say(display_store.collected(removed, as_json=as_json), plain=as_json)
+    shared_options.say(display_store.collected(removed, as_json=as_json))
     return EXIT_OK
 
 
@@ -170,9 +170,7 @@ def toolchain_ls(as_json: bool) -> int:
     """
     from orchestrator.commands import display_store
 
-    shared_options.say(
-        display_store.toolchains(shared_options.store(), as_json=as_json), plain=as_json
-    )
+    shared_options.say(display_store.toolchains(shared_options.store(), as_json=as_json))
     return EXIT_OK
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.step_values import JSON
+from orchestrator.base.terminal_colours import status
 from orchestrator.sources import http_client
 from orchestrator.sources.hub.client import endpoint
 from orchestrator.toolchain import find_toolchain
@@ -56,8 +57,8 @@ def text(findings: Iterable[Finding]) -> str:
     """One line each, and the advice below what is not fine."""
     lines = []
     for one in findings:
-        mark = "ok " if one.fine else "NO " if one.required else "-  "
-        lines.append(f"{mark} {one.name}: {one.found}")
+        mark = "ok" if one.fine else "NO" if one.required else "- "
+        lines.append(f"{status(mark)}  {one.name}: {one.found}")
         if not one.fine and one.advice:
             lines.append(f"      {one.advice}")
     return "\n".join(lines)

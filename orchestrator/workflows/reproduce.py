@@ -12,6 +12,7 @@ from orchestrator.base.atomic_file import put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, StepError
 from orchestrator.base.step_values import JSON, Step
+from orchestrator.base.terminal_colours import status
 from orchestrator.engine import isolated_run, step_kinds
 from orchestrator.engine.artifact import Artifact
 from orchestrator.engine.artifact_store import Store
@@ -252,7 +253,7 @@ def text(found: Reproduction) -> str:
     if not found.verdicts:
         return f"{found.recipe}: made again, but there is nothing to compare it with"
     rows = [
-        (one.file, one.against, one.verdict + (f" ({one.note})" if one.note else ""))
+        (one.file, one.against, status(one.verdict) + (f" ({one.note})" if one.note else ""))
         for one in found.verdicts
     ]
     head = "reproduced" if found.identical else "not all identical"

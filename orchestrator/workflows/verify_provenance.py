@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.base.step_values import JSON
+from orchestrator.base.terminal_colours import status
 from orchestrator.engine import isolated_run, step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.planning.plan import Output
@@ -118,7 +119,7 @@ def rederive(path: Path, told: Mapping[str, JSON], recipe: Path, session: Sessio
     output = plan.outputs[0]
     found = _made_again(plan, output, session)
     same = found == file_sha256(path)
-    lines.append(f"made again: {found}, {'identical' if same else 'DIFFERENT'}")
+    lines.append(f"made again: {found}, {status('identical' if same else 'DIFFERENT')}")
     return Verified(same, tuple(lines))
 
 

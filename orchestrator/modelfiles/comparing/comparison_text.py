@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.base import units
 from orchestrator.modelfiles.comparing.comparison import (
@@ -24,12 +24,15 @@ _MEANING = {
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def text(found: Comparison) -> str:
-    """Header changes, tensors that are not identical, and the verdict on the last line."""
-    return "\n".join(_lines(found))
+def text(found: Comparison, style: Callable[[str], str] = str) -> str:
+    """Header changes, tensors that are not identical, and the verdict on the last line.
+
+    ``style`` is how the verdict's word is shown.
+    """
+    return "\n".join(_lines(found, style))
 
 
-def _lines(found: Comparison) -> Iterator[str]:
+def _lines(found: Comparison, style: Callable[[str], str]) -> Iterator[str]:
     yield _side("A", found.a)
     yield _side("B", found.b)
     if found.keys or found.notes:
@@ -46,7 +49,7 @@ def _lines(found: Comparison) -> Iterator[str]:
     yield ""
     yield _count(found)
     meaning = _MEANING[found.verdict]
-    yield f"Verdict: {found.verdict.value}{f' ({meaning})' if meaning else ''}"
+    yield f"Verdict: {style(found.verdict.value)}{f' ({meaning})' if meaning else ''}"
 
 
 def _side(letter: str, side: Side) -> str:

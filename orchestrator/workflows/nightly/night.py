@@ -19,6 +19,7 @@ from orchestrator.base.errors import (
 )
 from orchestrator.base.file_mutex import Locks
 from orchestrator.base.step_values import Outcome
+from orchestrator.base.terminal_colours import status
 from orchestrator.history import History
 from orchestrator.history.database import now
 from orchestrator.planning.recipe_to_steps import Plan
@@ -144,7 +145,7 @@ class Night:
                     self.history.end_run(run, whole)
             self.history.end_night(self._number, whole.state, {"error": whole.error})
         except EnvironmentProblem as problem:
-            self._say(f"warning: {problem}")  # what ended the night matters more
+            self._say(f"{status('warning')}: {problem}")  # what ended the night matters more
 
     # -- before --------------------------------------------------------------------------
 

@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import terminal_colours
+from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Outcome, StepResult
-from orchestrator.base.terminal_colours import FAILURE, OK, QUIET, WARNING
-from orchestrator.commands import shared_options
+from orchestrator.base.terminal_colours import FAILURE, OK, QUIET, WARNING, Look
+from orchestrator.base.text_table import table
+from orchestrator.commands import display_run, shared_options
 from orchestrator.engine.progress_listeners import Bars
+from orchestrator.runs.check_status import Check, Status
+from orchestrator.runs.collect_results import Result
+from orchestrator.runs.report import Report, Row
 from tests.support.fake_steps import RECIPE
+from tests.support.plans import make_plan
 from tests.support.scheduler_runs import a_step
 
 SWITCHES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
@@ -23,26 +29,60 @@ CHECK = "from orchestrator.cli import main; main()"
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("tiny: ok", f"tiny: {OK.paint('ok')}"),
-        ("a.gguf  1 MB  ok", f"a.gguf  1 MB  {OK.paint('ok')}"),
-        ("FAILED: a.gguf: too large", f"{FAILURE.paint('FAILED')}: a.gguf: too large"),
-        ("error: no", f"{FAILURE.paint('error')}: no"),
-        ("warning: old", f"{WARNING.paint('warning')}: old"),
-        ("to do  build", f"{WARNING.paint('to do')}  build"),
-        ("hit    build", f"{QUIET.paint('hit')}    build"),
-        ("NO  git: none", f"{FAILURE.paint('NO')}  git: none"),
-        ("Verdict: same tensors (only)", f"Verdict: {WARNING.paint('same tensors')} (only)"),
-        ("✓ convert it", f"{OK.paint('✓')} convert it"),
-        ("| tiny | alarm | 5 |", f"| tiny | {FAILURE.paint('alarm')} | 5 |"),
-        ("it is ok so far, no error", "it is ok so far, no error"),
-        ("okay: hitherto", "okay: hitherto"),
-    ],
+    ("word", "look"),
+    [("ok", OK), ("FAILED", FAILURE), ("error", FAILURE), ("to do", WARNING), ("hit", QUIET)],
 )
-def test_status_words_have_one_colour_at_their_places(text: str, shown: str) -> None:
-    assert terminal_colours.highlight(text) == shown
-    assert terminal_colours.plain(shown) == text
+def test_a_status_word_has_the_colour_of_what_it_says(word: str, look: Look) -> None:
+    assert terminal_colours.status(word) == look.paint(word)
+    assert terminal_colours.plain(terminal_colours.status(word)) == word
+
+
+def test_other_words_have_none() -> None:
+    assert terminal_colours.status("split, send") == "split, send"
+
+
+def test_columns_are_as_wide_as_what_is_seen_of_them() -> None:
+    rows = [(terminal_colours.status("ok"), "1"), ("nothing", "22")]
+
+    shown = table(("A", "B"), rows, right=(1,))
+
+    assert terminal_colours.plain(shown).splitlines() == [
+        "A         B",
+        "ok        1",
+        "nothing  22",
+    ]
+
+
+def test_only_the_verdict_of_a_recipe_called_ok_is_painted(tmp_path: Path) -> None:
+    check = Check("structure", Status.FAIL, "NO such thing")
+    row = Row("NO.gguf", "Q4_0", "", Status.FAIL, (check,), 1, 4.5)
+    described = Report("ok", "", (row,), {})
+    result = Result(make_plan(tmp_path), described, {}, {})
+
+    shown = display_run.summary(result, Path("out"), ["ok: put aside"])
+
+    failed = FAILURE.paint("FAILED")
+    assert shown.splitlines()[1] == f"ok: {failed}"
+    assert f"{failed}: NO.gguf: NO such thing" in shown.splitlines()
+    assert "ok: put aside" in shown.splitlines()
+    assert shown.count("\x1b[") == 2 * shown.count("FAILED")
+
+
+def test_the_words_of_an_error_are_not_painted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from orchestrator import cli
+
+    def refuse(**_settings: object) -> None:
+        raise UsageError("NO such thing", "ok")
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(cli, "cli", refuse)
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert capsys.readouterr().err == f"{FAILURE.paint('error')}: NO such thing\n  ok\n"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +187,7 @@ def test_progress_bars_are_bars_without_colours_too(
 
 
 @pytest.mark.parametrize("look", [OK, WARNING, FAILURE, QUIET])
-def test_rich_shows_the_same(look: terminal_colours.Look) -> None:
+def test_rich_shows_the_same(look: Look) -> None:
     from rich.style import Style
 
     assert Style.parse(look.rich).render("x") == look.paint("x")

@@ -18,6 +18,7 @@ import pytest
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Step
+from orchestrator.base.terminal_colours import plain
 from orchestrator.engine import isolated_run
 from orchestrator.engine.artifact_store import Store
 from orchestrator.planning import source_steps
@@ -71,7 +72,7 @@ def test_nothing_to_compare_with_is_no_success(tmp_path: Path) -> None:
     found = reproduced(plan_of(tmp_path), session_in(tmp_path), tmp_path / "dist")
     assert found.verdicts == ()
     assert not found.identical
-    assert "nothing to compare" in reproduce.text(found)
+    assert "nothing to compare" in plain(reproduce.text(found))
 
 
 def test_the_store_and_the_folder_of_outputs_are_compared(tmp_path: Path) -> None:
@@ -320,4 +321,4 @@ def test_the_record_lies_beside_the_outputs_and_is_the_same_each_time(tmp_path: 
     assert content["identical"] is True
     assert content["verdicts"][0]["verdict"] == "identical"
     assert reproduce.write(found, tmp_path / "dist" / "x").read_bytes() == first
-    assert "x-Q4_0.gguf  the store      identical" in reproduce.text(found)
+    assert "x-Q4_0.gguf  the store      identical" in plain(reproduce.text(found))
