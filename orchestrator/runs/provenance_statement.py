@@ -142,7 +142,7 @@ def _step(step: Step, manifest: Mapping[str, JSON]) -> Described:
 
 
 def _command(call: Mapping[str, JSON]) -> list[str]:
-    """A command without what depends on the machine; versions before 0.2 did not record it."""
+    """A command without what depends on the machine; older artifacts do not say what does."""
     return list(call.get("portable", call["argv"]))
 
 
