@@ -21,6 +21,7 @@ RETRIED_STATUS = (408, 429, 500, 502, 503, 504)
 _EPOCH = 10**9  # larger numbers are moments, not waits
 _USED_UP = re.compile(r";\s*r=0(?=\s*(?:;|,|$))")
 _RESET = re.compile(r";\s*t=(\d+)")
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 def asked(headers: Mapping[str, str]) -> float | None:
@@ -39,7 +40,7 @@ def asked(headers: Mapping[str, str]) -> float | None:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
@@ -62,7 +63,7 @@ def _counted(headers: Mapping[str, str]) -> float | None:
     for prefix in ("ratelimit", "x-ratelimit"):
         if headers.get(f"{prefix}-remaining", "").strip() == "0":
             value = headers.get(f"{prefix}-reset", "").strip()
-            if value.isdigit():
+            if _SECONDS.fullmatch(value):
                 reset = float(value)
                 return reset - time.time() if reset > _EPOCH else reset
     return None

@@ -6,7 +6,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.sources import retry_after
@@ -48,6 +48,7 @@ def test_a_reset_at_a_moment_is_a_wait_until_then() -> None:
 
 
 @given(st.sampled_from(["Retry-After", "RateLimit", "RateLimit-Reset"]), st.text(max_size=40))
+@example("Retry-After", "²")
 def test_no_header_is_too_strange(name: str, value: str) -> None:
     found = retry_after.asked({name: value, "RateLimit-Remaining": "0"})
 
