@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from orchestrator.cli import cli
 from orchestrator.commands import help_sections
 from orchestrator.recipe import schema_text
+from orchestrator.runs import load_and_plan
 from orchestrator.toolchain import argv_template, load
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -91,8 +92,10 @@ RECIPE_HEAD = """\
 # The keys of recipes
 
 A recipe is one YAML file. Unknown keys are refused. The same as a JSON Schema, for editors, is
-[recipe.schema.json](../recipe.schema.json); `orchestrate schema` prints it. Which names `quantize`
-may have is up to the tool chain: see `types` in its `toolchain.yaml`.
+[recipe.schema.json](../recipe.schema.json); `orchestrate schema` prints it. Types, back ends,
+build profiles, outtypes and the converter's options are [the tool chain's data](tool-chain.md):
+listed here is what any of those that come along has; `orchestrate check` says what the recipe's
+lacks.
 
 Sizes are bytes (`1000`) or have a unit: `50G`, `50GB` and `50 GB` are 50 · 10⁹ bytes, `50GiB` is
 50 · 2³⁰ bytes. The same goes for options such as `--max-size`. Sizes are always shown in decimal
@@ -101,7 +104,7 @@ units, as the Hub states them: 1 GB is 10⁹ bytes."""
 
 def recipe_page() -> str:
     """The page about recipes, from their JSON Schema."""
-    schema = json.loads(schema_text())
+    schema = json.loads(schema_text(load_and_plan.vocabularies()))
 
     def parts() -> Iterator[str]:
         yield f"{MADE}\n{RECIPE_HEAD}"
@@ -253,7 +256,9 @@ def python_type(annotation: Any) -> str:
         return f"mapping to {python_type(inner[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return link(annotation.__name__)
-    return {str: "text", float: "number", bool: "true or false"}.get(annotation, "anything")
+    return {str: "text", float: "number", int: "whole number", bool: "true or false"}.get(
+        annotation, "anything"
+    )
 
 
 # -- commands --------------------------------------------------------------------------------

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from orchestrator.base import installed_data
+
+if TYPE_CHECKING:
+    from orchestrator.toolchain.model import Build
 
 _SUFFIXES = (".yaml", ".yml")
 _DEPTH = 3
@@ -58,23 +62,37 @@ def _yaml_files(folder: Path, prefix: str, depth: int) -> Iterator[str]:
 
 def only(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the files of the recipes that stand on the line already, or types."""
-    # click stops at an option whose value is still to come: arguments are in args then.
-    given = [ctx.params.get(name) or () for name in ("recipes", "recipe", "path")]
-    known = [one for some in given for one in (some if isinstance(some, tuple) else (some,))]
-    named = installed_data.recipes()
-    paths = [named.get(str(one), Path(str(one))) for one in (*known, *ctx.args)]
-    names = [name for path in paths if path.suffix in _SUFFIXES for name in _file_names(path)]
+    names = [name for path in _recipes_in(_words(ctx)) for name in _file_names(path)]
     return _beginning(dict.fromkeys(names), incomplete)
 
 
-def _file_names(path: Path) -> Iterator[str]:
+def _words(ctx: click.Context) -> list[str]:
+    """The arguments that stand on the line already."""
+    # click stops at an option whose value is still to come: arguments are in args then.
+    given = [ctx.params.get(name) or () for name in ("recipes", "recipe", "path", "name")]
+    known = [one for some in given for one in (some if isinstance(some, tuple) else (some,))]
+    return [str(one) for one in (*known, *ctx.args)]
+
+
+def _recipes_in(words: Iterable[str]) -> list[Path]:
+    """The files of the recipes among words: their paths, or the names of those that come along."""
+    named = installed_data.recipes()
+    paths = [named.get(word, Path(word)) for word in words]
+    return [path for path in paths if path.suffix in _SUFFIXES]
+
+
+def _data(path: Path) -> dict[str, Any]:
     from orchestrator.base.errors import OrchestrateError
     from orchestrator.recipe.extends import read_tree
 
     try:
-        files = read_tree(path).data.get("quantize", ())
+        return read_tree(path).data
     except OrchestrateError:
-        return
+        return {}
+
+
+def _file_names(path: Path) -> Iterator[str]:
+    files = _data(path).get("quantize", ())
     for one in files if isinstance(files, list | tuple) else ():
         told = one if isinstance(one, dict) else {"type": one}
         yield str(told.get("name") or told.get("type", ""))
@@ -92,6 +110,33 @@ def toolchains(
     except OrchestrateError:
         names = ()
     return _beginning(names, incomplete)
+
+
+def backends(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Back ends of the tool chains that the line is about, or of all."""
+    names = (name for build in _builds(ctx) for name in build.backend_names)
+    return _beginning(dict.fromkeys(names), incomplete)
+
+
+def profiles(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Build profiles of the tool chains that the line is about, or of all."""
+    names = (name for build in _builds(ctx) for name in build.profile_names)
+    return _beginning(dict.fromkeys(names), incomplete)
+
+
+def _builds(ctx: click.Context) -> Iterator[Build]:
+    from orchestrator.base.errors import OrchestrateError
+    from orchestrator.toolchain import find_toolchain
+
+    words = _words(ctx)
+    chosen = [_data(path).get("toolchain") for path in _recipes_in(words)]
+    named = {one.get("name") for one in chosen if isinstance(one, dict)} | set(words)
+    try:
+        names = find_toolchain.names(Path.cwd())
+        for name in [name for name in names if name in named] or names:
+            yield find_toolchain.load(name, Path.cwd()).build
+    except OrchestrateError:
+        return
 
 
 def keys(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

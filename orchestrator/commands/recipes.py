@@ -161,8 +161,9 @@ def schema() -> int:
       orchestrate schema > recipe.schema.json
     """
     from orchestrator.recipe import schema_text
+    from orchestrator.runs import load_and_plan
 
-    click.echo(schema_text(), nl=False)
+    click.echo(schema_text(load_and_plan.vocabularies(Path.cwd())), nl=False)
     return EXIT_OK
 
 

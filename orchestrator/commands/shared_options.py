@@ -52,14 +52,16 @@ _OPTIONS = {
         default="",
         show_default=False,
         metavar="NAME",
-        help="Build profile, portable or native; without it, the recipe's.",
+        shell_complete=completion_values.profiles,
+        help="Build profile of the tool chain, such as native; without it, the recipe's.",
     ),
     "backend": click.option(
         "--backend",
         default="",
         show_default=False,
         metavar="NAME",
-        help="cpu, cuda, metal or vulkan; without it, the recipe's.",
+        shell_complete=completion_values.backends,
+        help="Back end of the tool chain, such as cuda; without it, the recipe's.",
     ),
     "jobs": click.option(
         "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.base.step_values import Resources, Step
+from orchestrator.toolchain.model import Verb
 
 # Measured on the pinned converter: PyTorch and transformers before the first tensor.
 CONVERTER_BASE = 700 << 20
@@ -67,20 +68,12 @@ def evaluate(step: Step, sizes: Sizes) -> Resources:
 def logits(step: Step, sizes: Sizes) -> Resources:
     """As any evaluation, and the logits if they are saved."""
     needed = evaluate(step, sizes)
-    if not step.params["save"]:
+    layout = Verb.model_validate(step.context["verbs"]["logits"]).saved
+    if not step.params["save"] or layout is None:
         return needed
-    chunks = max(int(step.params["chunks"]), 0)
-    saved = logits_bytes(sizes.vocabulary, int(step.params["context"]), chunks)
+    saved = layout.size_of(
+        context=int(step.params["context"]),
+        vocabulary=sizes.vocabulary,
+        chunks=max(int(step.params["chunks"]), 0),
+    )
     return replace(needed, disk_bytes=saved)
-
-
-def logits_bytes(vocabulary: int, context: int, chunks: int) -> int:
-    """Size of the saved logits: 16 bits for each token of the vocabulary, second halves only.
-
-    The layout is that of llama.cpp's tools/perplexity: per scored position a row of
-    ``2 * ((vocabulary + 1) / 2) + 4`` 16-bit numbers, ``context - 1 - context / 2`` positions
-    in each chunk, and the tokens of all chunks before them.
-    """
-    row = 2 * (2 * ((vocabulary + 1) // 2) + 4)
-    header = 8 + 4 + 4 + 4 + 4 * chunks * context
-    return header + chunks * (context - 1 - context // 2) * row

@@ -15,11 +15,11 @@ def full(basis: Basis) -> str:
     if source is not None and source.format == "gguf":
         return _rewrite(basis, model)
     verb = "import_ggml" if source is not None and source.format == "ggml" else "convert"
-    argvs, context = verbs(basis.chain, verb)
+    argvs, context = verbs(basis.chain, verb, options=recipe.convert.options)
     return basis.collector.add(
         "convert",
         f"convert {recipe.name} to {recipe.converted_name}",
-        {"verb": verb, "argv": argvs, **conversion(basis), **basis.runtime},
+        {**conversion(basis, verb), "verb": verb, "argv": argvs, **basis.runtime},
         {MODEL: model, **basis.tools},
         context=context,
         after=basis.gate,
@@ -28,12 +28,16 @@ def full(basis: Basis) -> str:
     )
 
 
-def conversion(basis: Basis) -> dict[str, JSON]:
-    """What the recipe says of converting, for the conversion itself and for trying it."""
+def conversion(basis: Basis, verb: str) -> dict[str, JSON]:
+    """What the recipe says of converting, for the conversion itself and for trying it.
+
+    Raises:
+        UsageError: The verb lacks an option that the recipe gives.
+    """
     convert = basis.recipe.convert
     return {
+        **basis.chain.verb(verb).given(convert.options),
         "outtype": convert.outtype,
-        "tokenizer_pre": convert.tokenizer_pre or "",
         "model_name": convert.model_name or basis.recipe.name,
         "file": basis.file,
     }

@@ -11,7 +11,8 @@ from orchestrator.planning.step_collector import Basis, verbs
 
 def forecast(basis: Basis) -> str:
     """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
-    argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes")
+    given = basis.recipe.convert.options
+    argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes", options=given)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
         return ""
@@ -58,7 +59,7 @@ def _header(
         "header",
         f"try converting {basis.recipe.name} without weights",
         {
-            **file_steps.conversion(basis),
+            **file_steps.conversion(basis, "describe"),
             "argv": {name: argvs[name] for name in ("describe", "shapes") if name in argvs},
             "trust_remote_code": _trusted(basis),
         },

@@ -16,8 +16,8 @@ import yaml
 from orchestrator.base import installed_data
 from orchestrator.base.step_values import JSON
 from orchestrator.recipe.models import Recipe
+from orchestrator.toolchain.data import Data
 from orchestrator.toolchain.load import ToolChain, data_digest
-from orchestrator.toolchain.model import Data
 
 SUFFIX = installed_data.LOCK_SUFFIX
 

@@ -10,8 +10,6 @@ from orchestrator.engine import step_kinds
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resource_needs import Forecast
 
-_FULL_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
-
 Facts = Callable[[Step], Mapping[str, Any] | None]
 
 
@@ -27,7 +25,7 @@ def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
         parameters //= 2
     if not parameters:
         return None
-    full_bits = _FULL_BITS.get(plan.recipe.convert.outtype, 16.0)
+    full_bits = plan.chain.outtypes[plan.recipe.convert.outtype].bits
     full = _sized(parameters, full_bits)
     outputs = {
         quant.name: _sized(parameters, plan.chain.types[quant.type].bits or full_bits)

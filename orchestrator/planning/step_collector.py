@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,9 +82,14 @@ class Basis:
         return {"runtime": stated} if stated else {}
 
 
-def verbs(chain: ToolChain, *names: str) -> tuple[dict[str, JSON], dict[str, JSON]]:
-    """Identity and data of the verbs that a tool chain has, for params and context."""
-    have = [name for name in names if name in chain.verbs]
-    identity = {name: chain.verb_identity(name) for name in have}
-    data = {name: chain.verbs[name].model_dump(mode="json") for name in have}
+def verbs(
+    chain: ToolChain, *names: str, options: Collection[str] = ()
+) -> tuple[dict[str, JSON], dict[str, JSON]]:
+    """Identity and data of the verbs that a tool chain has, for params and context.
+
+    ``options`` are those of the converter that the recipe gives.
+    """
+    have = {name: chain.verbs[name] for name in names if name in chain.verbs}
+    identity = {name: chain.verb_identity(name, options) for name in have}
+    data = {name: verb.with_options(options).model_dump(mode="json") for name, verb in have.items()}
     return identity, {"verbs": data, "data": str(chain.folder)}

@@ -25,8 +25,9 @@ def add_tools(
     Raises:
         UsageError: The tool chain has no such profile or back end.
     """
-    profile, backend = choices.profile or "portable", choices.backend or "cpu"
-    options = chain.build.arguments(profile, backend, choices.platform, choices.machine)
+    options = chain.build.arguments(
+        choices.profile, choices.backend, choices.platform, choices.machine
+    )
     build = collector.add(
         "build",
         f"build {chain.name} {commit[:7]}",

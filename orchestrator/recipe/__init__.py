@@ -2,7 +2,7 @@
 
 ::
 
-    recipe = load(Path("recipes/llama-7b.yaml"), find_types)
+    recipe = load(Path("recipes/llama-7b.yaml"), load_and_plan.vocabulary)
 """
 
 from orchestrator.recipe.loading import (

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.base.near_match import near
+from orchestrator.recipe.field_types import Vocabulary
 from orchestrator.recipe.yaml_positions import Loc
 
 Finding = tuple[Loc, str]
@@ -28,6 +29,7 @@ _WHY = {
     "sha256": "the checksum of what is downloaded",
     "delta": "the weights to add",
 }
+_OF_EVERY_CONVERTER = ("outtype", "model_name")
 _ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
 _MEASURED_BY = {
     "max_ppl": "perplexity",
@@ -37,13 +39,15 @@ _MEASURED_BY = {
 }
 
 
-def findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:
     """Everything wrong across fields; never raises, whatever the data's shape."""
+    converted = _converted(data, vocabulary)
     yield from _sources(data)
-    yield from _names(data)
+    yield from _options(data, vocabulary)
+    yield from _names(data, converted)
     yield from _imatrix(data)
     yield from _measures(data)
-    yield from _checksums(data)
+    yield from _checksums(data, converted)
 
 
 def _mapping(data: Any, *path: str) -> Mapping[str, Any]:
@@ -63,8 +67,24 @@ def _file_name(entry: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _converted(data: Mapping[str, Any]) -> str:
-    return str(_mapping(data, "convert").get("outtype", "f16")).upper()
+def _converted(data: Mapping[str, Any], vocabulary: Vocabulary) -> str:
+    usual = next(iter(vocabulary.outtypes), "")
+    return str(_mapping(data, "convert").get("outtype", usual)).upper()
+
+
+def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:
+    """Keys of ``convert`` that are neither of every converter nor of this one, or are wrong."""
+    known = vocabulary.options
+    if known is None:
+        return
+    for name, value in _mapping(data, "convert").items():
+        if name in _OF_EVERY_CONVERTER or (value is None and name in {*known, *vocabulary.named}):
+            continue
+        if name not in known:
+            every = [*_OF_EVERY_CONVERTER, *known]
+            yield ("convert", name), f"unknown key {name!r}{near(str(name), every)}"
+        elif problem := known[name].problem(value):
+            yield ("convert", name), problem
 
 
 def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -103,9 +123,9 @@ def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:
         yield (*loc, "trust_remote_code"), text
 
 
-def _names(data: Mapping[str, Any]) -> Iterator[Finding]:
+def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     """Files of one folder must differ in more than case: some file systems do not tell."""
-    seen = {_converted(data).casefold(): "the converted file"}
+    seen = {converted.casefold(): "the converted file"}
     for index, entry in _quants(data):
         name = _file_name(entry)
         loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
@@ -142,8 +162,8 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
                 yield (*loc, limit), f"needs 'verify.{measure}', which measures it"
 
 
-def _checksums(data: Mapping[str, Any]) -> Iterator[Finding]:
-    names = [_converted(data), *(_file_name(entry) for _, entry in _quants(data))]
+def _checksums(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
+    names = [converted, *(_file_name(entry) for _, entry in _quants(data))]
     known = {name.casefold() for name in names}
     for name in _mapping(data, "verify", "sha256"):
         if name.casefold() not in known:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -30,17 +30,39 @@ from orchestrator.base.near_match import near
 _FLOAT = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
 
 
+class Option(Protocol):
+    """What a recipe may say to one option of the converter."""
+
+    def problem(self, value: Any) -> str:
+        """What is wrong with a value, as the end of a sentence; empty if nothing."""
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """What the recipe's tool chain allows; ``None`` or empty means "not known, not checked".
 
-    ``types`` maps every accepted spelling to the data's own.
+    Attributes:
+        types: Quantization types: every accepted spelling, and the data's own.
+        tensor_types: Types of single tensors.
+        outtypes: What the converter writes, the usual type first.
+        families: Families of models.
+        backends: Back ends, the usual one first.
+        profiles: Build profiles, the usual one first.
+        options: Options of the converter by name.
+        named: Options that are in every recipe's digest, given or not.
     """
 
     types: Mapping[str, str] | None = None
     tensor_types: Collection[str] = ()
-    outtypes: Collection[str] = ()
+    outtypes: Sequence[str] = ()
     families: Collection[str] = ()
+    backends: Sequence[str] = ()
+    profiles: Sequence[str] = ()
+    options: Mapping[str, Option] | None = None
+    named: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,36 @@ class Matches:
         return {**handler(core), "pattern": self.pattern}
 
 
-def _vocabulary(info: ValidationInfo) -> Vocabulary:
+@dataclass(frozen=True)
+class OneOf:
+    """A name out of one list of the vocabulary, its first where the recipe says none.
+
+    ``sentence`` says what is wrong with a name that is not in it.
+    """
+
+    listed: Literal["outtypes", "backends", "profiles"]
+    sentence: str
+
+    def check(self, text: str, info: ValidationInfo) -> str:
+        """Pydantic's validator."""
+        known: Sequence[str] = getattr(vocabulary_of(info), self.listed)
+        if not known or text in known:
+            return text
+        if not text:
+            return known[0]
+        told = self.sentence.format(text)
+        raise ValueError(f"{told}, only {', '.join(known)}{near(text, known)}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Pydantic's hook."""
+        return core_schema.with_info_after_validator_function(self.check, handler(source))
+
+
+def vocabulary_of(info: ValidationInfo) -> Vocabulary:
+    """What the recipe's tool chain allows.
+
+    Empty where the validation has no such context.
+    """
     found = (info.context or {}).get("vocabulary")
     return found if isinstance(found, Vocabulary) else Vocabulary()
 
@@ -120,7 +171,7 @@ def _size(value: Any) -> Any:
 
 
 def _quant_type(text: str, info: ValidationInfo) -> str:
-    types = _vocabulary(info).types
+    types = vocabulary_of(info).types
     if types is None:
         return text
     spelled = {known.casefold(): spelling for known, spelling in types.items()}
@@ -130,25 +181,17 @@ def _quant_type(text: str, info: ValidationInfo) -> str:
 
 
 def _tensor_type(text: str, info: ValidationInfo) -> str:
-    known = _vocabulary(info).tensor_types
+    known = vocabulary_of(info).tensor_types
     if known and text.casefold() not in {name.casefold() for name in known}:
         raise ValueError(f"{text!r} is not a tensor type{near(text, known)}")
     return text.lower()
 
 
 def _family(text: str, info: ValidationInfo) -> str:
-    known = _vocabulary(info).families
+    known = vocabulary_of(info).families
     if known and text not in known:
         # A tool chain knows a hundred and more: only the nearest helps.
         raise ValueError(f"{text!r} is no family that this tool chain converts{near(text, known)}")
-    return text
-
-
-def _outtype(text: str, info: ValidationInfo) -> str:
-    known = _vocabulary(info).outtypes
-    if known and text not in known:
-        allowed = ", ".join(sorted(known))
-        raise ValueError(f"this tool chain's converter does not write {text!r}, only {allowed}")
     return text
 
 
@@ -242,7 +285,9 @@ Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 QuantType = Annotated[str, AfterValidator(_quant_type)]
 TensorType = Annotated[str, AfterValidator(_tensor_type)]
-OutType = Annotated[Literal["f16", "bf16", "f32", "q8_0"], AfterValidator(_outtype)]
+OutType = Annotated[str, OneOf("outtypes", "this tool chain's converter does not write {!r}")]
+BackEnd = Annotated[str, OneOf("backends", "this tool chain has no back end {!r}")]
+Profile = Annotated[str, OneOf("profiles", "this tool chain has no build profile {!r}")]
 Override = Annotated[str, AfterValidator(_override)]
 MetadataKey = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")

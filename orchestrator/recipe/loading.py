@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import UnionType
@@ -32,7 +32,7 @@ __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many
 # What says nothing about the files: it may change without another digest.
 _APART = {"extends", "publish", "alarms"}
 
-AllowedTypes = Callable[[str, Path], Vocabulary | Collection[str]]
+AllowedTypes = Callable[[str, Path], Vocabulary]
 
 _SENTENCES = {
     "string_type": "must be text; put it in quotes if it is",
@@ -56,9 +56,8 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
 
     Args:
         path: The recipe; files that it names are relative to it.
-        allowed_types: What the tool chain of this name allows to a recipe in this folder: a
-            :class:`Vocabulary`, or only the names of its quantization types. It raises an
-            OrchestrateError for a tool chain that it does not know.
+        allowed_types: What the tool chain of this name allows to a recipe in this folder. It
+            raises an OrchestrateError for a tool chain that it does not know.
         check_files: Whether files and folders that the recipe names must exist.
 
     Raises:
@@ -73,7 +72,9 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
         document = Document.model_validate(tree.data, context=context)
     except ValidationError as error:
         problems += [_problem(tree, details) for details in error.errors(include_url=False)]
-    problems += [Problem(tree.mark(loc), loc, text) for loc, text in findings(tree.data)]
+    problems += [
+        Problem(tree.mark(loc), loc, text) for loc, text in findings(tree.data, vocabulary)
+    ]
     if problems or document is None:
         raise RecipeError(sorted(problems, key=_place))
     return _recipe(document, path)
@@ -103,11 +104,36 @@ def load_many(
     return tuple(recipes.values())
 
 
-def schema_text() -> str:
-    """The JSON Schema of recipes, for editors and the reference page; ends with a newline."""
+def schema_text(vocabularies: Iterable[Vocabulary]) -> str:
+    """The JSON Schema of recipes, for editors and the reference page; ends with a newline.
+
+    It offers what any of the tool chains allows; whether that of a recipe does is for
+    ``check`` to say.
+    """
     schema = Document.model_json_schema()
+    _offer(schema, tuple(vocabularies))
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps({**head, **schema, "title": "Recipe"}, indent=2) + "\n"
+
+
+def _offer(schema: dict[str, Any], vocabularies: Sequence[Vocabulary]) -> None:
+    """Write what tool chains allow into the schema of the models, which do not know it."""
+    choice, convert = (schema["$defs"][name] for name in ("ToolChainChoice", "Convert"))
+    offered = {
+        "backend": (choice, [one.backends for one in vocabularies]),
+        "profile": (choice, [one.profiles for one in vocabularies]),
+        "outtype": (convert, [one.outtypes for one in vocabularies]),
+    }
+    for name, (model, lists) in offered.items():
+        field = model["properties"][name]
+        field["enum"] = list(dict.fromkeys(item for listed in lists for item in listed))
+        usual = {listed[0] for listed in lists if listed}
+        field["default"] = usual.pop() if len(usual) == 1 else None
+    for one in vocabularies:
+        for name, option in (one.options or {}).items():
+            convert["properties"].setdefault(name, option.json_schema())
+    convert["additionalProperties"] = False
+    del schema["properties"]["convert"]["default"]
 
 
 def _vocabulary(
@@ -124,8 +150,6 @@ def _vocabulary(
         text = " ".join(part.rstrip(".") for part in (error.message + ".", error.hint) if part)
         problems.append(Problem(tree.mark(("toolchain", "name")), ("toolchain", "name"), text))
         return Vocabulary()
-    if not isinstance(allowed, Vocabulary):
-        return Vocabulary(types={spelling: spelling for spelling in allowed})
     # Another commit may convert other models than the one that the data describes.
     return replace(allowed, families=()) if chosen.get("commit") else allowed
 

@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.recipe.field_types import (
     Also,
+    BackEnd,
     Family,
     MetadataKey,
     Name,
@@ -22,6 +30,7 @@ from orchestrator.recipe.field_types import (
     Override,
     Percentage,
     Positive,
+    Profile,
     QuantType,
     Regex,
     Revision,
@@ -30,6 +39,7 @@ from orchestrator.recipe.field_types import (
     TensorPattern,
     TensorType,
     Url,
+    vocabulary_of,
 )
 from orchestrator.recipe.publish_section import Publish
 from orchestrator.recipe.source_fields import Frozen, Model, Source
@@ -43,26 +53,52 @@ class ToolChainChoice(Frozen):
         default=None,
         description="Another commit or branch than the pinned one; a branch is resolved first.",
     )
-    backend: Literal["cpu", "cuda", "metal", "vulkan"] = Field(
-        default="cpu", description="Which processor the tools are built for."
+    backend: BackEnd = Field(
+        default="",
+        validate_default=True,
+        description="Which processor the tools are built for.",
     )
-    profile: Literal["portable", "native"] = Field(
-        default="portable",
+    profile: Profile = Field(
+        default="",
+        validate_default=True,
         description="portable: the same bytes on every machine; native: this machine's best.",
     )
 
 
 class Convert(Frozen):
-    """How the model becomes the file that is quantized."""
+    """How the model becomes the file that is quantized.
 
-    outtype: OutType = Field(default="f16", description="Type of the converted file's weights.")
-    tokenizer_pre: Name | None = Field(
-        default=None,
-        description="Pre-tokenizer to assume where the converter does not know the tokenizer.",
+    All keys but outtype and model_name are options of the tool chain's converter.
+    """
+
+    # Which others there are is the tool chain's data: see cross_field_rules.
+    model_config = ConfigDict(extra="allow")
+
+    outtype: OutType = Field(
+        default="",
+        validate_default=True,
+        description="Type of the converted file's weights.",
     )
     model_name: Name | None = Field(
         default=None, description="Name written into the file; without it, the recipe's."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_in_every_digest(cls, value: Any, info: ValidationInfo) -> Any:
+        named = dict.fromkeys(vocabulary_of(info).named)
+        return {**named, **value} if isinstance(value, Mapping) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the converter that the recipe gives."""
+        said = (self.model_extra or {}).items()
+        return {name: value for name, value in said if value is not None and value is not False}
+
+
+def _unread(value: Any) -> Any:
+    """The default as a recipe would say it, so that the tool chain's usual values fill it."""
+    return {} if isinstance(value, Convert) else value
 
 
 class Imatrix(Frozen):
@@ -254,7 +290,9 @@ class Document(Frozen):
         description="The pinned upstream, by name or with options."
     )
     model: Model = Field(description="Where the model comes from.")
-    convert: Convert = Field(default=Convert(), description="How the model is converted.")
+    convert: Annotated[Convert, BeforeValidator(_unread)] = Field(
+        default=Convert(), validate_default=True, description="How the model is converted."
+    )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
     quantize: tuple[Annotated[Quant, Also()], ...] = Field(
         description="The quantized files: types, or mappings with options."

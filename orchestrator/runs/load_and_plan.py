@@ -26,16 +26,37 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 Commits = dict[tuple[str, str], str | NetworkProblem]
 
 
-def vocabulary(name: str, folder: Path) -> Vocabulary:
-    """What a tool chain allows in a recipe of this folder."""
-    chain = find_toolchain.load(name, folder)
+def vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
+    """What a tool chain allows in a recipe of this folder.
+
+    Raises:
+        UsageError: There is none, or its data is wrong.
+    """
+    return vocabulary_of(find_toolchain.load(name, folder))
+
+
+def vocabularies(folder: Path | None = None) -> list[Vocabulary]:
+    """What each tool chain allows that recipes of this folder can use; raises likewise."""
+    return [vocabulary_of(found.chain) for found in find_toolchain.every(folder)]
+
+
+def vocabulary_of(chain: ToolChain) -> Vocabulary:
+    """What a tool chain allows in a recipe."""
     spellings = {
         spelling: known
         for known, spec in chain.types.items()
         for spelling in (known, *spec.aliases)
     }
-    known = families_of(chain.folder).names
-    return Vocabulary(spellings, chain.tensor_types, chain.outtypes, known)
+    return Vocabulary(
+        types=spellings,
+        tensor_types=chain.tensor_types,
+        outtypes=tuple(chain.outtypes),
+        families=families_of(chain.folder).names,
+        backends=chain.build.backend_names,
+        profiles=chain.build.profile_names,
+        options=chain.options,
+        named=tuple(chain.option_defaults),
+    )
 
 
 def load(paths: Sequence[Path]) -> list[Recipe]:

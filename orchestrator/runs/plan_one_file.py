@@ -15,6 +15,8 @@ from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
 
+_CHAIN = "llama.cpp"
+
 
 def plan_of(
     path: Path, against: Path | None, corpus: Path | None, prompt: str, session: Session
@@ -38,15 +40,16 @@ def plan_of(
         {
             "name": re.sub(r"[^A-Za-z0-9._-]", "_", path.stem).lstrip("._-") or "file",
             "family": "llama",
-            "toolchain": {"name": "llama.cpp"},
+            "toolchain": {"name": _CHAIN},
             "model": {"path": (against or path).absolute(), "format": "gguf"},
             "quantize": (),
             "verify": verify,
             "file": path,
             "digest": "",
-        }
+        },
+        context={"vocabulary": load_and_plan.vocabulary(_CHAIN)},
     )
-    chain = find_toolchain.load(recipe.toolchain.name)
+    chain = find_toolchain.load(_CHAIN)
     resolver = Resolver(session.store.file_digest, session.settings.offline)
     sources = replace(load_and_plan.resolve(recipe, chain, session), base=resolver.resolve(file))
     return recipe_to_steps.make_single(recipe, chain, sources, session.choices)

@@ -122,8 +122,8 @@ def _build(plan: Plan, step: Step) -> Described:
     options = tuple(step.params["options"])
     platform, machine = step.params["system"]
     build = plan.chain.build
-    for profile in sorted({name.partition("@")[0] for name in build.profiles}):
-        for backend in sorted(build.backends):
+    for profile in build.profile_names:
+        for backend in build.backend_names:
             if build.arguments(profile, backend, platform, machine) == options:
                 return {"profile": profile, "backend": backend, "options": list(options)}
     return {"options": list(options)}

@@ -26,13 +26,11 @@ def run(task: Task) -> dict[str, JSON]:
     model.symlink_to(task.inputs["model"], target_is_directory=True)
     output = task.workdir / params["file"]
     values = {
+        **params,
         **params.get("runtime", {}),
         "input": str(_input(model, params["verb"])),
         "output": str(output),
         "output_dir": str(task.workdir),
-        "outtype": params["outtype"],
-        "model_name": params["model_name"],
-        "tokenizer_pre": params["tokenizer_pre"],
         "single_safetensors": _single(model),
     }
     call_verb.call(

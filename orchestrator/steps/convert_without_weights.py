@@ -40,13 +40,7 @@ def run(task: Task) -> dict[str, JSON]:
     else:
         _lay_out_merged(task, model)
     output = task.scratch / params["file"]
-    values = {
-        "input": str(model),
-        "output": str(output),
-        "outtype": params["outtype"],
-        "model_name": params["model_name"],
-        "tokenizer_pre": params["tokenizer_pre"],
-    }
+    values = {**params, "input": str(model), "output": str(output)}
     call_verb.call(task, "describe", values, cwd=task.scratch)
     found = gguf.read(output)
     _keep_header(output, found.data_offset, task.workdir / HEADER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 from orchestrator.base.disk_space import disk_full, is_short
@@ -12,10 +11,9 @@ from orchestrator.base.file_links import borrow, only_file
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import FACTS, LOGITS
+from orchestrator.toolchain.model import Verb
 from orchestrator.toolchain.output_numbers import number, optional
-
-_MAGIC = b"_logits_"
-_HEADER = struct.Struct("<8s3i")
+from orchestrator.toolchain.tool_results import SavedLogits
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -54,7 +52,7 @@ def run(task: Task) -> dict[str, JSON]:
         "context": int(params["context"]),
     }
     if saved:
-        facts |= _checked(saved, task.step.label)
+        facts |= _checked(saved, _layout(task), task.step.label)
     text = json.dumps(facts, indent=2, sort_keys=True)
     (task.workdir / FACTS).write_text(f"{text}\n", encoding="utf-8")
     return facts
@@ -64,25 +62,29 @@ def _corpus(task: Task) -> Path:
     return only_file(task.inputs["corpus"], task.step.params.get("corpus_file") or "")
 
 
-def _checked(path: Path, what: str) -> dict[str, JSON]:
+def _layout(task: Task) -> SavedLogits | None:
+    return Verb.model_validate(task.step.context["verbs"]["logits"]).saved
+
+
+def _checked(path: Path, layout: SavedLogits | None, what: str) -> dict[str, JSON]:
     """What the header of saved logits says, once the file is as long as that means.
 
-    llama-perplexity (perplexity.cpp of llama.cpp 0c1e570) does not look whether its writes
-    succeed: on a full disk it exits 0 and leaves a short file.
+    Today's tool does not look whether its writes succeed: on a full disk it exits 0 and
+    leaves a short file. Where the data states no layout, only the size is known.
     """
     size = path.stat().st_size if path.is_file() else 0
+    if layout is None:
+        return {"bytes": size}
     head = b""
     if size:
         with path.open("rb") as file:
-            head = file.read(_HEADER.size)
-    if len(head) < _HEADER.size or head[:8] != _MAGIC:
+            head = file.read(layout.header_size)
+    header = layout.read_header(head)
+    if header is None:
         raise StepError(f"{what}: the saved logits have no proper header")
-    _, context, vocabulary, chunks = _HEADER.unpack(head)
-    row = 2 * ((vocabulary + 1) // 2) + 4
-    rows = chunks * (context - 1 - context // 2)
-    expected = _HEADER.size + 4 * chunks * context + 2 * rows * row
+    expected = layout.size_of(**header)
     if size != expected and is_short(path.parent, expected - size):
         raise disk_full(path.parent, expected, what)
     if size != expected:
         raise StepError(f"{what}: the saved logits have {size} bytes, not {expected}")
-    return {"chunks": chunks, "context": context, "vocabulary": vocabulary, "bytes": size}
+    return {**header, "bytes": size}

@@ -16,13 +16,14 @@ from orchestrator.base.file_links import borrow, only_file
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import header_facts
 from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.model import Verb
 from orchestrator.toolchain.output_numbers import number, optional
+from orchestrator.toolchain.tool_results import BenchmarkFields, SavedLogits
 
 MEASURES = "measures.json"
 _LOGITS = "logits.bin"
 _FULL_FACTS = "perplexity.json"
 _LEAST_CONTEXT = 512
-_LEAST_DIVERGENCES = 100
 _BY_TOOLS = ("smoke", "memory", "perplexity", "kld", "speed")
 
 
@@ -110,6 +111,9 @@ class _Measurement:
             report=self._noted(doing),
         )
 
+    def _verb(self, name: str) -> Verb:
+        return Verb.model_validate(self.task.step.context["verbs"][name])
+
     def _noted(self, doing: str) -> Callable[[Progress], None]:
         self.task.report(Progress(0, 0, note=doing))
         return lambda progress: self.task.report(replace(progress, note=doing))
@@ -149,7 +153,10 @@ class _Measurement:
     def _divergence(
         self, logits: Path, setting: Mapping[str, str], wanted: Mapping[str, JSON]
     ) -> tuple[JSON, JSON]:
-        _expect_enough(logits.parent, self.task.step.label)
+        known = "logits" in self.task.step.context["verbs"]
+        layout = self._verb("logits").saved if known else None
+        if layout is not None:
+            _expect_enough(logits.parent, layout, self.task.step.label)
         name = borrow(logits, self.task.scratch / _LOGITS).name
         done = self._call("divergence", {**setting, "logits": name}, "divergence")
         assert done is not None
@@ -182,7 +189,9 @@ class _Measurement:
             "repetitions": str(wanted["repetitions"]),
         }
         done = self._call("bench", values, "speed")
-        return _from_bench(done.parsed, self.task.step.label) if done else None
+        if done is None:
+            return None
+        return _from_bench(done.parsed, self._verb("bench").results, self.task.step.label)
 
 
 def _differs(structure: Mapping[str, JSON]) -> bool:
@@ -209,15 +218,14 @@ def _perplexity(
     }
 
 
-def _expect_enough(logits: Path, what: str) -> None:
-    """Statistics need so many tokens, or the tool exits 0 without any (llama-perplexity)."""
+def _expect_enough(logits: Path, layout: SavedLogits, what: str) -> None:
+    """Statistics need so many tokens, or the tool exits 0 without any."""
     facts = json.loads((logits / _FULL_FACTS).read_text("utf-8"))
-    context = int(facts["context"])
-    tokens = (facts["chunks"] or 0) * (context - 1 - context // 2)
-    if tokens < _LEAST_DIVERGENCES:
+    tokens = layout.scored_tokens(context=int(facts["context"]), chunks=facts["chunks"] or 0)
+    if tokens < layout.enough:
         raise StepError(
             f"{what}: {tokens} tokens are too few to say how far a file diverges, at least "
-            f"{_LEAST_DIVERGENCES} are needed",
+            f"{layout.enough} are needed",
             "Raise 'chunks' or 'context' of 'verify: perplexity:', or say 'kld: false'.",
         )
 
@@ -235,19 +243,18 @@ def _of_full(logits: Path, wanted: Mapping[str, JSON]) -> dict[str, JSON]:
     }
 
 
-def _from_bench(parsed: JSON, what: str) -> JSON:
-    """Speeds out of llama-bench's list of tests: the prompt's and the generation's."""
+def _from_bench(parsed: JSON, fields: Mapping[Any, BenchmarkFields], what: str) -> JSON:
+    """Speeds out of a benchmark's list of tests: the prompt's and the generation's."""
     speed: dict[str, JSON] = {"source": "bench"}
     try:
         for test in parsed:
-            name = "generation" if test["n_gen"] else "prompt"
-            tokens = test["n_gen"] or test["n_prompt"]
+            [name, one], *_ = [given for given in fields.items() if test[given[1].tokens]]
             speed[name] = {
-                "ms_per_token": test["avg_ns"] / 1e6 / tokens,
-                "tokens_per_second": test["avg_ts"],
-                "stddev": test["stddev_ts"],
+                "ms_per_token": test[one.nanoseconds] / 1e6 / test[one.tokens],
+                "tokens_per_second": test[one.tokens_per_second],
+                "stddev": test[one.stddev],
             }
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StepError(f"{what}: the benchmark's JSON lacks {error}") from error
     return speed
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
-from orchestrator.toolchain.model import Build, Data, Environment, QuantType, Source, Verb
+from orchestrator.toolchain.converter_option import Option
+from orchestrator.toolchain.data import Data
+from orchestrator.toolchain.model import Build, Environment, OutType, QuantType, Source, Verb
 
+# Verbs that make the file that is quantized from something else.
+_CONVERTERS = ("convert", "import_ggml")
 VENDOR = installed_data.TOOLCHAINS
 DATA = "toolchain.yaml"
 
@@ -45,8 +49,9 @@ class ToolChain(Data):
     tensor_types: tuple[str, ...] = Field(
         default=(), description="Types that recipes may give to single tensors."
     )
-    outtypes: tuple[str, ...] = Field(
-        default=("f16",), description="Types that a model can be converted to."
+    outtypes: Mapping[str, OutType] = Field(
+        min_length=1,
+        description="Types that a model can be converted to, by name, the usual one first.",
     )
     inputs: tuple[str, ...] = Field(
         default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
@@ -58,6 +63,32 @@ class ToolChain(Data):
     requirements: str = Field(
         default="", description="Not written: the text of the environment's requirements."
     )
+
+    @field_validator("verbs")
+    @classmethod
+    def _whole(cls, verbs: Mapping[str, Verb]) -> Mapping[str, Verb]:
+        if "bench" in verbs and not verbs["bench"].results:
+            raise ValueError("bench needs results: where the speeds stand in what it prints")
+        if {"convert", "describe"} <= verbs.keys():
+            missing = verbs["convert"].options.keys() - verbs["describe"].options.keys()
+            if missing:  # or sizes would be predicted of another file
+                raise ValueError(f"describe lacks convert's options {', '.join(sorted(missing))}")
+        return verbs
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """The options that a recipe may give under ``convert``, of every verb that converts."""
+        return {
+            name: option
+            for verb in _CONVERTERS
+            if verb in self.verbs
+            for name, option in self.verbs[verb].options.items()
+        }
+
+    @property
+    def option_defaults(self) -> dict[str, str]:
+        """The options that count as named by every recipe, so that keys of steps stay."""
+        return dict(self.verbs["convert"].defaults) if "convert" in self.verbs else {}
 
     def verb(self, name: str) -> Verb:
         """The verb of this name.
@@ -95,9 +126,12 @@ class ToolChain(Data):
             )
         return {name: self.files[name] for name in wanted}
 
-    def verb_identity(self, name: str) -> dict[str, Any]:
-        """What of a verb can change the bytes it makes: its argv, environment and scripts."""
-        verb = self.verb(name)
+    def verb_identity(self, name: str, options: Collection[str] = ()) -> dict[str, Any]:
+        """What of a verb can change the bytes it makes: its argv, environment and scripts.
+
+        ``options`` are those that a recipe gives; others of the verb change nothing.
+        """
+        verb = self.verb(name).with_options(options)
         return {
             "argv": list(verb.argv),
             "env": dict(verb.env),

@@ -7,19 +7,16 @@ their meaning.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.argv_template import Argument, expand
-
-
-class Data(BaseModel):
-    """Base of all tool-chain data: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from orchestrator.toolchain.converter_option import Option
+from orchestrator.toolchain.data import Data
+from orchestrator.toolchain.tool_results import BenchmarkFields, SavedLogits
 
 
 class Mirror(Data):
@@ -78,12 +75,13 @@ class Build(Data):
     targets: tuple[str, ...] = Field(description="What is built.")
     options: tuple[str, ...] = Field(default=(), description="Options of every build.")
     profiles: Mapping[str, tuple[str, ...]] = Field(
-        default={"portable": ()},
-        description="Options by build profile; portable@x86_64 wins over portable there.",
+        min_length=1,
+        description="Options by build profile, the usual one first; portable@x86_64 wins over "
+        "portable there.",
     )
     backends: Mapping[str, tuple[str, ...]] = Field(
-        default={"cpu": ()},
-        description="Options by back end; cpu@darwin wins over cpu there.",
+        min_length=1,
+        description="Options by back end, the usual one first; cpu@darwin wins over cpu there.",
     )
     platforms: Mapping[str, tuple[str, ...]] = Field(
         default={}, description="Options by system: linux, darwin, win32."
@@ -99,24 +97,47 @@ class Build(Data):
         default=(), description="Commands that must work before the build is kept."
     )
 
+    @property
+    def profile_names(self) -> tuple[str, ...]:
+        """The build profiles that can be chosen, the usual one first."""
+        return _bare(self.profiles)
+
+    @property
+    def backend_names(self) -> tuple[str, ...]:
+        """The back ends that can be chosen, the usual one first."""
+        return _bare(self.backends)
+
     def arguments(
         self, profile: str, backend: str, platform: str = sys.platform, machine: str = ""
     ) -> tuple[str, ...]:
         """All build options of one profile, back end, platform and processor.
 
+        An empty profile or back end is the usual one.
+
         Raises:
             UsageError: The tool chain knows no such profile or back end.
         """
-        chosen = self.profiles.get(f"{profile}@{machine}", self.profiles.get(profile))
-        if chosen is None:
-            known = sorted({name.partition("@")[0] for name in self.profiles})
-            raise UsageError(f"unknown build profile {profile!r}", f"Known: {', '.join(known)}.")
-        if backend not in self.backends:
-            raise UsageError(
-                f"unknown back end {backend!r}", f"Known: {', '.join(sorted(self.backends))}."
-            )
-        special = self.backends.get(f"{backend}@{platform}", self.backends[backend])
-        return (*self.options, *chosen, *special, *self.platforms.get(platform, ()))
+        return (
+            *self.options,
+            *_chosen(self.profiles, profile, machine, "build profile"),
+            *_chosen(self.backends, backend, platform, "back end"),
+            *self.platforms.get(platform, ()),
+        )
+
+
+def _bare(table: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition("@")[0] for name in table))
+
+
+def _chosen(
+    table: Mapping[str, tuple[str, ...]], name: str, variant: str, what: str
+) -> tuple[str, ...]:
+    known = _bare(table)
+    name = name or known[0]
+    found = table.get(f"{name}@{variant}", table.get(name))
+    if found is None or name not in known:
+        raise UsageError(f"unknown {what} {name!r}", f"Known: {', '.join(sorted(known))}.")
+    return found
 
 
 class ExtraIndex(Data):
@@ -194,6 +215,46 @@ class Verb(Data):
     )
     errors: tuple[KnownError, ...] = Field(default=(), description="Failures that are known.")
     timeout: float | None = Field(default=None, description="Seconds until the call is ended.")
+    options: Mapping[str, Option] = Field(
+        default={}, description="Of converters: what recipes may say under convert, by name."
+    )
+    defaults: Mapping[str, str] = Field(
+        default={},
+        description="Options that are part of a step's key even where no recipe gives them.",
+    )
+    results: Mapping[Literal["prompt", "generation"], BenchmarkFields] = Field(
+        default={}, description="Of a benchmark: where the speeds stand in its JSON."
+    )
+    saved: SavedLogits | None = Field(
+        default=None, description="Of logits: the layout of the file that is saved."
+    )
+
+    def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the options for the argv: the defaults, and what a recipe says.
+
+        Raises:
+            UsageError: The verb has no such option.
+        """
+        for name in options.keys() - self.options.keys():
+            raise UsageError(
+                f"the option {name!r} of 'convert' does not go with this model's format",
+                "Leave it out.",
+            )
+        # As text, so that a zero is not taken for "not given".
+        texts = {name: value if value is True else str(value) for name, value in options.items()}
+        return {**self.defaults, **texts}
+
+    def with_options(self, names: Collection[str]) -> Verb:
+        """The verb whose argv has the arguments of these options.
+
+        Those of others are left out, so that a new option changes no key of a step.
+        """
+        added = [
+            {"if": name, "then": list(option.argv)}
+            for name, option in self.options.items()
+            if name in names and option.argv
+        ]
+        return self.model_copy(update={"argv": (*self.argv, *added)})
 
     def expand(self, values: Mapping[str, Any]) -> list[str]:
         """The argv for these values.
@@ -217,4 +278,15 @@ class QuantType(Data):
         default="", description="Whether it cannot do without an importance matrix."
     )
     bits: float = Field(default=0, description="Nominal bits per weight, for estimates.")
+    about: str = Field(default="", description="One sentence for people.")
+
+
+class OutType(Data):
+    """One type that the converter writes."""
+
+    bits: float = Field(gt=0, description="Bits per weight, for estimates.")
+    suits: tuple[str, ...] = Field(
+        default=(),
+        description="Types of original weights that drafted recipes convert to it: bf16, f8_...",
+    )
     about: str = Field(default="", description="One sentence for people.")

@@ -16,7 +16,7 @@ from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Runner, Settings
 from orchestrator.planning import recipe_to_steps as plan
-from orchestrator.recipe import Vocabulary, load_many
+from orchestrator.recipe import load_many
 from orchestrator.runs import load_and_plan
 from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain.load import ToolChain
@@ -91,12 +91,7 @@ def run(
         threads: Of each tool. The tools of 2023 spin: more than there are idle cores makes
             them a hundred times slower.
     """
-    vocabulary = Vocabulary(
-        {name: known for known, spec in chain.types.items() for name in (known, *spec.aliases)},
-        chain.tensor_types,
-        chain.outtypes,
-    )
-    [recipe] = load_many([path], lambda _name, _folder: vocabulary)
+    [recipe] = load_many([path], lambda _name, _folder: load_and_plan.vocabulary_of(chain))
     settings = Settings(threads=threads, keep="all")
     session = Session(store, settings, choices(), Plain(io.StringIO()))
     made = plan.make(recipe, chain, load_and_plan.resolve(recipe, chain, session), session.choices)

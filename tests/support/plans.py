@@ -14,7 +14,8 @@ from orchestrator.base.step_values import Step
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.recipe import Recipe, Vocabulary, load
+from orchestrator.recipe import Recipe, load
+from orchestrator.runs import load_and_plan
 from orchestrator.toolchain import load as toolchain
 from orchestrator.toolchain.load import ToolChain
 
@@ -46,8 +47,12 @@ environment:
   extra_index: {{url: "https://localhost/extra"}}
   imports: [json]
 verbs:
-  convert: {{argv: ["{{python}}", "{{data}}/convert.py", "{{input}}", "{{output}}"]}}
-  describe: {{argv: ["{{python}}", "{{data}}/convert.py", --header, "{{input}}", "{{output}}"]}}
+  convert:
+    argv: ["{{python}}", "{{data}}/convert.py", "{{input}}", "{{output}}"]
+    defaults: &named {{tokenizer_pre: ""}}
+  describe:
+    argv: ["{{python}}", "{{data}}/convert.py", --header, "{{input}}", "{{output}}"]
+    defaults: *named
   shapes: {{argv: ["{{python}}", "{{data}}/shapes.py", "{{input}}", "{{output}}"]}}
   plan_quantize: {{argv: ["{{bin}}/tool", --dry-run, "{{input}}", "{{type}}"]}}
   quantize: {{argv: ["{{bin}}/tool", "{{input}}", "{{output}}", "{{type}}"]}}
@@ -61,7 +66,7 @@ types:
   Q4_0: {{bits: 4.5}}
   Q4_K_M: {{aliases: [Q4_K], argument: "15", bits: 4.8}}
   Q8_0: {{bits: 8.5}}
-outtypes: [f16, q8_0]
+outtypes: {{f16: {{bits: 16}}, q8_0: {{bits: 8.5}}}}
 inputs: [hf, gguf]
 """
 
@@ -92,7 +97,7 @@ def changed(chain: ToolChain, path: str, value: Any) -> ToolChain:
     for part in parents:
         place = place[part]
     place[last] = value
-    file.write_text(yaml.safe_dump(data))
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
     return loaded_again(chain)
 
 
@@ -121,10 +126,7 @@ def make_recipe(folder: Path, chain: ToolChain, text: str = RECIPE, name: str = 
         (folder / corpus).write_text("words")
     path = folder / f"{name}.yaml"
     path.write_text(dedent(text))
-    spellings = {spelling: name for name in chain.types for spelling in [name]}
-    spellings |= {alias: name for name, spec in chain.types.items() for alias in spec.aliases}
-    words = Vocabulary(spellings, chain.tensor_types, chain.outtypes)
-    return load(path, lambda _name, _folder: words)
+    return load(path, lambda _name, _folder: load_and_plan.vocabulary_of(chain))
 
 
 def hub(repo: str = "org/small", commit: str = "c" * 40, **rest: Any) -> Resolved:

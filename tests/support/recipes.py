@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.base.errors import UsageError
 from orchestrator.recipe import Recipe, RecipeError, Vocabulary, load
+from orchestrator.toolchain.converter_option import Option
 
 CHAIN = Vocabulary(
     types={
@@ -18,6 +19,13 @@ CHAIN = Vocabulary(
     tensor_types=("q4_0", "q6_K", "q8_0"),
     outtypes=("f16", "f32", "q8_0"),
     families=("llama", "chimera", "bloomz", "falcon"),
+    backends=("cpu", "cuda"),
+    profiles=("portable", "native"),
+    options={
+        "tokenizer_pre": Option(type="text", pattern="[a-z0-9.-]+", about="a pre-tokenizer"),
+        "fast": Option(about="a switch"),
+    },
+    named=("tokenizer_pre",),
 )
 
 MINIMAL = """\

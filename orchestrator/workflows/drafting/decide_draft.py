@@ -131,11 +131,10 @@ def recipe_name(repo: str) -> str:
 
 
 def _outtype(found: Found, chain: ToolChain) -> str:
-    """bfloat16 weights stay what they are, 8-bit floats become it: float16's range is smaller."""
-    wide = found.weights.dtype == "bf16" or found.weights.dtype.startswith("f8")
-    if wide and "bf16" in chain.outtypes:
-        return "bf16"
-    return "f16"
+    """The one that keeps the weights' range, as the data says; else the usual one."""
+    dtype = found.weights.dtype
+    suiting = [name for name, one in chain.outtypes.items() if dtype.startswith(one.suits)]
+    return next(iter([*suiting, *chain.outtypes]))
 
 
 def _types(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> tuple[str, ...]:

@@ -13,7 +13,14 @@ import click
 import pytest
 from click.shell_completion import CompletionItem
 
-from orchestrator.commands.completion_values import keys, known, recipes, toolchains
+from orchestrator.commands.completion_values import (
+    backends,
+    keys,
+    known,
+    profiles,
+    recipes,
+    toolchains,
+)
 from orchestrator.toolchain import load
 from tests.support.command_line import Command
 from tests.support.fake_steps import RECIPE, ROOT
@@ -173,6 +180,20 @@ def test_recipes_of_the_history_are_offered_by_name(orchestrate: Command) -> Non
 
 def test_every_tool_chain_is_offered() -> None:
     assert values(toolchains, "") == list(load.names())
+
+
+def test_back_ends_and_profiles_are_those_of_the_tool_chains_on_the_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "old.yaml"
+    recipe.write_text("toolchain: bloomz.cpp\n")
+    every = {name for chain in load.names() for name in load.load(chain).build.backend_names}
+
+    assert set(values(backends, "")) == every
+    assert values(backends, "CU") == ["cuda"]
+    assert values(profiles, "n") == ["native"]
+    for word in (str(recipe), "bloomz.cpp"):
+        ctx = click.Context(click.Command("run"))
+        ctx.args = [word]
+        assert [one.value for one in backends(ctx, click.Argument(["x"]), "")] == ["cpu"]
 
 
 def test_completing_loads_nothing_heavy(program: Path) -> None:

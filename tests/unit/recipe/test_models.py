@@ -83,9 +83,13 @@ def test_all_problems_of_a_file_come_at_once_in_order(tmp_path: Path) -> None:
         ("nam: x", "6:1: nam: unknown key 'nam'; did you mean 'name'?"),
         (
             "convert: {outtype: f61}",
-            "'f61' is not one of f16, bf16, f32, q8_0; did you mean 'f16'?",
+            "does not write 'f61', only f16, f32, q8_0; did you mean 'f16'?",
         ),
         ("convert: {outtype: bf16}", "this tool chain's converter does not write 'bf16', only "),
+        ("convert: {tokenizer_pro: x}", "'tokenizer_pro'; did you mean 'tokenizer_pre'?"),
+        ("convert: {tokenizer_pre: [x]}", "6:26: convert.tokenizer_pre: must be text"),
+        ("convert: {tokenizer_pre: ../x}", "convert.tokenizer_pre: '../x' does not match"),
+        ("convert: {fast: maybe}", "6:17: convert.fast: must be true or false"),
         ("convert: f16", "6:10: convert: must be a mapping of keys to values"),
         ("verify: {speed: {prompt: 0}}", "verify.speed.prompt: must be greater than 0"),
         ("verify: {speed: {prompt: many}}", "verify.speed.prompt: must be a whole number"),
@@ -178,11 +182,6 @@ def test_quantize_entries(tmp_path: Path, entry: str, expected: str) -> None:
 def test_an_unknown_tool_chain_is_told_with_the_known_ones(tmp_path: Path) -> None:
     said = one(tmp_path, MINIMAL.replace("llama.cpp", "lama.cpp"))
     assert said == "3:12: toolchain.name: unknown tool chain 'lama.cpp' Known: llama.cpp"
-
-
-def test_types_may_be_given_as_names_only(tmp_path: Path) -> None:
-    path = write(tmp_path, MINIMAL.replace("Q4_0", "q4_0"))
-    assert load(path, lambda _chain, _folder: ["Q4_0"]).quantize[0].type == "Q4_0"
 
 
 def test_missing_files_may_be_forgiven(tmp_path: Path) -> None:

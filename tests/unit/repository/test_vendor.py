@@ -110,7 +110,7 @@ def test_every_verb_expands(chain: str, verb: str, places: dict[str, str], full:
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64", "arm64"])
 def test_builds_are_portable_by_default(chain: str, platform: str, machine: str) -> None:
     build = load.load(chain).build
-    for backend in build.backends:
+    for backend in build.backend_names:
         options = build.arguments("portable", backend, platform, machine)
         assert any("-ffp-contract=off" in option for option in options)
         assert not any(re.search(r"NATIVE=ON|march=native", option) for option in options)

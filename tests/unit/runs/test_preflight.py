@@ -12,7 +12,6 @@ import pytest
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Resources, Step
-from orchestrator.engine import step_budgets
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
@@ -23,6 +22,7 @@ from orchestrator.planning.resource_needs import Forecast
 from orchestrator.runs import preflight
 from orchestrator.runs.preflight import Outlook
 from orchestrator.runs.session import Session, choices
+from orchestrator.toolchain import load
 from tests.support.plans import RECIPE, by_label, hub, make_plan, sources
 
 GB = 10**9
@@ -77,7 +77,10 @@ def test_local_files_are_not_fetched(tmp_path: Path) -> None:
     ],
 )
 def test_the_size_of_saved_logits(vocabulary: int, context: int, chunks: int, size: int) -> None:
-    assert step_budgets.logits_bytes(vocabulary, context, chunks) == size
+    layout = load.load("llama.cpp").verbs["logits"].saved
+
+    assert layout is not None
+    assert layout.size_of(vocabulary=vocabulary, context=context, chunks=chunks) == size
 
 
 def step(name: str, disk: int = 0, *inputs: Step, keep: str = "all", **more: Any) -> Step:

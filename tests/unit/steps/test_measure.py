@@ -14,6 +14,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Step, Task
 from orchestrator.modelfiles import header_facts
 from orchestrator.steps import full_file_logits, measure
+from orchestrator.toolchain import load
 from tests.support.model_files import (
     GGMLSpec,
     GGUFSpec,
@@ -25,6 +26,7 @@ from tests.support.model_files import (
 
 WRITE = "import sys; open(sys.argv[1], 'wb').write(bytes.fromhex(sys.argv[2])); print('PPL 5.5')"
 VALUES = {"perplexity": r"PPL (?P<v>\S+)"}
+PINNED = load.load("llama.cpp").model_dump(mode="json")["verbs"]
 
 
 def file_of(folder: Path, *tensors: Tensor) -> Path:
@@ -126,9 +128,26 @@ def test_a_continuation_is_told_from_a_printed_prompt(tmp_path: Path) -> None:
 def test_a_benchmark_of_another_shape_is_one_sentence(tmp_path: Path, printed: str) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
     params = {**PARAMS, "speed": {"prompt": 4, "generate": 4, "repetitions": 1}}
-    verbs = {"bench": saying(printed, output="json")}
+    verbs = {"bench": saying(printed, output="json", results=PINNED["bench"]["results"])}
     with pytest.raises(StepError, match="benchmark's JSON lacks"):
         measure.run(task(tmp_path, verbs, params, {"model": model}))
+
+
+def test_speeds_are_read_from_the_fields_that_the_data_names(tmp_path: Path) -> None:
+    model = file_of(tmp_path / "m", Tensor("a", (4,)))
+    params = {**PARAMS, "speed": {"prompt": 4, "generate": 2, "repetitions": 1}}
+    printed = (
+        '[{"pp": 4, "tg": 0, "ns": 8e6, "speed": 500, "sd": 1},'
+        ' {"pp": 0, "tg": 2, "ns": 8e6, "speed": 250, "sd": 2}]'
+    )
+    rest = {"nanoseconds": "ns", "tokens_per_second": "speed", "stddev": "sd"}
+    results = {"prompt": {"tokens": "pp", **rest}, "generation": {"tokens": "tg", **rest}}
+    verbs = {"bench": saying(printed, output="json", results=results)}
+
+    speed = measure.run(task(tmp_path, verbs, params, {"model": model}))["speed"]
+
+    assert speed["prompt"] == {"ms_per_token": 2, "tokens_per_second": 500, "stddev": 1}
+    assert speed["generation"] == {"ms_per_token": 4, "tokens_per_second": 250, "stddev": 2}
 
 
 def test_a_perplexity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
@@ -148,6 +167,7 @@ def saved(chunks: int, rows: int) -> str:
 def run_logits(place: Path, content: str) -> dict[str, Any]:
     model = file_of(place / "m", Tensor("a", (4,)))
     verb = {"argv": [sys.executable, "-c", WRITE, "{save}", content], "values": VALUES}
+    verb["saved"] = PINNED["logits"]["saved"]
     params = {"file": "model.gguf", "context": 6, "chunks": -1, "save": True}
     return full_file_logits.run(task(place, {"logits": verb}, params, {"model": model}))
 

@@ -277,7 +277,7 @@ def test_the_pinned_tool_chains_are_whole(name: str) -> None:
             assert known.hint.format_map(groups)
     for platform in ("linux", "darwin", "win32"):
         for machine in ("x86_64", "AMD64", "arm64", "aarch64"):
-            for backend in chain.build.backends:
+            for backend in chain.build.backend_names:
                 options = chain.build.arguments("portable", backend, platform, machine)
                 load.build_identity(chain, options, chain.source.commit)
     assert {"convert", "quantize"} <= set(chain.verbs)
