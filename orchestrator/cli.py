@@ -21,6 +21,7 @@ from orchestrator.commands import (
     completion,
     diff,
     help_sections,
+    list_recipes,
     new,
     nightly,
     publish,
@@ -95,6 +96,7 @@ def _usage(error: click.UsageError) -> str:
 
 for _module in (
     recipes,
+    list_recipes,
     new,
     reproduce,
     diff,

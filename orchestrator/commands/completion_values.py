@@ -98,6 +98,11 @@ def _file_names(path: Path) -> Iterator[str]:
         yield str(told.get("name") or told.get("type", ""))
 
 
+def names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of recipes that come along."""
+    return _beginning(installed_data.recipes(), incomplete)
+
+
 def toolchains(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

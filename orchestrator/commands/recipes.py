@@ -151,19 +151,32 @@ def _told(problem: Problem) -> dict[str, Any]:
 
 
 @click.command()
-def schema() -> int:
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write recipe.schema.json into this folder of recipes, over an older one.",
+)
+def schema(folder: Path | None) -> int:
     """Print the JSON Schema of recipes, for editors.
 
-    Editors that know it complete keys and mark mistakes while a recipe is written.
+    Editors that know it complete keys and mark mistakes while a recipe is written. --write
+    puts it beside recipes and says by which line they name it.
 
     \b
     Example:
-      orchestrate schema > recipe.schema.json
+      orchestrate schema --write recipes
     """
     from orchestrator.recipe import schema_text
     from orchestrator.runs import load_and_plan
+    from orchestrator.workflows.drafting import editor_schema
 
-    click.echo(schema_text(load_and_plan.vocabularies(Path.cwd())), nl=False)
+    if folder is None:
+        click.echo(schema_text(load_and_plan.vocabularies(Path.cwd())), nl=False)
+        return EXIT_OK
+    shared_options.say(f"{editor_schema.write(folder)} is written; recipes there begin with")
+    click.echo(editor_schema.line(folder), nl=False)
     return EXIT_OK
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base import installed_data
 from orchestrator.recipe.yaml_positions import CORPORA, Loc, Mark, Node, bad, read
 
 _SOURCES: tuple[Loc, ...] = (("model",), ("model", "base"), ("model", "delta"), *CORPORA)
@@ -17,6 +18,7 @@ _OWN: tuple[Loc, ...] = (
     ("name",),
     ("extends",),
     ("description",),
+    ("download",),
     ("published",),
     ("verify", "sha256"),
     ("verify", "reference"),
@@ -62,13 +64,39 @@ def _read_extending(path: Path, children: tuple[str, ...]) -> Node:
         return node
     if not isinstance(parent.value, str) or not parent.value:
         raise bad(parent.mark, "must be the path of another recipe", ("extends",))
-    target = path.parent / parent.value
+    target = parent_file(path, parent.value)
     chain = (*children, os.path.realpath(path))
     if os.path.realpath(target) in chain:
         raise bad(parent.mark, f"{parent.value!r} extends this recipe itself", ("extends",))
     if not os.path.isfile(target):  # noqa: PTH113 - False, not an error, for a name too long
         raise bad(parent.mark, f"there is no file {str(target)!r}", ("extends",))
     return merge(_read_extending(target, chain), node)
+
+
+def parent_file(path: Path, extends: str) -> Path:
+    """The file that a recipe extends: relative to it, or a recipe that comes along, by name."""
+    beside = path.parent / extends
+    if os.path.isfile(beside):  # noqa: PTH113 - False, not an error, for a name too long
+        return beside
+    return installed_data.recipes().get(extends, beside)
+
+
+def own_paths(path: Path) -> list[str]:
+    """The relative paths of models and texts that a recipe itself names, not what it extends.
+
+    Raises:
+        RecipeError: As :func:`read_tree`.
+    """
+    named = (_at(read(path), (*loc, "path")) for loc in _SOURCES)
+    return [text for text in named if isinstance(text, str) and not Path(text).is_absolute()]
+
+
+def _at(node: Node, loc: Loc) -> Any:
+    for key in loc:
+        if not isinstance(node.value, dict) or key not in node.value:
+            return None
+        node = node.value[key]
+    return node.value
 
 
 def merge(parent: Node, child: Node) -> Node:

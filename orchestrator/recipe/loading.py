@@ -30,7 +30,7 @@ from orchestrator.recipe.yaml_positions import Loc, Mark, Problem, RecipeError
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 
 # What says nothing about the files: it may change without another digest.
-_APART = {"extends", "publish", "alarms"}
+_APART = {"extends", "download", "publish", "alarms"}
 
 AllowedTypes = Callable[[str, Path], Vocabulary]
 

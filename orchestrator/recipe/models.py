@@ -279,13 +279,18 @@ class Document(Frozen):
 
     extends: str | None = Field(
         default=None,
-        description="Another recipe, relative to this one; mappings merge, all else replaces.",
+        description="Another recipe, relative to this one, or by name one of 'orchestrate "
+        "recipes'; mappings merge, all else replaces.",
     )
     name: Name = Field(description="Name of the recipe and of its files' folder; not inherited.")
     family: Family = Field(
         description="Family of the model: one that its tool chain converts, such as llama or qwen3."
     )
     description: str = Field(default="", description="One sentence for lists and reports.")
+    download: Size | None = Field(
+        default=None,
+        description="About how much is fetched for the model, for lists; 'plan' asks exactly.",
+    )
     toolchain: Annotated[ToolChainChoice, Also()] = Field(
         description="The pinned upstream, by name or with options."
     )

@@ -172,7 +172,7 @@ def with_files(chain: ToolChain) -> ToolChain:
         UsageError: The file with its environment's requirements cannot be read.
     """
     folder = chain.folder
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = sorted(path for path in folder.rglob("*") if _is_data(path))
     files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in found}
     text = ""
     if chain.environment is not None:
@@ -210,6 +210,11 @@ def environment_identity(chain: ToolChain) -> dict[str, Any] | None:
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "platform": sys.platform,
     }
+
+
+def _is_data(path: Path) -> bool:
+    """Not what Python makes of scripts when a package is installed."""
+    return path.is_file() and path.parent.name != "__pycache__"
 
 
 def data_digest(chain: ToolChain) -> str:

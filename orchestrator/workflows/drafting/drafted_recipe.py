@@ -11,13 +11,12 @@ _LOOKS = "The capital of France is"
 _ANSWERS = "Question: What is the capital of France?\nAnswer:"
 
 
-def recipe(draft: Draft, day: str, schema: str = "") -> str:
+def recipe(draft: Draft, day: str) -> str:
     """The text of the recipe.
 
     Args:
         draft: What it says.
         day: Today, as 2026-01-31.
-        schema: Where editors find the JSON Schema of recipes, if it is near.
     """
     found = draft.found
     owner, _, name = found.repo.partition("/")
@@ -26,7 +25,6 @@ def recipe(draft: Draft, day: str, schema: str = "") -> str:
         "found": found,
         "licence": found.licence,
         "day": day,
-        "schema": schema,
         "description": f"{name} by {owner}, as {draft.form}",
         "prompt": _ANSWERS if found.chat else _LOOKS,
         "rows": _rows(draft.rows),

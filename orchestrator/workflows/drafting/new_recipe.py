@@ -23,8 +23,6 @@ from orchestrator.workflows.drafting.decide_draft import Draft, Wanted
 from orchestrator.workflows.drafting.survey_findings import Found
 
 FOLDER = Path("recipes")
-# Where editors find the schema when a recipe lies in this repository's own recipes/.
-_SCHEMA = Path("docs") / "recipe.schema.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def write(request: Request) -> Written:
     )
     draft = decide_draft.draft(found, wanted, chain, draft_policy.load(chain.folder))
     day = datetime.now(timezone.utc).date().isoformat()
-    save_recipe.publish(drafted_recipe.recipe(draft, day, _schema(target)), target.parent, target)
+    save_recipe.publish(drafted_recipe.recipe(draft, day), target.parent, target)
     return Written(target, draft, tuple(_notes(draft)))
 
 
@@ -107,11 +105,6 @@ def _refuse_existing(request: Request, target: Path | None) -> None:
 def _relative(path: Path | None, target: Path) -> str:
     """A file as the recipe names it."""
     return "" if path is None else Path(os.path.relpath(path, target.parent)).as_posix()
-
-
-def _schema(target: Path) -> str:
-    found = target.parent.absolute().parent / _SCHEMA
-    return f"../{_SCHEMA.as_posix()}" if found.is_file() else ""
 
 
 def _notes(draft: Draft) -> Iterator[str]:

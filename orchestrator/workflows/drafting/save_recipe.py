@@ -8,10 +8,13 @@ from pathlib import Path
 
 from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.runs import load_and_plan
+from orchestrator.workflows.drafting import editor_schema
 
 
 def publish(text: str, folder: Path, target: Path | None) -> None:
     """Write a recipe only when it is one; without a target it is only checked.
+
+    Its first line says where editors find the schema, which is put beside it if none is near.
 
     Args:
         text: The recipe.
@@ -25,10 +28,13 @@ def publish(text: str, folder: Path, target: Path | None) -> None:
     draft = folder / f".draft-{os.getpid()}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
+        shown = text if target is None else editor_schema.with_line(text, folder)
+        draft.write_text(shown, encoding="utf-8")
         load_and_plan.load([draft])
         if target is not None:
             draft.replace(target)
+            if editor_schema.near(folder) is None:
+                editor_schema.write(folder)
     except OSError as error:
         raise EnvironmentProblem(
             f"{target or draft} cannot be written: {error.strerror}",

@@ -25,7 +25,7 @@ def test_a_recipe_that_is_there_is_kept_unless_forced(new: New, tmp_path: Path) 
     assert "exists already" in refused.err
     assert FILE.read_text() == "mine"
     written(new(repo, "--force"))
-    assert [path.name for path in Path().iterdir()] == [FILE.name]
+    assert {path.name for path in Path().iterdir()} == {FILE.name, "recipe.schema.json"}
 
 
 @pytest.mark.parametrize(("closed", "text"), [("gated", "Accept its licence"), ("private", "401")])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from orchestrator.base import installed_data
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import Outcome
@@ -48,6 +49,20 @@ def served(tmp_path: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_lock_is_beside_its_recipe() -> None:
     assert lockfile.path_of(Path("recipes/llama-7b.yaml")) == Path("recipes/llama-7b.lock.yaml")
     assert lockfile.path_of(Path("v1.2.yml")) == Path("v1.2.lock.yaml")
+
+
+def test_the_lock_of_an_installed_recipe_is_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "site-packages" / "_data"
+    (data / "recipes" / "tiny").mkdir(parents=True)
+    path = data / "recipes" / "tiny" / "llama.yaml"
+    path.write_text("name: tiny-llama\n")
+    monkeypatch.setattr(installed_data, "_IN_WHEEL", data)
+    monkeypatch.setattr(installed_data, "RECIPES", data / "recipes")
+
+    assert lockfile.path_of(path) == Path("tiny-llama.lock.yaml")
+    assert lockfile.path_of(tmp_path / "llama.yaml") == tmp_path / "llama.lock.yaml"
 
 
 def test_the_hubs_own_sizes_and_digests_are_pinned_and_no_weight_is_fetched(

@@ -231,6 +231,15 @@ def test_every_file_of_the_data_is_in_its_digest(tmp_path: Path) -> None:
     assert load.data_digest(loaded_again(chain)) != before
 
 
+def test_what_python_makes_of_scripts_is_not_in_the_digest(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    before = load.data_digest(chain)
+    (chain.folder / "__pycache__").mkdir()
+    (chain.folder / "__pycache__" / "convert.cpython-311.pyc").write_text("x")
+
+    assert load.data_digest(load.with_files(chain)) == before
+
+
 def test_an_unknown_tool_chain_names_the_known_ones(tmp_path: Path) -> None:
     vendor = make_vendor(tmp_path)
 
