@@ -112,6 +112,10 @@ def schema_text(vocabularies: Iterable[Vocabulary]) -> str:
     """
     schema = Document.model_json_schema()
     _offer(schema, tuple(vocabularies))
+    # A recipe that extends another may inherit all but its name.
+    inherited = [name for name in schema["required"] if name != "name"]
+    schema["required"] = ["name"]
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": inherited}]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps({**head, **schema, "title": "Recipe"}, indent=2) + "\n"
 
