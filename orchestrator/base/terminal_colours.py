@@ -41,11 +41,11 @@ QUIET = Look("2", "dim")
 _WORDS = {
     OK: ("ok", "pass", "built", "identical", "no problem found"),
     WARNING: (
-        *("warning", "warn", "same tensors", "near", "Unpinned", "to do", "left"),
+        *("warning", "warn", "same tensors", "near", "Unpinned", "to do", "not started (time)"),
         *("running", "interrupted"),
     ),
     FAILURE: (
-        *("error", "bug", "alarm", "fail", "failed", "FAILED", "damaged", "different"),
+        *("error", "bug", "alarm", "fail", "failed", "damaged", "different"),
         *("DIFFERENT", "environment", "NO"),
     ),
     QUIET: ("up to date", "Everything is up to date", "hit", "not verified", "not compared"),

@@ -11,7 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
-from orchestrator.history import History, Run
+from orchestrator.history import History, Run, run_states
 
 _SHORT = 12
 
@@ -82,13 +82,13 @@ def _nights(history: History, limit: int) -> list[str]:
         (
             str(night.id),
             night.started[:16].replace("T", " "),
-            status(night.state),
+            status(run_states.label(night.state)),
             str(counts.get(night.id, 0)),
             night.machine,
         )
         for night in nights
     ]
-    titles = ("Night", "Began (UTC)", "State", "Recipes", "Machine")
+    titles = ("Night", "Started (UTC)", "State", "Recipes", "Machine")
     return [table(titles, rows, right=(0, 3))] if rows else []
 
 
@@ -98,7 +98,7 @@ def _runs(history: History, runs: Sequence[Run]) -> str:
         (
             run.started[:16].replace("T", " "),
             run.recipe,
-            status(run.state) + (" (accepted)" if run.accepted else ""),
+            status(run_states.label(run.state)) + (" (accepted)" if run.accepted else ""),
             f"night {run.night}" if run.night else "by hand",
             f"{run.toolchain} {run.commit[:_SHORT]}".strip(),
             str(len(alarms.get(run.id, ()))) if run.id in alarms else "",
@@ -106,7 +106,7 @@ def _runs(history: History, runs: Sequence[Run]) -> str:
         )
         for run in runs
     ]
-    titles = ("Began (UTC)", "Recipe", "State", "When", "Tool chain", "Alarms", "What went wrong")
+    titles = ("Started (UTC)", "Recipe", "State", "When", "Tool chain", "Alarms", "What went wrong")
     used = [i for i, _ in enumerate(titles) if any(row[i] for row in rows)]
     return table([titles[i] for i in used], [[row[i] for i in used] for row in rows])
 

@@ -11,6 +11,7 @@ from orchestrator.base import units
 from orchestrator.base.step_values import JSON, StepResult
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
+from orchestrator.history import run_states
 from orchestrator.runs import report
 from orchestrator.runs.check_status import Status
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.runs.report import Report
     from orchestrator.runs.session import Session
 
-_WORDS = {Status.PASS: "ok", Status.WARN: "warning", Status.FAIL: "FAILED", Status.SKIP: "-"}
-MARKS = {one: status(word) for one, word in _WORDS.items()}
+MARKS = {one: status(run_states.label(one.value)) for one in Status} | {Status.SKIP: "-"}
 
 
 def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ def nightly(
 
     Every file is compared with that of the last good night. Folders stand for all recipes
     below them. One recipe that fails never stops the others. Changes of bytes, perplexity,
-    divergence, size and speed beyond the recipe's 'alarms' ring an alarm, every night until
+    divergence, size and speed beyond the recipe's 'alarms' raise an alarm, every night until
     'orchestrate accept' or until they are gone. The summary is Markdown; it goes into
     GITHUB_STEP_SUMMARY too where that is set.
 
@@ -106,7 +106,7 @@ def nightly(
       orchestrate nightly recipes/ --select 'llama*' --site site --max-hours 6 --max-store 200G
 
     \b
-    Exit codes: 0 all is well; 1 a recipe failed or an alarm rang; 3 the machine or the
+    Exit codes: 0 all is well; 1 a recipe failed or an alarm was raised; 3 the machine or the
     network was in the way, or another night works in this store.
     """
     from orchestrator.workflows.nightly import night, summary_values
@@ -212,7 +212,7 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     """Take what changed: compare later nights with the newest.
 
-    RECIPE is the name of a recipe, or its file. An alarm rings every night until the change
+    RECIPE is the name of a recipe, or its file. An alarm is raised every night until the change
     is gone or accepted.
 
     \b

@@ -14,8 +14,8 @@ Kind = Literal["bisect", "reproduce", "accept"]
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A recipe whose alarms ring.
+class RaisedAlarms:
+    """A recipe and the alarms that it raised.
 
     ``file`` is the recipe as commands are given it; ``before`` and ``commit`` are the tool
     chain's commits of the last good night and of now, empty where not known.
@@ -29,16 +29,16 @@ class Rung:
     commit: str
 
 
-def commands(rung: Rung) -> Iterator[tuple[Kind, tuple[str, ...]]]:
+def commands(raised: RaisedAlarms) -> Iterator[tuple[Kind, tuple[str, ...]]]:
     """Commands that help, as argv: find the commit, find the step that drifts, accept."""
-    changed = {alarm.file for alarm in rung.alarms if alarm.what == "bytes"}
+    changed = {alarm.file for alarm in raised.alarms if alarm.what == "bytes"}
     # The unquantized file is no output, so nothing can search for it.
-    types = [row.type for row in rung.files if row.file in changed and not row.full]
-    if types and rung.before and rung.commit not in ("", rung.before):
-        between = ("--good", rung.before[:_SHORT], "--bad", rung.commit[:_SHORT])
-        yield "bisect", ("orchestrate", "bisect", rung.file, "--only", types[0], *between)
-    drift = {alarm.what == "rebuild" for alarm in rung.alarms}
+    types = [row.type for row in raised.files if row.file in changed and not row.full]
+    if types and raised.before and raised.commit not in ("", raised.before):
+        between = ("--good", raised.before[:_SHORT], "--bad", raised.commit[:_SHORT])
+        yield "bisect", ("orchestrate", "bisect", raised.file, "--only", types[0], *between)
+    drift = {alarm.what == "rebuild" for alarm in raised.alarms}
     if True in drift:
-        yield "reproduce", ("orchestrate", "reproduce", rung.file, "--twice")
+        yield "reproduce", ("orchestrate", "reproduce", raised.file, "--twice")
     if False in drift:
-        yield "accept", ("orchestrate", "accept", rung.recipe)
+        yield "accept", ("orchestrate", "accept", raised.recipe)

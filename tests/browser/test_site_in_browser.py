@@ -149,10 +149,10 @@ def test_the_index_can_be_narrowed(opened: Open) -> None:
 
 def test_tips_are_for_the_keyboard_too_and_go_away(opened: Open) -> None:
     page = opened("index.html")
-    cell = page.get_by_role("link", name="llama-2-7b-chat, 2026-10-29: ALARM")
+    cell = page.get_by_role("link", name="llama-2-7b-chat, 2026-10-29: alarm")
     cell.focus()
     tip = page.locator(".tip")
-    assert tip.inner_text() == "llama-2-7b-chat, 2026-10-29: ALARM"
+    assert tip.inner_text() == "llama-2-7b-chat, 2026-10-29: alarm"
 
     page.keyboard.press("Escape")
     assert not tip.is_visible()

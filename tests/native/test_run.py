@@ -215,11 +215,11 @@ def test_a_limit_that_is_not_kept_fails_the_run(
     path = variant(tmp_path, {"quantize": ["Q4_0"], "verify": {"limits": limits}})
     found = typed("run", path, "--out", tmp_path / "dist")
     assert found.code == 1
-    assert re.search(f"FAILED: {NAMES[0]}: .*{said}", found.out)
+    assert re.search(f"failed: {NAMES[0]}: .*{said}", found.out)
     assert "✓" not in found.err  # a new limit measures nothing again
     loose = typed("run", path, "--out", tmp_path / "dist", "--no-limits")
     assert loose.code == 0
-    assert "FAILED" not in loose.out
+    assert "failed" not in loose.out
 
 
 def test_a_wrong_checksum_fails_the_run(without: Callable[..., Path], tmp_path: Path) -> None:

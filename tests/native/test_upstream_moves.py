@@ -83,7 +83,9 @@ def test_what_makes_no_search_is_refused(moving: Moving) -> None:
     assert "does not make the file" in moving.bisect(broken, moving.commit("more"))[2]
 
 
-def test_a_night_after_upstream_moved_rings_until_the_change_is_accepted(moving: Moving) -> None:
+def test_a_night_after_upstream_moved_raises_an_alarm_until_the_change_is_accepted(
+    moving: Moving,
+) -> None:
     def night(*more: str) -> tuple[int, dict[str, Any]]:
         said = typed("nightly", moving.recipe, "-t", "1", "--json", *more)
         [told] = json.loads(said.out)["recipes"]

@@ -68,8 +68,8 @@ def fill(history: History, plot: Plot = Plot()) -> None:
         number = history.begin_night({"paths": ["recipes"], "rebuild": night % 7 == 0})
         for name in MODELS:
             _run(history, chance, plot, night, number, name)
-        rings = night in (plot.changed, plot.worse)
-        state = "failed" if night in plot.broken else "alarm" if rings else "ok"
+        alarmed = night in (plot.changed, plot.worse)
+        state = "failed" if night in plot.broken else "alarm" if alarmed else "ok"
         history.end_night(number, state, _summary(plot, night))
     _date(history, plot)
 

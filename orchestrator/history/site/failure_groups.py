@@ -1,4 +1,4 @@
-"""What calls for somebody: recipes with the same trouble told once."""
+"""What needs attention: recipes with the same problem, listed once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.base.step_values import JSON
-from orchestrator.history.site import state_labels
+from orchestrator.history import run_states
+from orchestrator.history.run_states import RunState
 from orchestrator.history.site.read_history import Entry, Recipe
-from orchestrator.history.site.state_labels import Face
 
 Found = tuple[Recipe, Entry]
 Reports = Callable[[str], Mapping[str, JSON]]
@@ -28,35 +28,33 @@ class Trouble:
         return self.found[0][1]
 
     @property
-    def face(self) -> Face:
+    def state(self) -> RunState:
         """What it looks like."""
-        return self.entry.face
+        return self.entry.state
 
 
 def group(found: Iterable[Found], reports: Reports) -> list[Trouble]:
     """Runs with the same failed steps, or else the same error, together; the worst first."""
     groups: dict[object, list[Found]] = {}
-    for recipe, entry in sorted(found, key=lambda pair: pair[1].face.rank):
+    for recipe, entry in sorted(found, key=lambda pair: pair[1].state.rank):
         groups.setdefault(_reason(recipe, entry), []).append((recipe, entry))
     return [Trouble(tuple(pairs), _checks(pairs[0][1], reports)) for pairs in groups.values()]
 
 
 def _reason(recipe: Recipe, entry: Entry) -> object:
     if entry.failures:
-        return entry.face, tuple(step.key for step in entry.failures)
+        return entry.state, tuple(step.key for step in entry.failures)
     if entry.run.error and not entry.alarms:
-        return entry.face, entry.run.error
+        return entry.state, entry.run.error
     return recipe.name
 
 
 def _checks(entry: Entry, reports: Reports) -> tuple[str, ...]:
-    """Checks of the run's report that failed or warn, where they are what is to be told."""
-    told = (
-        entry.failures
-        or entry.alarms
-        or entry.face not in (state_labels.FAILED, state_labels.WARNING)
+    """Checks of the run's report that failed or warn, where nothing else says what is wrong."""
+    shown_already = (
+        entry.failures or entry.alarms or entry.state not in (run_states.FAILED, run_states.WARNING)
     )
-    if told or not entry.run.report:
+    if shown_already or not entry.run.report:
         return ()
     files = reports(entry.run.report).get("files", ())
     found = [

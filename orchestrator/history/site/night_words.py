@@ -52,7 +52,7 @@ def notes(summary: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
 def what_to_do(
     entry: Entry, files: Sequence[FileRow], told: Mapping[str, JSON]
 ) -> Iterator[tuple[str, str]]:
-    """Commands for a run that rang, each with what it is for.
+    """Commands for a run with alarms, each with what it is for.
 
     Args:
         entry: The run.
@@ -62,7 +62,7 @@ def what_to_do(
     run = entry.run
     file = str(told.get("file") or PurePath(run.file).name)
     before = entry.before.commit if entry.before else ""
-    rung = alarm_advice.Rung(run.recipe, file, entry.alarms, files, before, run.commit)
-    for kind, argv in alarm_advice.commands(rung):
+    raised = alarm_advice.RaisedAlarms(run.recipe, file, entry.alarms, files, before, run.commit)
+    for kind, argv in alarm_advice.commands(raised):
         if kind != "accept" or not run.accepted:
             yield _FOR[kind], shell_words.command(argv)

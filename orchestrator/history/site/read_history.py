@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from orchestrator.base.step_values import JSON, Outcome
-from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow
+from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow, run_states
 from orchestrator.history.run_records import ALARM
-from orchestrator.history.site import format_values, state_labels
-from orchestrator.history.site.state_labels import Face
+from orchestrator.history.run_states import RunState
+from orchestrator.history.site import format_values
 from orchestrator.toolchain import upstream_urls
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -37,12 +37,12 @@ class Entry:
     before: Run | None
 
     @property
-    def face(self) -> Face:
+    def state(self) -> RunState:
         """Its state as it is shown."""
         if self.run.accepted and self.run.state == ALARM:
-            return state_labels.ACCEPTED
+            return run_states.ACCEPTED
         known = self.made + self.found > 0
-        return state_labels.of(self.run.state, self.made if known else 1)
+        return run_states.of(self.run.state, self.made if known else 1)
 
     @property
     def seconds(self) -> float | None:

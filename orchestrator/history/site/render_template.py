@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import shell_words
-from orchestrator.history.site import format_values, state_labels, time_series
+from orchestrator.history import run_states
+from orchestrator.history.site import format_values, time_series
 from orchestrator.history.site.report_page_is_current import HERE
 from orchestrator.toolchain import upstream_urls
 
@@ -64,7 +65,7 @@ def _environment() -> Environment:
     }
     made.globals |= {
         "commit_url": upstream_urls.commit_url,
-        "face": state_labels.of,
+        "run_state": run_states.of,
         "named": time_series.named,
         "span": format_values.between,
     }

@@ -7,8 +7,8 @@ from dataclasses import fields
 from urllib.parse import quote
 
 from orchestrator.base.step_values import JSON
-from orchestrator.history import FileRow
-from orchestrator.history.site import charts, render_template, state_labels, time_series
+from orchestrator.history import FileRow, run_states
+from orchestrator.history.site import charts, render_template, time_series
 from orchestrator.history.site.report_page_is_current import mark
 
 _SHARED = tuple(one.name for one in fields(FileRow))
@@ -38,7 +38,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
                 "script_hash": render_template.script_hash(script),
             },
             "report": report,
-            "face": state_labels.of(str(report["status"])),
+            "state": run_states.of(str(report["status"])),
             "rows": rows,
             "links": {row.file: quote(row.file, safe="") for row in rows if row.type != full},
             "quality": list(charts.quality(rows, colours)),

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.history import FileRow, History, Night
+from orchestrator.history import FileRow, History, Night, run_states
+from orchestrator.history.run_states import RunState
 from orchestrator.history.site import (
     charts,
     failure_groups,
     format_values,
     night_words,
     render_template,
-    state_labels,
     time_series,
 )
 from orchestrator.history.site.failure_groups import Trouble
 from orchestrator.history.site.numbers_csv import csv
 from orchestrator.history.site.read_history import Details, Entry, Past, Recipe, details
-from orchestrator.history.site.state_labels import Face
 from orchestrator.history.site.time_series import Runs
 from orchestrator.history.site.trend_chart import Time
 from orchestrator.history.site.write_pages import Text
@@ -38,7 +37,7 @@ _BESIDE = (".provenance.json", ".provenance.dsse.json")
 class Cell:
     """One recipe in one night: what it looks like and says, and where it leads."""
 
-    face: Face
+    state: RunState
     text: str
     link: str
 
@@ -48,7 +47,7 @@ class Line:
     """One recipe of the index: its cells, the newest night first."""
 
     recipe: Recipe
-    face: Face
+    state: RunState
     cells: tuple[Cell, ...]
 
 
@@ -89,21 +88,25 @@ class Site:
             months=months,
             lines=lines,
             attention=[(one, self._advice(one.entry)) for one in self._attention()],
-            legend=state_labels.LEGEND,
-            counts=_counts([line.face for line in lines]),
+            legend=run_states.LEGEND,
+            counts=_counts([line.state for line in lines]),
         )
 
     def _attention(self) -> list[Trouble]:
         """Recipes whose last run, in the newest nights, calls for somebody."""
         return failure_groups.group(
-            ((recipe, recipe.newest) for recipe in self.past.recipes if self._now(recipe).calls),
+            (
+                (recipe, recipe.newest)
+                for recipe in self.past.recipes
+                if self._now(recipe).needs_attention
+            ),
             self._report,
         )
 
-    def _now(self, recipe: Recipe) -> Face:
+    def _now(self, recipe: Recipe) -> RunState:
         """The state of a recipe's last run, by hand or in the newest nights."""
         run = recipe.newest.run
-        return recipe.newest.face if run.night in (0, *self._recent) else state_labels.NONE
+        return recipe.newest.state if run.night in (0, *self._recent) else run_states.NONE
 
     @cached_property
     def _recent(self) -> tuple[int, ...]:
@@ -119,7 +122,7 @@ class Site:
     def nights(self) -> str:
         """All nights, one a line."""
         lines = [
-            (night, _counts([entry.face for _, entry in self._of_night[night.id]]))
+            (night, _counts([entry.state for _, entry in self._of_night[night.id]]))
             for night in self.past.nights
         ]
         return self._page("nights.html.j2", "../", lines=lines)
@@ -128,7 +131,7 @@ class Site:
         """One night: every recipe, and what went wrong."""
         nights = self.past.nights
         night = nights[place]
-        entries = sorted(self._of_night[night.id], key=lambda pair: pair[1].face.rank)
+        entries = sorted(self._of_night[night.id], key=lambda pair: pair[1].state.rank)
         return self._page(
             "night.html.j2",
             "../",
@@ -140,11 +143,11 @@ class Site:
                 (
                     pair
                     for pair in entries
-                    if pair[1].face.calls and pair[1].face is not state_labels.ALARM
+                    if pair[1].state.needs_attention and pair[1].state is not run_states.ALARM
                 ),
                 self._report,
             ),
-            counts=_counts([entry.face for _, entry in entries]),
+            counts=_counts([entry.state for _, entry in entries]),
             facts=night_words.facts({**night.options, **night.summary}),
             notes=self._notes(night),
         )
@@ -199,7 +202,7 @@ class Site:
             "../",
             recipe=recipe,
             trouble=self._trouble(recipe),
-            advice=self._advice(recipe.newest) if self._now(recipe).calls else [],
+            advice=self._advice(recipe.newest) if self._now(recipe).needs_attention else [],
             made=made,
             rows=rows,
             links=self._links(recipe, rows),
@@ -218,7 +221,7 @@ class Site:
     def _trouble(self, recipe: Recipe) -> Trouble | None:
         """What is wrong with its last run, if anything is that is no alarm."""
         last = recipe.newest
-        wrong = last.face.calls and last.face is not state_labels.ALARM
+        wrong = last.state.needs_attention and last.state is not run_states.ALARM
         return failure_groups.group([(recipe, last)], self._report)[0] if wrong else None
 
     def _races(
@@ -256,20 +259,20 @@ def _night_page(night: Night) -> str:
     return f"nights/{night.id}.html"
 
 
-def _line(recipe: Recipe, now: Face, nights: Sequence[Night]) -> Line:
+def _line(recipe: Recipe, now: RunState, nights: Sequence[Night]) -> Line:
     runs = recipe.of_night()
     cells = tuple(_cell(recipe, night, runs.get(night.id)) for night in nights)
     return Line(recipe, now, cells)
 
 
 def _cell(recipe: Recipe, night: Night, entry: Entry | None) -> Cell:
-    face = entry.face if entry else state_labels.NONE
-    link = f"{_night_page(night)}#{quote(recipe.page)}" if face.calls else ""
-    return Cell(face, f"{recipe.name}, {format_values.day(night.started)}: {face.word}", link)
+    state = entry.state if entry else run_states.NONE
+    link = f"{_night_page(night)}#{quote(recipe.page)}" if state.needs_attention else ""
+    return Cell(state, f"{recipe.name}, {format_values.day(night.started)}: {state.label}", link)
 
 
-def _counts(found: Sequence[Face]) -> list[tuple[Face, int]]:
-    """How often each face is there, the worst first."""
+def _counts(found: Sequence[RunState]) -> list[tuple[RunState, int]]:
+    """How often each state is there, the worst first."""
     return sorted(Counter(found).items(), key=lambda pair: pair[0].rank)
 
 

@@ -148,9 +148,9 @@ def _marks(timed: Sequence[tuple[float, Entry]]) -> Iterator[Mark]:
     """One mark for each stretch of runs with the same commit, or for an alarm within one."""
     before = ""
     for at, one in timed:
-        rings = any(alarm.what != "speed" for alarm in one.alarms)
-        if one.run.commit and (one.run.commit != before or rings):
-            yield Mark(at, format_values.short(one.run.commit), rings)
+        alarmed = any(alarm.what != "speed" for alarm in one.alarms)
+        if one.run.commit and (one.run.commit != before or alarmed):
+            yield Mark(at, format_values.short(one.run.commit), alarmed)
         before = one.run.commit or before
 
 

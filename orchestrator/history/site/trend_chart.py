@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """Since when a commit is used; ``alarm`` when something rang there."""
+    """Since when a commit is used; ``alarm`` when an alarm was raised there."""
 
     at: float
     text: str
@@ -160,9 +160,9 @@ def _commits(time: Time, x: Scale, foot: float) -> list[str]:
     if few and places:
         parts.append(svg.strokes(places, _TOP - 4, foot, "commit"))
     if alarms:
-        rung = [places[number] for number in alarms]
-        parts.append(svg.strokes(rung, _TOP - 4, foot, "commit alarm"))
-        parts += [svg.words(place, _TOP - 6, "▲", "bell", "middle") for place in rung]
+        marked = [places[number] for number in alarms]
+        parts.append(svg.strokes(marked, _TOP - 4, foot, "commit alarm"))
+        parts += [svg.words(place, _TOP - 6, "▲", "bell", "middle") for place in marked]
     parts += [
         svg.words(max(places[n], x.start - 22), foot + 42, time.marks[n].text, "sha", "middle")
         for n in shown

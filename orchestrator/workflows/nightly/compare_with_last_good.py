@@ -45,7 +45,7 @@ class Compared:
 def compare(finished: Finished, history: History, store: Store, run: int) -> Compared:
     """Compare what a plan made with the last good night's.
 
-    Files whose request in the recipe changed since are compared, but ring no alarm: that
+    Files whose request in the recipe changed since are compared, but raise no alarm: that
     they differ is what somebody wanted.
 
     Args:

@@ -31,8 +31,8 @@ from orchestrator.runs.session import Session
 from orchestrator.workflows.nightly import compare_with_last_good, rebuild_unchanged, select_recipes
 from orchestrator.workflows.nightly.free_store_space import Room, needed
 from orchestrator.workflows.nightly.network_retries import Patience
-from orchestrator.workflows.nightly.night_values import Options, Summary, Told
-from orchestrator.workflows.nightly.summary_values import as_json, told, told_failed
+from orchestrator.workflows.nightly.night_values import Options, RecipeResult, Summary
+from orchestrator.workflows.nightly.summary_values import as_json, recipe_result, unplanned_result
 
 Say = Callable[[str], None]
 
@@ -97,7 +97,7 @@ class Night:
         self.history = History(session.store.root)
         self._number = 0
         self._runs: dict[str, int] = {}
-        self._told: list[Told] = []
+        self._results: list[RecipeResult] = []
 
     def run(self, files: Sequence[Path]) -> Summary:
         """All of it; see :func:`run`."""
@@ -120,7 +120,7 @@ class Night:
         protected = needed(plans, self.history, unplanned)
         room = Room(self._session, self._options.out, self._options.max_store, protected)
         for finished in self._finished(plans, room):
-            self._told.append(self._judged(finished))
+            self._results.append(self._judged(finished))
         size = room.tidy()
         limit = self._options.max_store
         full = limit is not None and size > limit
@@ -129,7 +129,7 @@ class Night:
             night=self._number,
             started=started,
             seconds=time.monotonic() - self._begun,
-            recipes=tuple(sorted(self._told, key=lambda one: one.recipe)),
+            recipes=tuple(sorted(self._results, key=lambda one: one.recipe)),
             store_bytes=size,
             collected=len(room.collected),
             notes=note if full else (),
@@ -138,7 +138,7 @@ class Night:
     def _give_up(self, error: OrchestrateError) -> None:
         """Note what ended the night as a whole, with every run that was not judged yet."""
         whole = record_history.failed(error)
-        judged = {one.run for one in self._told}
+        judged = {one.run for one in self._results}
         try:
             for run in self._runs.values():
                 if run not in judged:
@@ -168,7 +168,7 @@ class Night:
         run = self.history.begin_run(name, file.absolute(), digest, night=self._number)
         end = record_history.failed(error)
         self.history.end_run(run, end)
-        self._told.append(told_failed(name, file, run, end))
+        self._results.append(unplanned_result(name, file, run, end))
 
     def _oldest_first(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Those whose last finished run is the oldest: a short night starves nobody."""
@@ -224,7 +224,7 @@ class Night:
             going, attempt = [done[name].plan for name in errors], attempt + 1
         return list(done.values())
 
-    def _judged(self, finished: Finished) -> Told:
+    def _judged(self, finished: Finished) -> RecipeResult:
         """Make again what is unchanged, compare, and note the run's end."""
         name = finished.plan.recipe.name
         run = self._runs[name]
@@ -245,7 +245,7 @@ class Night:
                 end, state=record_history.failed(again.error).state, error=str(again.error)
             )
         self.history.end_run(run, end)
-        return told(finished, run, end, compared, again)
+        return recipe_result(finished, run, end, compared, again)
 
 
 def _joined(before: Finished | None, after: Finished) -> Finished:

@@ -1,32 +1,22 @@
-"""What a night is told and what it tells, as frozen values."""
+"""The options of a night and its results, as frozen values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
 from orchestrator.base.step_values import JSON
-from orchestrator.history import Alarm, FileRow
-from orchestrator.history.run_records import (
-    ALARM,
-    ENVIRONMENT,
-    FAILED,
-    INTERRUPTED,
-    LEFT,
-    OK,
-    WARNING,
-)
+from orchestrator.history import Alarm, FileRow, run_states
+from orchestrator.history.run_records import ALARM, ENVIRONMENT, FAILED, INTERRUPTED
 
 FORMAT = 1
-# From what calls for attention most to what calls for none.
-_ORDER = (FAILED, ALARM, INTERRUPTED, ENVIRONMENT, LEFT, WARNING, OK)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a night is told.
+    """The options of a night.
 
     ``hours`` is the time after which nothing new is started; ``max_store`` the bytes that the
     store may take; ``retries`` how often a network that does not answer is asked again.
@@ -46,12 +36,12 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a night says of one recipe.
+class RecipeResult:
+    """The result of one recipe in a night.
 
     ``commit`` is the tool chain's tonight, ``before`` that of the last good night, which was
     night ``good`` (0: there was none). ``made`` and ``found`` count steps that worked and
-    results that were there. ``left`` are labels of steps that were not begun. ``rebuilt``
+    results that were there. ``left`` are labels of steps that were not started. ``rebuilt``
     says whether unchanged files were made again.
     """
 
@@ -77,24 +67,24 @@ class Told:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a night says; sizes in bytes, times in seconds."""
+    """The results of a night; sizes in bytes, times in seconds."""
 
     night: int
     started: str
     seconds: float
-    recipes: tuple[Told, ...]
+    recipes: tuple[RecipeResult, ...]
     store_bytes: int = 0
     collected: int = 0
     notes: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
-        """The state that calls for attention most."""
-        return worst(list(self._states()))
+        """The state that needs attention most."""
+        return run_states.worst(self._states())
 
     @property
     def code(self) -> int:
-        """0 all well, 1 a recipe failed or an alarm rang, 3 the environment was in the way."""
+        """0 all well, 1 a recipe failed or an alarm was raised, 3 the environment was at fault."""
         states = set(self._states())
         if states & {FAILED, ALARM}:
             return EXIT_FAILED
@@ -106,8 +96,3 @@ class Summary:
             yield one.state
             if one.alarms:
                 yield ALARM
-
-
-def worst(states: Sequence[str]) -> str:
-    """The state of several recipes together."""
-    return min(states, key=_ORDER.index, default=OK)

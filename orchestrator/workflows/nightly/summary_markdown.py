@@ -6,36 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.base import units
 from orchestrator.base.shell_words import command
-from orchestrator.history import alarm_advice
-from orchestrator.history.run_records import (
-    ALARM,
-    ENVIRONMENT,
-    FAILED,
-    INTERRUPTED,
-    LEFT,
-    OK,
-    WARNING,
-)
+from orchestrator.history import alarm_advice, run_states
+from orchestrator.history.run_records import LEFT
 from orchestrator.runs.report import markdown_table
 from orchestrator.toolchain import upstream_urls
-from orchestrator.workflows.nightly.night_values import Summary, Told
+from orchestrator.workflows.nightly.night_values import RecipeResult, Summary
 
-WORDS = {
-    OK: "ok",
-    WARNING: "warning",
-    ALARM: "**ALARM**",
-    FAILED: "**FAILED**",
-    ENVIRONMENT: "**not possible here**",
-    LEFT: "left for another night",
-    INTERRUPTED: "interrupted",
-}
 _SHORT = 12
 
 
 def markdown(summary: Summary) -> str:
-    """The whole night, what calls for attention first."""
+    """The whole night, what needs attention first."""
     parts = [_head(summary)]
-    parts += [*_alarms(summary), *_failures(summary), *_left(summary), *_notes(summary)]
+    parts += [*_alarms(summary), *_failures(summary), *_not_started(summary), *_notes(summary)]
     parts += ["## Recipes", _table(summary)]
     return "\n\n".join(parts) + "\n"
 
@@ -43,11 +26,12 @@ def markdown(summary: Summary) -> str:
 def _head(summary: Summary) -> str:
     states = [one.state for one in summary.recipes]
     counted = [
-        f"{states.count(state)} {WORDS[state].strip('*')}" for state in WORDS if state in states
+        f"{states.count(state)} {run_states.label(state)}"
+        for state in sorted(set(states), key=lambda state: run_states.of(state).rank)
     ]
     collected = f", {units.plural(summary.collected, 'old artifact')} removed"
     return (
-        f"# Night {summary.night}: {WORDS[summary.state].strip('*')}\n\n"
+        f"# Night {summary.night}: {run_states.label(summary.state)}\n\n"
         f"{units.plural(len(states), 'recipe')} in {units.duration(summary.seconds)}: "
         f"{', '.join(counted)}. The store holds {units.size(summary.store_bytes)}"
         f"{collected if summary.collected else ''}."
@@ -55,33 +39,35 @@ def _head(summary: Summary) -> str:
 
 
 def _alarms(summary: Summary) -> Iterator[str]:
-    ringing = [one for one in summary.recipes if one.alarms]
-    if not ringing:
+    raised = [one for one in summary.recipes if one.alarms]
+    if not raised:
         return
     yield "## Alarms"
-    for one in ringing:
+    for one in raised:
         lines = [f"- `{alarm.file}`: {alarm.message}" for alarm in one.alarms]
         yield "\n".join([f"**{one.recipe}**", "", *lines, *_advice(one)])
 
 
-def _advice(one: Told) -> Iterator[str]:
+def _advice(one: RecipeResult) -> Iterator[str]:
     """What to do about a recipe's alarms."""
     yield ""
-    rung = alarm_advice.Rung(
+    raised = alarm_advice.RaisedAlarms(
         one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
     )
-    for kind, argv in alarm_advice.commands(rung):
+    for kind, argv in alarm_advice.commands(raised):
         yield f"{_lead(kind, one)}: `{command(argv)}`."
 
 
-def _lead(kind: alarm_advice.Kind, one: Told) -> str:
+def _lead(kind: alarm_advice.Kind, one: RecipeResult) -> str:
     if kind == "bisect":
         url = upstream_urls.compare_url(one.source, one.before, one.commit)
         link = f" ([what upstream changed]({url}))" if url else ""
         commits = f"`{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
         return f"Between {one.toolchain} {commits}{link}; to find the commit"
     if kind == "reproduce":
-        return "The same inputs gave other bytes, and no accepting ends that; to find the step"
+        return (
+            "The same inputs gave other bytes, and accepting them does not help; to find the step"
+        )
     return "If the change is welcome"
 
 
@@ -90,7 +76,7 @@ def _failures(summary: Summary) -> Iterator[str]:
     if failed:
         yield "## Failures"
     for one in failed:
-        yield f"**{one.recipe}** ({WORDS[one.state].strip('*')})\n\n{fenced(one.error)}"
+        yield f"**{one.recipe}** ({run_states.label(one.state)})\n\n{fenced(one.error)}"
 
 
 def fenced(text: str) -> str:
@@ -101,10 +87,10 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _left(summary: Summary) -> Iterator[str]:
+def _not_started(summary: Summary) -> Iterator[str]:
     left = [one for one in summary.recipes if one.state == LEFT]
     if left:
-        yield "## Left when the time was up"
+        yield "## Not started: the time was up"
         yield "\n".join(
             f"- {one.recipe}: {units.plural(len(one.left), 'step')}, {_some(one.left)}"
             for one in left
@@ -128,10 +114,16 @@ def _table(summary: Summary) -> str:
     return markdown_table(titles, [_row(one) for one in summary.recipes])
 
 
-def _row(one: Told) -> tuple[str, ...]:
+def _state(state: str) -> str:
+    """Bold, where a person should look at it."""
+    found = run_states.of(state)
+    return f"**{found.label}**" if found.needs_attention else found.label
+
+
+def _row(one: RecipeResult) -> tuple[str, ...]:
     return (
         one.recipe,
-        WORDS[one.state] + (" (made again)" if one.rebuilt else ""),
+        _state(one.state) + (" (made again)" if one.rebuilt else ""),
         str(len(one.files)),
         str(one.made),
         str(one.found),

@@ -1,4 +1,4 @@
-"""A night's words: what became of each recipe, as values and as JSON."""
+"""The result of each recipe in a night, as values and as JSON."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from orchestrator.history import Ended
 from orchestrator.runs import record_history
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.workflows.nightly.compare_with_last_good import Compared
-from orchestrator.workflows.nightly.night_values import FORMAT, Summary, Told
+from orchestrator.workflows.nightly.night_values import FORMAT, RecipeResult, Summary
 from orchestrator.workflows.nightly.rebuild_unchanged import Again
 from orchestrator.workflows.nightly.summary_markdown import fenced
 
 
-def told_failed(name: str, file: Path, run: int, end: Ended) -> Told:
-    """What is said of a recipe that could not be planned."""
-    return Told(name, file, end.state, run, error=end.error)
+def unplanned_result(name: str, file: Path, run: int, end: Ended) -> RecipeResult:
+    """The result of a recipe that could not be planned."""
+    return RecipeResult(name, file, end.state, run, error=end.error)
 
 
-def told(finished: Finished, run: int, end: Ended, compared: Compared, again: Again) -> Told:
-    """What is said of a recipe that was planned."""
+def recipe_result(
+    finished: Finished, run: int, end: Ended, compared: Compared, again: Again
+) -> RecipeResult:
+    """The result of a recipe that was planned."""
     plan, good = finished.plan, compared.good
     outcomes = [one.outcome for one in finished.steps]
     verdicts = {row.file for row in end.files if row.verdict not in ("", "identical")}
     quiet = verdicts - {alarm.file for alarm in end.alarms}
     changed = [f"{name}: other bytes than in the last good night" for name in sorted(quiet)]
-    return Told(
+    return RecipeResult(
         recipe=plan.recipe.name,
         file=plan.recipe.file,
         state=end.state,
@@ -81,7 +83,7 @@ def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
     return f"# No night\n\n{fenced(said)}\n", value
 
 
-def _recipe(one: Told) -> dict[str, JSON]:
+def _recipe(one: RecipeResult) -> dict[str, JSON]:
     values: dict[str, JSON] = {**vars(one), "file": one.file.as_posix()}
     values |= {
         "seconds": round(one.seconds, 1),

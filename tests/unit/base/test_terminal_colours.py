@@ -30,7 +30,7 @@ CHECK = "from orchestrator.cli import main; main()"
 
 @pytest.mark.parametrize(
     ("word", "look"),
-    [("ok", OK), ("FAILED", FAILURE), ("error", FAILURE), ("to do", WARNING), ("hit", QUIET)],
+    [("ok", OK), ("failed", FAILURE), ("error", FAILURE), ("to do", WARNING), ("hit", QUIET)],
 )
 def test_a_status_word_has_the_colour_of_what_it_says(word: str, look: Look) -> None:
     assert terminal_colours.status(word) == look.paint(word)
@@ -61,11 +61,11 @@ def test_only_the_verdict_of_a_recipe_called_ok_is_painted(tmp_path: Path) -> No
 
     shown = display_run.summary(result, Path("out"), ["ok: put aside"])
 
-    failed = FAILURE.paint("FAILED")
+    failed = FAILURE.paint("failed")
     assert shown.splitlines()[1] == f"ok: {failed}"
     assert f"{failed}: NO.gguf: NO such thing" in shown.splitlines()
     assert "ok: put aside" in shown.splitlines()
-    assert shown.count("\x1b[") == 2 * shown.count("FAILED")
+    assert shown.count("\x1b[") == 2 * shown.count("failed")
 
 
 def test_the_words_of_an_error_are_not_painted(

@@ -42,7 +42,7 @@ def test_a_checksum_that_is_not_kept_is_1(orchestrate: Command) -> None:
     said = orchestrate("run", RECIPE)
 
     assert said.code == 1
-    assert "FAILED: " in said.out
+    assert "failed: " in said.out
     assert "the recipe states" in said.out
 
 
@@ -58,7 +58,7 @@ def test_a_limit_that_is_not_kept_is_1(
     said = orchestrate("run", recipe)
 
     assert said.code == 1
-    assert "FAILED: tiny-llama-Q4_0.gguf: " in said.out
+    assert "failed: tiny-llama-Q4_0.gguf: " in said.out
 
 
 @pytest.mark.usefixtures("fakes")

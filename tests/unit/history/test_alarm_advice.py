@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.history import Alarm, FileRow
-from orchestrator.history.alarm_advice import Rung, commands
+from orchestrator.history.alarm_advice import RaisedAlarms, commands
 from tests.support.history_records import a_file
 
 BEFORE, NOW = "1" * 40, "2" * 40
@@ -12,12 +12,14 @@ FULL = a_file("F16", file="F16, for comparison")
 
 def kinds(*whats: str, files: tuple[FileRow, ...] = (a_file(),), commit: str = NOW) -> list[str]:
     alarms = [Alarm(row.file, what, "it changed") for what in whats for row in files]
-    return [kind for kind, _ in commands(Rung("tiny", "t.yaml", alarms, files, BEFORE, commit))]
+    return [
+        kind for kind, _ in commands(RaisedAlarms("tiny", "t.yaml", alarms, files, BEFORE, commit))
+    ]
 
 
 def test_other_bytes_of_another_commit_can_be_searched_for_or_accepted() -> None:
     alarms = [Alarm("tiny-Q4_0.gguf", "bytes", "they differ")]
-    found = dict(commands(Rung("tiny", "t.yaml", alarms, [a_file()], BEFORE, NOW)))
+    found = dict(commands(RaisedAlarms("tiny", "t.yaml", alarms, [a_file()], BEFORE, NOW)))
 
     assert found == {
         "bisect": (

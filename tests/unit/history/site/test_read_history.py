@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.history import Alarm, History
+from orchestrator.history import Alarm, History, run_states
 from orchestrator.history.site import (
     failure_groups,
     format_values,
     read_history,
-    state_labels,
     time_series,
 )
 from orchestrator.toolchain import upstream_urls
@@ -109,20 +108,20 @@ def test_a_run_in_which_all_was_there_is_unchanged(tmp_path: Path) -> None:
     a_run(history, night=night, recipe="made", steps=(a_step(outcome="hit"), a_step()))
     a_run(history, night=night, recipe="unknown")
 
-    found = {one.name: one.newest.face for one in read_history.read(history, 9).recipes}
+    found = {one.name: one.newest.state for one in read_history.read(history, 9).recipes}
 
     assert found == {
-        "found": state_labels.UNCHANGED,
-        "made": state_labels.OK,
-        "unknown": state_labels.OK,
+        "found": run_states.UNCHANGED,
+        "made": run_states.OK,
+        "unknown": run_states.OK,
     }
 
 
 def test_every_state_has_its_own_sign_and_word() -> None:
-    signs = [face.sign for face in state_labels.LEGEND]
+    signs = [state.sign for state in run_states.LEGEND]
 
     assert len(set(signs)) == len(signs)
-    assert state_labels.of("something new").word == "something new"
+    assert run_states.of("something new").label == "something new"
 
 
 def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:

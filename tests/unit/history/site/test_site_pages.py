@@ -72,7 +72,7 @@ def test_a_night_tells_errors_once_with_the_end_of_the_log(shown: Path) -> None:
     text = words_of(shown / "nights" / "3.html")
 
     assert text.count("ninja: build stopped") == 1
-    assert "FAIL bloomz-7b1 , chatglm3-6b" in text
+    assert "failed bloomz-7b1 , chatglm3-6b" in text
     assert "Recipes recipes" in text
     assert "Unchanged files made again" in words_of(shown / "nights" / "1.html")
 

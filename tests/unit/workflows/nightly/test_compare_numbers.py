@@ -1,4 +1,4 @@
-"""Which changes ring, and that each sentence says from what to what."""
+"""Which changes raise an alarm, and that each sentence says from what to what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.history_records import a_file
 LIMITS = Alarms()
 
 
-def rung(
+def raised(
     verdict: str = "identical", limits: Alarms = LIMITS, before: FileRow | None = None, **after: Any
 ) -> list[tuple[str, str]]:
     start = before or a_file()
@@ -26,16 +26,16 @@ def rung(
 
 
 def test_what_stays_the_same_is_silent() -> None:
-    assert rung() == []
+    assert raised() == []
 
 
 def test_other_bytes_ring_unless_the_recipe_says_how_near_is_near_enough() -> None:
-    assert rung("near") == [("bytes", "the bytes are near, but not those of night 4")]
-    assert rung("different") == [("bytes", "the bytes are different from those of night 4")]
-    assert rung("same tensors") == [("bytes", "the bytes are other than those of night 4")]
-    assert rung("same tensors", Alarms.model_validate({"bytes": "same-tensors"})) == []
-    assert rung("near", Alarms.model_validate({"bytes": "same-tensors"}))
-    assert rung("different", Alarms.model_validate({"bytes": False})) == []
+    assert raised("near") == [("bytes", "the bytes are near, but not those of night 4")]
+    assert raised("different") == [("bytes", "the bytes are different from those of night 4")]
+    assert raised("same tensors") == [("bytes", "the bytes are other than those of night 4")]
+    assert raised("same tensors", Alarms.model_validate({"bytes": "same-tensors"})) == []
+    assert raised("near", Alarms.model_validate({"bytes": "same-tensors"}))
+    assert raised("different", Alarms.model_validate({"bytes": False})) == []
 
 
 @pytest.mark.parametrize(
@@ -53,24 +53,24 @@ def test_numbers_ring_beyond_their_limit_only(
     near: dict[str, Any] = {what: within}
     far: dict[str, Any] = {what: beyond}
 
-    assert rung(**near) == []
-    assert rung(**far) == [(what, f"{said} since night 4")]
-    assert rung(limits=Alarms.model_validate({what: False}), **far) == []
+    assert raised(**near) == []
+    assert raised(**far) == [(what, f"{said} since night 4")]
+    assert raised(limits=Alarms.model_validate({what: False}), **far) == []
 
 
 def test_a_tenth_of_next_to_no_divergence_is_silent() -> None:
-    assert rung(before=a_file(kld=0.00001), kld=0.0004) == []
+    assert raised(before=a_file(kld=0.00001), kld=0.0004) == []
 
 
 def test_numbers_that_one_night_lacks_are_not_compared() -> None:
-    assert rung(perplexity=None, kld=None) == []
+    assert raised(perplexity=None, kld=None) == []
 
 
 @given(st.floats(0.1, 1e6), st.floats(0.1, 1e6))
-def test_an_alarm_rings_the_same_both_ways_of_equal_distance(before: float, off: float) -> None:
+def test_an_alarm_is_raised_the_same_both_ways_of_equal_distance(before: float, off: float) -> None:
     start = a_file(perplexity=before)
-    up = rung(before=start, perplexity=before + off)
-    down = rung(before=start, perplexity=before - off)
+    up = raised(before=start, perplexity=before + off)
+    down = raised(before=start, perplexity=before - off)
 
     assert len(up) == len(down)
 
@@ -79,7 +79,7 @@ def speed(*values: float, limits: Alarms = LIMITS) -> list[str]:
     return [one.message for one in slower(Speeds("f", "generation", values), limits)]
 
 
-def test_a_speed_rings_by_medians_of_nights_not_by_one_slow_night() -> None:
+def test_a_speed_alarm_goes_by_medians_of_nights_not_by_one_slow_night() -> None:
     assert speed(50, 100, 100, 100, 100, 100) == []
     assert speed(50, 50, 100, 100, 101, 99) == [
         "generation fell from 100.0 to 50.0 tokens per second (-50.0 %), by the medians of 3 and "

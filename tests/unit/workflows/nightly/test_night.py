@@ -249,7 +249,7 @@ def test_made_again_and_other_bytes_is_an_alarm(
     assert told["recipes"]["two"]["state"] == "ok"
 
 
-def test_a_file_whose_request_changed_rings_no_alarm(
+def test_a_file_whose_request_changed_raises_no_alarm(
     night: Night, recipes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def by_options(task: Task) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""Alarms of whole nights: what rings, what goes on ringing, and what the sentences say."""
+"""Alarms of whole nights: which are raised, which are raised again, and what the sentences say."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def edit(recipe: Path, before: str, after: str) -> None:
     recipe.write_text(text.replace(before, after))
 
 
-def test_an_alarm_rings_in_nights_that_measure_nothing_until_it_is_accepted(
+def test_an_alarm_is_raised_in_nights_that_measure_nothing_until_it_is_accepted(
     night: Night, orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_kinds(monkeypatch)
@@ -84,7 +84,7 @@ def at(speed: float) -> Callable[[Task], dict[str, JSON]]:
     return work
 
 
-def test_a_lost_speed_rings_until_it_is_accepted(
+def test_a_lost_speed_raises_an_alarm_until_it_is_accepted(
     night: Night, orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes = []
@@ -225,7 +225,7 @@ def test_drift_is_not_advised_to_be_accepted(
     assert "orchestrate accept" not in said.out
 
 
-def test_a_recipe_that_failed_halfway_rings_for_the_files_that_are_there(
+def test_a_recipe_that_failed_halfway_raises_alarms_for_the_files_that_are_there(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_kinds(monkeypatch)

@@ -31,7 +31,7 @@ OTHER = replace(PLAIN, data={"wide": bytes(len(data_of(WIDE)))})
         (OTHER, "different", "false"),
     ],
 )
-def test_the_verdict_is_that_of_diff_and_rings_unless_the_recipe_accepts_it(
+def test_the_verdict_is_that_of_diff_and_raises_an_alarm_unless_the_recipe_accepts_it(
     after: Model,
     verdict: str,
     accepted: str,
@@ -62,5 +62,5 @@ def test_the_verdict_is_that_of_diff_and_rings_unless_the_recipe_accepts_it(
         verdicts = {row["file"]: row["verdict"] for row in found[name]["files"]}
         assert verdicts[f"{name}-Q4_0.gguf"] == verdict
     assert not [one for one in found["moving"]["alarms"] if one["what"] == "bytes"]
-    rung = {one["file"] for one in found["strict"]["alarms"] if one["what"] == "bytes"}
-    assert ("strict-Q4_0.gguf" in rung) is (verdict != "identical")
+    raised = {one["file"] for one in found["strict"]["alarms"] if one["what"] == "bytes"}
+    assert ("strict-Q4_0.gguf" in raised) is (verdict != "identical")

@@ -40,7 +40,7 @@ def test_everybody_is_told_and_no_secret_is_in_it(
         assert "verysecret" not in text
         assert "me:pass" not in text
     assert "secret-path" not in said.out + said.err + json.dumps(past().nights()[0].options)
-    assert said.out.startswith("# Night 1: FAILED\n")
+    assert said.out.startswith("# Night 1: failed\n")
 
 
 @pytest.mark.usefixtures("fakes")
