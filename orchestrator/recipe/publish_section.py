@@ -55,7 +55,7 @@ Person = Annotated[str, Matches(r"^[^\x00-\x1f\x7f]{1,100}$", "is not a name of 
 Link = Annotated[
     str,
     Matches(
-        r"^(https?://[^\s<>()\"]+|[A-Za-z0-9][A-Za-z0-9._-]{0,95})$",
+        r'^(https?://[^\s<>()"]+|[A-Za-z0-9][A-Za-z0-9._-]{0,95})$',
         "is neither an http(s) address nor the name of a file",
     ),
 ]

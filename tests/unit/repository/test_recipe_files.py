@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -231,3 +233,14 @@ def test_no_recipe_names_an_absolute_path() -> None:
     for path in FILES:
         texts = _values(yaml.safe_load(path.read_text("utf-8")))
         assert not [text for text in texts if os.path.isabs(text)]  # noqa: PTH117
+
+
+def test_a_validator_of_editors_takes_the_schema_and_the_recipes() -> None:
+    # 'null' drops what is inherited, which the schema does not say.
+    files = [path for path in FILES if ": null" not in path.read_text("utf-8")]
+    argv = [sys.executable, "-m", "check_jsonschema", "--schemafile", *map(str, (SCHEMA, *files))]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(files) > 40
