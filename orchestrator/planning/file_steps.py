@@ -7,6 +7,7 @@ from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
 from orchestrator.recipe.models import Quant
+from orchestrator.recipe.source_fields import Model
 
 
 def full(basis: Basis) -> str:
@@ -21,11 +22,17 @@ def full(basis: Basis) -> str:
         f"convert {recipe.name} to {recipe.converted_name}",
         {**conversion(basis, verb), "verb": verb, "argv": argvs, **basis.runtime},
         {MODEL: model, **basis.tools},
-        context=context,
+        context={**context, "trust_remote_code": trusts_code(recipe.model)},
         after=basis.gate,
         resources=Resources(cpu=True),
         keep="f16",
     )
+
+
+def trusts_code(model: Model) -> bool:
+    """Whether the recipe trusts all code that a model brings: of a merge, that of both sides."""
+    sides = [side.trust_remote_code for side in (model.base, model.delta) if side is not None]
+    return model.trust_remote_code or (bool(sides) and all(sides))
 
 
 def conversion(basis: Basis, verb: str) -> dict[str, JSON]:

@@ -61,16 +61,10 @@ def _header(
         {
             **file_steps.conversion(basis, "describe"),
             "argv": {name: argvs[name] for name in ("describe", "shapes") if name in argvs},
-            "trust_remote_code": _trusted(basis),
+            "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
         },
         {**outlines, **basis.tools},
         context=dict(context),
         keep="always",
     )
     return {"header": key}, {"full": ""}
-
-
-def _trusted(basis: Basis) -> bool:
-    sources = source_steps.weights(basis).values()
-    named = any(bool(one.identity.get("trust_remote_code")) for one in sources)
-    return named or bool(basis.recipe.model.trust_remote_code)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.base.errors import StepError
+from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
+from orchestrator.modelfiles import foreign_code
 from orchestrator.toolchain import call_verb
 
 
@@ -13,7 +15,7 @@ def run(task: Task) -> dict[str, JSON]:
     """Write the converted file under its bare name.
 
     The converter sees the model in a folder called like the model, since it writes parts
-    of the folder's name into the file.
+    of the folder's name into the file. Code of the model is in it only if it is trusted.
 
     Returns:
         Facts: ``size`` in bytes.
@@ -23,7 +25,9 @@ def run(task: Task) -> dict[str, JSON]:
     """
     params = task.step.params
     model = task.scratch / params["model_name"]
-    model.symlink_to(task.inputs["model"], target_is_directory=True)
+    _lay_out(task.inputs["model"], model)
+    trusted = bool(task.step.context.get("trust_remote_code"))
+    removed = () if trusted else foreign_code.remove(model)
     output = task.workdir / params["file"]
     values = {
         **params,
@@ -33,15 +37,25 @@ def run(task: Task) -> dict[str, JSON]:
         "output_dir": str(task.workdir),
         "single_safetensors": _single(model),
     }
-    call_verb.call(
-        task,
-        params["verb"],
-        values,
-        cwd=task.scratch,
-        needed_bytes=task.step.resources.disk_bytes,
-    )
+    with foreign_code.explained(removed):
+        call_verb.call(
+            task,
+            params["verb"],
+            values,
+            cwd=task.scratch,
+            needed_bytes=task.step.resources.disk_bytes,
+        )
     _settle(task, output)
     return {"size": output.stat().st_size}
+
+
+def _lay_out(source: Path, model: Path) -> None:
+    """A folder of links to the model's files."""
+    model.mkdir()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        target = model / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        borrow(path, target)
 
 
 def _input(model: Path, verb: str) -> Path:

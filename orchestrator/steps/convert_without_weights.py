@@ -15,7 +15,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import gguf, safetensors
+from orchestrator.modelfiles import foreign_code, gguf, safetensors
 from orchestrator.modelfiles.merging.delta import TOKENIZER_FILES, merged_config
 from orchestrator.toolchain import call_verb
 
@@ -34,14 +34,20 @@ def run(task: Task) -> dict[str, JSON]:
     """
     params = task.step.params
     model = task.scratch / params["model_name"]
-    model.mkdir()
-    if "model" in task.inputs:
-        _lay_out(task, task.inputs["model"], model)
+    merged = "model" not in task.inputs
+    if merged:
+        _small_files_of_merge(task, model)
     else:
-        _lay_out_merged(task, model)
+        shutil.copytree(task.inputs["model"] / "small", model)
+    removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     output = task.scratch / params["file"]
     values = {**params, "input": str(model), "output": str(output)}
-    call_verb.call(task, "describe", values, cwd=task.scratch)
+    with foreign_code.explained(removed):
+        if merged:
+            _from_shapes(task, model)
+        else:
+            _lay_out_weights(task, task.inputs["model"], model)
+        call_verb.call(task, "describe", values, cwd=task.scratch)
     found = gguf.read(output)
     _keep_header(output, found.data_offset, task.workdir / HEADER)
     return {
@@ -65,9 +71,8 @@ def _keep_header(path: Path, length: int, target: Path) -> None:
             remaining -= len(chunk)
 
 
-def _lay_out(task: Task, outline: Path, model: Path) -> None:
-    """The model folder as it will be, with holes for tensors."""
-    shutil.copytree(outline / "small", model, dirs_exist_ok=True)
+def _lay_out_weights(task: Task, outline: Path, model: Path) -> None:
+    """The weight files as they will be, with holes for tensors."""
     weights = json.loads((outline / "weights.json").read_text())
     if any("header" not in entry for entry in weights.values()):
         _from_shapes(task, model)
@@ -78,8 +83,9 @@ def _lay_out(task: Task, outline: Path, model: Path) -> None:
         safetensors.write_hole(head, entry["size"], model / name)
 
 
-def _lay_out_merged(task: Task, model: Path) -> None:
-    """What merging base and delta will give: the delta's tokenizer and shapes, in float16."""
+def _small_files_of_merge(task: Task, model: Path) -> None:
+    """What merging base and delta will give beside weights: the delta's tokenizer."""
+    model.mkdir()
     base, delta = task.inputs["base"] / "small", task.inputs["delta"] / "small"
     for name in TOKENIZER_FILES:
         if (delta / name).is_file():
@@ -89,7 +95,6 @@ def _lay_out_merged(task: Task, model: Path) -> None:
     rows = json.loads((delta / "config.json").read_text()).get("vocab_size")
     config = merged_config(json.loads((base / "config.json").read_text()), rows, base)
     (model / "config.json").write_text(json.dumps(config))
-    _from_shapes(task, model)
 
 
 def _from_shapes(task: Task, model: Path) -> None:

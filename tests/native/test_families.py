@@ -200,5 +200,5 @@ def test_code_that_is_not_trusted_stops_before_weights_are_fetched(
         assert sum(map(hub.served, weights)) < 200_000  # their headers; they have 3.2 MB
         assert not [target for target in hub.targets() if target.endswith(".py")]
     assert said.code == 1
-    assert "this model brings Python code of its own" in said.all
+    assert "This model brings Python code of its own" in said.all
     assert "trust_remote_code: true" in said.all

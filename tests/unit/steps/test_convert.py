@@ -30,6 +30,30 @@ def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> No
     assert (task.workdir / "model.gguf").read_text() == "small{}"
 
 
+@pytest.mark.parametrize(("trusted", "seen"), [(False, "{}config"), (True, "own.codecode")])
+def test_code_of_the_model_reaches_the_converter_if_it_is_trusted(
+    tmp_path: Path, trusted: bool, seen: str
+) -> None:
+    code = """
+    import json
+    config, own = Path(args[0]) / "config.json", Path(args[0]) / "own.py"
+    found = json.loads(config.read_text())
+    said = found["auto_map"] + own.read_text() if own.exists() else f"{found}config"
+    Path(args[1]).write_text(said)
+    """
+    model = hugging(tmp_path / "m")
+    (model / "config.json").write_text('{"auto_map": "own.code"}')
+    (model / "own.py").write_text("code")
+    verbs = {"convert": tool(code, "{input}", "{output}")}
+    beside = {"trust_remote_code": trusted}
+    task = task_of(tmp_path / "t", verbs, {"model": model}, CONVERSION, beside=beside)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text() == seen
+    assert (model / "config.json").read_text() == '{"auto_map": "own.code"}'
+
+
 def test_one_safetensors_file_is_named_to_those_who_want_it(tmp_path: Path) -> None:
     verbs = {
         "convert": tool("Path(args[1]).write_text(args[0])", "{single_safetensors}", "{output}")

@@ -46,7 +46,9 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def header_task(folder: Path, inputs: Mapping[str, Path], shapes: Any = None) -> tuple[Task, Path]:
+def header_task(
+    folder: Path, inputs: Mapping[str, Path], shapes: Any = None, *, trusted: bool = False
+) -> tuple[Task, Path]:
     """Trying a conversion; what the converter saw is in the file."""
     words = KV("arr", ["a", "b", "c"], "str")
     made = whole(folder / "made", **{"tokenizer.ggml.tokens": words}) / "model.gguf"
@@ -56,7 +58,7 @@ def header_task(folder: Path, inputs: Mapping[str, Path], shapes: Any = None) ->
         "describe": tool(CONVERT_HOLES, "{input}", "{output}", str(made), str(seen)),
         "shapes": tool(writes, "{input}", "{output}"),
     }
-    settings = {**CONVERSION, "trust_remote_code": False}
+    settings = {**CONVERSION, "trust_remote_code": trusted}
     return task_of(folder / "t", verbs, inputs, settings), seen
 
 
@@ -110,6 +112,25 @@ def test_shapes_stand_in_for_headers(
     assert {one.name: one.dtype for one in found.tensors} == names
     [embed] = [one for one in found.tensors if one.name.endswith("embed")]
     assert tuple(embed.shape) == (32, 8)
+
+
+@pytest.mark.parametrize(("trusted", "named"), [(False, False), (True, True)])
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_converter_sees_references_to_code_if_they_are_trusted(
+    tmp_path: Path, weights: Path, trusted: bool, named: bool, merged: bool
+) -> None:
+    sides = ("base", "delta") if merged else ("model",)
+    inputs = {side: outlined(tmp_path / side, weights) for side in sides}
+    for outline in inputs.values():
+        for name in ("config.json", "tokenizer_config.json"):
+            (outline / "small" / name).write_text('{"auto_map": "x.Y", "vocab_size": 33}')
+    task, _ = header_task(tmp_path, inputs, SHAPES, trusted=trusted)
+
+    convert_without_weights.run(task)
+
+    for name in ("config.json", "tokenizer_config.json"):
+        found = json.loads((task.scratch / "small" / name).read_text())
+        assert ("auto_map" in found) == named
 
 
 def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) -> None:

@@ -1,0 +1,116 @@
+"""Python of a stranger does not run: upstream's converter asks for it, and finds no reference."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.typed_commands import MODELS, RECIPES, Said, typed, variant
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """The file that the payload writes when anything imports it."""
+    return tmp_path / "canary"
+
+
+@pytest.fixture
+def payload(tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the payload, which also lies in the shared Hub cache as evil/payload."""
+    folder = tmp_path / "payload"
+    cached = tmp_path / "hf" / "hub" / "models--evil--payload"
+    for place in (folder, cached / "snapshots" / COMMIT):
+        place.mkdir(parents=True)
+        (place / "canary.py").write_text(
+            "from transformers import PreTrainedTokenizerFast\n"
+            f"open({str(canary)!r}, 'w').close()\n"
+            "class Tokenizer(PreTrainedTokenizerFast):\n    pass\n",
+            "utf-8",
+        )
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE")
+    return folder
+
+
+def model_that_names(reference: str, folder: Path) -> dict[str, Any]:
+    """The tiny GLM, whose conversion asks for code, with this reference in two files."""
+    model = folder / "model"
+    shutil.copytree(MODELS / "chatglm", model)
+    for name in ("tokenizer_config.json", "config.json"):
+        fields = json.loads((model / name).read_text("utf-8"))
+        references = {"AutoTokenizer": [reference, reference], "AutoConfig": reference}
+        fields |= {"auto_map": references, "text_config": {"auto_map": references}}
+        fields["tokenizer_class"] = "Tokenizer"
+        (model / name).write_text(json.dumps(fields), "utf-8")
+    shutil.copyfile(folder / "payload" / "canary.py", model / "canary.py")
+    return {"path": str(model)}
+
+
+def ordered(command: str, folder: Path, model: dict[str, Any]) -> Said:
+    fields = {"model": model, "quantize": ["Q8_0"]}
+    path = variant(folder, fields, RECIPES / "tiny" / "chatglm.yaml")
+    options = ("--out", folder / "dist", "--no-verify", "-t", "1") if command == "run" else ()
+    return typed(command, path, *options)
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    "reference",
+    ["{payload}--canary.Tokenizer", "evil/payload--canary.Tokenizer", "canary.Tokenizer"],
+    ids=["folder", "cache", "own"],
+)
+def test_code_that_is_not_trusted_is_not_run(
+    store_with: Callable[..., Path],
+    payload: Path,
+    canary: Path,
+    tmp_path: Path,
+    command: str,
+    reference: str,
+) -> None:
+    store_with("llama.cpp")
+    model = model_that_names(reference.format(payload=payload), tmp_path)
+
+    said = ordered(command, tmp_path, model)
+
+    assert not canary.exists(), said.all
+
+
+def test_the_same_code_is_run_where_it_is_trusted(
+    store_with: Callable[..., Path], payload: Path, canary: Path, tmp_path: Path
+) -> None:
+    store_with("llama.cpp")
+    model = model_that_names(f"{payload}--canary.Tokenizer", tmp_path)
+
+    said = ordered("plan", tmp_path, {**model, "trust_remote_code": True})
+
+    assert canary.exists(), said.all
+
+
+def trusting(source: Path) -> Iterator[ast.Call]:
+    """The calls of a Python file that say trust_remote_code=True."""
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            said = [key.value for key in node.keywords if key.arg == "trust_remote_code"]
+            if any(not (isinstance(one, ast.Constant) and one.value is False) for one in said):
+                yield node
+
+
+def test_the_pinned_converter_asks_for_code_in_the_models_folder_alone(
+    toolchain_inputs: Mapping[str, Path],
+) -> None:
+    root = toolchain_inputs["toolchain"] / "src"
+    calls = [call for path in sorted(root.rglob("*.py")) for call in trusting(path)]
+    assert len(calls) > 10
+    asked = {(ast.unparse(call.func), ast.unparse(call.args[0])) for call in calls}
+    folders = {"self.dir_model", "dir_model"}
+    assert asked <= {("AutoTokenizer.from_pretrained", folder) for folder in folders}
