@@ -224,12 +224,16 @@ def content_digest(path: Path, *, git: bool, count: Callable[[int], None]) -> st
 
 
 def discard(folder: Path, files: Sequence[HubFile]) -> None:
-    """Remove files and the blobs behind them, so that they are fetched again."""
+    """Remove files of a snapshot and the blobs behind them, so that they are fetched again.
+
+    Links may lead anywhere: only what lies in the cache is removed.
+    """
+    cache = folder.parents[2].resolve()  # CACHE/REPOSITORY/snapshots/COMMIT
     for file in files:
         link = folder / file.path
-        blob = link.resolve()
-        link.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
+        for path in (link.resolve(), link.parent.resolve() / link.name):
+            if path.is_relative_to(cache):
+                path.unlink(missing_ok=True)
 
 
 def still_corrupt(repo: str, bad: Corrupt, retried: bool) -> StepError:
