@@ -109,3 +109,6 @@ for _module in (
     completion,
 ):
     _module.register(cli)
+
+if __name__ == "__main__":
+    main()

@@ -116,8 +116,21 @@ def schema_text(vocabularies: Iterable[Vocabulary]) -> str:
     inherited = [name for name in schema["required"] if name != "name"]
     schema["required"] = ["name"]
     schema["anyOf"] = [{"required": ["extends"]}, {"required": inherited}]
+    for model in (schema, *schema["$defs"].values()):
+        kept = {"name", "extends"} if model is schema else set()
+        for name, value in model.get("properties", {}).items():
+            model["properties"][name] = value if name in kept else _droppable(value)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps({**head, **schema, "title": "Recipe"}, indent=2) + "\n"
+
+
+def _droppable(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A property that may also be null, which drops what the recipe inherits."""
+    about = {name: value[name] for name in ("title", "description", "default") if name in value}
+    inner = {name: item for name, item in value.items() if name not in about}
+    allowed = inner["anyOf"] if set(inner) == {"anyOf"} else [inner]
+    null = {"type": "null"}
+    return {"anyOf": [*allowed, *([] if null in allowed else [null])], **about}
 
 
 def _offer(schema: dict[str, Any], vocabularies: Sequence[Vocabulary]) -> None:

@@ -87,7 +87,8 @@ def test_the_schema_knows_the_short_forms() -> None:
     fields = schema["properties"]
     plain = {"type": "string"}
     assert plain in fields["toolchain"]["anyOf"]
-    assert plain in fields["quantize"]["items"]["anyOf"]
+    listed = next(one for one in fields["quantize"]["anyOf"] if "items" in one)
+    assert plain in listed["items"]["anyOf"]
     assert plain in schema["$defs"]["Perplexity"]["properties"]["corpus"]["anyOf"]
     assert {"const": False} in schema["$defs"]["Verify"]["properties"]["speed"]["anyOf"]
     assert fields["name"]["pattern"].startswith("^")
@@ -236,11 +237,9 @@ def test_no_recipe_names_an_absolute_path() -> None:
 
 
 def test_a_validator_of_editors_takes_the_schema_and_the_recipes() -> None:
-    # 'null' drops what is inherited, which the schema does not say.
-    files = [path for path in FILES if ": null" not in path.read_text("utf-8")]
-    argv = [sys.executable, "-m", "check_jsonschema", "--schemafile", *map(str, (SCHEMA, *files))]
+    argv = [sys.executable, "-m", "check_jsonschema", "--schemafile", *map(str, (SCHEMA, *FILES))]
 
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(files) > 40
+    assert any(": null" in path.read_text("utf-8") for path in FILES)

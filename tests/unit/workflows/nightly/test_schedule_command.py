@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,24 @@ def test_the_line_of_cron_has_every_option_and_none_that_was_not_given(
     ]
     assert f"ORCHESTRATE_HOME={tmp_path / 'my store'}" in words
     assert Path(words[start - 1]).name == "orchestrate"
+
+
+def test_without_a_console_script_the_line_starts_the_module(
+    orchestrate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lonely = tmp_path / "bin" / "python"
+    lonely.parent.mkdir()
+    lonely.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(lonely))
+
+    words = shlex.split(orchestrate("nightly", "recipes", "--print", "cron").out.splitlines()[-1])
+
+    module = words[words.index("-m") + 1]
+    program = [sys.orig_argv[0], "-m", module, "--version"]
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env=path)
+    assert done.stdout.startswith("orchestrate, version")
 
 
 def test_a_service_may_write_where_the_night_writes_and_not_take_all_memory(
