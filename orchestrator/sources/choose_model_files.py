@@ -32,6 +32,11 @@ class HubFile:
     sha256: str | None
     blob_id: str | None
 
+    @property
+    def digest(self) -> str:
+        """What names the file in the Hub cache: the one of both digests that it has."""
+        return self.sha256 or self.blob_id or ""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -63,6 +68,12 @@ def safe_path(path: str) -> bool:
     parts = path.split("/")
     bad = {"", ".", ".."}
     return not (bad & set(parts) or "\\" in path or ":" in path or "\0" in path)
+
+
+def is_weights(path: str) -> bool:
+    """Tell whether a file may be of any size: it is no configuration, tokenizer, text or code."""
+    name = PurePosixPath(path)
+    return name.suffix not in {*_TEXT, ".py", ".md"} and not _PAPERS.fullmatch(name.name)
 
 
 def select(

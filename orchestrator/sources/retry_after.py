@@ -20,7 +20,7 @@ RETRIED_STATUS = (408, 429, 500, 502, 503, 504)
 
 _EPOCH = 10**9  # larger numbers are moments, not waits
 _USED_UP = re.compile(r";\s*r=0(?=\s*(?:;|,|$))")
-_RESET = re.compile(r";\s*t=(\d+)")
+_RESET = re.compile(r";\s*t=([0-9]{1,12})")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -44,11 +44,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return moment.timestamp() - time.time()
+    except (ValueError, TypeError, LookupError, OverflowError):  # it raises all of these
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp() - time.time()
 
 
 def _rate_limit(headers: Mapping[str, str]) -> float | None:

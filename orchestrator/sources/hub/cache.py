@@ -189,10 +189,9 @@ def require_cached(cache: CachedRepo, commit: str, files: Sequence[HubFile]) -> 
 
 
 def corrupt(
-    folder: Path, files: Sequence[HubFile], workers: int, report: Report
+    folder: Path, files: Sequence[HubFile], workers: int, meter: Meter
 ) -> tuple[Corrupt, ...]:
     """Hash files of a snapshot and return those that differ from the Hub's listing."""
-    meter = Meter(sum(file.size for file in files), report, "checking")
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         found = pool.map(lambda file: _compare(folder / file.path, file, meter), files)
         return tuple(result for result in found if result is not None)

@@ -1,4 +1,4 @@
-"""Model files from the Hugging Face Hub, through huggingface_hub (see ``hub_client``).
+"""Model files from the Hugging Face Hub, asked for in :mod:`orchestrator.sources.hub.client`.
 
 Everything is asked for at a full commit, checked against the digests the Hub lists, and kept
 in the client's own cache, which other programs on the machine share. The environment
@@ -18,8 +18,14 @@ from pathlib import Path
 
 from orchestrator.base.step_values import Progress
 from orchestrator.modelfiles import safetensors
-from orchestrator.sources.choose_model_files import HubFile, Selection, select, select_files
-from orchestrator.sources.hub import client
+from orchestrator.sources.choose_model_files import (
+    HubFile,
+    Selection,
+    is_weights,
+    select,
+    select_files,
+)
+from orchestrator.sources.hub import answers, cache_links, client
 from orchestrator.sources.hub.cache import (
     CachedRepo,
     Meter,
@@ -35,7 +41,7 @@ from orchestrator.sources.hub.cache import (
     still_corrupt,
 )
 from orchestrator.sources.hub.read_errors import Where
-from orchestrator.sources.hub.resumable_download import stage
+from orchestrator.sources.hub.resumable_download import Transfer, stage
 
 __all__ = [
     "HubFile",
@@ -51,8 +57,7 @@ __all__ = [
 ]
 
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
-# Plain HTTP serves no larger file (huggingface_hub's MAX_HTTP_DOWNLOAD_SIZE); Xet does.
-_LARGEST_BY_HTTP = 50_000_000_000
+_MOST_TEXT = answers.MOST_TEXT_BYTES
 
 
 def _quiet(_progress: Progress) -> None:
@@ -77,7 +82,7 @@ def resolve(
         return revision
     if offline:
         return cached_commit(CachedRepo(cache_root(cache_dir), repo, repo_type), revision)
-    return str(client.repo_info(client.where_is(repo, revision, repo_type)).sha)
+    return client.repo_info(client.where_is(repo, revision, repo_type)).commit
 
 
 def remember(
@@ -111,8 +116,7 @@ def listing(
     """
     if offline:
         return cached_listing(CachedRepo(cache_root(cache_dir), repo, repo_type), commit)
-    info = client.repo_info(client.where_is(repo, commit, repo_type), files=True)
-    return tuple(client.listed(repo, sibling) for sibling in info.siblings or ())
+    return client.listing(client.where_is(repo, commit, repo_type))
 
 
 def fetch(
@@ -158,20 +162,21 @@ def fetch(
         listed = listing(repo, commit, repo_type=repo_type, offline=offline, cache_dir=cache_dir)
     wanted = _wanted(listed, paths)
     folder = cache.snapshot(commit)
-    fresh = missing(folder, wanted)
     if offline:
         require_cached(cache, commit, wanted)
-    else:
-        _download(where, cache, wanted, workers, report)
-    check = [file for file in wanted if file in fresh or file.path not in verified]
-    bad = corrupt(folder, check, workers, report)
-    if bad and not offline:
-        again = [found.file for found in bad]
-        discard(folder, again)
-        _download(where, cache, again, workers, report)
-        bad = corrupt(folder, again, workers, report)
-    if bad:
-        raise still_corrupt(repo, bad[0], retried=not offline)
+    lacking = missing(folder, wanted)
+    there = [file for file in wanted if file not in lacking and file.path not in verified]
+    checked = Meter(sum(file.size for file in (*there, *lacking)), report, "checking")
+    bad = corrupt(folder, there, workers, checked)
+    if bad and offline:
+        raise still_corrupt(repo, bad[0], retried=False)
+    discard(folder, [found.file for found in bad])
+    lacking = (*lacking, *(found.file for found in bad))
+    if lacking:
+        fetched = Meter(sum(file.size for file in wanted), report, "fetching")
+        fetched.add(sum(file.size for file in wanted) - sum(file.size for file in lacking))
+        ways = partial(client.opened, where), partial(client.by_xet, where)
+        _download(where, Transfer(cache, *ways, fetched, checked), lacking, workers)
     return folder
 
 
@@ -183,22 +188,17 @@ def _wanted(listed: Sequence[HubFile], paths: Sequence[str]) -> tuple[HubFile, .
     return tuple(by_path[path] for path in dict.fromkeys(paths))
 
 
-def _download(
-    where: Where, cache: CachedRepo, files: Sequence[HubFile], workers: int, report: Report
-) -> None:
-    """Fetch what is not cached: LFS files resumably, then the rest and all links."""
-    lacking = missing(cache.snapshot(where.revision), files)
-    if not lacking:
-        return
-    needed = sum(file.size for file in lacking)
-    meter = Meter(sum(file.size for file in files), report, "fetching")
-    meter.add(sum(file.size for file in files) - needed)
-    with client.explained(replace(where, needed=needed)):
-        if client.links_work(cache.root):  # else a blob would be kept twice
-            large = [f for f in lacking if f.sha256 and f.size <= _LARGEST_BY_HTTP]
-            stage(large, cache, partial(client.opened, where), workers, meter)
-        client.snapshot(where, cache.root, [file.path for file in lacking], workers)
-    meter.finish()
+def _download(where: Where, transfer: Transfer, files: Sequence[HubFile], workers: int) -> None:
+    """Fetch what is not cached and check it, then show it in the snapshot."""
+    for file in files:
+        if not is_weights(file.path):
+            answers.require_small(where, f"{where.page}/{file.path}", file.size, _MOST_TEXT)
+    with client.explained(replace(where, needed=sum(file.size for file in files))):
+        links = client.links_work(transfer.cache.root)
+        stage(files, transfer, workers)
+        cache_links.show(transfer.cache, where.revision, files, links=links)
+    transfer.fetched.finish()
+    transfer.checked.finish()
 
 
 def read_file(

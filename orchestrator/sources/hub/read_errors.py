@@ -10,6 +10,7 @@ request carried no token.
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -27,6 +28,9 @@ from orchestrator.sources import retry_after
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on file size
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+# What the client and its libraries raise at answers of another shape than they expect.
+_MISSED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+_CLIENT = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "json")
 _LOGIN = "run `hf auth login` or set HF_TOKEN"
 
 
@@ -67,6 +71,32 @@ class Where:
         return "what has been fetched is kept."
 
 
+class RefusedError(Exception):
+    """An answer with a status that brings nothing; ``response`` is as the client's errors have it.
+
+    Its body is not read: it may be of any size.
+    """
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(f"HTTP {response.status_code}")
+        self.response = response
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no such repository, or none for this token; they look the same."""
+        anonymous = "authorization" not in self.response.request.headers
+        return self._code == "RepoNotFound" or (self.response.status_code == 401 and anonymous)
+
+    @property
+    def lacks_revision(self) -> bool:
+        """Whether there is the repository, but no such revision."""
+        return self._code == "RevisionNotFound"
+
+    @property
+    def _code(self) -> str:
+        return str(self.response.headers.get("X-Error-Code", ""))
+
+
 class BrokenTransferError(Exception):
     """The connection ended before the answer did; asking again may help."""
 
@@ -82,8 +112,10 @@ def is_transport(error: BaseException) -> bool:
         return False
     if isinstance(error, (BrokenTransferError, ConnectionError, TimeoutError)):
         return True
-    # HTTPError is that of the client's HTTP library; without an answer it is a transport's.
-    return isinstance(error, HTTPError) and status_of(error) is None
+    # HTTPError is that of the client's HTTP library, httpx or httpx2. Its errors of transport
+    # have a class of their own; endless redirects and damaged compression do not belong to it.
+    library = sys.modules[HTTPError.__module__.partition(".")[0]]
+    return isinstance(error, library.TransportError)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -250,7 +282,7 @@ def _strange(error: BaseException) -> bool:
     """Whether an answer is none of the Hub's: no JSON, or the client misses something in it."""
     if isinstance(error, OSError):
         return error.errno is None
-    misses = isinstance(error, (KeyError, ValueError)) and _raised_in(error) == "huggingface_hub"
+    misses = isinstance(error, _MISSED) and _raised_in(error) in _CLIENT
     return misses or isinstance(error, JSONDecodeError)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base.digest import file_sha256
@@ -10,7 +11,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.process import run_process
 from orchestrator.sources.choose_model_files import HubFile
 from orchestrator.sources.hub import client
-from orchestrator.sources.hub.read_errors import Where
+from orchestrator.sources.hub.read_errors import RefusedError, Where
 from orchestrator.sources.hub.resumable_download import retrying
 from orchestrator.sources.hub.write_errors import translate_writing
 
@@ -82,18 +83,13 @@ def place(repo: str) -> Where:
 
 def at(where: Where, revision: str = BRANCH) -> Remote:
     """As :func:`look`, of any commit, for callers that explain errors themselves."""
-    from huggingface_hub import HfApi  # noqa: PLC0415 - heavy
-    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
-
-    api = HfApi(endpoint=where.endpoint, library_name="orchestrate")
     try:
-        info = retrying(
-            lambda: api.model_info(where.repo, revision=revision, files_metadata=True, timeout=30.0)
-        )
-    except RepositoryNotFoundError:
-        return Remote()
-    files = tuple(client.listed(where.repo, one) for one in info.siblings or ())
-    return Remote(info.sha or "", files, bool(info.private))
+        info = retrying(partial(client.ask_info, replace(where, revision=revision), files=True))
+    except RefusedError as error:
+        if error.missing:
+            return Remote()
+        raise
+    return Remote(info.commit, info.files or (), info.private)
 
 
 def holds(file: HubFile | None, upload: Upload) -> bool:

@@ -31,7 +31,5 @@ def card(repo: str, revision: str) -> Card:
         UsageError: No such repository or revision.
         EnvironmentProblem: No access, or no network.
     """
-    info = client.repo_info(client.where_is(repo, revision, "model"))
-    # The client's own object; a card that is no mapping is handed on as it is.
-    told = getattr(info.card_data, "__dict__", {})
-    return Card(str(info.sha), dict(told), bool(info.gated))
+    told = client.repo_info(client.where_is(repo, revision, "model"))
+    return Card(told.commit, told.card, told.gated)

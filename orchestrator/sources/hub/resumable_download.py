@@ -1,36 +1,54 @@
-"""Large files into the Hub cache, so that a kill loses no byte that has arrived.
+"""Files into the Hub cache, so that a kill loses no byte and no wrong byte gets there.
 
 huggingface_hub 2 downloads to a file with a name of its own for each process and starts from
-zero after a kill. Here a file grows as ``blobs/<sha256>.incomplete`` (the name earlier clients
-resumed from, and which `hf cache` knows how to clean), under the client's own lock.
+zero after a kill. Here a file grows as ``blobs/<digest>.incomplete`` (the name earlier clients
+resumed from, and which `hf cache` knows how to clean), under the client's own lock, and becomes a
+blob when its content has that digest. The digest is the listing's, which passed the gate.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.base import interruptible_sleep
-from orchestrator.base.errors import Interrupted
+from orchestrator.base import interruptible_sleep, units
+from orchestrator.base.errors import EnvironmentProblem, Interrupted
+from orchestrator.base.process.run_process import check_stopped
 from orchestrator.sources import retry_after
 from orchestrator.sources.choose_model_files import HubFile
-from orchestrator.sources.hub.cache import CachedRepo, Meter
+from orchestrator.sources.hub.cache import (
+    CachedRepo,
+    Corrupt,
+    Meter,
+    content_digest,
+    still_corrupt,
+)
 from orchestrator.sources.hub.read_errors import BrokenTransferError, is_transport, status_of
 
 TRIES = 5
 _LONGEST_PAUSE = 120.0  # seconds; more than a Hub's rate limit window of a minute
+_PROGRESS = 64 << 10  # bytes; a try that brings fewer is a failure
+# Plain HTTP serves no larger file (huggingface_hub's MAX_HTTP_DOWNLOAD_SIZE); Xet does.
+LARGEST_BY_HTTP = 50_000_000_000
+_LOCK_SECONDS = 0.25
+
+_log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Body:
-    """An answer being read: it starts at byte ``start`` of a file of ``total`` bytes."""
+    """An answer being read: it starts at byte ``start`` of a file of ``total`` bytes.
+
+    ``total`` is 0 when the server does not say.
+    """
 
     start: int
     total: int
@@ -38,6 +56,7 @@ class Body:
 
 
 OpenRange = Callable[[str, int], AbstractContextManager[Body]]
+FetchWhole = Callable[[str, Path, int], None]
 
 
 def pause(error: BaseException, attempt: int) -> float | None:
@@ -60,35 +79,69 @@ def retrying(call: Callable[[], Result], tries: int = 4) -> Result:
             seconds = pause(error, attempt)
             if seconds is None:
                 raise
-            interruptible_sleep.rest(seconds)
+            _wait(seconds, "the Hub", error)
     return call()
 
 
-def stage(
-    files: Sequence[HubFile], cache: CachedRepo, open_range: OpenRange, workers: int, meter: Meter
-) -> None:
-    """Bring LFS files (``sha256`` is set) into the cache's blobs, several at a time.
+def _wait(seconds: float, what: str, error: BaseException) -> None:
+    """Rest, and say so: nobody shall wonder what a run waits for."""
+    status = status_of(error)
+    why = f"HTTP {status}" if status is not None else str(error) or type(error).__name__
+    shown = why if why.isprintable() else type(error).__name__
+    _log.warning("%s: %s; asking again in %s", what, shown[:200], units.duration(seconds))
+    interruptible_sleep.rest(seconds)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What all files of one fetch share.
+
+    Attributes:
+        cache: Where they go.
+        open_range: Asks for a file from a byte on.
+        by_xet: Brings a whole file of so many bytes to a path, where HTTP does not.
+        fetched: Counts bytes that came.
+        checked: Counts bytes whose digest was computed.
+        stop: Set when another file has failed.
+    """
+
+    cache: CachedRepo
+    open_range: OpenRange
+    by_xet: FetchWhole
+    fetched: Meter
+    checked: Meter
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise Interrupted when the run, or this fetch, ends."""
+        check_stopped()
+        if self.stop.is_set():
+            raise Interrupted("The fetch was stopped.", "Run again to go on from here.")
+
+
+def stage(files: Sequence[HubFile], transfer: Transfer, workers: int) -> None:
+    """Bring files into the cache's blobs, several at a time, each with the digest it states.
 
     On any failure, and on Ctrl-C, the other transfers stop at their next chunk and keep what
-    they have. Contents are not checked here.
+    they have.
+
+    Raises:
+        StepError: A file's content is wrong, twice; neither is kept.
+        EnvironmentProblem: A server says another size than the listing.
+        Exception: What ``open_range`` raises, when asking again does not help.
     """
-    stop = threading.Event()
-
-    def one(file: HubFile) -> None:
-        _stage_one(file, cache, open_range, stop, meter)
-
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = [pool.submit(one, file) for file in _distinct(files)]
+        futures = [pool.submit(_stage_one, file, transfer) for file in _distinct(files)]
         try:
             _first_failure(futures)
         except BaseException:
-            stop.set()
+            transfer.stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _distinct(files: Sequence[HubFile]) -> list[HubFile]:
-    return list({file.sha256: file for file in files}.values())
+    return list({file.digest: file for file in files}.values())
 
 
 def _first_failure(futures: Sequence[Future[None]]) -> None:
@@ -96,43 +149,90 @@ def _first_failure(futures: Sequence[Future[None]]) -> None:
         future.result()
 
 
-def _stage_one(
-    file: HubFile, cache: CachedRepo, open_range: OpenRange, stop: threading.Event, meter: Meter
-) -> None:
-    from filelock import FileLock  # noqa: PLC0415 - only when something is fetched
-
-    etag = file.sha256 or ""
-    blob, lock = cache.blob(etag), cache.lock(etag)
+def _stage_one(file: HubFile, transfer: Transfer) -> None:
+    blob = transfer.cache.blob(file.digest)
     blob.parent.mkdir(parents=True, exist_ok=True)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock, mode=0o664):  # the client's own mode, for caches shared by a group
-        if blob.exists():
-            meter.add(file.size)
-            return
-        part = blob.with_name(f"{etag}.incomplete")
-        _complete(file, part, open_range, stop, meter)
-        part.replace(blob)
+    with _locked(transfer.cache.lock(file.digest), transfer):
+        if blob.is_file():
+            if not _wrong(file, blob, transfer):
+                transfer.fetched.add(file.size)
+                return
+            blob.unlink()
+        part = blob.with_name(f"{file.digest}.incomplete")
+        for attempt in range(2):
+            if file.size > LARGEST_BY_HTTP:
+                transfer.by_xet(file.path, part, file.size)
+                transfer.fetched.add(file.size)
+            else:
+                _complete(file, part, transfer)
+            bad = _wrong(file, part, transfer)
+            if not bad:
+                part.replace(blob)
+                return
+            part.unlink()
+            transfer.fetched.add(-file.size)
+            if attempt:
+                raise still_corrupt(transfer.cache.repo, bad, retried=True)
+            _log.warning("%s arrived with other content; fetching it again", file.path)
 
 
-def _complete(
-    file: HubFile, part: Path, open_range: OpenRange, stop: threading.Event, meter: Meter
-) -> None:
+@contextmanager
+def _locked(path: Path, transfer: Transfer) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - only when something is fetched
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, mode=0o664)  # the client's own mode, for caches shared by a group
+    while True:
+        transfer.check()
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+            break
+        except Timeout:
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _wrong(file: HubFile, path: Path, transfer: Transfer) -> Corrupt | None:
+    """Whether a file has other content than it states; it is counted as checked if not."""
+    size = path.stat().st_size
+    if size != file.size:
+        return Corrupt(file, f"{file.size} bytes", f"{size} bytes")
+    counted = 0
+
+    def count(more: int) -> None:
+        nonlocal counted
+        transfer.check()
+        counted += more
+        transfer.checked.add(more)
+
+    got = content_digest(path, git=file.sha256 is None, count=count)
+    if got == file.digest:
+        return None
+    transfer.checked.add(-counted)
+    return Corrupt(file, file.digest, got)
+
+
+def _complete(file: HubFile, part: Path, transfer: Transfer) -> None:
     """Append to ``part`` until it has the file's size; give up after TRIES without progress."""
     have = _usable(part, file.size)
-    meter.add(have)
+    transfer.fetched.add(have)
     failures = 0
     while have < file.size:
+        transfer.check()
         try:
-            with open_range(file.path, have) as body:
-                _append(part, body, have, stop, meter)
+            with transfer.open_range(file.path, have) as body:
+                _append(file, part, body, have, transfer)
         except Exception as error:
             seconds = pause(error, failures)
-            grown = part.stat().st_size > have
-            failures = 0 if grown else failures + 1
-            if seconds is None or failures >= TRIES or stop.is_set():
+            grown = part.stat().st_size - have
+            failures = 0 if grown >= _PROGRESS else failures + 1
+            if seconds is None or failures >= TRIES:
                 raise
-            if not grown:
-                interruptible_sleep.rest(seconds)
+            if failures:
+                _wait(seconds, file.path, error)
         have = _usable(part, file.size)
 
 
@@ -146,16 +246,27 @@ def _usable(part: Path, size: int) -> int:
     return have
 
 
-def _append(part: Path, body: Body, have: int, stop: threading.Event, meter: Meter) -> None:
+def _append(file: HubFile, part: Path, body: Body, have: int, transfer: Transfer) -> None:
+    if body.total not in (0, file.size):
+        raise _other_size(file, f"{body.total:,}", transfer)
     with part.open("r+b") as stream:
         if body.start != have:  # the server ignored the range: its answer starts over
             stream.truncate(0)
-            meter.add(-have)
+            transfer.fetched.add(-have)
         stream.seek(0, 2)
         for chunk in body.chunks:
+            if stream.tell() + len(chunk) > file.size:
+                raise _other_size(file, "more", transfer)
             stream.write(chunk)
-            meter.add(len(chunk))
-            if stop.is_set():
-                raise Interrupted("The fetch was stopped.", "Run again to go on from here.")
-        if stream.tell() < body.total:
+            transfer.fetched.add(len(chunk))
+            transfer.check()
+        if stream.tell() < file.size:
             raise BrokenTransferError("the answer ended early")
+
+
+def _other_size(file: HubFile, told: str, transfer: Transfer) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The Hub lists {file.path} of {transfer.cache.repo} with {file.size:,} bytes, and sends "
+        f"{told}.",
+        "A mirror or a proxy may be out of date; name another one in HF_ENDPOINT.",
+    )

@@ -20,7 +20,7 @@ from orchestrator.base import interruptible_sleep
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.base.step_values import Progress
 from orchestrator.sources.hub import client, remote_repository
-from orchestrator.sources.hub.read_errors import Where, causes, status_of
+from orchestrator.sources.hub.read_errors import RefusedError, Where, causes, status_of
 from orchestrator.sources.hub.remote_repository import (
     BRANCH,
     Change,
@@ -149,11 +149,11 @@ class _Job:
         Raises:
             EnvironmentProblem: It lists other files than those that were sent.
         """
-        from huggingface_hub.errors import RevisionNotFoundError  # noqa: PLC0415 - heavy
-
         try:
             listed = remote_repository.at(self.where, done.commit).files
-        except RevisionNotFoundError:
+        except RefusedError as error:
+            if not error.lacks_revision:
+                raise
             listed = ()
         there = {file.path: file for file in listed}
         wrong = [one.name for one in done.change.uploads if not holds(there.get(one.name), one)]

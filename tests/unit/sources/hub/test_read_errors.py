@@ -13,10 +13,10 @@ from orchestrator.base.errors import (
     EnvironmentProblem,
     Interrupted,
     OrchestrateError,
-    StepError,
     UsageError,
 )
 from orchestrator.base.process import run_process
+from orchestrator.sources import retry_after
 from orchestrator.sources.hub import download
 from orchestrator.sources.hub.read_errors import Where, translate
 from tests.hub import Fault, Hub, Repo
@@ -111,9 +111,14 @@ def test_a_server_that_stays_broken_is_given_up(server: Hub, naps: list[float], 
     assert 0 < len(naps) < 10
 
 
-def test_a_long_wait_ends_with_ctrl_c(server: Hub) -> None:
-    server.fault("api", Fault("status", times=9, status=429, headers={"Retry-After": "100"}))
-    run_process.stop_all()
+def test_a_long_wait_ends_with_ctrl_c(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.fault("api", Fault("status", times=9, status=429))
+
+    def pressed(_headers: object) -> float:
+        run_process.stop_all()
+        return 100.0
+
+    monkeypatch.setattr(retry_after, "asked", pressed)
     try:
         with pytest.raises(Interrupted):
             download.resolve(NAME, "main")
@@ -150,7 +155,7 @@ def test_a_listing_with_a_path_outside_is_refused(
 ) -> None:
     info = {"id": NAME, "sha": COMMIT, "siblings": [{"rfilename": "../evil", "size": 1}]}
     monkeypatch.setattr(Repo, "info", lambda *_: info)
-    with pytest.raises(StepError, match=r"\.\./evil"):
+    with pytest.raises(EnvironmentProblem, match=r"'\.\./evil' is not a path inside a folder"):
         download.listing(NAME, COMMIT)
 
 

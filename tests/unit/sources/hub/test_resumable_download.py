@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress
 from orchestrator.sources.hub import download
 from orchestrator.sources.hub.cache import CachedRepo, Meter
-from orchestrator.sources.hub.resumable_download import TRIES, Body, stage
+from orchestrator.sources.hub.resumable_download import TRIES, Body, OpenRange, Transfer, stage
 from tests.hub import Fault, Hub, Repo
 from tests.support.hub_repositories import COMMIT, CONFIG, NAME, SECOND, SIZE, WEIGHTS, same
 
@@ -181,6 +182,16 @@ def test_two_fetches_at_once_download_once(server: Hub, repo: Repo) -> None:
     assert server.served(WEIGHTS) == SIZE
 
 
+def transfer(cache: CachedRepo, open_range: OpenRange) -> Transfer:
+    """One that reports to nobody and knows no Xet."""
+
+    def by_xet(path: str, _target: Path, _size: int) -> None:
+        raise AssertionError(path)
+
+    quiet = Meter(0, lambda _: None, "")
+    return Transfer(cache, open_range, by_xet, quiet, quiet)
+
+
 class FirstFileFailedError(Exception):
     pass
 
@@ -199,20 +210,22 @@ def test_one_failure_stops_the_other_transfers(tmp_path: Path) -> None:
         if path == "bad":
             started.wait()
             raise FirstFileFailedError
-        yield Body(start, 10**12, endless())
+        yield Body(start, 10**10, endless())
 
     files = [
         download.HubFile("bad", 10, "a" * 64, None),
-        download.HubFile("long", 10**12, "b" * 64, None),
+        download.HubFile("long", 10**10, "b" * 64, None),
     ]
     cache = CachedRepo(tmp_path, NAME)
     with pytest.raises(FirstFileFailedError):
-        stage(files, cache, open_range, 2, Meter(0, lambda _: None, ""))
+        stage(files, transfer(cache, open_range), 2)
     part = cache.blob("b" * 64 + ".incomplete")
     assert 0 < part.stat().st_size < 50_000_000
 
 
-def test_an_answer_that_ends_early_without_an_error_is_asked_again(tmp_path: Path) -> None:
+def test_an_answer_that_ends_early_without_an_error_is_asked_again(
+    tmp_path: Path, naps: list[float]
+) -> None:
     content = b"0123456789"
 
     @contextmanager
@@ -220,6 +233,8 @@ def test_an_answer_that_ends_early_without_an_error_is_asked_again(tmp_path: Pat
         yield Body(start, len(content), iter([content[start : start + 4]]))
 
     cache = CachedRepo(tmp_path, NAME)
-    file = download.HubFile("x", len(content), "c" * 64, None)
-    stage([file], cache, open_range, 1, Meter(10, lambda _: None, ""))
-    assert cache.blob("c" * 64).read_bytes() == content
+    digest = hashlib.sha256(content).hexdigest()
+    file = download.HubFile("x", len(content), digest, None)
+    stage([file], transfer(cache, open_range), 1)
+    assert cache.blob(digest).read_bytes() == content
+    assert naps == [1.0, 2.0]
