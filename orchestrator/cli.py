@@ -7,7 +7,7 @@ import sys
 import click
 
 from orchestrator import __version__
-from orchestrator.base import terminal_colours
+from orchestrator.base import safe_text, terminal_colours
 from orchestrator.base.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FAILED,
@@ -79,7 +79,7 @@ def _error(what: object) -> str:
 
 def _fail(text: str, code: int) -> None:
     """Say what went wrong on standard error, and end with this exit code."""
-    click.echo(text, err=True, color=terminal_colours.chosen())
+    click.echo(safe_text.terminal(text), err=True, color=terminal_colours.chosen())
     sys.exit(code)
 
 

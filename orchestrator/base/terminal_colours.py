@@ -38,6 +38,11 @@ WARNING = Look("33", "yellow")
 FAILURE = Look("1;31", "bold red")
 QUIET = Look("2", "dim")
 
+# Exactly what paint() writes, for those who take all other codes out of a text.
+OWN_CODES = re.compile(
+    rf"(\x1b\[(?:{'|'.join(look.codes for look in (OK, WARNING, FAILURE, QUIET))}|0)m)"
+)
+
 _WORDS = {
     OK: ("ok", "pass", "built", "identical", "no problem found"),
     WARNING: (

@@ -61,7 +61,7 @@ def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **op
     with shared_options.session(options) as session:
         text = write(session, path, target, model, corpus)
     if target is None:
-        click.echo(text, nl=False)
+        shared_options.say(text, end="")
     else:
         shared_options.say(f"{target} is written")
     return EXIT_OK

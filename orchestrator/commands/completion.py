@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.base.errors import EXIT_OK, EnvironmentProblem
+from orchestrator.commands import shared_options
 
 _VARIABLE = "_ORCHESTRATE_COMPLETE"
 
@@ -39,5 +40,5 @@ def completion(ctx: click.Context, shell: str) -> int:
     made = get_completion_class(shell)
     if made is None:
         raise EnvironmentProblem(f"this click completes nothing in {shell}", "Install click 8.1+.")
-    click.echo(made(ctx.find_root().command, {}, "orchestrate", _VARIABLE).source())
+    shared_options.say(made(ctx.find_root().command, {}, "orchestrate", _VARIABLE).source())
     return EXIT_OK

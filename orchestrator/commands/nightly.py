@@ -116,10 +116,9 @@ def nightly(
     if kind is not None:
         from orchestrator.workflows.nightly import schedule_command
 
-        click.echo(
-            schedule_command.schedule(kind, shared_options.store().root, wanted, site, options),
-            nl=False,
-        )
+        root = shared_options.store().root
+        text = schedule_command.schedule(kind, root, wanted, site, options)
+        shared_options.say(text, end="")
         return EXIT_OK
     try:
         with shared_options.session(options) as session:

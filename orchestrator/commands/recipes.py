@@ -173,10 +173,10 @@ def schema(folder: Path | None) -> int:
     from orchestrator.workflows.drafting import editor_schema
 
     if folder is None:
-        click.echo(schema_text(load_and_plan.vocabularies(Path.cwd())), nl=False)
+        shared_options.say(schema_text(load_and_plan.vocabularies(Path.cwd())), end="")
         return EXIT_OK
     shared_options.say(f"{editor_schema.write(folder)} is written; recipes there begin with")
-    click.echo(editor_schema.line(folder), nl=False)
+    shared_options.say(editor_schema.line(folder), end="")
     return EXIT_OK
 
 

@@ -96,7 +96,7 @@ def reproduce(
             options["out"],
             rebuild_tools=rebuild_tools,
             twice=twice,
-            say=lambda text: click.echo(text, nl=False, err=True),
+            say=lambda text: shared_options.remark(text, end=""),
         )
         reproducing.write(done, options["out"] / one.recipe.name)
         found.append(done)

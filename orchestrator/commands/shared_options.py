@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.base import terminal_colours
+from orchestrator.base import safe_text, terminal_colours
 from orchestrator.commands import completion_values
 
 if TYPE_CHECKING:
@@ -126,14 +125,14 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return options(*_OPTIONS)(command)
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """A result, to standard output."""
-    click.echo(text)
+    click.echo(safe_text.terminal(text + end), nl=False)
 
 
-def remark(text: str) -> None:
+def remark(text: str, end: str = "\n") -> None:
     """Progress, warnings and errors, to standard error."""
-    click.echo(text, err=True)
+    click.echo(safe_text.terminal(text + end), nl=False, err=True)
 
 
 def warn(text: str) -> None:
@@ -148,7 +147,7 @@ def complain(error: object) -> None:
 
 def print_json(value: Any) -> None:
     """A result for programs, alone on standard output."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    click.echo(safe_text.as_json(value))
 
 
 def voice(as_json: bool) -> Voice:

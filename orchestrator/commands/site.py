@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -57,11 +56,11 @@ def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> in
         History(shared_options.store().root), folder, dist=dist, nights=nights, title=title
     )
     if as_json:
-        click.echo(json.dumps(done.as_json(), indent=1))
+        shared_options.print_json(done.as_json())
         return EXIT_OK
     pages = units.plural(len(done.written) + done.unchanged, "file")
     changed = (
         f"{len(done.written)} written, {done.unchanged} unchanged, {len(done.removed)} removed"
     )
-    click.echo(f"{folder / 'index.html'}: {pages}, {units.size(done.bytes)}; {changed}")
+    shared_options.say(f"{folder / 'index.html'}: {pages}, {units.size(done.bytes)}; {changed}")
     return EXIT_OK

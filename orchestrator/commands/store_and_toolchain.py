@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -93,7 +92,10 @@ def store_path(key: str | None, as_json: bool) -> int:
     from orchestrator.commands.display_store import artifact_path
 
     path = str(artifact_path(shared_options.store(), key))
-    click.echo(json.dumps({"path": path}) if as_json else path)
+    if as_json:
+        shared_options.print_json({"path": path})
+    else:
+        shared_options.say(path)
     return EXIT_OK
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from orchestrator.base import terminal_colours, units
+from orchestrator.base import safe_text, terminal_colours, units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, StepResult
 
@@ -52,7 +52,7 @@ class Plain:
 
     def _say(self, text: str) -> None:
         with self._lock:
-            print(text, file=self._out, flush=True)
+            print(safe_text.terminal(text), file=self._out, flush=True)
 
     def started(self, step: Activity) -> None:
         """Announce a step."""
@@ -101,7 +101,8 @@ class Bars:
 
     def started(self, step: Activity) -> None:
         """Show a bar."""
-        self._ids[step.key] = self._bars.add_task(step.label, total=None, note="")
+        label = safe_text.line(step.label)
+        self._ids[step.key] = self._bars.add_task(label, total=None, note="")
 
     def progressed(self, step: Activity, progress: Progress) -> None:
         """Move the bar."""
@@ -110,13 +111,15 @@ class Bars:
                 self._ids[step.key],
                 completed=progress.done,
                 total=progress.total or None,
-                note=shown(progress),
+                note=safe_text.line(shown(progress)),
             )
 
     def waiting(self, step: Activity, holder: str) -> None:
         """Say whose work is awaited."""
         self._console.print(
-            f"… {step.label}: waits for {holder}", style=terminal_colours.WARNING.rich, markup=False
+            f"… {safe_text.line(step.label)}: waits for {safe_text.line(holder)}",
+            style=terminal_colours.WARNING.rich,
+            markup=False,
         )
 
     def finished(self, result: Ended) -> None:
@@ -124,9 +127,9 @@ class Bars:
         if result.step.key in self._ids:
             self._bars.remove_task(self._ids.pop(result.step.key))
         if self._verbose or result.outcome not in QUIET:
-            self._console.print(
-                line(result), style=LOOKS[result.outcome].rich, markup=False, highlight=False
-            )
+            look = LOOKS[result.outcome].rich
+            text = safe_text.terminal(line(result))
+            self._console.print(text, style=look, markup=False, highlight=False)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from orchestrator.base import units
+from orchestrator.base.safe_markdown import Safe, block, code, inline
 from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.runs.check_status import Check, Status
 from orchestrator.runs.judge_measures import perplexity_increase, verdict
 
 FORMAT = 1
-_MARKS = {Status.PASS: "pass", Status.WARN: "**warn**", Status.FAIL: "**FAIL**", Status.SKIP: "-"}
+_MARKS = {
+    Status.PASS: Safe("pass"),
+    Status.WARN: Safe("**warn**"),
+    Status.FAIL: Safe("**FAIL**"),
+    Status.SKIP: Safe("-"),
+}
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,11 @@ def _row_json(row: Row) -> dict[str, JSON]:
 
 def markdown(report: Report) -> str:
     """The report for people: tables as a model card has them, and how the files were made."""
-    parts = [f"# {report.name}", report.description, f"Checks: {_MARKS[report.status]}"]
+    parts = [
+        f"# {inline(report.name)}",
+        inline(report.description),
+        f"Checks: {_MARKS[report.status]}",
+    ]
     parts += ["## Files", files_table(report)]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
@@ -190,7 +200,7 @@ def markdown(report: Report) -> str:
     ]
     parts += [_step(step) for step in report.steps if step.calls]
     if report.notes:
-        parts += ["## Notes", "\n".join(f"- {note}" for note in report.notes)]
+        parts += ["## Notes", "\n".join(f"- {inline(note)}" for note in report.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -254,17 +264,13 @@ def files_table(report: Report) -> str:
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; cells may hold anything."""
+    """A table in Markdown; cells may hold anything, and markup where they are safe."""
     lines = [list(titles), ["---"] * len(titles), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return "\n".join("| " + " | ".join(map(inline, line)) + " |" for line in lines)
 
 
 def _sums(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    return [(row.file, f"`{row.sha256}`") for row in rows if row.sha256]
+    return [(row.file, code(row.sha256)) for row in rows if row.sha256]
 
 
 def _checks(row: Row) -> str:
@@ -272,14 +278,11 @@ def _checks(row: Row) -> str:
         ("Check", "Result", "What was found"),
         [(check.name, _MARKS[check.status], check.message) for check in row.checks],
     )
-    return f"### {row.file}\n\n{table}"
+    return f"### {inline(row.file)}\n\n{table}"
 
 
 def _step(step: MadeStep) -> str:
     """The commands of a step; what was done without any is among the pins."""
-    head = f"**{_cell(step.label)}** ({units.duration(step.seconds)})"
-    block = "\n".join(command(call["argv"]) for call in step.calls)
-    fence = "```"
-    while fence in block:
-        fence += "`"
-    return f"{head}\n\n{fence}sh\n{block}\n{fence}"
+    head = f"**{inline(step.label)}** ({units.duration(step.seconds)})"
+    commands = "\n".join(command(call["argv"]) for call in step.calls)
+    return f"{head}\n\n{block(commands, 'sh')}"

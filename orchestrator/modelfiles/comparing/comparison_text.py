@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from orchestrator.base import units
+from orchestrator.base import safe_text, units
 from orchestrator.modelfiles.comparing.comparison import (
     NEAR_PERCENT,
     Comparison,
@@ -40,7 +40,7 @@ def _lines(found: Comparison, style: Callable[[str], str]) -> Iterator[str]:
         yield "Header"
         for key in found.keys:
             yield from _key(key)
-        yield from (f"  {note}" for note in found.notes)
+        yield from (f"  {safe_text.line(note)}" for note in found.notes)
     changed = [one for one in found.tensors if one.state != "identical"]
     if changed:
         yield ""
@@ -54,11 +54,13 @@ def _lines(found: Comparison, style: Callable[[str], str]) -> Iterator[str]:
 
 def _side(letter: str, side: Side) -> str:
     parts = f" in {units.plural(len(side.files), 'file')}" if len(side.files) > 1 else ""
-    return f"{letter}: {side.path} ({side.format}, {units.size(side.nbytes)}{parts})"
+    return (
+        f"{letter}: {safe_text.line(side.path)} ({side.format}, {units.size(side.nbytes)}{parts})"
+    )
 
 
 def _key(change: KeyChange) -> Iterator[str]:
-    yield f"  {_SIGNS[change.kind]} {change.key}"
+    yield f"  {_SIGNS[change.kind]} {safe_text.line(change.key)}"
     for letter, shown in (("A", change.a), ("B", change.b)):
         if shown:
             yield f"      {letter}: {_shown(shown)}"
@@ -66,13 +68,8 @@ def _key(change: KeyChange) -> Iterator[str]:
 
 def _shown(value: Shown) -> str:
     if value.count is None:
-        return f"{value.type} {_printable(value.text)}"
+        return f"{value.type} {safe_text.line(value.text)}"
     return f"{value.type} of {value.count}, sha256 {value.sha256[:16]}"
-
-
-def _printable(value: str) -> str:
-    """On one line, and without what a terminal would obey."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in value)
 
 
 _HEAD = ("name", "what", "type", "shape", "blocks", "max |diff|", "mean |diff|")
@@ -80,12 +77,12 @@ _HEAD = ("name", "what", "type", "shape", "blocks", "max |diff|", "mean |diff|")
 
 def _row(one: TensorComparison) -> tuple[str, ...]:
     what = "bytes" if one.state == "differs" else one.state
-    kind = _both(*one.types)
+    kind = safe_text.line(_both(*one.types))
     shape = _both(*("x".join(map(str, shape)) or "1" for shape in one.shapes))
     if one.state.startswith("only"):
         shape = "x".join(map(str, one.shapes[0] or one.shapes[1])) or "1"
     share = f"{_percent(one.share)} of {one.blocks}" if one.state == "differs" else ""
-    return (_printable(one.name), what, kind, shape, share, *_values(one))
+    return (safe_text.line(one.name), what, kind, shape, share, *_values(one))
 
 
 def _both(a: str, b: str) -> str:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.base import units
+from orchestrator.base import safe_markdown, units
 from orchestrator.base.errors import StepError
+from orchestrator.base.safe_markdown import Safe
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
 from orchestrator.runs.check_status import Status
 from orchestrator.runs.report import Report, Row
-from orchestrator.workflows.publishing import safe_markdown
+from orchestrator.workflows.publishing import markdown_template
 from orchestrator.workflows.publishing.model_facts import Facts
 from orchestrator.workflows.publishing.published_files import Model
-from orchestrator.workflows.publishing.safe_markdown import Safe
 
 # Most people are best served by a file of about five bits a weight.
 _USUAL_BITS = 4.85
@@ -80,7 +80,7 @@ def text(plan: Plan, card: Card) -> str:
 
     wanted = {key: value for key, value in front_matter(plan, card).items() if value}
     values = {**_values(plan, card), "front_matter": Safe(card_metadata.front_matter(wanted))}
-    made = safe_markdown.render("model_card.md.j2", values, {"hub_link": _hub_link})
+    made = markdown_template.render("model_card.md.j2", values, {"hub_link": _hub_link})
     found = card_metadata.metadata(made, "the model card")
     if found != wanted:
         keys = ", ".join(sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k)))

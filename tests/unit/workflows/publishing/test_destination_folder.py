@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workflows.publishing import safe_markdown
+from orchestrator.base import safe_markdown
 from tests.support.publications import CHATML, Stand, front_matter, published
 
 TO = "dir:out"

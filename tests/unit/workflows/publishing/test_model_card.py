@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from orchestrator.base import safe_markdown
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.planning.plan import Output
 from orchestrator.runs.judge_measures import verdict
 from orchestrator.runs.report import Row
-from orchestrator.workflows.publishing import safe_markdown
 from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece

@@ -1,20 +1,17 @@
-"""Text of strangers in a Markdown page: made safe by default, by Jinja's own hook.
+"""Text of strangers made safe for a Markdown page.
 
-What a template inserts is escaped unless a filter has said what it is going to be: code, a
-cell, a link, a word of a shell. Only :class:`Safe` texts pass as they are.
+Whoever makes a page puts every text through one of these functions, which says what the text
+is going to be: words, code, a link, a block. Only :class:`Safe` texts pass as they are.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!&])")
-_FOLDER = Path(__file__).parent
+# An underscore between letters or digits marks nothing up.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|#~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 class Safe(str):
@@ -37,6 +34,14 @@ def code(value: object) -> Safe:
     fence = "`" * (longest + 1)
     space = " " if text.startswith("`") or text.endswith("`") else ""
     return Safe(f"{fence}{space}{text}{space}{fence}")
+
+
+def block(text: str, language: str = "") -> Safe:
+    """Lines of text as they are, in a block of code that nothing in them ends."""
+    lines = [_printable(one).rstrip() for one in text.splitlines()]
+    longest = max((len(one) for one in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Safe("\n".join((f"{fence}{language}", *lines, fence)))
 
 
 def link(value: object) -> Safe:
@@ -63,25 +68,8 @@ def raw(value: object) -> Safe:
 
 
 def _one_line(value: object) -> str:
-    text = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    return " ".join(text.split())
+    return " ".join(_printable(str(value)).split())
 
 
-def render(template: str, values: Mapping[str, Any], filters: Mapping[str, Any]) -> str:
-    """Fill a template of this package."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - heavy
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - the page is Markdown: see finalize
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=inline,
-    )
-    environment.filters.update(
-        {"code": code, "cell": inline, "link": link, "sh": shell, "py": python, "raw": raw}
-    )
-    environment.filters.update(filters)
-    return environment.get_template(template).render(values)
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)

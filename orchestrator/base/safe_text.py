@@ -1,0 +1,64 @@
+"""Text of strangers made safe for a terminal, for JSON and for the name of a file.
+
+Names of tensors, keys of recipes, outputs of tools and answers of servers may hold what a
+terminal obeys (ECMA-48 escape sequences) or what shows other text in another order (Unicode
+bidirectional controls). Such characters are shown as Python writes them: ``\\x1b``. What goes
+into Markdown is made safe by :mod:`orchestrator.base.safe_markdown`, HTML by Jinja's escaping.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+
+from orchestrator.base import terminal_colours
+from orchestrator.base.step_values import JSON
+
+# Controls, formats (bidirectional ones among them), halves of surrogate pairs, separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_LINES = "\n\t"
+# Most file systems allow 255 bytes; a suffix and a number may follow.
+LONGEST_NAME = 200
+
+
+def line(value: object) -> str:
+    """One line of text: all that a terminal would obey is made visible, ends of lines too."""
+    return _visible(str(value), keep="")
+
+
+def terminal(text: str) -> str:
+    """Lines of text for a terminal; of all codes only the colours of this program stay."""
+    if text.isprintable():
+        return text
+    whole = text.replace("\r\n", "\n")
+    parts = terminal_colours.OWN_CODES.split(whole)
+    return "".join(
+        part if terminal_colours.OWN_CODES.fullmatch(part) else _visible(part, keep=_LINES)
+        for part in parts
+    )
+
+
+def as_json(value: JSON) -> str:
+    """The value as indented JSON that a terminal may show; what it means stays the same."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return "".join(json.dumps(one)[1:-1] if one != "\n" and _unsafe(one) else one for one in text)
+
+
+def file_name(text: str, longest: int = LONGEST_NAME) -> str:
+    """A name of ASCII letters, digits and ``._-`` alone, of at most ``longest`` characters.
+
+    Empty if nothing of the text can stand in one; it begins and ends with a letter or digit.
+    """
+    words = re.findall(r"[A-Za-z0-9]+(?:[._][A-Za-z0-9]+)*", text)
+    return "-".join(words)[:longest].rstrip("._-")
+
+
+def _visible(text: str, keep: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(repr(one)[1:-1] if one not in keep and _unsafe(one) else one for one in text)
+
+
+def _unsafe(letter: str) -> bool:
+    return unicodedata.category(letter) in _UNSAFE
