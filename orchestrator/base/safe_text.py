@@ -18,8 +18,6 @@ from orchestrator.base.step_values import JSON
 # Controls, formats (bidirectional ones among them), halves of surrogate pairs, separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _LINES = "\n\t"
-# Most file systems allow 255 bytes; a suffix and a number may follow.
-LONGEST_NAME = 200
 
 
 def line(value: object) -> str:
@@ -27,15 +25,18 @@ def line(value: object) -> str:
     return _visible(str(value), keep="")
 
 
+def lines(text: str) -> str:
+    """Lines of text, for a file that people read: all but ends of lines and tabs visible."""
+    return _visible(text.replace("\r\n", "\n"), keep=_LINES)
+
+
 def terminal(text: str) -> str:
     """Lines of text for a terminal; of all codes only the colours of this program stay."""
     if text.isprintable():
         return text
-    whole = text.replace("\r\n", "\n")
-    parts = terminal_colours.OWN_CODES.split(whole)
+    parts = terminal_colours.OWN_CODES.split(text)
     return "".join(
-        part if terminal_colours.OWN_CODES.fullmatch(part) else _visible(part, keep=_LINES)
-        for part in parts
+        part if terminal_colours.OWN_CODES.fullmatch(part) else lines(part) for part in parts
     )
 
 
@@ -45,13 +46,14 @@ def as_json(value: JSON) -> str:
     return "".join(json.dumps(one)[1:-1] if one != "\n" and _unsafe(one) else one for one in text)
 
 
-def file_name(text: str, longest: int = LONGEST_NAME) -> str:
+def file_name(text: str, longest: int) -> str:
     """A name of ASCII letters, digits and ``._-`` alone, of at most ``longest`` characters.
 
     Empty if nothing of the text can stand in one; it begins and ends with a letter or digit.
+    Most file systems allow 255 characters, suffix included.
     """
-    words = re.findall(r"[A-Za-z0-9]+(?:[._][A-Za-z0-9]+)*", text)
-    return "-".join(words)[:longest].rstrip("._-")
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return plain.strip("._-")[:longest].rstrip("._-")
 
 
 def _visible(text: str, keep: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.base import safe_text
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import PLAIN
@@ -88,9 +89,9 @@ def recipe(file: File, given: Given) -> str:
 
 def _recipe_name(file: File) -> str:
     """The file's name without its type, which the recipe's own files get back."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.removesuffix(".gguf"))
+    stem = file.name.removesuffix(".gguf")
     bare = re.sub(rf"[-._]{re.escape(str(file.facts['type']))}$", "", stem, flags=re.IGNORECASE)
-    return bare.strip("-._")[:80] or "adopted"
+    return safe_text.file_name(bare, 80) or "adopted"
 
 
 def _stated_sources(file: File) -> dict[str, JSON]:

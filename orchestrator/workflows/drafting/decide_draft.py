@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
+from orchestrator.base import safe_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import JSON
@@ -126,8 +126,8 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
 
 def recipe_name(repo: str) -> str:
     """The repository's name as a recipe's: lower case, of the characters that names have."""
-    bare = re.sub(r"[^a-z0-9._-]+", "-", repo.rpartition("/")[2].lower())
-    return bare.removesuffix("-gguf").lstrip("._-")[:100] or "model"
+    bare = repo.rpartition("/")[2].lower().removesuffix("-gguf")
+    return safe_text.file_name(bare, 100) or "model"
 
 
 def _outtype(found: Found, chain: ToolChain) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.base import units
+from orchestrator.base.safe_markdown import Safe, block, code, inline, link
 from orchestrator.base.shell_words import command
 from orchestrator.history import alarm_advice, run_states
 from orchestrator.history.run_records import LEFT
@@ -44,8 +45,8 @@ def _alarms(summary: Summary) -> Iterator[str]:
         return
     yield "## Alarms"
     for one in raised:
-        lines = [f"- `{alarm.file}`: {alarm.message}" for alarm in one.alarms]
-        yield "\n".join([f"**{one.recipe}**", "", *lines, *_advice(one)])
+        lines = [f"- {code(alarm.file)}: {inline(alarm.message)}" for alarm in one.alarms]
+        yield "\n".join([f"**{inline(one.recipe)}**", "", *lines, *_advice(one)])
 
 
 def _advice(one: RecipeResult) -> Iterator[str]:
@@ -55,15 +56,15 @@ def _advice(one: RecipeResult) -> Iterator[str]:
         one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
     )
     for kind, argv in alarm_advice.commands(raised):
-        yield f"{_lead(kind, one)}: `{command(argv)}`."
+        yield f"{_lead(kind, one)}: {code(command(argv))}."
 
 
 def _lead(kind: alarm_advice.Kind, one: RecipeResult) -> str:
     if kind == "bisect":
         url = upstream_urls.compare_url(one.source, one.before, one.commit)
-        link = f" ([what upstream changed]({url}))" if url else ""
-        commits = f"`{one.before[:_SHORT]}` and `{one.commit[:_SHORT]}`"
-        return f"Between {one.toolchain} {commits}{link}; to find the commit"
+        changes = f" ([what upstream changed]({link(url)}))" if url else ""
+        commits = f"{code(one.before[:_SHORT])} and {code(one.commit[:_SHORT])}"
+        return f"Between {inline(one.toolchain)} {commits}{changes}; to find the commit"
     if kind == "reproduce":
         return (
             "The same inputs gave other bytes, and accepting them does not help; to find the step"
@@ -76,15 +77,8 @@ def _failures(summary: Summary) -> Iterator[str]:
     if failed:
         yield "## Failures"
     for one in failed:
-        yield f"**{one.recipe}** ({run_states.label(one.state)})\n\n{fenced(one.error)}"
-
-
-def fenced(text: str) -> str:
-    """Text as it is, whatever is in it."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}text\n{text}\n{fence}"
+        head = f"**{inline(one.recipe)}** ({run_states.label(one.state)})"
+        yield f"{head}\n\n{block(one.error, 'text')}"
 
 
 def _not_started(summary: Summary) -> Iterator[str]:
@@ -92,13 +86,13 @@ def _not_started(summary: Summary) -> Iterator[str]:
     if left:
         yield "## Not started: the time was up"
         yield "\n".join(
-            f"- {one.recipe}: {units.plural(len(one.left), 'step')}, {_some(one.left)}"
+            f"- {inline(one.recipe)}: {units.plural(len(one.left), 'step')}, {_some(one.left)}"
             for one in left
         )
 
 
 def _some(labels: Sequence[str]) -> str:
-    shown = ", ".join(labels[:3])
+    shown = ", ".join(map(inline, labels[:3]))
     return f"{shown}, ..." if len(labels) > 3 else shown
 
 
@@ -106,7 +100,7 @@ def _notes(summary: Summary) -> Iterator[str]:
     notes = [*summary.notes, *(f"{one.recipe}: {n}" for one in summary.recipes for n in one.notes)]
     if notes:
         yield "## Notes"
-        yield "\n".join(f"- {note}" for note in notes)
+        yield "\n".join(f"- {inline(note)}" for note in notes)
 
 
 def _table(summary: Summary) -> str:
@@ -114,16 +108,16 @@ def _table(summary: Summary) -> str:
     return markdown_table(titles, [_row(one) for one in summary.recipes])
 
 
-def _state(state: str) -> str:
+def _state(state: str) -> Safe:
     """Bold, where a person should look at it."""
     found = run_states.of(state)
-    return f"**{found.label}**" if found.needs_attention else found.label
+    return Safe(f"**{found.label}**" if found.needs_attention else found.label)
 
 
 def _row(one: RecipeResult) -> tuple[str, ...]:
     return (
         one.recipe,
-        _state(one.state) + (" (made again)" if one.rebuilt else ""),
+        Safe(_state(one.state) + (" (made again)" if one.rebuilt else "")),
         str(len(one.files)),
         str(one.made),
         str(one.found),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.process.environment_variables import censored
+from orchestrator.base.safe_markdown import block
 from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history import Ended
 from orchestrator.runs import record_history
@@ -15,7 +16,6 @@ from orchestrator.runs.finished_plan import Finished
 from orchestrator.workflows.nightly.compare_with_last_good import Compared
 from orchestrator.workflows.nightly.night_values import FORMAT, RecipeResult, Summary
 from orchestrator.workflows.nightly.rebuild_unchanged import Again
-from orchestrator.workflows.nightly.summary_markdown import fenced
 
 
 def unplanned_result(name: str, file: Path, run: int, end: Ended) -> RecipeResult:
@@ -80,7 +80,7 @@ def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
         "error": said,
         "recipes": [],
     }
-    return f"# No night\n\n{fenced(said)}\n", value
+    return f"# No night\n\n{block(said, 'text')}\n", value
 
 
 def _recipe(one: RecipeResult) -> dict[str, JSON]:

@@ -115,6 +115,9 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             for entry in record.values()
         ):
             raise UsageError(f"{path} is of another version of this program", again)
+        texts = [told["name"], told["description"], *told["notes"], *dict(told["pins"]).values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a text is none")
         found = Report(
             name=told["name"],
             description=told["description"],

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.base import safe_text
 from orchestrator.base.errors import UsageError
 from orchestrator.modelfiles.gguf import GGUF, Value
 
@@ -23,6 +24,8 @@ _SHARD = r"[0-9]{5}-of-[0-9]{5}"
 _ENCODING = r"(?:(?!LoRA$|vocab$)[A-Za-z0-9_]+)"
 _WORD = r"[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*"
 _PLAIN = rf"{_WORD}(?:-{_WORD})*"
+# Characters of a part; with all parts a name stays below the 255 bytes of most file systems.
+_LONGEST, _LONGEST_BASE = 32, 80
 _KINDS = {"adapter": "LoRA"}
 
 
@@ -103,11 +106,11 @@ def name_of(header: GGUF, encoding: str, fallback: str) -> Name:
     size = _word(told, "general.size_label")
     if not re.fullmatch(_SIZE, size):
         size = ""
-    base = _word(told, "general.basename")
+    base = _word(told, "general.basename", _LONGEST_BASE)
     finetune, version = _word(told, "general.finetune"), _version(told)
     if not base:
         # A full name mostly holds what has a place of its own already.
-        whole = _word(told, "general.name") or _clean(fallback)
+        whole = _word(told, "general.name", _LONGEST_BASE) or _clean(fallback, _LONGEST_BASE)
         base = _without(whole, (size, finetune, version)) or whole
     return Name(
         base=base,
@@ -119,14 +122,14 @@ def name_of(header: GGUF, encoding: str, fallback: str) -> Name:
     )
 
 
-def _word(told: Mapping[str, Value], key: str) -> str:
+def _word(told: Mapping[str, Value], key: str, longest: int = _LONGEST) -> str:
     value = told.get(key)
-    return _clean(value) if isinstance(value, str) else ""
+    return _clean(value, longest) if isinstance(value, str) else ""
 
 
-def _clean(text: str) -> str:
-    """Only what a file name of the convention can hold."""
-    return "-".join(re.findall(_WORD, text))
+def _clean(text: str, longest: int) -> str:
+    """Only what a file name of the convention can hold, and not too much of it."""
+    return safe_text.file_name("-".join(re.findall(_WORD, text)), longest)
 
 
 def _version(told: Mapping[str, Value]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from orchestrator.base import safe_text
 from orchestrator.base.step_values import JSON
 
 _INT32 = 2**31
@@ -58,7 +59,8 @@ class Model:
 
 def modelfile(model: Model) -> str:
     """The text of a Modelfile."""
-    lines = [f"# {' '.join(model.about.split())}", f"FROM ./{model.file}"]
+    about = safe_text.line(" ".join(model.about.split()))
+    lines = [f"# {about}", f"FROM ./{model.file}"]
     lines += [f"PARAMETER {name} {value:.10g}" for name, value in _numbers(model.generation)]
     lines += [f'PARAMETER stop "{one}"' for one in dict.fromkeys(model.stops) if _quotable(one)]
     if model.license:
@@ -102,4 +104,4 @@ def _quotable(text: str) -> bool:
 
 def _quoted(text: str) -> str:
     """A value of several lines; three quotes inside would end it."""
-    return '"""' + text.replace('"""', '" " "') + '"""'
+    return '"""' + safe_text.lines(text).replace('"""', '" " "') + '"""'

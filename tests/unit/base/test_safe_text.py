@@ -26,6 +26,11 @@ def test_it_is_shown_as_python_writes_it() -> None:
     assert safe_text.line(TITLE + BIDI) == r"\x1b]0;title\x07\u202egnp.exe\u2066"
 
 
+def test_a_file_for_people_gets_no_codes_at_all() -> None:
+    own = terminal_colours.status("error")
+    assert safe_text.lines(f"{own}\r\n\t{CLEAR}") == r"\x1b[1;31merror\x1b[0m" + "\n\t\\x1b[2J"
+
+
 def test_ends_of_lines_are_kept_where_there_are_lines() -> None:
     assert safe_text.line("a\nb\tc") == r"a\nb\tc"
     assert safe_text.terminal("a\nb\tc\r\nd") == "a\nb\tc\nd"
@@ -53,7 +58,8 @@ def test_of_all_codes_this_programs_colours_stay_and_no_others() -> None:
         ("<script>alert(1)</script>", "script-alert-1-script"),
         ("x" * 5000, "x" * 200),
         ("y" * 199 + " z", "y" * 199),
+        ("модель", ""),
     ],
 )
 def test_names_of_files(text: str, name: str) -> None:
-    assert safe_text.file_name(text) == name
+    assert safe_text.file_name(text, 200) == name

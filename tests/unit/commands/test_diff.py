@@ -45,6 +45,20 @@ def test_the_exit_code_is_the_verdict(files: dict[str, Path]) -> None:
             assert done.stderr == ""
 
 
+def test_no_text_of_a_file_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    hostile = "x\x1b]0;title\x07\x9b2J\u202e"
+    fields = {**FIELDS, "general.name": KV("str", hostile), f"key{hostile}": KV("str", hostile)}
+    paths = [
+        write_gguf(tmp_path / "a.gguf", Model()),
+        write_gguf(tmp_path / "b.gguf", Model(fields=fields)),
+    ]
+
+    for options in ((), ("--json",)):
+        done = diff(*paths, *options)
+        assert done.stdout.replace("\n", "").isprintable()
+        assert "title" in done.stdout
+
+
 def test_json_is_all_that_is_printed(files: dict[str, Path]) -> None:
     done = diff(files["a"], files["near"], "--json", "--no-values")
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
+
+from markdown_it import MarkdownIt
 
 from orchestrator.base.step_values import Step
 from orchestrator.runs import report
@@ -76,6 +79,33 @@ def test_tables_survive_bars_and_line_breaks_in_what_models_write() -> None:
     lines = [line for line in text.splitlines() if line.startswith("| smoke ")]
     assert len(lines) == 1
     assert lines[0].replace("\\|", "").count("|") == 4
+
+
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) **b** `c` \x1b[2J\u202e | ![i](//h/i)"
+
+
+def everywhere(stranger: str) -> Counter[str]:
+    """Kinds of Markdown in a report with this text wherever a stranger's can stand."""
+    loud = measured(smoke={"cli": stranger, "python": stranger})
+    call = {"argv": ["main", stranger, "```\n# x"], "seconds": 0, "peak_memory": 0}
+    text = markdown(
+        example(
+            row(measures=loud, smoke="never"),
+            name=stranger,
+            description=stranger,
+            pins={stranger: stranger},
+            notes=(stranger,),
+            steps=(MadeStep("k", stranger, 0, (call,)),),
+        )
+    )
+    assert text.replace("\n", "").isprintable()
+    found = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    parts = (part.type for token in found for part in (token, *(token.children or ())))
+    return Counter(part for part in parts if not part.startswith("text"))
+
+
+def test_no_text_of_strangers_is_markup_in_a_report() -> None:
+    assert everywhere(HOSTILE) == everywhere("plain")
 
 
 def test_a_failed_check_is_seen_in_the_table_and_in_the_whole() -> None:

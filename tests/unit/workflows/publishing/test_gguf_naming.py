@@ -96,6 +96,15 @@ def test_a_file_that_says_nothing_is_called_like_its_recipe(tmp_path: Path) -> N
     assert named(tmp_path / "x.gguf", {}).file == "my-recipe-Q4_0.gguf"
 
 
+def test_no_metadata_makes_a_name_too_long_for_a_file_system(tmp_path: Path) -> None:
+    keys = ("name", "basename", "size_label", "finetune", "version", "type")
+    long = dict.fromkeys(keys, "7" * 9000 + "B")
+    for told in (long, {"name": long["name"]}, dict.fromkeys(keys, "v" + "1." * 9000)):
+        made = named(tmp_path / "x.gguf", told)
+        assert len(made.part(1, 99999).file) < 255
+        assert parse(made.file) is not None
+
+
 def test_two_files_never_get_one_name() -> None:
     name = Name("x", encoding="Q4_0")
     with pytest.raises(UsageError, match=r"a\.gguf and b\.gguf would both be published as"):

@@ -82,6 +82,14 @@ def test_no_text_of_strangers_adds_a_line(stop: str, about: str) -> None:
     assert [one.partition(" ")[0] for one in lines[2:]] in (["LICENSE"], ["PARAMETER", "LICENSE"])
 
 
+def test_what_a_terminal_would_obey_is_visible_in_a_modelfile() -> None:
+    model = Model("a.gguf", {}, ("\x1b[2J",), "MIT\x1b]0;x\x07\nline", "about \u202e it")
+    text = modelfile(model)
+    assert text.replace("\n", "").isprintable()
+    assert text.count("\n") == 4
+    assert r"about \u202e it" in text
+
+
 def test_a_licence_cannot_end_its_own_quotes() -> None:
     [line] = written({}, license='x""" y')
     assert line == 'LICENSE """x" " " y"""'
