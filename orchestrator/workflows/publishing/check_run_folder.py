@@ -115,22 +115,25 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             for entry in record.values()
         ):
             raise UsageError(f"{path} is of another version of this program", again)
-        texts = [told["name"], told["description"], *told["notes"], *dict(told["pins"]).values()]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a text is none")
         found = Report(
-            name=told["name"],
-            description=told["description"],
+            name=_text(told["name"]),
+            description=_text(told["description"]),
             rows=tuple(_row(one) for one in told["files"]),
-            pins=dict(told["pins"]),
+            pins={what: _text(exactly) for what, exactly in dict(told["pins"]).items()},
             steps=tuple(MadeStep(**one) for one in told["steps"]),
-            notes=tuple(told["notes"]),
+            notes=tuple(map(_text, told["notes"])),
             full_name=full_name,
         )
         report.markdown(found)  # values of other types do not get through this
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not the report of a run ({error})", again) from error
     return found
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
 
 
 def _again(found: Report) -> JSON:
