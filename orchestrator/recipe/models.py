@@ -149,7 +149,9 @@ class Quant(Frozen):
         default=None, description="Tensor type of the token embeddings."
     )
     tensor_types: Mapping[TensorPattern, TensorType] = Field(
-        default={}, description="Tensor types by pattern of the tensor's name."
+        default={},
+        description="Tensor types by pattern, searched in the tensor's name; the first that is "
+        "found decides. One that decides about no tensor is an error.",
     )
     override_kv: Mapping[MetadataKey, Override] = Field(
         default={}, description="Metadata to write, as type:value, such as str:bloom or int:7."

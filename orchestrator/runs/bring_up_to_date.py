@@ -84,7 +84,7 @@ def _prepare(plans: Sequence[Plan], session: Session, fit: Fit) -> list[Plan | O
     ready |= _misfits({place: Outlook(plans[place], None) for place in todo}, fit)
     fitting = [place for place in todo if ready[place] is plans[place]]
     found = preflight.outlooks([plans[place] for place in fitting], session, build=True)
-    checked = dict(zip(fitting, map(_checked, found), strict=True))
+    checked = {place: _checked(one, session) for place, one in zip(fitting, found, strict=True)}
     good = {place: one for place, one in checked.items() if isinstance(one, Outlook)}
     ready |= {place: one for place, one in checked.items() if isinstance(one, OrchestrateError)}
     ready |= {place: one.plan for place, one in good.items()}
@@ -98,14 +98,14 @@ def _misfits(outlooks: Mapping[int, Outlook], fit: Fit) -> dict[int, Orchestrate
     return {numbers[place]: error for place, error in fit(list(outlooks.values())).items()}
 
 
-def _checked(found: Outlook | OrchestrateError) -> Outlook | OrchestrateError:
-    """The outlook, or what the quantizer would object to."""
-    return found if isinstance(found, OrchestrateError) else _objection(found) or found
+def _checked(found: Outlook | OrchestrateError, session: Session) -> Outlook | OrchestrateError:
+    """The outlook, or why its files could not be made, loaded or measured."""
+    return found if isinstance(found, OrchestrateError) else _objection(found, session) or found
 
 
-def _objection(outlook: Outlook) -> OrchestrateError | None:
+def _objection(outlook: Outlook, session: Session) -> OrchestrateError | None:
     try:
-        preflight.check_outputs(outlook)
+        preflight.check_outputs(outlook, session.choices)
     except OrchestrateError as error:
         return error
     return None
@@ -118,7 +118,7 @@ def foretell(
     found = preflight.outlooks(plans, session, build=False)
     good = [one for one in found if isinstance(one, Outlook)]
     refused = [one for one in found if isinstance(one, OrchestrateError)]
-    objections = [_objection(one) for one in good]
+    objections = [_objection(one, session) for one in good]
     return good, [*refused, *(error for error in objections if error is not None)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,20 +12,25 @@ from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, Orchest
 from orchestrator.base.step_values import Outcome, Step, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.scheduler import needed
+from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning import resource_needs, rough_sizes
-from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resource_needs import Forecast, Moment
+from orchestrator.runs import header_checks
 from orchestrator.runs.session import Session
+from orchestrator.toolchain.artifact_file_names import HEADER
 from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan with what is known of its sizes before it runs."""
+    """A plan with what is known before it runs: sizes, and the converted file's header."""
 
     plan: Plan
     forecast: Forecast | None
+    header: GGUF | None = None
 
 
 def outlooks(
@@ -78,7 +83,15 @@ def _outlook(one: Plan, session: Session) -> Outlook:
     else:
         facts = artifact.manifest["facts"]
         forecast = Forecast(facts["full"], facts["outputs"], fetch)
-    return Outlook(resource_needs.with_sizes(one, forecast) if forecast else one, forecast)
+    plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
+    return Outlook(plan_, forecast, _header(one, session))
+
+
+def _header(one: Plan, session: Session) -> GGUF | None:
+    """The header of the file to be quantized, if it is in the store."""
+    key = one.step(one.forecast).inputs["header"] if one.forecast else ""
+    artifact = session.known.find(key) if key else None
+    return gguf.read(artifact.path / HEADER, partial=True) if artifact else None
 
 
 def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
@@ -92,23 +105,39 @@ def _fetch_bytes(one: Plan, session: Session) -> int:
     return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
 
 
-def check_outputs(outlook: Outlook) -> None:
-    """Refuse before work what the quantizer would refuse, or do silently, after it.
+def check_outputs(outlook: Outlook, choices: Choices) -> None:
+    """Refuse before work what could not be loaded or measured, and what the quantizer refuses.
 
     Raises:
-        StepError: Tensors would fall back, or an importance matrix is missing.
+        StepError: The model contradicts itself, tensors would fall back, or an importance
+            matrix is missing; of all files at once.
+        UsageError: The recipe does not fit the model.
     """
-    if outlook.forecast is None:
-        return
-    for output in outlook.plan.outputs:
-        told = outlook.forecast.outputs.get(output.name, {})
+    if outlook.header is not None:
+        wrong = header_checks.objection(outlook.plan, outlook.header, choices)
+        if wrong is not None:
+            raise wrong
+    forecast = outlook.forecast
+    found = list(_quantizer_objections(outlook.plan, forecast)) if forecast else []
+    if found:
+        hints = dict.fromkeys(error.hint for error in found)
+        raise StepError("; ".join(error.message for error in found), " ".join(hints))
+
+
+def _quantizer_objections(plan: Plan, forecast: Forecast) -> Iterator[StepError]:
+    """What the quantizer would refuse, or do silently, file by file."""
+    for output in plan.outputs:
+        told = forecast.outputs.get(output.name, {})
         quant = output.quant
         if quant is None or not told:
             continue
-        label = f"{outlook.plan.recipe.name} {output.name}"
-        refuse_fallbacks(label, told.get("fallbacks", ()), quant.allow_fallback)
+        label = f"{plan.recipe.name} {output.name}"
+        try:
+            refuse_fallbacks(label, told.get("fallbacks", ()), quant.allow_fallback)
+        except StepError as error:
+            yield error
         if told.get("needs_imatrix") and not quant.imatrix:
-            raise StepError(
+            yield StepError(
                 f"{label}: this type needs an importance matrix",
                 "Add 'imatrix: {corpus: FILE}' to the recipe and 'imatrix: true' to the type.",
             )

@@ -61,6 +61,30 @@ def matches(pattern: str, name: str) -> bool:
     return re.search(pattern.lower(), name) is not None
 
 
+def without_effect(patterns: Iterable[str], names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Patterns that decide about no tensor, since the first that is found in a name decides.
+
+    Args:
+        patterns: In the order of the recipe.
+        names: The tensors that the quantizer would ask about.
+
+    Yields:
+        The pattern, and the first pattern that took one of its tensors; empty if it has none.
+    """
+    taken: dict[str, str] = {}
+    for pattern in patterns:
+        found = [name for name in names if matches(pattern, name)]
+        if all(name in taken for name in found):
+            yield pattern, taken[found[0]] if found else ""
+        for name in found:
+            taken.setdefault(name, pattern)
+
+
+def plain(pattern: str) -> str:
+    """A pattern or a name without its signs, to compare the words."""
+    return re.sub(r"\\(.)", r"\1", pattern).strip("^$").removesuffix(".weight")
+
+
 def _pattern(names: set[str], known: Collection[str]) -> str:
     """The shortest way of saying these names, and no others of the known ones."""
     for say in (_stem, _tail):

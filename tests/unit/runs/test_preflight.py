@@ -241,8 +241,17 @@ def test_fallbacks_are_refused_before_work(tmp_path: Path) -> None:
     with pytest.raises(
         StepError, match=r"small Q4_0: 7 tensors.*576 columns.*and 2 more"
     ) as caught:
-        preflight.check_outputs(outlook(tmp_path, outputs=told))
+        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
     assert "allow_fallback: true" in caught.value.hint
+
+
+def test_fallbacks_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    fallback = {"tensor": "blk.0.ffn", "columns": "576", "wanted": "q4_K", "got": "q5_0"}
+    told = {name: {"size": 1, "fallbacks": [fallback]} for name in ("Q4_0", "Q4_K_M")}
+
+    with pytest.raises(StepError, match=r"small Q4_0: 1 .*small Q4_K_M: 1 ") as caught:
+        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
+    assert caught.value.hint.count("allow_fallback") == 1
 
 
 def test_accepted_fallbacks_are_fine(tmp_path: Path) -> None:
@@ -250,8 +259,8 @@ def test_accepted_fallbacks_are_fine(tmp_path: Path) -> None:
     forecast = replace(FORECAST, outputs={"Q4_0": {"size": 1, "fallbacks": [fallback]}})
     text = RECIPE.replace("[Q4_0, ", "[{type: Q4_0, allow_fallback: true}, ")
 
-    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), forecast))
-    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), None))
+    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), forecast), choices())
+    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), None), choices())
 
 
 def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None:
@@ -261,7 +270,7 @@ def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None
     }
 
     with pytest.raises(StepError, match="small Q4_0: this type needs an importance matrix"):
-        preflight.check_outputs(outlook(tmp_path, outputs=told))
+        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
 
 
 # -- estimates ---------------------------------------------------------------------------

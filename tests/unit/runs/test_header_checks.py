@@ -1,0 +1,77 @@
+"""What a header shows of a recipe that does not fit its model, before a weight is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.runs import header_checks
+from orchestrator.runs.session import choices
+from tests.support.gguf_headers import llama_header
+from tests.support.model_files import KV
+from tests.support.plans import RECIPE, make_plan
+
+
+def objection(
+    folder: Path,
+    text: str = RECIPE,
+    fields: Mapping[str, KV | None] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    *,
+    verify: bool = True,
+) -> Exception | None:
+    header = llama_header(folder, fields, shapes)
+    return header_checks.objection(make_plan(folder, text), header, choices(verify=verify))
+
+
+def with_rules(rules: str) -> str:
+    return RECIPE.replace("[Q4_0, ", f"[{{type: Q4_0, tensor_types: {rules}}}, ")
+
+
+def test_a_recipe_that_fits_its_model_is_accepted(tmp_path: Path) -> None:
+    assert objection(tmp_path) is None
+    assert objection(tmp_path, with_rules("{attn_v: q8_0, attn: q5_0}")) is None
+
+
+def test_a_model_without_one_of_its_layers_is_refused(tmp_path: Path) -> None:
+    found = objection(tmp_path, fields={"llama.block_count": KV("u32", 3)})
+
+    assert isinstance(found, StepError)
+    assert "says 3 layers, the weights have 2" in found.message
+
+
+def test_a_context_beyond_the_models_is_refused(tmp_path: Path) -> None:
+    short = {"llama.context_length": KV("u32", 64)}
+
+    found = objection(tmp_path, fields=short)
+
+    assert isinstance(found, UsageError)
+    assert "verify.perplexity.context is 128, the model has 64 positions" in found.message
+    assert "imatrix.context is 512" in found.message
+    assert "perplexity" not in str(objection(tmp_path, fields=short, verify=False))
+
+
+def test_speed_is_not_measured_beyond_learned_positions(tmp_path: Path) -> None:
+    short = {"llama.context_length": KV("u32", 64)}
+    learned = {"position_embd.weight": (64, 64)}
+
+    assert "verify.speed.prompt is 512" in str(objection(tmp_path, fields=short, shapes=learned))
+    assert "verify.speed" not in str(objection(tmp_path, fields=short))
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ("{blk.7.attn_qq: q8_0}", "'blk.7.attn_qq' matches no matrix of the model; did you mean"),
+        ("{attn_norm: q8_0}", "'attn_norm' matches no matrix"),
+        ("{attn: q5_0, attn_v: q8_0}", "'attn_v' decides about no tensor, since 'attn' before it"),
+    ],
+)
+def test_a_rule_without_effect_is_refused(tmp_path: Path, rules: str, sentence: str) -> None:
+    found = objection(tmp_path, with_rules(rules))
+
+    assert isinstance(found, UsageError)
+    assert sentence in found.message
