@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.step_values import JSON, Task
+from tests.support.gguf_headers import llama_header
 from tests.support.measures import MEASURES
 from tests.support.scheduler_runs import Work, teach
 
@@ -35,6 +36,7 @@ def environment(task: Task) -> dict[str, JSON]:
 
 
 def header(task: Task) -> dict[str, JSON]:
+    llama_header(task.workdir)
     return {"size": 4_000_000, "parameters": 2_000_000, "vocabulary": 512}
 
 
