@@ -10,6 +10,8 @@ import re
 import shlex
 from urllib.parse import quote
 
+from orchestrator.base.safe_text import without_credentials
+
 # An underscore between letters or digits marks nothing up.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
@@ -38,7 +40,7 @@ def code(value: object) -> Safe:
 
 def block(text: str, language: str = "") -> Safe:
     """Lines of text as they are, in a block of code that nothing in them ends."""
-    lines = [_printable(one).rstrip() for one in text.splitlines()]
+    lines = [_printable(one).rstrip() for one in without_credentials(text).splitlines()]
     longest = max((len(one) for one in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Safe("\n".join((f"{fence}{language}", *lines, fence)))
@@ -68,7 +70,7 @@ def raw(value: object) -> Safe:
 
 
 def _one_line(value: object) -> str:
-    return " ".join(_printable(str(value)).split())
+    return " ".join(_printable(without_credentials(str(value))).split())
 
 
 def _printable(text: str) -> str:

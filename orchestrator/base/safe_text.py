@@ -18,6 +18,13 @@ from orchestrator.base.step_values import JSON
 # Controls, formats (bidirectional ones among them), halves of surrogate pairs, separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _LINES = "\n\t"
+# User and password of an address: up to the last @ before its path begins.
+CREDENTIALS = re.compile(r"(?<=://)[^/\s?#\"<>]*@")
+
+
+def without_credentials(text: str) -> str:
+    """The text with ``(not shown)`` for user and password in addresses, which may be secret."""
+    return CREDENTIALS.sub("(not shown)@", text)
 
 
 def line(value: object) -> str:
@@ -31,7 +38,11 @@ def lines(text: str) -> str:
 
 
 def terminal(text: str) -> str:
-    """Lines of text for a terminal; of all codes only the colours of this program stay."""
+    """Lines of text for a terminal; of all codes only the colours of this program stay.
+
+    Passwords in addresses are not shown.
+    """
+    text = without_credentials(text)
     if text.isprintable():
         return text
     parts = terminal_colours.OWN_CODES.split(text)
@@ -41,8 +52,11 @@ def terminal(text: str) -> str:
 
 
 def as_json(value: JSON) -> str:
-    """The value as indented JSON that a terminal may show; what it means stays the same."""
-    text = json.dumps(value, indent=1, ensure_ascii=False)
+    """The value as indented JSON that a terminal may show; what it means stays the same.
+
+    Passwords in addresses are not shown.
+    """
+    text = without_credentials(json.dumps(value, indent=1, ensure_ascii=False))
     return "".join(json.dumps(one)[1:-1] if one != "\n" and _unsafe(one) else one for one in text)
 
 

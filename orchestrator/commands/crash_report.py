@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.base.process.environment_variables import censored
 from orchestrator.base.terminal_colours import status
 
 
@@ -23,7 +24,7 @@ def report(error: Exception) -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="orchestrate-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
-        file.write("\n".join(lines))
+        file.write(censored("\n".join(lines)))
     return (
         f"{status('bug')}: {type(error).__name__}: {error}\n"
         f"  This should not happen; please send {Path(file.name)} to the authors."

@@ -152,8 +152,9 @@ class JsonLog:
 
     def _write(self, event: str, step: Activity, **more: Any) -> None:
         record = {"time": time.time(), "event": event, "kind": step.kind, "key": step.key}
+        text = safe_text.without_credentials(json.dumps({**record, "label": step.label, **more}))
         with self._lock:
-            print(json.dumps({**record, "label": step.label, **more}), file=self._file, flush=True)
+            print(text, file=self._file, flush=True)
 
     def started(self, step: Activity) -> None:
         """Log and pass on."""

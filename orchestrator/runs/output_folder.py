@@ -16,6 +16,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_links import place
+from orchestrator.base.safe_text import without_credentials
 from orchestrator.base.step_values import JSON
 
 SUMS = "SHA256SUMS"
@@ -226,7 +227,8 @@ def _sums(record: Mapping[str, Mapping[str, JSON]]) -> str:
 
 
 def _json(content: Mapping[str, JSON]) -> str:
-    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return without_credentials(text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from orchestrator import __version__
+from orchestrator.base.safe_text import without_credentials
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.step_kinds import Brings
@@ -78,7 +79,8 @@ def statement(
 
 def text(content: Described) -> str:
     """A statement as it is published: always the same spelling."""
-    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    spelled = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return without_credentials(spelled)
 
 
 def _ancestors(plan: Plan, output: Output) -> list[Step]:

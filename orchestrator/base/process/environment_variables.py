@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.base.safe_text import CREDENTIALS, without_credentials
+
 SECRET = re.compile(
     r"TOKEN(?!IZER)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|KEY(S?$|_)|_PAT$|_AUTH$", re.IGNORECASE
 )
@@ -24,7 +26,6 @@ LEAKING = re.compile(
     r"|LLAMA_.*|GGML_.*|GIT_(DIR|WORK_TREE|INDEX_FILE|PREFIX|OBJECT_DIRECTORY)|MAKEFLAGS|MFLAGS"
 )
 UNLOGGED = re.compile(r"GIT_CONFIG_VALUE_\d+")  # may be an authorization header
-CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 # Shorter values would also blank out innocent words.
 LEAST_SECRET = 6
 
@@ -111,7 +112,7 @@ def _is_needed(name: str, value: str, tool: Tool) -> bool:
     if _NAMES[tool].fullmatch(name) is None or LEAKING.fullmatch(name):
         return False
     networked = "network" in GROUPS[tool]
-    return not is_secret(name) and (networked or not CREDENTIALS_IN_URL.search(value))
+    return not is_secret(name) and (networked or not CREDENTIALS.search(value))
 
 
 def is_secret(name: str) -> bool:
@@ -141,4 +142,4 @@ def censored(text: str, env: Mapping[str, str] | None = None) -> str:
     for name, value in {**os.environ, **(env or {})}.items():
         if is_secret(name) and len(value) >= LEAST_SECRET:
             text = text.replace(value, "(not shown)")
-    return CREDENTIALS_IN_URL.sub("(not shown)@", text)
+    return without_credentials(text)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orchestrator.base import safe_text, terminal_colours
+from orchestrator.base import safe_markdown, safe_text, terminal_colours
 
 CLEAR, TITLE, CSI = "\x1b[2J", "\x1b]0;title\x07", "\x9b31m"
 BIDI = "\u202egnp.exe\u2066"
@@ -46,6 +46,24 @@ def test_of_all_codes_this_programs_colours_stay_and_no_others() -> None:
     assert own.startswith("\x1b[")
     assert safe_text.terminal(f"{own}: \x1b[5m{CLEAR}") == own + r": \x1b[5m\x1b[2J"
     assert "\x1b" not in safe_text.line(own)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pass@host/x", "https://(not shown)@host/x"),
+        ("'http://me:p@ss@host:8080/': no", "'http://(not shown)@host:8080/': no"),
+        ("ssh://token@host, a@b", "ssh://(not shown)@host, a@b"),
+        ("https://host/a@b?c=d@e", "https://host/a@b?c=d@e"),
+        ("https://host and me@host", "https://host and me@host"),
+    ],
+)
+def test_passwords_in_addresses_are_not_shown(text: str, shown: str) -> None:
+    assert safe_text.without_credentials(text) == shown
+    assert safe_text.without_credentials(shown) == shown
+    assert safe_text.terminal(f"{text}\n") == f"{shown}\n"
+    assert json.loads(safe_text.as_json([text, "a@b"])) == [shown, "a@b"]
+    assert "pass" not in safe_markdown.inline(text) + safe_markdown.block(text)
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,13 @@ def test_mirrors_of_the_sdists_are_trees_pinned_by_digest() -> None:
         assert (mirror.pypi, mirror.version) == ("llama-cpp-python", version)
         assert mirror.tree == "vendor/llama.cpp"
         assert not mirror.git_dir
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_smoke_test_ends_after_minutes(name: str) -> None:
+    """What a model's file holds, its chat template among it, may keep a tool busy for ever."""
+    verbs = load.load(name).verbs
+    limits = [verbs[verb].timeout for verb in ("complete", "complete_python") if verb in verbs]
+
+    assert limits
+    assert all(limit is not None and limit <= 600 for limit in limits)
