@@ -39,6 +39,8 @@ def completion(ctx: click.Context, shell: str) -> int:
 
     made = get_completion_class(shell)
     if made is None:
-        raise EnvironmentProblem(f"this click completes nothing in {shell}", "Install click 8.1+.")
+        raise EnvironmentProblem(
+            f"this version of click has no completion for {shell}", "Install click 8.1+."
+        )
     shared_options.say(made(ctx.find_root().command, {}, "orchestrate", _VARIABLE).source())
     return EXIT_OK

@@ -42,11 +42,11 @@ def register(cli: click.Group) -> None:
     "--family",
     type=click.Choice(["auto", "llama", "bloom"]),
     default="auto",
-    help="Whose GGML files they are; found out by itself.",
+    help="Model family of GGML files; auto detects it.",
 )
 @AS_JSON
 def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_json: bool) -> int:
-    """Say how near two GGUF or GGML files are.
+    """Compare two GGUF or GGML files.
 
     The verdict is identical, same tensors (only the header differs), near (same types and
     shapes, under 1 % of the bytes differ) or different. A split GGUF file is named by any

@@ -42,7 +42,7 @@ def _steps(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
                 units.size(moment.memory) if moment and moment.memory else "",
             )
         )
-    return table(("", "Step", "Fetch", "Disk in all", "Memory"), rows, right=(2, 3, 4))
+    return table(("", "Step", "Fetch", "Disk used", "Memory"), rows, right=(2, 3, 4))
 
 
 def _outputs(one: Outlook) -> str:

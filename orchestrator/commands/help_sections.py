@@ -9,8 +9,8 @@ SECTIONS = {
     "Make": ("run", "recipes", "new", "adopt", "lock"),
     "Check": ("check", "plan", "verify", "diff", "reproduce", "bisect", "verify-provenance"),
     "Watch": ("nightly", "accept", "history", "site"),
-    "Pass on": ("publish",),
-    "Look after": ("doctor", "store", "toolchain"),
+    "Publish": ("publish",),
+    "Maintain": ("doctor", "store", "toolchain"),
     "Other": ("schema", "completion"),
 }
 _SENTENCE = 200

@@ -33,7 +33,7 @@ def register(cli: click.Group) -> None:
 @click.argument("to", required=False, type=click.Path(path_type=Path))
 @AS_JSON
 def recipes(name: str, to: Path | None, as_json: bool) -> int:
-    """List the recipes that come along, or copy one.
+    """List the included recipes, or copy one.
 
     Every command that takes recipes takes these names. --copy writes NAME.yaml into the
     current folder, or into the folder or file TO, and beside it the recipes that it extends

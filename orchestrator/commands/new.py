@@ -58,9 +58,9 @@ def _several(
     default="llama.cpp",
     metavar="NAME",
     shell_complete=completion_values.toolchains,
-    help="The pinned upstream that does the work.",
+    help="The tool chain that converts and quantizes.",
 )
-@click.option("--force", is_flag=True, help="Overwrite a recipe that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing recipe.")
 @AS_JSON
 def new(*, as_json: bool, **asked: Any) -> int:
     """Write a recipe for a model of the Hub, ready to run.

@@ -47,7 +47,9 @@ def register(cli: click.Group) -> None:
     help="Only recipes whose file matches.",
 )
 @click.option(
-    "--site", type=click.Path(path_type=Path, file_okay=False), help="Write the pages here too."
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the pages into this folder too.",
 )
 @click.option("--rebuild", is_flag=True, help="Make unchanged files again, to find drift.")
 @click.option(
@@ -60,7 +62,7 @@ def register(cli: click.Group) -> None:
     default="",
     show_default=False,
     metavar="SIZE",
-    help="Keep the store below, such as 200G.",
+    help="Largest size of the store, such as 200G.",
 )
 @click.option(
     "--webhook",
@@ -68,20 +70,20 @@ def register(cli: click.Group) -> None:
     show_default=False,
     metavar="URL",
     envvar="ORCHESTRATE_WEBHOOK",
-    help="POST the summary there as JSON; also ORCHESTRATE_WEBHOOK.",
+    help="POST the summary to this URL as JSON; also ORCHESTRATE_WEBHOOK.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0),
     default=3,
-    help="How often a network that does not answer is asked again, minutes apart.",
+    help="How often requests that failed are repeated, minutes apart.",
 )
 @shared_options.AS_JSON
 @click.option(
     "--print",
     "kind",
     type=click.Choice(_KINDS),
-    help="Print what starts this every night, and do nothing else.",
+    help="Print a schedule that runs this every night; do nothing else.",
 )
 @shared_options.options(*_SESSION)
 def nightly(
@@ -180,10 +182,10 @@ def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
 
 @click.command()
 @click.argument("recipe", required=False, shell_complete=completion_values.known)
-@click.option("--limit", type=click.IntRange(1), default=20, help="How many at most.")
+@click.option("--limit", type=click.IntRange(1), default=20, help="Most entries to show.")
 @shared_options.AS_JSON
 def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
-    """Show what was run, when, and what came of it.
+    """Show what was run, when, and with which result.
 
     Without RECIPE the nights and the newest runs; with the name of a recipe (or its file)
     its runs with their files.
@@ -209,7 +211,7 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
 )
 @shared_options.AS_JSON
 def accept(recipes: Sequence[str], *, as_json: bool) -> int:
-    """Take what changed: compare later nights with the newest.
+    """Accept changes: later nights compare with the newest.
 
     RECIPE is the name of a recipe, or its file. An alarm is raised every night until the change
     is gone or accepted.

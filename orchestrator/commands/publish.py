@@ -1,4 +1,4 @@
-"""The command that passes files on: publish."""
+"""The command that publishes files: publish."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def register(cli: click.Group) -> None:
     metavar="SIZE",
     help="Split larger files, such as 20GB; without it, the recipe's limit or the Hub's, 50 GB.",
 )
-@click.option("--private", is_flag=True, help="Make a new repository for members only.")
+@click.option("--private", is_flag=True, help="Create a new repository as private.")
 @click.option(
     "--message", default="", show_default=False, metavar="TEXT", help="First line of the commit."
 )
@@ -56,7 +56,7 @@ def publish(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Pass verified files on, to the Hub or to a folder.
+    """Publish verified files to the Hub or to a folder.
 
     With them go a model card, checksums, provenance and the recipe. Only what 'run' left and
     nobody changed is published, and only if it passed. What is there already is not sent

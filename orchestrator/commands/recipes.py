@@ -51,11 +51,11 @@ def run(
     sign_key: Path | None,
     as_json: bool,
 ) -> int:
-    """Make, check and explain the files of recipes.
+    """Make and check the files of recipes, and report how.
 
     Fetches, converts, quantizes and measures what is not done yet; steps that are done are
     not repeated, and what failed or was interrupted goes on. The files, their checksums and a
-    report are in a folder of the recipe's name below --out. A recipe's lock is kept to.
+    report are in a folder of the recipe's name below --out. A recipe's lock is respected.
     One recipe that cannot be made does not stop the others.
 
     \b
@@ -94,9 +94,9 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     """
     from orchestrator.commands import display_run
     from orchestrator.runs import preflight
-    from orchestrator.runs.bring_up_to_date import foretell
+    from orchestrator.runs.bring_up_to_date import predict
 
-    outlooks, refused = foretell(plans, session)
+    outlooks, refused = predict(plans, session)
     shared_options.say(display_run.plan(outlooks, session, as_json=as_json))
     for error in refused:
         shared_options.complain(error)

@@ -59,7 +59,7 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
 @click.option(
     "--twice",
     is_flag=True,
-    help="Make every step twice, with other threads, folders, home, locale, zone and umask.",
+    help="Make every step twice, with other threads, folders, home, locale, time zone and umask.",
 )
 @AS_JSON
 @planning

@@ -63,7 +63,11 @@ _OPTIONS = {
         help="Back end of the tool chain, such as cuda; without it, the recipe's.",
     ),
     "jobs": click.option(
-        "--jobs", "-j", type=click.IntRange(1), default=1, help="CPU-bound steps at once."
+        "--jobs",
+        "-j",
+        type=click.IntRange(1),
+        default=1,
+        help="CPU-bound steps that run in parallel.",
     ),
     "threads": click.option(
         "--threads",
@@ -75,7 +79,7 @@ _OPTIONS = {
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("dist"),
-        help="Where the files go.",
+        help="Folder for the output files.",
     ),
     "keep": click.option(
         "--keep",
@@ -83,7 +87,7 @@ _OPTIONS = {
         default="f16",
         help="Intermediate files to keep in the store: all, the converted file, or none.",
     ),
-    "offline": click.option("--offline", is_flag=True, help="Ask no network; use what is stored."),
+    "offline": click.option("--offline", is_flag=True, help="Use no network, only what is stored."),
     "locked": click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
     "update_lock": click.option(
         "--update-lock", is_flag=True, help="Lock the recipes as they are now, first."

@@ -24,7 +24,7 @@ def register(cli: click.Group) -> None:
     "--dist",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("dist"),
-    help="Where the files lie, to link to those that are there.",
+    help="Folder of the output files, to link to them.",
 )
 @click.option(
     "--nights",
@@ -32,7 +32,7 @@ def register(cli: click.Group) -> None:
     default=365,
     help="How many of the newest nights are shown.",
 )
-@click.option("--title", default="Nightly builds", help="The name of the site.")
+@click.option("--title", default="Nightly builds", help="The title of the site.")
 @AS_JSON
 def site(folder: Path, dist: Path, nights: int, title: str, as_json: bool) -> int:
     """Write pages about all nights and recipes.

@@ -44,7 +44,7 @@ def doctor(as_json: bool) -> int:
 
 @click.group(cls=help_sections.Commands)
 def store() -> None:
-    """Look after the store of finished steps.
+    """List, check and clean the store of finished steps.
 
     It lies in the user's cache folder, or where ORCHESTRATE_HOME says. Whatever is removed
     from it is made again when it is needed.
@@ -126,12 +126,12 @@ def store_verify(as_json: bool) -> int:
     default="",
     show_default=False,
     metavar="SIZE",
-    help="Remove the least recently used until this is left, such as 50GB; without it, "
-    "only rubbish is removed.",
+    help="Remove least recently used artifacts until the store is this small, such as 50GB; "
+    "without it, only leftovers of killed runs are removed.",
 )
 @AS_JSON
 def store_gc(max_size: str, as_json: bool) -> int:
-    """Remove rubbish, and what was not used for longest beyond --max-size.
+    """Remove leftovers, and the least recently used beyond --max-size.
 
     What somebody makes or reads at the moment stays. Files in output folders stay too.
 
@@ -150,7 +150,7 @@ def store_gc(max_size: str, as_json: bool) -> int:
 
 @click.group(cls=help_sections.Commands)
 def toolchain() -> None:
-    """Look after the pinned upstream tools.
+    """List and build the pinned upstream tools.
 
     \b
     Example:

@@ -143,7 +143,7 @@ def load(key: str, folder: Path) -> Artifact | None:
     if not isinstance(content, dict) or content.pop("digest", "") != digest.key(content):
         raise Damaged("its manifest has other content")
     if content.get("key") != key:
-        raise Damaged("its manifest is about something else")
+        raise Damaged("its manifest is of another step")
     return Artifact(key, folder / FILES, content)
 
 

@@ -52,7 +52,7 @@ class Digests:
             with closing(sqlite3.connect(self._database, timeout=BUSY_SECONDS)) as table, table:
                 return work(table)
         except (sqlite3.Error, OSError) as error:
-            self._warn(f"digests cannot be remembered in {self._database}: {error}; remove it")
+            self._warn(f"digests cannot be cached in {self._database}: {error}; remove it")
             return None
 
 

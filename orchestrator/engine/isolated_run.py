@@ -158,10 +158,10 @@ def elsewhere(
         ),
         on_text=say,
         check=False,
-        what=f"making everything a {around.name} time",
+        what=f"{around.name} run of every step",
     )
     if done.returncode != EXIT_OK:
-        raise StepError(f"the {around.name} making failed:\n{done.tail}", f"All of it: {log}.")
+        raise StepError(f"the {around.name} run failed:\n{done.tail}", f"All of it: {log}.")
 
 
 def _ours() -> dict[str, str]:

@@ -106,7 +106,9 @@ def _explained(path: Path) -> Iterator[None]:
 def _advice(said: str) -> str:
     """What to do, by SQLite's words (https://www.sqlite.org/rescode.html)."""
     if "is locked" in said:
-        return f"Another program has kept it for over {BUSY_SECONDS:.0f} s: end that, or try again."
+        return (
+            f"Another program has held its lock for {BUSY_SECONDS:.0f} s: end that, or try again."
+        )
     if "not a database" in said or "malformed" in said:
         return "Move the file away with those beside it (-wal, -shm): a new one is begun."
     if "readonly" in said or "unable to open" in said or "Read-only" in said:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from orchestrator.base import units
 from orchestrator.modelfiles.format_error import FormatError, malformed
 
 MAX_HEADER_BYTES = 256 << 20
@@ -65,7 +66,8 @@ class Reader:
     def need(self, count: int, what: str) -> None:
         """Check that ``count`` more bytes exist."""
         if count < 0 or count > self.remaining:
-            raise self.error(f"{what} needs {count} bytes but the file has {self.remaining} more")
+            needed = units.plural(count, "byte")
+            raise self.error(f"{what} needs {needed} but the file has {self.remaining} more")
 
     def take(self, count: int, what: str) -> bytes:
         """The next ``count`` bytes."""
@@ -127,7 +129,8 @@ class Reader:
         length = prefix.unpack(self.take(prefix.size, what))[0]
         if length + trailer > self.remaining:
             left = self.remaining
-            return self.error(f"{what} claims {length} bytes but the file has {left} more", start)
+            claimed = units.plural(length, "byte")
+            return self.error(f"{what} claims {claimed} but the file has {left} more", start)
         return self.error(f"{what} claims {length} bytes, over the limit for a list", start)
 
 

@@ -19,7 +19,7 @@ def forecast(basis: Basis) -> str:
     inputs, params = _header(basis, argvs, context)
     return basis.collector.add(
         "forecast",
-        f"foretell sizes of {basis.recipe.name}",
+        f"predict sizes of {basis.recipe.name}",
         {
             "argv": {"plan_quantize": argvs["plan_quantize"]},
             "outputs": _outputs(basis),

@@ -84,7 +84,7 @@ def hold(lock: Lock, plan: Plan, installed: Mapping[str, str] | None) -> Plan:
 def _refuse(recipe: Recipe, moved: list[str]) -> None:
     if moved:
         raise UsageError(
-            f"{recipe.file} moved away from {lockfile.path_of(recipe.file).name}: "
+            f"{recipe.file} no longer matches {lockfile.path_of(recipe.file).name}: "
             + "; ".join(moved),
             "Undo that, or run with --update-lock to pin what is there now.",
         )

@@ -58,7 +58,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything one recipe needs: its steps in order, its outputs, what foretells them."""
+    """Everything one recipe needs: its steps in order, its outputs, what predicts them."""
 
     recipe: Recipe
     chain: ToolChain

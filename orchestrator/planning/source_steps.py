@@ -86,7 +86,7 @@ def outline(basis: Basis, source: Resolved, what: str) -> str:
     """Add names, types and shapes of a model's tensors, its config and tokenizer."""
     return basis.collector.add(
         "outline",
-        _words("describe", what, _short(source)),
+        _words("inspect", what, _short(source)),
         {"source": dict(source.identity), "format": source.format},
         context=dict(source.context),
         resources=Resources(net=source.identity["kind"] != "path"),
@@ -98,7 +98,7 @@ def peek(basis: Basis, source: Resolved) -> str:
     """Add the header of a GGUF file where it is."""
     return basis.collector.add(
         "peek",
-        f"look into {_short(source)}",
+        f"inspect {_short(source)}",
         {"source": dict(source.identity)},
         context=dict(source.context),
         resources=Resources(net=source.identity["kind"] != "path"),

@@ -262,7 +262,7 @@ class Alarms(Frozen):
         Literal["identical", "same-tensors", "near"] | None,
         BeforeValidator(_off),
         Also('{"const": false}'),
-    ] = Field(default="identical", description="The weakest likeness of bytes that is no alarm.")
+    ] = Field(default="identical", description="The weakest verdict on bytes that raises no alarm.")
     perplexity: Change = Field(
         default=0.01, description="Largest change of the perplexity, either way."
     )
@@ -304,11 +304,13 @@ class Document(Frozen):
     quantize: tuple[Annotated[Quant, Also()], ...] = Field(
         description="The quantized files: types, or mappings with options."
     )
-    runtime: Runtime = Field(default=Runtime(), description="What old tools must be told.")
+    runtime: Runtime = Field(
+        default=Runtime(), description="Values that old tools need as options."
+    )
     verify: Verify = Field(default=Verify(), description="What is checked.")
     publish: Publish = Field(default=Publish(), description="What publishing needs.")
     alarms: Alarms = Field(
-        default=Alarms(), description="Which changes between nights call for attention."
+        default=Alarms(), description="Which changes between nights raise an alarm."
     )
     published: tuple[Mapping[str, Any], ...] = Field(
         default=(), description="Files of this model that others published."

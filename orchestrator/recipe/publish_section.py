@@ -79,8 +79,8 @@ class Publish(Frozen):
     )
     redistribute: bool | None = Field(
         default=None,
-        description="Whether the license lets quantized files be passed on. Needed for licences "
-        "that are not known to be free; false always refuses.",
+        description="Whether the license allows redistributing quantized files. Needed for "
+        "licences that are not known to be free; false always refuses.",
     )
     to: Annotated[str, AfterValidator(destination)] | None = Field(
         default=None, description="Where to publish without --to: hub:ORG/NAME or dir:PATH."

@@ -1,4 +1,4 @@
-"""From plans to an exit code: foretell, check, run, judge, report."""
+"""From plans to an exit code: predict, check, run, judge, report."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _objection(outlook: Outlook, session: Session) -> OrchestrateError | None:
     return None
 
 
-def foretell(
+def predict(
     plans: Sequence[Plan], session: Session
 ) -> tuple[list[Outlook], list[OrchestrateError]]:
     """What is known of plans before they run, and why some of them cannot run."""

@@ -56,7 +56,7 @@ def _meant(word: Path) -> list[Path]:
         return [word]  # reading it says what is wrong, together with all else that is
     raise UsageError(
         f"there is no file, folder or recipe {str(word)!r}{near(str(word), known)}",
-        "'orchestrate recipes' lists the recipes that come along.",
+        "'orchestrate recipes' lists the included recipes.",
     )
 
 

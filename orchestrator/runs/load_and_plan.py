@@ -112,7 +112,7 @@ def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits
         return wanted or chain.source.commit
     if session.settings.offline:
         raise EnvironmentProblem(
-            f"{recipe.file}: which commit of {chain.name} {wanted!r} means cannot be asked offline",
+            f"{recipe.file}: {wanted!r} of {chain.name} cannot be resolved to a commit offline",
             "Lock the recipe ('orchestrate lock'), name a full commit, or run without --offline.",
         )
     known: Commits = {} if commits is None else commits

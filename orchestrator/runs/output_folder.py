@@ -144,7 +144,10 @@ def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
     record = earlier_report(dest).get(RECORD)
     if not isinstance(record, dict):
         if (dest / REPORT_JSON).exists():
-            done.notes.append(f"{dest / REPORT_JSON} is not ours or damaged; it was replaced")
+            done.notes.append(
+                f"{dest / REPORT_JSON} was replaced: it was not written by this program, or is "
+                "damaged"
+            )
         return {}
     return {
         name: entry

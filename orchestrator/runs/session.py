@@ -1,4 +1,4 @@
-"""What the commands do, without the command line: load, resolve, plan, foretell, run.
+"""What the commands do, without the command line: load, resolve, plan, predict, run.
 
 Every function takes and gives frozen values; the store and the listener are handed in.
 """

@@ -79,7 +79,7 @@ def extract_member(archive: Path, inner: str, dest: Path) -> None:
         info = bundle.getinfo(inner)
         if info.file_size > max(HARMLESS_BYTES, MAX_RATIO * info.compress_size):
             raise StepError(
-                f"{inner} in {archive.name} would grow from {info.compress_size} to "
+                f"{inner} in {archive.name} would expand from {info.compress_size} to "
                 f"{info.file_size} bytes: refused"
             )
         with bundle.open(info) as source, dest.open("wb") as out:
@@ -122,7 +122,7 @@ def sound(name: str) -> Iterator[None]:
 
 def _unsound(name: str, error: Exception) -> StepError:
     why = str(error).partition("\n")[0].rstrip(": ")
-    return StepError(f"{name} is not a sound archive: {why or type(error).__name__}")
+    return StepError(f"{name} is not a valid archive: {why or type(error).__name__}")
 
 
 def _lzma_error() -> tuple[type[Exception], ...]:

@@ -62,7 +62,7 @@ def _checked(answer: type[A], stdout: str, what: str) -> A:
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         where = ".".join(map(str, wrong["loc"])) or "it"
-        raise StepError(f"{what} gave an answer that cannot be: {where}: {wrong['msg']}") from error
+        raise StepError(f"{what} gave an invalid answer: {where}: {wrong['msg']}") from error
 
 
 def reason(error: OrchestrateError) -> str:

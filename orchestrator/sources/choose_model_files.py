@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from orchestrator.base import units
 from orchestrator.base.errors import StepError, UsageError
 
 
@@ -130,7 +131,7 @@ def _weights(
     missing = [shard for shard in shards if shard not in by_path]
     if missing:
         raise StepError(
-            f"{index} names {len(missing)} file(s) that the repository lacks: "
+            f"{index} names {units.plural(len(missing), 'file')} that the repository lacks: "
             f"{', '.join(missing[:3])}.",
             "The upload of the model is incomplete; choose another revision.",
         )

@@ -53,7 +53,7 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
             problems.append(f"{mirror['pypi']} {mirror['version']}: {error.message}")
     kind = EnvironmentProblem if task.offline else NetworkProblem
     raise kind(
-        f"the source of commit {commit[:12]} cannot be had: {'; '.join(problems) or 'offline'}",
+        f"the source of commit {commit[:12]} cannot be fetched: {'; '.join(problems) or 'offline'}",
         "Check the network; a machine with a mirror can use git's url.<base>.insteadOf.",
     )
 

@@ -78,7 +78,7 @@ class Bisection:
         """Begin; what to try first.
 
         Raises:
-            UsageError: The good commit is no ancestor of the bad one.
+            UsageError: The good commit is not an ancestor of the bad one.
         """
         if good == bad:
             raise UsageError(
@@ -88,8 +88,8 @@ class Bisection:
         place = str(self._clone)
         if not self._ask(Compare(clone=place, older=good, newer=bad), Compared).ancestor:
             raise UsageError(
-                f"{good[:12]} (good) is no ancestor of {bad[:12]} (bad)",
-                "Give the older commit as --good; without a common line there is no first one.",
+                f"{good[:12]} (good) is not an ancestor of {bad[:12]} (bad)",
+                "Give the older commit as --good; both must be of one line of history.",
             )
         return self._ask(Begin(clone=place, good=good, bad=bad), Next)
 

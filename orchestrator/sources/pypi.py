@@ -127,7 +127,7 @@ def _client(package: str, version: str = "") -> Iterator[PyPISimple]:
         raise StepError(f"{what} arrived damaged: {error}", "Run again.") from error
     except (known.UnsupportedContentTypeError, known.UnsupportedRepoVersionError) as error:
         raise EnvironmentProblem(
-            f"what answers for {what} is no package index: {error}", _ADVICE
+            f"the answer for {what} is not that of a package index: {error}", _ADVICE
         ) from error
     except requests.RequestException as error:
         raise NetworkProblem(
@@ -191,7 +191,7 @@ def _find(
         offered = ", ".join(sorted(p.digests.get("sha256", "?") for p in files))
         raise StepError(
             f"the {kind} of {package} {version} has SHA-256 {offered}, the pin says {sha256}",
-            "Somebody changed the release or the pin; do not go on before you know who.",
+            "The release or the pin was changed; find out why before you go on.",
         )
     return matching[0]
 

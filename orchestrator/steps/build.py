@@ -140,11 +140,11 @@ def _names_changed(task: Task) -> str:
     pinned, commit = task.step.context["source"], task.step.params["commit"]
     if commit in (pinned.get("commit", commit), *pinned.get("tried", ())):
         return ""
-    known = [f"{new} was {old}" for new, old in pinned.get("renamed", {}).items()]
+    known = [f"{new} was called {old}" for new, old in pinned.get("renamed", {}).items()]
     names = f" Known: {'; '.join(known)}." if known else ""
     return (
         f"Commit {commit[:12]} was not tried with this data, and names change between "
-        f"versions.{names} Use the pinned commit, or describe this one in a folder of vendor/."
+        f"versions.{names} Use the pinned commit, or write data for this one in vendor/."
     )
 
 

@@ -91,7 +91,7 @@ def _explained(error: run_process.ToolError, offline: bool) -> Exception:
         )
     if "No matching distribution" in error.tail:
         return StepError(
-            f"a pinned package is not to be had for Python {sys.version_info.major}."
+            f"a pinned package is not available for Python {sys.version_info.major}."
             f"{sys.version_info.minor}: {_last(error.tail, 'No matching distribution')}",
             "Use a Python version that the tool chain's requirements.txt supports.",
         )

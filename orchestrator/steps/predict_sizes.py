@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base import units
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf
@@ -77,12 +78,13 @@ def _dry_run(
         "imatrix": _matrix(task) if spec["imatrix"] else "",
     }
     done = call_verb.call(
-        task, "plan_quantize", values, cwd=task.scratch, what=f"foretell {spec['name']}"
+        task, "plan_quantize", values, cwd=task.scratch, what=f"predict sizes of {spec['name']}"
     )
     types = {one["tensor"]: (one["to"] or one["from"]).upper() for one in done.lists["tensors"]}
     if types.keys() != {tensor.name for tensor in whole.tensors}:
+        listed = units.plural(len(types), "tensor")
         raise StepError(
-            f"foretell {spec['name']}: the quantizer spoke of {len(types)} tensors, "
+            f"predict sizes of {spec['name']}: the quantizer listed {listed}, "
             f"the model has {len(whole.tensors)}"
         )
     return {

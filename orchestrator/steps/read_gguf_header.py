@@ -2,7 +2,7 @@
 
 Range requests bring the first megabytes of a file on the Hub, on a web server, or inside a
 wheel on the package index; the artifact is the same as that of a conversion without
-weights, so sizes can be foretold from it.
+weights, so sizes can be predicted from it.
 """
 
 from __future__ import annotations

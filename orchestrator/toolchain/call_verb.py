@@ -225,8 +225,8 @@ def _check_counts(verb: Verb, text: str, counts: Mapping[str, int], what: str) -
     for name, number in found.items():
         if name in counts and number != counts[name]:
             raise StepError(
-                f"{what}: the tool exited 0 but its output speaks of {number} {name}, "
-                f"not of {counts[name]}"
+                f"{what}: the tool exited 0 but its output says {name}: {number}, "
+                f"not {counts[name]}"
             )
 
 

@@ -89,4 +89,4 @@ def load(folder: Path) -> Policy:
     try:
         return Policy.model_validate(yaml_file.read(path))
     except (yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error

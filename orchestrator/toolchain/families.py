@@ -61,7 +61,7 @@ def load(folder: Path) -> Families:
         return Families.model_validate({**own.model_dump(), **known})
     except (ValidationError, TypeError) as error:
         raise UsageError(
-            f"{folder / 'families.yaml'}: {error}", "Mend the tool chain's data."
+            f"{folder / 'families.yaml'}: {error}", "Fix the tool chain's data."
         ) from error
 
 
@@ -71,7 +71,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml_file.read(path)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
     if not isinstance(loaded, dict):
-        raise UsageError(f"{path} is not a mapping", "Mend the tool chain's data.")
+        raise UsageError(f"{path} is not a mapping", "Fix the tool chain's data.")
     return loaded

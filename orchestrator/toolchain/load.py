@@ -161,7 +161,7 @@ def load(name: str, vendor: Path = VENDOR) -> ToolChain:
         loaded = yaml_file.read(path)
         chain = ToolChain.model_validate({**loaded, "name": name, "folder": path.parent})
     except (yaml.YAMLError, ValidationError, TypeError) as error:
-        raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
     return with_files(chain)
 
 
@@ -180,7 +180,7 @@ def with_files(chain: ToolChain) -> ToolChain:
         try:
             text = path.read_text("utf-8")
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: {error}", "Mend the tool chain's data.") from error
+            raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
     return chain.model_copy(update={"files": files, "requirements": text})
 
 

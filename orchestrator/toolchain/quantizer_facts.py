@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base import units
 from orchestrator.base.errors import StepError
 
 _SHOWN = 5
@@ -25,8 +26,9 @@ def refuse_fallbacks(label: str, fallbacks: Sequence[Mapping[str, str]], allowed
         for one in fallbacks[:_SHOWN]
     )
     more = f"; and {len(fallbacks) - _SHOWN} more" if len(fallbacks) > _SHOWN else ""
+    count = units.plural(len(fallbacks), "tensor")
     raise StepError(
-        f"{label}: {len(fallbacks)} tensors would silently get another type: {shown}{more}",
+        f"{label}: {count} would silently get another type: {shown}{more}",
         "Choose a type whose blocks fit, or accept it: 'allow_fallback: true' on the type.",
     )
 

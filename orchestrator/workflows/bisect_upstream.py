@@ -238,7 +238,7 @@ def _line(one: Tried) -> str:
 
 def text(found: Found) -> str:
     """The end of a search for people."""
-    what = "breaks the making of" if found.broke else "changes the bytes of"
+    what = "breaks" if found.broke else "changes the bytes of"
     if len(found.candidates) != 1:
         lines = [f"One of these commits {what} {found.file}; those between could not be built:"]
         return "\n".join([*lines, *(f"  {one.id}  {one.subject}" for one in found.candidates)])

@@ -19,7 +19,7 @@ from orchestrator.toolchain import find_toolchain
 
 LEAST_DISK = 10 << 30
 LEAST_MEMORY = 4 << 30
-_HUB = "models; local folders and packages serve without it"
+_HUB = "models; local folders and packages work without it"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def examine(store: Path) -> list[Finding]:
         _python,
         _compiler,
         lambda: _program("git", "Install git (Debian: apt install git)."),
-        lambda: _optional_program("make", "Only bloomz.cpp uses it; cmake serves without."),
+        lambda: _optional_program("make", "Only bloomz.cpp uses it; cmake works without it."),
         lambda: _disk(store),
         _memory,
         _processor,
@@ -111,7 +111,7 @@ def _memory() -> Finding:
 
 def _processor() -> Finding:
     found = machine_info.describe()
-    features = ", ".join(found.features) or "features not known"
+    features = ", ".join(found.features) or "features unknown"
     known = set(found.features)
     fine = not known or "asimd" in known or known >= {"avx2", "fma", "f16c", "bmi2"}
     return Finding(
@@ -126,11 +126,11 @@ def _hosts() -> list[tuple[str, str]]:
     """Where runs fetch from; each has another way round it."""
     chains = [found.chain for found in find_toolchain.every(Path.cwd())]
     sources = {
-        chain.source.git: "tool-chain sources; their mirrors serve without it" for chain in chains
+        chain.source.git: "tool-chain sources; their mirrors work without it" for chain in chains
     }
     first = next(iter(sources.items()), None)
     indexes = {
-        chain.environment.extra_index.url: f"{chain.environment.extra_index.why}; goes without"
+        chain.environment.extra_index.url: f"{chain.environment.extra_index.why}; works without it"
         for chain in chains
         if chain.environment and chain.environment.extra_index
     }

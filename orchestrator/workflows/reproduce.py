@@ -149,9 +149,7 @@ def _twice(plan: Plan, session: Session, place: Path, say: Say) -> tuple[Store, 
         stores.append(store)
     first, second = stores
     differing = [verdict for step in steps for verdict in step_verdicts(step, first, second)]
-    whole = Verdict(
-        f"all files of {units.plural(len(steps), 'step')}", "a second making", IDENTICAL
-    )
+    whole = Verdict(f"all files of {units.plural(len(steps), 'step')}", "a second run", IDENTICAL)
     return first, differing or [whole], len(steps)
 
 
@@ -166,13 +164,13 @@ def step_verdicts(step: Step, first: Store, second: Store) -> Iterator[Verdict]:
         if name in mine and name in theirs:
             verdict = _compared(one.path / name, other.path / name)
         sha256, again_ = mine.get(name, ""), theirs.get(name, "")
-        yield Verdict(f"{step.label}: {name}", "a second making", verdict, sha256, again_)
+        yield Verdict(f"{step.label}: {name}", "a second run", verdict, sha256, again_)
 
 
 def _artifact(store: Store, step: Step) -> Artifact:
     found = store.find(step.key)
     if found is None:
-        raise StepError(f"{step.label}: what was made of it is gone")
+        raise StepError(f"{step.label}: its result is no longer stored")
     return found
 
 

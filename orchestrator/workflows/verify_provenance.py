@@ -47,7 +47,7 @@ def verify(path: Path, key: Path | None) -> tuple[Verified, Mapping[str, JSON]]:
     subjects = [one.get("digest", {}).get("sha256") for one in told["subject"]]
     names = [str(one.get("name")) for one in told["subject"]]
     sha256 = file_sha256(path)
-    lines = [f"signature: of {key}" if key is not None else "signature: not looked at (no --key)"]
+    lines = [f"signature: of {key}" if key is not None else "signature: not checked (no --key)"]
     if sha256 not in subjects:
         lines.append(f"digest: {sha256} is not that of {', '.join(names)}")
         return Verified(False, tuple(lines)), told

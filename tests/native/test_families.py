@@ -116,7 +116,7 @@ def test_code_is_fetched_and_run_where_it_is_trusted(modern: Ran) -> None:
     assert not list((modern.place / "hf").rglob("transformers_modules"))
 
 
-def test_sizes_were_foretold_to_the_byte(modern: Ran) -> None:
+def test_sizes_were_predicted_to_the_byte(modern: Ran) -> None:
     sizes: dict[str, dict[str, int]] = {}
     for folder in artifacts(modern.store)["forecast"]:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))

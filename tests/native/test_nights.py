@@ -61,7 +61,7 @@ def test_a_night_that_ends_while_a_tool_works_is_noted_and_the_next_goes_on(
     assert_whole(home, tmp_path / "dist")
     done = ended(log, "done")
     assert set(done.values()) == {1}
-    assert one["made"] == len([label for label in done if not label.startswith("foretell")])
+    assert one["made"] == len([label for label in done if not label.startswith("predict")])
     steps = History(home).steps(one["run"])
     assert Counter(step.outcome for step in steps)["done"] == one["made"]
     assert len(one["files"]) == 5

@@ -59,7 +59,7 @@ def planned(said: Said) -> dict[str, Any]:
 
 
 def compared(path: Path, out: Path) -> Mapping[str, tuple[int, int]]:
-    """Plan and make a recipe: of each output the foretold and the real size in bytes."""
+    """Plan and make a recipe: of each output the predicted and the real size in bytes."""
     plan = planned(typed("plan", path, "--json", "--no-verify"))
     said = typed("run", path, "--out", out, "--no-verify", "-t", "2")
     assert said.code == 0, said.all
@@ -68,7 +68,7 @@ def compared(path: Path, out: Path) -> Mapping[str, tuple[int, int]]:
     return {name: (size, files[name].stat().st_size) for name, size in sizes.items()}
 
 
-def test_every_type_and_option_is_foretold_to_the_byte(
+def test_every_type_and_option_is_predicted_to_the_byte(
     without: Callable[..., Path], tmp_path: Path
 ) -> None:
     without()
@@ -81,7 +81,7 @@ def test_every_type_and_option_is_foretold_to_the_byte(
 
 
 @pytest.mark.parametrize("outtype", ["f32", "bf16", "q8_0"])
-def test_every_output_type_of_the_converter_is_foretold(
+def test_every_output_type_of_the_converter_is_predicted(
     without: Callable[..., Path], tmp_path: Path, outtype: str
 ) -> None:
     home = without("convert", "header", "forecast")
@@ -162,7 +162,7 @@ def hub(
 
 
 @pytest.mark.parametrize(("hub", "size"), [(size, size) for size in PUBLISHED], indirect=["hub"])
-def test_llama_2_is_foretold_as_published_from_kilobytes(
+def test_llama_2_is_predicted_as_published_from_kilobytes(
     store_with: Callable[..., Path], hub: Hub, tmp_path: Path, size: str
 ) -> None:
     home = store_with("llama.cpp")

@@ -58,7 +58,7 @@ def twice(path: Path, root: Path, out: Path, *, verify: bool = False) -> reprodu
 
 
 def differing(found: reproduce.Reproduction) -> list[str]:
-    return [one.file for one in found.verdicts if one.against == "a second making"][1:] + [
+    return [one.file for one in found.verdicts if one.against == "a second run"][1:] + [
         one.file for one in found.verdicts if one.verdict != "identical"
     ]
 

@@ -127,7 +127,7 @@ def test_a_truncated_input_is_no_success(made: Ran, tmp_path: Path) -> None:
     short = cut(whole, tmp_path, whole.stat().st_size // 2)
     values = {"input": str(short), "output": str(tmp_path / "q.bin"), "type": "2"}
     counts = {"tensors": len(ggml.read(whole, "bloom").tensors)}
-    with pytest.raises(StepError, match="tensors, not of 30"):
+    with pytest.raises(StepError, match=r"says tensors: \d+, not 30"):
         call_verb.call(verb_task(made, tmp_path), "quantize", values, counts=counts)
     assert (tmp_path / "q.bin").stat().st_size > 0
 
@@ -152,7 +152,7 @@ def completion(prompt: str = "Once", **more: str) -> dict[str, str]:
 def test_truncated_weights_are_no_success(made: Ran, tmp_path: Path) -> None:
     whole = made.file("Q4_0")
     values = completion(input=str(cut(whole, tmp_path, whole.stat().st_size // 2)))
-    with pytest.raises(StepError, match="tensors, not of 30"):
+    with pytest.raises(StepError, match=r"says tensors: \d+, not 30"):
         call_verb.call(verb_task(made, tmp_path), "complete", values, counts={"tensors": 30})
 
 

@@ -19,7 +19,7 @@ PLANTED = ("quantize.cpp", "largest / 7", "largest / 8")
 BROKEN = ("quantize.cpp", "#include <cmath>", "#include <no-such-header>")
 
 
-MENDED = ("quantize.cpp", "#include <no-such-header>", "#include <cmath>")
+FIXED = ("quantize.cpp", "#include <no-such-header>", "#include <cmath>")
 
 
 @dataclass(frozen=True)

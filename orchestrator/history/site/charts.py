@@ -29,10 +29,10 @@ def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Pic
     name = time_series.full_type(rows)
     full = next((row for row in rows if row.type == name), None)
     files = [row for row in rows if row.type != name]
-    told = "Files on the line are beaten by no other one: none is both smaller and better."
+    about = "No file is both smaller and better than one on the line."
     if any(time_series.perplexity(row) is not None for row in files):
         level = _level(full)
-        note = f"{told} Dashed: {full.type}, the unquantized file." if level and full else told
+        note = f"{about} Dashed: {full.type}, the unquantized file." if level and full else about
         drawn = _against_size(
             "ppl",
             "Perplexity",
@@ -45,7 +45,7 @@ def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Pic
     if any(time_series.kld(row) is not None for row in files):
         title = f"Mean KL divergence from {name or 'the unquantized file'}"
         drawn = _against_size("kld", title, files=files, value=time_series.kld, colours=colours)
-        yield Picture("KL divergence against size", drawn, told)
+        yield Picture("KL divergence against size", drawn, about)
 
 
 def _level(full: FileRow | None) -> Level | None:

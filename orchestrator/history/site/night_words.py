@@ -17,14 +17,14 @@ _FOR: Mapping[alarm_advice.Kind, str] = {
 }
 _FORMS: Mapping[str, tuple[str, Callable[[JSON], str]]] = {
     "paths": ("Recipes", "\n".join),
-    "select": ("Of them", str),
+    "select": ("Selected", str),
     "rebuild": ("Unchanged files", lambda _value: "made again"),
     "hours": ("No new work after", "{} h".format),
-    "max_store": ("Largest store", units.size),
-    "retries": ("Network asked again", "{} times".format),
-    "store_bytes": ("Store in the end", units.size),
+    "max_store": ("Store limit", units.size),
+    "retries": ("Network retries", str),
+    "store_bytes": ("Store size at the end", units.size),
     "collected": ("Old artifacts removed", str),
-    "error": ("Ended by", str),
+    "error": ("Error", str),
 }
 
 
@@ -46,7 +46,7 @@ def notes(summary: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         left = one.get("left", ())
         if left:
             some = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-            yield one["recipe"], f"{units.plural(len(left), 'step')} left: {some}"
+            yield one["recipe"], f"{units.plural(len(left), 'step')} not started: {some}"
 
 
 def what_to_do(

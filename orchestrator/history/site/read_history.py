@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow, run_states
 from orchestrator.history.run_records import ALARM
@@ -93,7 +94,7 @@ class Past:
         if found is None:
             return name
         processor, cores = found.described.get("processor"), found.described.get("cores")
-        return f"{processor}, {cores} cores" if processor else name
+        return f"{processor}, {units.plural(cores or 0, 'core')}" if processor else name
 
 
 def read(history: History, nights: int) -> Past:

@@ -23,7 +23,7 @@ class Change:
     entry: Entry
     file: FileRow
     since: Entry
-    told: tuple[tuple[str, str, str], ...]
+    details: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def full_type(rows: Sequence[FileRow]) -> str:
     A report says so in its name; in the history it is the one that is compared with nothing.
     """
     alone = [row for row in rows if row.increase is None and row.kld is None]
-    told = [row for row in rows if row.full]
-    found = told or (alone if len(alone) == 1 < len(rows) else [])
+    marked = [row for row in rows if row.full]
+    found = marked or (alone if len(alone) == 1 < len(rows) else [])
     return found[0].type if found else ""
 
 
@@ -162,20 +162,20 @@ def changes(runs: Runs) -> list[Change]:
         for row in rows:
             if row.file in last:
                 since, before = last[row.file]
-                told = tuple(_told(since.run.id, before, row))
-                if told:
-                    found.append(Change(entry, row, since, told))
+                changes = tuple(_changed(since.run.id, before, row))
+                if changes:
+                    found.append(Change(entry, row, since, changes))
             last[row.file] = (entry, row)
     return found[::-1]
 
 
-def _told(since: int, before: FileRow, after: FileRow) -> Iterator[tuple[str, str, str]]:
+def _changed(since: int, before: FileRow, after: FileRow) -> Iterator[tuple[str, str, str]]:
     if before.sha256 != after.sha256 and after.sha256 and before.sha256:
         # The verdict is about the last good night's bytes, which can be older ones.
         if after.against == since and after.verdict:
             yield "bytes", after.verdict, after.note
         else:
-            good = f"to those of the last good night: {after.verdict}" if after.verdict else ""
+            good = f"against the last good night: {after.verdict}" if after.verdict else ""
             yield "bytes", "others", good
     for what, digits, old, new in (
         ("perplexity", 4, before.perplexity, after.perplexity),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.base import units
 from orchestrator.modelfiles import detect_format, ggml, ggml_types, gguf
 from orchestrator.modelfiles.comparing.byte_ranges import Pair, Range
 from orchestrator.modelfiles.comparing.comparison import Side
@@ -175,7 +176,9 @@ def _parts(path: Path) -> list[gguf.GGUF]:
     stated = parts[0].metadata.get("split.tensors.count")
     found = sum(len(one.tensors) for one in parts)
     if stated not in (None, found):
-        raise FormatError(f"The parts of {path} hold {found} tensors, not {stated}.")
+        raise FormatError(
+            f"The parts of {path} hold {units.plural(found, 'tensor')}, not {stated}."
+        )
     return parts
 
 

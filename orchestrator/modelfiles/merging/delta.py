@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import units
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.merging.checkpoint import Checkpoint, same_bytes
@@ -157,7 +158,8 @@ def _shape_problems(sides: _Sides) -> Iterator[str]:
         elif name.endswith(_VOCABULARY):
             growth = added if growth is None else growth
             if added != growth:
-                yield f"{name} has {added} new rows, another matrix over the vocabulary {growth}"
+                rows = units.plural(added, "new row")
+                yield f"{name} has {rows}, another matrix over the vocabulary {growth}"
 
 
 def _growth(base: TensorRef, delta: TensorRef) -> int | None:

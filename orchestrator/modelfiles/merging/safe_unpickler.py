@@ -158,7 +158,9 @@ class _Machine:
 
     def get(self, index: int) -> None:
         if index not in self.memo:
-            raise _MalformedError("the pickle is damaged (it recalls what it never stored)")
+            raise _MalformedError(
+                "the pickle is damaged (it reads a memo entry that was never stored)"
+            )
         self.stack.append(self.memo[index])
 
     def push_tuple(self, size: int) -> None:

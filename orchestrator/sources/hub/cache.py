@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import Progress
 from orchestrator.sources.choose_model_files import HubFile, safe_path
@@ -120,7 +121,7 @@ def cached_commit(cache: CachedRepo, revision: str) -> str:
     if safe_path(revision) and ref.is_file():
         return ref.read_text("ascii").strip()
     raise EnvironmentProblem(
-        f"Which commit {revision!r} of {cache.repo} is cannot be told offline.",
+        f"{revision!r} of {cache.repo} cannot be resolved to a commit offline.",
         "Write the full commit in the recipe, or run once without --offline.",
     )
 
@@ -182,8 +183,8 @@ def require_cached(cache: CachedRepo, commit: str, files: Sequence[HubFile]) -> 
         return folder
     names = ", ".join(file.path for file in lacking[:3]) + (", ..." if len(lacking) > 3 else "")
     raise EnvironmentProblem(
-        f"{len(lacking)} file(s) of {cache.repo} at {commit[:12]} are not in the Hub cache, and "
-        f"offline they cannot be fetched: {names}.",
+        f"{units.plural(len(lacking), 'file')} of {cache.repo} at {commit[:12]} not in the Hub "
+        f"cache, and offline nothing can be fetched: {names}.",
         "Run once without --offline, or copy the cache of a machine that has them.",
     )
 

@@ -187,7 +187,7 @@ def _unauthorized(where: Where, code: str, token: bool) -> OrchestrateError:
             f"Accept its licence at {where.page}, then {_LOGIN}.",
         )
     return EnvironmentProblem(
-        f"The Hub shows {where.repo} to nobody without a token (HTTP 401): it is private, "
+        f"The Hub does not show {where.repo} without a token (HTTP 401): it is private, "
         "or there is no such repository.",
         f"Check the name at {where.page}; if it is right, {_LOGIN}.",
     )

@@ -38,7 +38,7 @@ def translate_writing(error: BaseException, where: Where) -> OrchestrateError | 
 def read_only(where: Where, status: int) -> EnvironmentProblem:
     """A Hub that looks at no model cards; without that the client commits none."""
     return EnvironmentProblem(
-        f"{where.shown} does not look at model cards (HTTP {status}), so nothing can be "
+        f"{where.shown} does not validate model cards (HTTP {status}), so nothing can be "
         "published there.",
         "Check HF_ENDPOINT: many mirrors are for reading only.",
     )
@@ -47,9 +47,9 @@ def read_only(where: Where, status: int) -> EnvironmentProblem:
 def refused_card(errors: Iterable[JSON]) -> StepError:
     """What the Hub finds wrong with a model card, in its own words."""
     words = [str(one.get("message", "")) for one in errors if isinstance(one, dict)]
-    told = "; ".join(word for word in words if word) or "it does not say what"
+    reasons = "; ".join(word for word in words if word) or "it does not say why"
     return StepError(
-        f"The Hub finds the front matter of the model card wrong: {told}",
+        f"The Hub refused the front matter of the model card: {reasons}",
         "Correct the section 'publish' of the recipe.",
     )
 
@@ -70,8 +70,7 @@ def _http(status: int, where: Where, token: bool) -> OrchestrateError | None:
                 f"It may have expired: make a new one, then {_LOGIN}.",
             )
         return EnvironmentProblem(
-            f"No token was sent, and the Hub lets nobody publish {where.repo} without one "
-            "(HTTP 401).",
+            f"No token was sent, and publishing to {where.repo} needs one (HTTP 401).",
             f"Make one at {where.shown}/settings/tokens, then {_LOGIN}.",
         )
     known = {
@@ -86,7 +85,7 @@ def _http(status: int, where: Where, token: bool) -> OrchestrateError | None:
             f"{_KEPT}",
         ),
         409: (
-            f"Others write to {where.repo} all the time (HTTP 409).",
+            f"Other commits to {where.repo} keep coming in between (HTTP 409).",
             f"Publish again when they are done; {_KEPT}",
         ),
         412: (
@@ -113,7 +112,7 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
     text = str(error)
     if isinstance(error, ValueError) and text.startswith(_BATCH):
         return EnvironmentProblem(
-            f"The storage behind {where.repo} takes a file not.",
+            f"The storage behind {where.repo} refused a file.",
             f"Look at the storage in the settings of its owner; {_KEPT}",
         )
     if isinstance(error, _xet_errors()):

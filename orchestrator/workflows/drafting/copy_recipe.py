@@ -44,7 +44,7 @@ def copy(name: str, to: Path | None = None) -> Copied:
     if name not in known:
         raise UsageError(
             f"there is no recipe {name!r}{near(name, known)}",
-            "'orchestrate recipes' lists the recipes that come along.",
+            "'orchestrate recipes' lists the included recipes.",
         )
     place = to or Path()
     target = place if place.suffix in find_recipes.SUFFIXES else place / f"{name}.yaml"

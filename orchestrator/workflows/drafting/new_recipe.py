@@ -127,11 +127,11 @@ def _notes(draft: Draft) -> Iterator[str]:
     if any(output.fallback for output in draft.outputs):
         yield "Some rows do not fit the types' blocks; the recipe accepts larger types there."
     if found.silent:
-        yield "This model continues no text: no prompt, perplexity or speed is checked."
+        yield "This model does not generate text: no prompt, perplexity or speed is checked."
     if found.weights.layout == "bin":
         yield "Pickled weights state no sizes: parameters and sizes are estimated from the files'."
     elif not found.weights.exact:
-        yield "Packed weights hide how many there are: parameters and sizes are too small."
+        yield "Packed weights hide their number of parameters: the numbers shown are too small."
 
 
 def _licence(found: Found) -> str:

@@ -57,7 +57,7 @@ def no_config(repo: str, names: Collection[str]) -> UsageError:
     like = [said for name, said in known.items() if name in names]
     what = f"it looks like {like[0]}" if like else f"it has {_some(sorted(names))}"
     return UsageError(
-        f"{repo} has no config.json, so it is no model that can be converted: {what}",
+        f"{repo} has no config.json, so it cannot be converted: {what}",
         "Name a model repository in the layout of transformers.",
     )
 

@@ -62,12 +62,12 @@ def changes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:
             continue
         off = abs(after - before)
         if off > most * abs(before) and off > floor:
-            told = _number(what, before, after)
+            alarm = _number(what, before, after)
             yield replace(
-                told,
+                alarm,
                 file=pair.after.file,
                 limit=f"{most * 100:g} %",
-                message=f"{told.message} since {since}",
+                message=f"{alarm.message} since {since}",
             )
 
 
@@ -93,7 +93,11 @@ def _bytes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:
 
 
 def _of(verdict: str) -> str:
-    words = {"same tensors": "other than", "near": "near, but not", "different": "different from"}
+    words = {
+        "same tensors": "not identical to",
+        "near": "near, but not identical to,",
+        "different": "different from",
+    }
     return words.get(verdict, verdict)
 
 

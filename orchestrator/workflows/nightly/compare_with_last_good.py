@@ -117,7 +117,7 @@ def _notes(
     others = {good.night for good, earlier, row in pairs if not measured_alike(earlier, row)}
     if others:
         yield (
-            f"the recipe measures otherwise than in night {max(others)}: perplexity, divergence "
+            f"the recipe measures differently than in night {max(others)}: perplexity, divergence "
             "and speed are not compared"
         )
     asked = {output.file for output in finished.plan.outputs}
@@ -134,7 +134,7 @@ def _paired(before: FileRow, after: FileRow, store: Store) -> Pair:
         return Pair(before, after, "identical")
     earlier, now = _stored(before, store), _stored(after, store)
     if earlier is None or now is None:
-        note = "the earlier file is no longer stored, so nobody can say how near they are"
+        note = "the earlier file is no longer stored, so how much they differ is not known"
         return Pair(before, after, "different", note)
     from orchestrator.modelfiles.comparing import compare as compare_files  # noqa: PLC0415 - seldom needed
 

@@ -71,7 +71,7 @@ def alone(root: Path) -> Iterator[None]:
             holder = stack.enter_context(Locks(root / "locks").at_once("nightly"))
         except OSError as error:
             raise EnvironmentProblem(
-                f"no night can begin in the store {root}: {error.strerror or error}",
+                f"no night can start in the store {root}: {error.strerror or error}",
                 "Make room there, or set ORCHESTRATE_HOME to a folder that can be written to.",
             ) from error
         if holder:
@@ -124,7 +124,7 @@ class Night:
         size = room.tidy()
         limit = self._options.max_store
         full = limit is not None and size > limit
-        note = ("The store is larger than --max-store: all that is left is needed.",)
+        note = ("The store is larger than --max-store: everything in it is needed.",)
         return Summary(
             night=self._number,
             started=started,

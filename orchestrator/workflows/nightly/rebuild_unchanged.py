@@ -71,7 +71,7 @@ def _alarm(verdict: Verdict) -> Alarm:
     return Alarm(
         file=verdict.file,
         what="rebuild",
-        message=f"made again from the same inputs it is not the same ({verdict.verdict})",
+        message=f"made again from the same inputs, its bytes differ ({verdict.verdict})",
         before=verdict.other,
         after=verdict.sha256,
         limit=IDENTICAL,

@@ -34,7 +34,7 @@ def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = 
             break
         if attempt < TRIES - 1:
             rest(min(max(wait, 2.0**attempt), LONGEST_SECONDS))
-    return f"{host} was not told of this night: {said}" if said else ""
+    return f"the webhook at {host} did not get the summary: {said}" if said else ""
 
 
 def _host(url: str) -> str:

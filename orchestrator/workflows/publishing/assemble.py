@@ -18,7 +18,7 @@ from orchestrator.planning.plan import Output, Plan
 from orchestrator.recipe import portable
 from orchestrator.recipe.extends import read_tree
 from orchestrator.runs import dsse_signature, output_folder
-from orchestrator.runs.provenance_statement import SUFFIX as TOLD
+from orchestrator.runs.provenance_statement import SUFFIX as PROVENANCE
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
@@ -165,7 +165,7 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     plan = material.plan
     notes: list[str] = []
     others = [
-        *_told(material, found),
+        *_provenance(material, found),
         *_imatrix(plan, store, notes),
         *_made(material),
         *(file_piece(name, path) for name, path in material.origin.papers.items()),
@@ -188,15 +188,15 @@ def _terms(material: Material) -> Iterator[str]:
     name = material.facts.license_name or material.facts.license
     if licences.why_not_free(material.facts.license) and not material.origin.papers:
         yield (
-            f"no text of the licence {name} lies beside the model; such licences mostly want it "
-            "passed on: add it there by hand, files of others stay"
+            f"no text of the licence {name} is in the model's repository; such licences mostly "
+            "require a copy: add it there by hand, files that others put there are kept"
         )
 
 
-def _told(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]:
+def _provenance(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]:
     """Provenance and its signature beside each file, under the file's new name."""
     for one in found:
-        for suffix in (TOLD, dsse_signature.SUFFIX):
+        for suffix in (PROVENANCE, dsse_signature.SUFFIX):
             old = one.output.file + suffix
             if old in material.checked.record:
                 yield file_piece(one.file + suffix, material.checked.folder / old)

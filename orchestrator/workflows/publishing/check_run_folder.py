@@ -159,7 +159,7 @@ def _same_steps(plan: Plan, found: Report, again: str) -> None:
     for output in plan.outputs:
         if output.step not in made:
             raise UsageError(
-                f"{output.file} would be made otherwise now: the model, the tool chain or a text "
+                f"{output.file} would be made differently now: the model, the tool chain or a text "
                 f"that {plan.recipe.file} names has changed since",
                 again,
             )
@@ -184,7 +184,7 @@ def _verdicts(plan: Plan, found: Report, told: Mapping[str, JSON], warnings: boo
         if row.file not in told[output_folder.RECORD] and status is Status.FAIL:
             raise StepError(
                 f"{row.file}: {_trouble(row, status)}, so nothing made from it is published",
-                "Mend the cause and run again.",
+                "Fix the cause and run again.",
             )
     for output in plan.outputs:
         _verdict(output, rows.get(output.file), warnings)
@@ -199,9 +199,9 @@ def _verdict(output: Output, row: Row | None, warnings: bool) -> None:
             f"{output.file} was not verified, and only verified files are published",
             "Run without --no-verify, and without --only.",
         )
-    hint = "Mend the cause and run again."
+    hint = "Fix the cause and run again."
     if status is Status.WARN:
-        hint = "If that will do, publish with --allow-warnings."
+        hint = "If that is acceptable, publish with --allow-warnings."
     raise StepError(f"{output.file} {_trouble(row, status)}", hint)
 
 

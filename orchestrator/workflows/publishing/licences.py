@@ -24,7 +24,7 @@ FREE = frozenset(
 )
 _OWN_TERMS = "it has terms of its own"
 _NON_COMMERCIAL = "it forbids commercial use"
-_NO_CHANGES = "it forbids passing on changed files, and a quantized file is one"
+_NO_CHANGES = "it forbids redistributing changed files, and a quantized file is one"
 # The first fitting start of an id tells why it is not free.
 _WHY = {
     "cc-by-nc": _NON_COMMERCIAL,
@@ -33,12 +33,12 @@ _WHY = {
     "cc": "it does not say which of the Creative Commons licences is meant",
     "llama": "it is Meta's, who decide who gets the weights and on which terms",
     "gemma": "it is Google's, who decide who gets the weights and on which terms",
-    "openrail": "it forbids some uses, and that has to be passed on with the files",
-    "bigscience": "it forbids some uses, and that has to be passed on with the files",
-    "creativeml": "it forbids some uses, and that has to be passed on with the files",
-    "bigcode": "it forbids some uses, and that has to be passed on with the files",
+    "openrail": "it forbids some uses, and that must be stated with the files",
+    "bigscience": "it forbids some uses, and that must be stated with the files",
+    "creativeml": "it forbids some uses, and that must be stated with the files",
+    "bigcode": "it forbids some uses, and that must be stated with the files",
     "other": _OWN_TERMS,
-    "unknown": "nobody knows what it allows",
+    "unknown": "what it allows is not known",
 }
 
 
@@ -67,7 +67,7 @@ def require_right(publish: Publish, licence: str, gated: bool, where: str) -> No
     """
     if publish.redistribute is False:
         raise UsageError(
-            f"{where} says 'redistribute: false': these files are not to be passed on",
+            f"{where} says 'redistribute: false': these files must not be redistributed",
             "They are for your own use. If that is wrong, correct 'publish: redistribute:'.",
         )
     if not licence:
@@ -81,7 +81,7 @@ def require_right(publish: Publish, licence: str, gated: bool, where: str) -> No
     if why:
         called = f"{licence} ({publish.license_name})" if publish.license_name else licence
         raise UsageError(
-            f"{where}: files under the licence {called} are not published unasked: {why}",
-            "Read the licence. If it lets you pass on quantized files, add "
+            f"{where}: files under the licence {called} are not published by default: {why}",
+            "Read the licence. If it allows redistributing quantized files, add "
             "'publish: {redistribute: true}' to the recipe.",
         )

@@ -273,7 +273,7 @@ def test_weights_that_are_quantized_already_are_told(new: New, tmp_path: Path) -
     written(said)
     assert "note: The weights are quantized already (gptq)" in said.out
     assert "about 1.04 million" in said.out
-    assert "note: Packed weights hide how many there are" in said.out
+    assert "note: Packed weights hide their number of parameters" in said.out
 
 
 def test_an_unquantized_gguf_is_where_a_recipe_starts(new: New, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_broken_memory_of_digests_only_warns(
     (store.root / "digests.sqlite").write_bytes(b"rubbish" * 1000)
     (tmp_path / "f").write_bytes(b"x")
     assert store.file_digest(tmp_path / "f") == hashlib.sha256(b"x").hexdigest()
-    assert "digests cannot be remembered" in warnings[0]
+    assert "digests cannot be cached" in warnings[0]
 
 
 def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

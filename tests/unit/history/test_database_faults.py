@@ -74,7 +74,7 @@ def test_no_night_begins_where_nothing_can_be_written(
     read_only(disk)
     closed = orchestrate("nightly", recipes)
 
-    start = f"error: no night can begin in the store {disk / 'store'}: "
+    start = f"error: no night can start in the store {disk / 'store'}: "
     assert (full.code, closed.code) == (3, 3)
     assert f"{start}No space left on device" in full.err
     assert f"{start}Read-only file system" in closed.err
@@ -115,7 +115,7 @@ def test_a_history_that_another_program_keeps_for_long_is_no_reason_to_make_noth
     assert (run.code, "warning: the history" in run.err) == (0, True)
     assert Path("dist/one/one-Q4_0.gguf").exists()
     assert (night.code, "database is locked" in night.err) == (3, True)
-    assert "Another program has kept it" in night.err
+    assert "Another program has held its lock" in night.err
     assert "tiny" in shown.out  # readers wait for nobody
 
 

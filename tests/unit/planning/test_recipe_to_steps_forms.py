@@ -48,8 +48,8 @@ def test_base_and_delta_are_merged(tmp_path: Path) -> None:
     }
     assert inputs(made, "convert small to F16")["model"] == "merge base and delta of small"
     assert inputs(made, "try converting small without weights") == {
-        "base": "describe base org/base@ccccccc",
-        "delta": "describe delta org/delta@eeeeeee",
+        "base": "inspect base org/base@ccccccc",
+        "delta": "inspect delta org/delta@eeeeeee",
         "toolchain": "build stand aaaaaaa",
         "environment": "Python environment of stand",
     }

@@ -212,7 +212,7 @@ def test_a_report_that_is_not_ours_removes_nothing(store: Path, out: Path, text:
     done = publish(out, {"a.gguf": wanted(store, "a", b"a")})
     assert not done.removed
     assert (out / "b.gguf").exists()
-    assert any("not ours or damaged" in note for note in done.notes)
+    assert any("was not written by this program" in note for note in done.notes)
 
 
 def test_a_report_cannot_make_us_remove_files_elsewhere(

@@ -93,7 +93,7 @@ def test_an_answer_of_another_shape_is_not_believed(
     def launch(*_: object, **__: object) -> Completed:
         return Completed((), 0, 0.0, 0, f"words\n{said}\n", "", "")
 
-    with pytest.raises(StepError, match="git reach gave an answer that cannot be"):
+    with pytest.raises(StepError, match="git reach gave an invalid answer"):
         ask(Reach(url="x"), answer, launch, cwd=tmp_path)
 
 

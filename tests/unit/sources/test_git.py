@@ -31,7 +31,9 @@ def test_the_exact_commit_is_fetched_and_no_other(tmp_path: Path, upstream: Repo
 
 
 def test_a_commit_that_is_not_there_is_said_in_gits_words(tmp_path: Path, upstream: Repo) -> None:
-    with pytest.raises(EnvironmentProblem, match=r"commit 999999999999 cannot be had: file://.*"):
+    with pytest.raises(
+        EnvironmentProblem, match=r"commit 999999999999 cannot be fetched: file://.*"
+    ):
         checkout(tmp_path / "t", {"git": url(upstream)}, "9" * 40)
 
 

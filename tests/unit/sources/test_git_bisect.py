@@ -65,7 +65,7 @@ def test_what_is_no_commit_is_refused(search: Bisection, name: str) -> None:
 
 
 def test_ends_in_the_wrong_order_are_refused(search: Bisection, history: list[str]) -> None:
-    with pytest.raises(UsageError, match="is no ancestor"):
+    with pytest.raises(UsageError, match="is not an ancestor"):
         search.start(history[2], history[1])
     with pytest.raises(UsageError, match="are the same commit"):
         search.start(history[2], history[2])

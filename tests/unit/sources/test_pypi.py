@@ -124,7 +124,7 @@ def test_what_is_no_index_is_said(tmp_path: Path, index: Index) -> None:
     index.form = "page"
     index.add("small-model", WHEEL, b"a wheel")
 
-    with pytest.raises(EnvironmentProblem, match="is no package index"):
+    with pytest.raises(EnvironmentProblem, match="not that of a package index"):
         get(tmp_path)
 
 

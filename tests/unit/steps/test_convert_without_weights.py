@@ -182,7 +182,7 @@ def forecast_task(folder: Path, code: str = DRY, full: str = "", **context: Any)
     return task_of(folder / "t", verbs, {"header": head}, params, beside=context)
 
 
-def test_sizes_are_foretold_from_the_header_alone(tmp_path: Path) -> None:
+def test_sizes_are_predicted_from_the_header_alone(tmp_path: Path) -> None:
     task = forecast_task(tmp_path)
 
     facts = predict_sizes.run(task)
@@ -211,5 +211,5 @@ def test_a_file_that_is_quantized_already_is_told_as_it_will_be(tmp_path: Path) 
 
 
 def test_a_dry_run_that_spoke_of_other_tensors(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="spoke of 1 tensors, the model has 2"):
+    with pytest.raises(StepError, match="listed 1 tensor, the model has 2"):
         predict_sizes.run(forecast_task(tmp_path, "print('norm f32')"))

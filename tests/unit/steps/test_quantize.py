@@ -77,12 +77,12 @@ def test_fallbacks_need_consent(tmp_path: Path, allowed: bool) -> None:
             {"tensor": "ffn", "columns": "576", "wanted": "q4_K", "got": "q5_0"}
         ]
     else:
-        with pytest.raises(StepError, match=r"1 tensors would silently.*ffn \(576 columns"):
+        with pytest.raises(StepError, match=r"1 tensor would silently.*ffn \(576 columns"):
             quantize.run(task)
 
 
 def test_a_quantizer_that_saw_another_number_of_tensors(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="speaks of 1 tensors, not of 2"):
+    with pytest.raises(StepError, match="says tensors: 1, not 2"):
         quantize.run(quantizing(tmp_path, COPY.replace("2 tensors", "1 tensors")))
 
 

@@ -53,4 +53,4 @@ def test_a_wrong_policy_is_told_with_its_file(tmp_path: Path, text: str) -> None
     with pytest.raises(UsageError, match=r"drafts\.yaml") as caught:
         draft_policy.load(tmp_path)
 
-    assert caught.value.hint == "Mend the tool chain's data."
+    assert caught.value.hint == "Fix the tool chain's data."

@@ -89,7 +89,7 @@ def test_wrong_data_is_told_with_its_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"families\.yaml") as caught:
         families.load(tmp_path)
 
-    assert caught.value.hint == "Mend the tool chain's data."
+    assert caught.value.hint == "Fix the tool chain's data."
 
 
 def test_the_list_is_read_from_the_converter_without_running_it(tmp_path: Path) -> None:

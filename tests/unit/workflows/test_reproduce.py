@@ -228,7 +228,7 @@ def test_a_file_that_is_not_there_is_not_compared(
 def test_twice_compares_every_step_but_tools_and_measures(tmp_path: Path) -> None:
     found = reproduced(plan_of(tmp_path), session_in(tmp_path), tmp_path / "dist", twice=True)
     assert found.steps == 1
-    assert verdicts(found) == {("all files of 1 step", "a second making"): "identical"}
+    assert verdicts(found) == {("all files of 1 step", "a second run"): "identical"}
     assert found.identical
 
 
@@ -241,7 +241,7 @@ def test_the_two_surroundings_differ_in_everything_named() -> None:
     assert not [name for name in first.env if first.env[name] == second.env[name]]
 
 
-def test_a_making_runs_in_its_own_surroundings(tmp_path: Path) -> None:
+def test_a_run_happens_in_its_own_surroundings(tmp_path: Path) -> None:
     """Seen by what a child of it leaves: modes of files, and the head of its log."""
     plan = plan_of(tmp_path)
     for around in isolated_run.surroundings(2):
@@ -282,13 +282,13 @@ def test_one_differing_byte_of_one_file_of_one_step_is_found(tmp_path: Path) -> 
     assert {one.verdict for one in found} == {"different"}
 
 
-def test_a_failing_making_is_an_error_with_its_words(tmp_path: Path) -> None:
+def test_a_failing_run_is_an_error_with_its_words(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     (tmp_path / "model" / FILE).write_bytes(b"")
     store = Store(tmp_path / "other" / "store", reproduce.say_nothing)
     around = isolated_run.surroundings(1)[0]
     step = replace(plan.steps[0], context={"path": str(tmp_path / "nowhere")})
-    with pytest.raises(StepError, match="the first making failed"):
+    with pytest.raises(StepError, match="the first run failed"):
         isolated_run.elsewhere(
             [step], [step.key], store, around, offline=True, say=reproduce.say_nothing
         )

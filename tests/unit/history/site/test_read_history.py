@@ -137,7 +137,7 @@ def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
     (change,) = time_series.changes(runs)
 
     assert (change.since.run.commit[0], change.entry.run.commit[0]) == ("b", "c")
-    assert change.told == (
+    assert change.details == (
         ("bytes", "near", "3 values"),
         ("perplexity", "5.0000 → 5.5000 (+10.00 %)", ""),
         ("size", "1,000,000 → 999,000 bytes (-0.10 %)", ""),
@@ -157,8 +157,8 @@ def test_bytes_that_came_back_are_others_than_before_and_identical_to_the_good_o
 
     newest, first = time_series.changes(runs)
 
-    assert first.told == (("bytes", "near", ""),)
-    assert newest.told == (("bytes", "others", "to those of the last good night: identical"),)
+    assert first.details == (("bytes", "near", ""),)
+    assert newest.details == (("bytes", "others", "against the last good night: identical"),)
 
 
 def test_the_same_commit_over_several_nights_is_one_mark(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.support.rendered_pages import HOSTILE, drawings, parsed
 
 
 def a_report(**changes: Any) -> dict[str, Any]:
-    check = {"name": "size", "status": "pass", "message": "as foretold", "numbers": {}}
+    check = {"name": "size", "status": "pass", "message": "as predicted", "numbers": {}}
     names = ("file", "type", "sha256", "status", "size", "bits_per_weight", "perplexity", "kld")
     rows = [a_file(), a_file("F16", file="F16, for comparison", kld=None)]
     values: dict[str, Any] = {

@@ -104,9 +104,9 @@ def test_ids_are_unique_and_links_within_the_site_lead_somewhere(shown: Path) ->
 def test_a_night_tells_its_options_and_notes(shown: Path) -> None:
     text = words_of(shown / "nights" / "6.html")
 
-    assert "Store in the end 187 GB" in text
+    assert "Store size at the end 187 GB" in text
     assert "smollm2-135m : its second make differed in speed only" in text
-    assert "phoenix-inst-chat-7b : 2 steps left: convert, quantize" in text
+    assert "phoenix-inst-chat-7b : 2 steps not started: convert, quantize" in text
 
 
 def test_an_alarm_says_what_to_do(history: History, tmp_path: Path) -> None:

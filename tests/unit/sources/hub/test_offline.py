@@ -37,7 +37,7 @@ def test_offline_names_what_is_missing(server: Hub) -> None:
 
 
 def test_offline_a_branch_that_was_never_fetched_is_unknown(hub_cache: Path) -> None:
-    with pytest.raises(EnvironmentProblem, match="cannot be told offline"):
+    with pytest.raises(EnvironmentProblem, match="cannot be resolved to a commit offline"):
         download.resolve(NAME, "main", offline=True)
 
 

@@ -140,7 +140,7 @@ def test_the_family_is_the_architectures_or_a_guess_that_is_told(
     text = adopted_recipe.recipe(file, Given())
 
     assert loaded(tmp_path, text).family == said
-    assert ("'odd' is none of the families" in text) == (not family)
+    assert ("'odd' is not a known family" in text) == (not family)
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:

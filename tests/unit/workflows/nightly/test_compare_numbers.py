@@ -30,9 +30,11 @@ def test_what_stays_the_same_is_silent() -> None:
 
 
 def test_other_bytes_ring_unless_the_recipe_says_how_near_is_near_enough() -> None:
-    assert raised("near") == [("bytes", "the bytes are near, but not those of night 4")]
+    assert raised("near") == [
+        ("bytes", "the bytes are near, but not identical to, those of night 4")
+    ]
     assert raised("different") == [("bytes", "the bytes are different from those of night 4")]
-    assert raised("same tensors") == [("bytes", "the bytes are other than those of night 4")]
+    assert raised("same tensors") == [("bytes", "the bytes are not identical to those of night 4")]
     assert raised("same tensors", Alarms.model_validate({"bytes": "same-tensors"})) == []
     assert raised("near", Alarms.model_validate({"bytes": "same-tensors"}))
     assert raised("different", Alarms.model_validate({"bytes": False})) == []

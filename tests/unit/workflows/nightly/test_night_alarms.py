@@ -132,7 +132,7 @@ def test_numbers_of_another_measurement_are_not_compared(
     one = told["recipes"]["one"]
     assert (code, one["alarms"]) == (0, [])
     assert one["notes"] == [
-        "the recipe measures otherwise than in night 1: perplexity, divergence and speed are not "
+        "the recipe measures differently than in night 1: perplexity, divergence and speed are not "
         "compared"
     ]
 
@@ -220,7 +220,7 @@ def test_drift_is_not_advised_to_be_accepted(
     said = orchestrate("nightly", recipes, "--rebuild")
 
     assert said.code == 1
-    assert "made again from the same inputs it is not the same" in said.out
+    assert "made again from the same inputs, its bytes differ" in said.out
     assert "`orchestrate reproduce recipes/one.yaml --twice`" in said.out
     assert "orchestrate accept" not in said.out
 

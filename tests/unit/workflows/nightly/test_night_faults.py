@@ -56,7 +56,7 @@ def test_offline_no_branch_is_asked_for(
     code, told = night("--offline")
 
     assert (code, waits) == (3, [])
-    assert "'main' means cannot be asked offline" in told["recipes"]["moving"]["error"]
+    assert "'main' means cannot be resolved offline" in told["recipes"]["moving"]["error"]
     assert told["recipes"]["one"]["state"] == "ok"
 
 

@@ -95,7 +95,7 @@ def test_a_webhook_that_says_no_is_a_warning_without_its_secret_address() -> Non
     with hook((404, {})) as server:
         said = webhook.post(server.url, {}, lambda _seconds: pytest.fail("asked again"))
 
-    assert said == "127.0.0.1 was not told of this night: it answers 404"
+    assert said == "the webhook at 127.0.0.1 did not get the summary: it answers 404"
 
 
 def test_a_webhook_that_redirects_is_not_followed() -> None:
@@ -117,7 +117,7 @@ def test_a_webhook_that_is_gone_is_given_up() -> None:
 def test_an_address_that_is_none_is_a_warning(url: str) -> None:
     said = webhook.post(url, {}, lambda _seconds: pytest.fail("asked again"))
 
-    assert "was not told of this night: the address cannot be used" in said
+    assert "did not get the summary: the address cannot be used" in said
 
 
 def test_the_page_of_a_workflow_run_is_added_to(

@@ -49,7 +49,7 @@ def test_a_webhook_that_is_gone_fails_no_night(orchestrate: Command, recipes: Pa
         said = orchestrate("nightly", recipes, "--webhook", server.url)
 
     assert said.code == 0
-    assert "warning: 127.0.0.1 was not told of this night" in said.err
+    assert "warning: the webhook at 127.0.0.1 did not get the summary" in said.err
 
 
 def test_an_interrupt_is_noted_and_ends_with_130(

@@ -205,7 +205,7 @@ def test_a_licence_with_terms_and_no_text_is_told(finished: Stand) -> None:
     finished.run()
     said = finished.publish("--to", TO)
     assert said.code == 0, said.err
-    assert "note: no text of the licence bigscience-bloom-rail-1.0 lies beside" in said.out
+    assert "note: no text of the licence bigscience-bloom-rail-1.0 is in" in said.out
 
 
 def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:

@@ -83,7 +83,7 @@ def test_a_card_that_the_hub_does_not_take_is_told_before_anything_is_sent(
     finished.write(license="mit", languages=["de-AT"])
     said = finished.publish(*TO_HUB)
     assert said.code == 1
-    assert 'front matter of the model card wrong: "language" must only' in said.err
+    assert 'refused the front matter of the model card: "language" must only' in said.err
     assert len(hub.written.commits[HUB_NAME]) == 1
     assert sent(hub) == {}
 

@@ -44,7 +44,7 @@ def test_answers_that_are_not_the_hubs_are_called_so(
     hub.fault(target, always(status, body, method))
     said = finished.publish(*TO_HUB)
     if (target, body) == ("validate", b"{}"):
-        assert (said.code, "it does not say what" in said.err) == (1, True)
+        assert (said.code, "it does not say why" in said.err) == (1, True)
         return
     assert said.code == 3, said.err
     assert f"What {hub.url} answers for {HUB_NAME} is not a Hub's answer" in said.err
@@ -54,7 +54,7 @@ def test_a_list_of_complaints_without_shape_is_one_sentence(finished: Stand, hub
     hub.fault("validate", always(400, b"[]"))
     said = finished.publish(*TO_HUB)
     assert said.code == 1
-    assert "front matter of the model card wrong: it does not say what" in said.err
+    assert "refused the front matter of the model card: it does not say why" in said.err
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
@@ -64,7 +64,7 @@ def test_a_mirror_that_is_for_reading_only_is_called_so(
     hub.fault("validate", always(status))
     said = finished.publish(*TO_HUB)
     assert said.code == 3
-    assert f"{hub.url} does not look at model cards (HTTP {status})" in said.err
+    assert f"{hub.url} does not validate model cards (HTTP {status})" in said.err
     assert "HF_ENDPOINT" in said.err
 
 

@@ -46,7 +46,7 @@ def test_a_gated_model_needs_the_word_under_any_licence() -> None:
 
 
 def test_redistribute_false_always_refuses() -> None:
-    assert "not to be passed on" in refusal("mit", redistribute=False)
+    assert "must not be redistributed" in refusal("mit", redistribute=False)
 
 
 def test_no_licence_is_no_right() -> None:

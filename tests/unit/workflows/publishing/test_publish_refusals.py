@@ -177,7 +177,7 @@ def test_a_recipe_that_says_something_else_now(finished: Stand) -> None:
 
 def test_a_model_that_is_another_now(finished: Stand) -> None:
     (finished.place / "model" / "config.json").write_text('{"model_type": "llama"}')
-    refused(finished, 2, "small-Q4_0.gguf would be made otherwise now")
+    refused(finished, 2, "small-Q4_0.gguf would be made differently now")
 
 
 def test_only_the_section_publish_may_change_without_a_run(finished: Stand) -> None:
@@ -187,7 +187,7 @@ def test_only_the_section_publish_may_change_without_a_run(finished: Stand) -> N
 
 def test_a_licence_that_is_not_free(finished: Stand) -> None:
     finished.write(license="llama3.1")
-    refused(finished, 2, "llama3.1 are not published unasked", "redistribute: true")
+    refused(finished, 2, "llama3.1 are not published by default", "redistribute: true")
     finished.write(license="llama3.1", redistribute=True)
     assert finished.publish(*TO).code == 0
 
@@ -201,7 +201,7 @@ def test_the_sources_own_licence_counts_where_the_recipe_names_none(finished: St
 
 def test_redistribute_false(finished: Stand) -> None:
     finished.write(license="mit", redistribute=False)
-    refused(finished, 2, "not to be passed on")
+    refused(finished, 2, "must not be redistributed")
 
 
 def test_a_chat_template_that_is_not_the_sources(stand: Stand) -> None:
