@@ -9,7 +9,7 @@ from orchestrator.base.process import run_process
 _SLICE_SECONDS = 0.25
 
 
-def rest(seconds: float) -> None:
+def sleep(seconds: float) -> None:
     """Wait, unless the run is interrupted.
 
     Raises:

@@ -11,26 +11,26 @@ from orchestrator.base.text_table import table
 from orchestrator.planning.recipe_to_steps import union
 from orchestrator.planning.resource_needs import Moment
 from orchestrator.runs import preflight
-from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
 
 _SHOWN = 3
 
 
-def as_text(outlooks: Sequence[Outlook], session: Session) -> str:
+def as_text(previews: Sequence[Preview], session: Session) -> str:
     """All plans together: shared steps once."""
-    moments = preflight.moments(outlooks, session)
-    parts = [_steps(outlooks, moments)]
-    parts += [_outputs(one) for one in outlooks]
-    parts += [_needs(outlooks, moments)]
+    moments = preflight.moments(previews, session)
+    parts = [_steps(previews, moments)]
+    parts += [_outputs(one) for one in previews]
+    parts += [_needs(previews, moments)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _steps(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
+def _steps(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
     """Disk is the total at that step, so the column shows how it grows and shrinks."""
     costs = {moment.step.key: moment for moment in moments}
     rows = []
-    for step in union([one.plan for one in outlooks]):
+    for step in union([one.plan for one in previews]):
         moment = costs.get(step.key)
         fetch = step.resources.fetch_bytes
         rows.append(
@@ -45,7 +45,7 @@ def _steps(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
     return table(("", "Step", "Fetch", "Disk used", "Memory"), rows, right=(2, 3, 4))
 
 
-def _outputs(one: Outlook) -> str:
+def _outputs(one: Preview) -> str:
     forecast = one.forecast
     if forecast is None:
         return (
@@ -84,7 +84,7 @@ def _fallbacks(fallbacks: Sequence[dict[str, str]]) -> str:
     return f"{units.plural(len(fallbacks), 'tensor')}: {names}{more}"
 
 
-def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
+def _needs(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
     if not moments:
         return status("Everything is up to date") + "."
     fetch = sum(m.step.resources.fetch_bytes for m in moments)
@@ -97,15 +97,15 @@ def _needs(outlooks: Sequence[Outlook], moments: Sequence[Moment]) -> str:
         lines.append(f"Peak memory: about {units.size(memory.memory)} at '{memory.step.label}'.")
     unpinned = {
         f"{one.plan.recipe.name}'s {what} follows {reference!r}"
-        for one in outlooks
+        for one in previews
         for what, reference in one.plan.sources.unpinned.items()
     }
     lines += [f"{status('Unpinned')}: {text}." for text in sorted(unpinned)]
-    lines += sorted({one.plan.untried for one in outlooks} - {""})
+    lines += sorted({one.plan.untried for one in previews} - {""})
     return "\n".join(lines)
 
 
-def as_value(one: Outlook, session: Session) -> JSON:
+def as_value(one: Preview, session: Session) -> JSON:
     """One plan as JSON values."""
     moments = {moment.step.key: moment for moment in preflight.moments([one], session)}
     forecast = one.forecast

@@ -17,7 +17,7 @@ from orchestrator.runs.check_status import Status
 
 if TYPE_CHECKING:
     from orchestrator.runs.collect_results import Result
-    from orchestrator.runs.preflight import Outlook
+    from orchestrator.runs.preflight import Preview
     from orchestrator.runs.report import Report
     from orchestrator.runs.session import Session
 
@@ -94,10 +94,10 @@ def checks(result: Result) -> str:
     return table(("File", "Check", "Result", "What was found"), rows)
 
 
-def plan(outlooks: Sequence[Outlook], session: Session, *, as_json: bool) -> str:
+def plan(previews: Sequence[Preview], session: Session, *, as_json: bool) -> str:
     """Steps, sizes and needs of plans."""
     from orchestrator.commands.display_plan import as_text, as_value
 
     if as_json:
-        return json.dumps([as_value(one, session) for one in outlooks], indent=1)
-    return as_text(outlooks, session)
+        return json.dumps([as_value(one, session) for one in previews], indent=1)
+    return as_text(previews, session)

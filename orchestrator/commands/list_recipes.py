@@ -76,10 +76,10 @@ def _copy(name: str, to: Path | None, as_json: bool) -> None:
         lists = {what: [str(path) for path in paths] for what, paths in told.items()}
         shared_options.print_json({"recipe": str(copied.recipe), **lists})
     else:
-        shared_options.say("\n".join(_told(copied)))
+        shared_options.say("\n".join(_copied_lines(copied)))
 
 
-def _told(copied: Copied) -> list[str]:
+def _copied_lines(copied: Copied) -> list[str]:
     lines = [f"{path} is written" for path in copied.files]
     lines += [f"note: put the model's files into {path}" for path in copied.missing]
     return [*lines, f"Next: orchestrate check {copied.recipe}"]

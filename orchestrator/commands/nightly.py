@@ -128,13 +128,13 @@ def nightly(
     except Interrupted:
         raise  # whoever did that knows
     except OrchestrateError as error:
-        _say_elsewhere(*summary_values.no_night(error), webhook)
+        _send_summary(*summary_values.no_night(error), webhook)
         raise
     if as_json:
         shared_options.print_json(summary_values.as_json(summary))
     else:
         shared_options.say(markdown(summary))
-    _tell(summary, past, wanted, site, webhook)
+    _share_results(summary, past, wanted, site, webhook)
     return summary.code
 
 
@@ -155,21 +155,21 @@ def _wanted(paths: Sequence[Path], options: dict[str, Any]) -> Options:
     )
 
 
-def _tell(
+def _share_results(
     summary: Summary, past: History, wanted: Options, site: Path | None, webhook: str
 ) -> None:
     """Everybody beside the terminal; none of them can make a night fail but the pages."""
     from orchestrator.workflows.nightly import summary_values
     from orchestrator.workflows.nightly.summary_markdown import markdown
 
-    _say_elsewhere(markdown(summary), summary_values.as_json(summary), webhook)
+    _send_summary(markdown(summary), summary_values.as_json(summary), webhook)
     if site is not None:
         from orchestrator.history import site as pages
 
         pages.write(past, site, dist=wanted.out)
 
 
-def _say_elsewhere(text: str, value: Mapping[str, JSON], webhook: str) -> None:
+def _send_summary(text: str, value: Mapping[str, JSON], webhook: str) -> None:
     """The page of a workflow's run, if this is one, and the webhook, if there is one."""
     from orchestrator.workflows.nightly import summary_values
     from orchestrator.workflows.nightly import webhook as webhooks

@@ -71,7 +71,7 @@ def publish(
     from orchestrator.workflows.publishing import display_publication
     from orchestrator.workflows.publishing import publish as publishing
 
-    wishes = publishing.Wishes(
+    request = publishing.Request(
         to=to,
         out=options["out"],
         warnings=allow_warnings,
@@ -83,13 +83,13 @@ def publish(
     loaded = [load_and_plan.load_one(recipe)]
     with shared_options.session(options) as current:
         [plan] = load_and_plan.make(loaded, current)
-        outlook = publishing.look(plan, current, wishes)
+        preview = publishing.prepare(plan, current, request)
         if not as_json:
-            shared_options.say(display_publication.outlook(outlook))
-        done = publishing.Publication(outlook, None)
+            shared_options.say(display_publication.preview(preview))
+        done = publishing.Publication(preview, None)
         if not dry_run:
             with shared_options.abortable():
-                done = publishing.carry_out(outlook, current)
+                done = publishing.publish_prepared(preview, current)
     if as_json:
         shared_options.print_json(display_publication.as_json(done))
     else:

@@ -96,11 +96,11 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     from orchestrator.runs import preflight
     from orchestrator.runs.bring_up_to_date import predict
 
-    outlooks, refused = predict(plans, session)
-    shared_options.say(display_run.plan(outlooks, session, as_json=as_json))
+    previews, refused = predict(plans, session)
+    shared_options.say(display_run.plan(previews, session, as_json=as_json))
     for error in refused:
         shared_options.complain(error)
-    preflight.check_room(outlooks, session, options["out"])
+    preflight.check_room(previews, session, options["out"])
     return max((error.exit_code for error in refused), default=EXIT_OK)
 
 
@@ -130,7 +130,9 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     except RecipeError as error:
         if not as_json:
             raise
-        shared_options.print_json({"recipes": [], "problems": [_told(p) for p in error.problems]})
+        shared_options.print_json(
+            {"recipes": [], "problems": [_problem_value(p) for p in error.problems]}
+        )
         shared_options.complain(error)
         return EXIT_USAGE
     if as_json:
@@ -144,7 +146,7 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     return EXIT_OK
 
 
-def _told(problem: Problem) -> dict[str, Any]:
+def _problem_value(problem: Problem) -> dict[str, Any]:
     mark = problem.mark
     where = {"recipe": str(mark.file), "line": mark.line, "column": mark.column}
     return {**where, "key": list(problem.loc), "problem": problem.text}

@@ -61,7 +61,7 @@ def surroundings(cores: int) -> tuple[Surroundings, Surroundings]:
 
 
 @contextmanager
-def workshop(store: Store) -> Iterator[Path]:
+def temporary_folder(store: Store) -> Iterator[Path]:
     """An empty folder on the store's disk; of a failure only its logs stay until the next."""
     place = store.root / "reproduce"
     place.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def link_tools(steps: Sequence[Step], source: Store, target: Store) -> None:
             target.refer(found)
 
 
-def here(steps: Sequence[Step], targets: Sequence[str], runner: Runner) -> None:
+def run_here(steps: Sequence[Step], targets: Sequence[str], runner: Runner) -> None:
     """Make the targets with a runner on an empty store.
 
     Raises:
@@ -113,7 +113,7 @@ def here(steps: Sequence[Step], targets: Sequence[str], runner: Runner) -> None:
         raise StepError("\n".join(progress_listeners.failures(results)))
 
 
-def elsewhere(
+def run_in_child(
     steps: Sequence[Step],
     targets: Collection[str],
     store: Store,
@@ -194,7 +194,7 @@ def main(path: Path) -> int:
     settings = Settings(threads=job["threads"], offline=job["offline"], keep="all")
     runner = Runner(store, settings, progress_listeners.Plain(sys.stderr))
     try:
-        here([_step(one) for one in job["steps"]], job["targets"], runner)
+        run_here([_step(one) for one in job["steps"]], job["targets"], runner)
     except OrchestrateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code or EXIT_FAILED

@@ -69,7 +69,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "build": Kind("build", Role.TOOL, brings=Brings.UPSTREAM),
     "environment": Kind("environment", Role.TOOL, brings=Brings.PACKAGES, hashed=False),
-    "outline": Kind("describe_model", Role.DESCRIPTION),
+    "outline": Kind("inspect_model", Role.DESCRIPTION),
     "peek": Kind("read_gguf_header", Role.DESCRIPTION),
     "header": Kind("convert_without_weights", Role.PREDICTION),
     "forecast": Kind("predict_sizes", Role.PREDICTION, version=2),
@@ -106,6 +106,6 @@ def bringing(steps: Iterable[Step], what: Brings) -> Step | None:
     return next((step for step in steps if of(step).brings is what), None)
 
 
-def describes(step: Step) -> bool:
+def is_description(step: Step) -> bool:
     """Whether a step says what a source holds."""
     return of(step).role is Role.DESCRIPTION

@@ -188,7 +188,7 @@ class History:
         )
         return [run_of(row) for row in rows]
 
-    def goods(self, recipe: str, before: int | None = None, limit: int = -1) -> list[Run]:
+    def good_runs(self, recipe: str, before: int | None = None, limit: int = -1) -> list[Run]:
         """Runs of nights that later nights may be compared with, the newest first.
 
         Args:

@@ -33,11 +33,11 @@ __all__ = [
     "Scalar",
     "TensorInfo",
     "Value",
-    "census",
     "parse",
     "predicted_size",
     "read",
     "read_array",
+    "type_counts",
 ]
 
 MAGIC = b"GGUF"
@@ -261,7 +261,7 @@ def _pad(count: int, alignment: int) -> int:
     return -(-count // alignment) * alignment
 
 
-def census(gguf: GGUF) -> dict[str, int]:
+def type_counts(gguf: GGUF) -> dict[str, int]:
     """How many tensors there are of each type, by type name in alphabetical order."""
     return dict(sorted(Counter(one.type for one in gguf.tensors).items()))
 

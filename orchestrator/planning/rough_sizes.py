@@ -19,7 +19,7 @@ def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
     Returns:
         None where not even the parameters are known.
     """
-    described = filter(step_kinds.describes, plan.steps)
+    described = filter(step_kinds.is_description, plan.steps)
     parameters = sum(_parameters(step, facts) for step in described)
     if plan.sources.model is None:
         parameters //= 2

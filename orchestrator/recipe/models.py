@@ -223,7 +223,7 @@ def _off(value: Any) -> Any:
 
 
 class Verify(Frozen):
-    """What is checked of every file, beyond structure, size and census of tensor types."""
+    """What is checked of every file, beyond structure, size and tensor types."""
 
     smoke: Smoke | None = Field(default=None, description="A prompt and what must follow it.")
     perplexity: Perplexity | None = Field(default=None, description="Perplexity on a text.")

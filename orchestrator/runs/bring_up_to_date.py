@@ -16,11 +16,11 @@ from orchestrator.runs import (
 )
 from orchestrator.runs.collect_results import collect, write
 from orchestrator.runs.finished_plan import Finished
-from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
 
-# Which of several outlooks cannot be made on this machine, by their place, and why.
-Fit = Callable[[Sequence[Outlook]], Mapping[int, OrchestrateError]]
+# Which of several previews cannot be made on this machine, by their place, and why.
+Fit = Callable[[Sequence[Preview]], Mapping[int, OrchestrateError]]
 
 
 def bring(
@@ -69,8 +69,8 @@ def bring(
 
 
 def _all_or_none(session: Session, out: Path) -> Fit:
-    def fit(outlooks: Sequence[Outlook]) -> Mapping[int, OrchestrateError]:
-        preflight.check_room(outlooks, session, out)
+    def fit(previews: Sequence[Preview]) -> Mapping[int, OrchestrateError]:
+        preflight.check_room(previews, session, out)
         return {}
 
     return fit
@@ -81,31 +81,31 @@ def _prepare(plans: Sequence[Plan], session: Session, fit: Fit) -> list[Plan | O
     ready: dict[int, Plan | OrchestrateError] = dict(enumerate(plans))
     todo = [place for place, one in enumerate(plans) if not execute_plans.up_to_date(one, session)]
     # A first look, at what the tool chains need; sizes of models are not known yet.
-    ready |= _misfits({place: Outlook(plans[place], None) for place in todo}, fit)
+    ready |= _misfits({place: Preview(plans[place], None) for place in todo}, fit)
     fitting = [place for place in todo if ready[place] is plans[place]]
-    found = preflight.outlooks([plans[place] for place in fitting], session, build=True)
+    found = preflight.previews([plans[place] for place in fitting], session, build=True)
     checked = {place: _checked(one, session) for place, one in zip(fitting, found, strict=True)}
-    good = {place: one for place, one in checked.items() if isinstance(one, Outlook)}
+    good = {place: one for place, one in checked.items() if isinstance(one, Preview)}
     ready |= {place: one for place, one in checked.items() if isinstance(one, OrchestrateError)}
     ready |= {place: one.plan for place, one in good.items()}
     ready |= _misfits(good, fit)
     return [ready[place] for place in range(len(plans))]
 
 
-def _misfits(outlooks: Mapping[int, Outlook], fit: Fit) -> dict[int, OrchestrateError]:
+def _misfits(previews: Mapping[int, Preview], fit: Fit) -> dict[int, OrchestrateError]:
     """Those that there is no room for, by the same numbers, and why."""
-    numbers = list(outlooks)
-    return {numbers[place]: error for place, error in fit(list(outlooks.values())).items()}
+    numbers = list(previews)
+    return {numbers[place]: error for place, error in fit(list(previews.values())).items()}
 
 
-def _checked(found: Outlook | OrchestrateError, session: Session) -> Outlook | OrchestrateError:
-    """The outlook, or why its files could not be made, loaded or measured."""
+def _checked(found: Preview | OrchestrateError, session: Session) -> Preview | OrchestrateError:
+    """The preview, or why its files could not be made, loaded or measured."""
     return found if isinstance(found, OrchestrateError) else _objection(found, session) or found
 
 
-def _objection(outlook: Outlook, session: Session) -> OrchestrateError | None:
+def _objection(preview: Preview, session: Session) -> OrchestrateError | None:
     try:
-        preflight.check_outputs(outlook, session.choices)
+        preflight.check_outputs(preview, session.choices)
     except OrchestrateError as error:
         return error
     return None
@@ -113,10 +113,10 @@ def _objection(outlook: Outlook, session: Session) -> OrchestrateError | None:
 
 def predict(
     plans: Sequence[Plan], session: Session
-) -> tuple[list[Outlook], list[OrchestrateError]]:
+) -> tuple[list[Preview], list[OrchestrateError]]:
     """What is known of plans before they run, and why some of them cannot run."""
-    found = preflight.outlooks(plans, session, build=False)
-    good = [one for one in found if isinstance(one, Outlook)]
+    found = preflight.previews(plans, session, build=False)
+    good = [one for one in found if isinstance(one, Preview)]
     refused = [one for one in found if isinstance(one, OrchestrateError)]
     objections = [_objection(one, session) for one in good]
     return good, [*refused, *(error for error in objections if error is not None)]

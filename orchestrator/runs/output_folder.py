@@ -173,7 +173,7 @@ def _publish(
     if _is_fresh(target, source, wanted, recorded):
         return "kept"
     if os.path.lexists(target):
-        _tell_replaced(target, recorded, done)
+        _note_replaced(target, recorded, done)
     with part_of(target) as part:
         return place(source, part)
 
@@ -197,7 +197,7 @@ def _is_fresh(
     )
 
 
-def _tell_replaced(target: Path, recorded: Mapping[str, JSON] | None, done: Published) -> None:
+def _note_replaced(target: Path, recorded: Mapping[str, JSON] | None, done: Published) -> None:
     if recorded is None:
         done.notes.append(f"{target} was there before and not made by this program; replaced")
     elif not _is_ours(target, recorded):

@@ -25,7 +25,7 @@ from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Preview:
     """A plan with what is known before it runs: sizes, and the converted file's header."""
 
     plan: Plan
@@ -33,9 +33,9 @@ class Outlook:
     header: GGUF | None = None
 
 
-def outlooks(
+def previews(
     plans: Sequence[Plan], session: Session, *, build: bool
-) -> list[Outlook | OrchestrateError]:
+) -> list[Preview | OrchestrateError]:
     """Foretell the sizes of plans, each for itself.
 
     Args:
@@ -45,14 +45,14 @@ def outlooks(
             where none is there.
 
     Returns:
-        For each plan its outlook, or why its model cannot be made.
+        For each plan its preview, or why its model cannot be made.
     """
     ready = [one for one in plans if one.forecast and (build or _built(one, session))]
     failed: dict[str, StepResult] = {}
     if ready:
         results = session.runner.run(plan.union(ready), [one.forecast for one in ready])
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
-    return [_obstacle(one, failed) or _outlook(one, session) for one in plans]
+    return [_obstacle(one, failed) or _preview(one, session) for one in plans]
 
 
 def _built(one: Plan, session: Session) -> bool:
@@ -75,7 +75,7 @@ def failure(result: StepResult) -> OrchestrateError:
     return (EnvironmentProblem if isinstance(cause, EnvironmentProblem) else StepError)(text)
 
 
-def _outlook(one: Plan, session: Session) -> Outlook:
+def _preview(one: Plan, session: Session) -> Preview:
     artifact = session.known.find(one.forecast) if one.forecast else None
     fetch = _fetch_bytes(one, session)
     if artifact is None:
@@ -84,7 +84,7 @@ def _outlook(one: Plan, session: Session) -> Outlook:
         facts = artifact.manifest["facts"]
         forecast = Forecast(facts["full"], facts["outputs"], fetch)
     plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
-    return Outlook(plan_, forecast, _header(one, session))
+    return Preview(plan_, forecast, _header(one, session))
 
 
 def _header(one: Plan, session: Session) -> GGUF | None:
@@ -100,12 +100,12 @@ def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
 
 
 def _fetch_bytes(one: Plan, session: Session) -> int:
-    described = filter(step_kinds.describes, one.steps)
+    described = filter(step_kinds.is_description, one.steps)
     facts = [_facts(session, step) or {} for step in described]
     return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
 
 
-def check_outputs(outlook: Outlook, choices: Choices) -> None:
+def check_outputs(preview: Preview, choices: Choices) -> None:
     """Refuse before work what could not be loaded or measured, and what the quantizer refuses.
 
     Raises:
@@ -113,12 +113,12 @@ def check_outputs(outlook: Outlook, choices: Choices) -> None:
             matrix is missing; of all files at once.
         UsageError: The recipe does not fit the model.
     """
-    if outlook.header is not None:
-        wrong = header_checks.objection(outlook.plan, outlook.header, choices)
+    if preview.header is not None:
+        wrong = header_checks.objection(preview.plan, preview.header, choices)
         if wrong is not None:
             raise wrong
-    forecast = outlook.forecast
-    found = list(_quantizer_objections(outlook.plan, forecast)) if forecast else []
+    forecast = preview.forecast
+    found = list(_quantizer_objections(preview.plan, forecast)) if forecast else []
     if found:
         hints = dict.fromkeys(error.hint for error in found)
         raise StepError("; ".join(error.message for error in found), " ".join(hints))
@@ -127,42 +127,42 @@ def check_outputs(outlook: Outlook, choices: Choices) -> None:
 def _quantizer_objections(plan: Plan, forecast: Forecast) -> Iterator[StepError]:
     """What the quantizer would refuse, or do silently, file by file."""
     for output in plan.outputs:
-        told = forecast.outputs.get(output.name, {})
+        predicted = forecast.outputs.get(output.name, {})
         quant = output.quant
-        if quant is None or not told:
+        if quant is None or not predicted:
             continue
         label = f"{plan.recipe.name} {output.name}"
         try:
-            refuse_fallbacks(label, told.get("fallbacks", ()), quant.allow_fallback)
+            refuse_fallbacks(label, predicted.get("fallbacks", ()), quant.allow_fallback)
         except StepError as error:
             yield error
-        if told.get("needs_imatrix") and not quant.imatrix:
+        if predicted.get("needs_imatrix") and not quant.imatrix:
             yield StepError(
                 f"{label}: this type needs an importance matrix",
                 "Add 'imatrix: {corpus: FILE}' to the recipe and 'imatrix: true' to the type.",
             )
 
 
-def moments(outlook_list: Sequence[Outlook], session: Session) -> list[Moment]:
+def moments(previews: Sequence[Preview], session: Session) -> list[Moment]:
     """Disk and memory of everything that is to run, step by step."""
-    steps = plan.union([one.plan for one in outlook_list])
-    hits = _hits(steps, outlook_list, session)
+    steps = plan.union([one.plan for one in previews])
+    hits = _hits(steps, previews, session)
     return resource_needs.timeline(steps, hits, session.settings.keep)
 
 
-def _hits(steps: Sequence[Step], outlook_list: Sequence[Outlook], session: Session) -> set[str]:
-    targets = [key for one in outlook_list for key in one.plan.targets]
+def _hits(steps: Sequence[Step], previews: Sequence[Preview], session: Session) -> set[str]:
+    targets = [key for one in previews for key in one.plan.targets]
     work = needed(steps, targets, session.known.find)
     return {step.key for step in steps if step.key not in work}
 
 
-def check_room(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+def check_room(previews: Sequence[Preview], session: Session, out: Path) -> None:
     """Say no before starting when disk or memory is short.
 
     Raises:
         EnvironmentProblem: With the numbers of the step that needs most, and what helps.
     """
-    times = moments(outlook_list, session)
+    times = moments(previews, session)
     if not times:
         return
     peak = max(times, key=lambda moment: moment.disk)
@@ -171,7 +171,7 @@ def check_room(outlook_list: Sequence[Outlook], session: Session, out: Path) -> 
         raise EnvironmentProblem(
             f"{units.size(peak.disk)} of disk are needed at the peak ('{peak.step.label}'), "
             f"{units.size(free)} are free at {session.store.root}",
-            _disk_advice(outlook_list, session, free),
+            _disk_advice(previews, session, free),
         )
     hungry = max(times, key=lambda moment: moment.memory)
     memory = machine_info.memory_total()
@@ -182,26 +182,28 @@ def check_room(outlook_list: Sequence[Outlook], session: Session, out: Path) -> 
             "Use a machine with more memory, a smaller context, or --no-verify for a file "
             "that is only made here.",
         )
-    _check_out(outlook_list, session, out)
+    _check_out(previews, session, out)
 
 
-def _disk_advice(outlook_list: Sequence[Outlook], session: Session, free: int) -> str:
+def _disk_advice(previews: Sequence[Preview], session: Session, free: int) -> str:
     """Whether ``--keep final`` would be enough."""
     lean = replace(session, settings=replace(session.settings, keep="final"))
-    least = max((moment.disk for moment in moments(outlook_list, lean)), default=0)
+    least = max((moment.disk for moment in moments(previews, lean)), default=0)
     elsewhere = "set ORCHESTRATE_HOME to a larger disk"
     if least <= free:
         return f"'--keep final' needs {units.size(least)}; or {elsewhere}."
     return f"Free some space ('orchestrate store gc'), or {elsewhere}."
 
 
-def _check_out(outlook_list: Sequence[Outlook], session: Session, out: Path) -> None:
+def _check_out(previews: Sequence[Preview], session: Session, out: Path) -> None:
     """On another disk than the store's, the outputs are copied."""
     folder = machine_info.existing(out)
     if folder.stat().st_dev == machine_info.existing(session.store.root).stat().st_dev:
         return
-    forecasts = [one.forecast for one in outlook_list if one.forecast]
-    size = sum(int(told.get("size", 0)) for one in forecasts for told in one.outputs.values())
+    forecasts = [one.forecast for one in previews if one.forecast]
+    size = sum(
+        int(predicted.get("size", 0)) for one in forecasts for predicted in one.outputs.values()
+    )
     free = machine_info.disk_free(folder)
     if size > free:
         raise EnvironmentProblem(

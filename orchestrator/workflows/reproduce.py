@@ -81,7 +81,7 @@ def reproduce(
     tools = list(filter(step_kinds.is_tool, plan.steps))
     _have_tools(tools, session)
     keys = [step.key for step in tools]
-    with session.store.hold(keys), isolated_run.workshop(session.store) as place:
+    with session.store.hold(keys), isolated_run.temporary_folder(session.store) as place:
         plan = _with_room(plan, replace(session, store=Store(place, say_nothing)), session, out)
         verdicts: list[Verdict] = []
         steps = 0
@@ -103,7 +103,7 @@ def reproduce(
 
 def _have_tools(tools: Sequence[Step], session: Session) -> None:
     """Tools that are lent must be there; they stay for later runs."""
-    isolated_run.here(tools, [step.key for step in tools], session.runner)
+    isolated_run.run_here(tools, [step.key for step in tools], session.runner)
 
 
 def _with_room(plan: Plan, alone: Session, session: Session, out: Path) -> Plan:
@@ -115,11 +115,11 @@ def _with_room(plan: Plan, alone: Session, session: Session, out: Path) -> Plan:
     """
     if not plan.forecast:
         return plan
-    [outlook] = preflight.outlooks([plan], session, build=True)
-    if isinstance(outlook, OrchestrateError):
-        raise outlook
-    preflight.check_room([outlook], alone, out)
-    return outlook.plan
+    [preview] = preflight.previews([plan], session, build=True)
+    if isinstance(preview, OrchestrateError):
+        raise preview
+    preflight.check_room([preview], alone, out)
+    return preview.plan
 
 
 def _once(plan: Plan, session: Session, place: Path, rebuild_tools: bool) -> Store:
@@ -127,7 +127,7 @@ def _once(plan: Plan, session: Session, place: Path, rebuild_tools: bool) -> Sto
     if not rebuild_tools:
         isolated_run.link_tools(plan.steps, session.store, store)
     targets = list(dict.fromkeys([plan.full.step, *(one.step for one in plan.outputs)]))
-    isolated_run.here(plan.steps, targets, replace(session, store=store).runner)
+    isolated_run.run_here(plan.steps, targets, replace(session, store=store).runner)
     return store
 
 
@@ -145,7 +145,7 @@ def _twice(plan: Plan, session: Session, place: Path, say: Say) -> tuple[Store, 
         store = Store(place / around.folder / "store", say_nothing)
         isolated_run.link_tools(plan.steps, session.store, store)
         offline = session.settings.offline
-        isolated_run.elsewhere(plan.steps, targets, store, around, offline=offline, say=say)
+        isolated_run.run_in_child(plan.steps, targets, store, around, offline=offline, say=say)
         stores.append(store)
     first, second = stores
     differing = [verdict for step in steps for verdict in step_verdicts(step, first, second)]

@@ -58,12 +58,12 @@ def verify(path: Path, key: Path | None) -> tuple[Verified, Mapping[str, JSON]]:
 
 
 def _plain(path: Path) -> Mapping[str, JSON]:
-    return _statement(_beside(path, provenance_statement.SUFFIX).read_bytes())
+    return _statement(_file_next_to(path, provenance_statement.SUFFIX).read_bytes())
 
 
 def _signed(path: Path, key: Path) -> Mapping[str, JSON]:
     """The signed statement; the plain one beside it, if any, must not say anything else."""
-    envelope = _beside(path, dsse_signature.SUFFIX).read_text("utf-8")
+    envelope = _file_next_to(path, dsse_signature.SUFFIX).read_text("utf-8")
     payload = dsse_signature.verify(envelope, PAYLOAD, key)
     plain = path.with_name(path.name + provenance_statement.SUFFIX)
     if plain.exists() and plain.read_bytes() != payload:
@@ -71,7 +71,7 @@ def _signed(path: Path, key: Path) -> Mapping[str, JSON]:
     return _statement(payload)
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def _file_next_to(path: Path, suffix: str) -> Path:
     found = path.with_name(path.name + suffix)
     if not found.is_file():
         raise UsageError(f"{found} is missing", "Get it from where the file was published.")
@@ -126,14 +126,14 @@ def rederive(path: Path, told: Mapping[str, JSON], recipe: Path, session: Sessio
 def _made_again(plan: Plan, output: Output, session: Session) -> str:
     """The digest of an output that was made with nothing but built tools."""
     tools = list(filter(step_kinds.is_tool, plan.steps))
-    isolated_run.here(tools, [step.key for step in tools], session.runner)
+    isolated_run.run_here(tools, [step.key for step in tools], session.runner)
     with (
         session.store.hold([step.key for step in tools]),
-        isolated_run.workshop(session.store) as place,
+        isolated_run.temporary_folder(session.store) as place,
     ):
         store = Store(place / "store", say_nothing)
         isolated_run.link_tools(plan.steps, session.store, store)
-        isolated_run.here(plan.steps, [output.step], replace(session, store=store).runner)
+        isolated_run.run_here(plan.steps, [output.step], replace(session, store=store).runner)
         made = store.find(output.step)
         assert made is not None, "the runner said it was done"
         return file_sha256(made.path / output.artifact_file)

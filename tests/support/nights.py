@@ -13,7 +13,7 @@ from orchestrator.history import History
 Night = Callable[..., tuple[int, dict[str, Any]]]
 
 
-def past() -> History:
+def recorded_history() -> History:
     return History(Path(os.environ["ORCHESTRATE_HOME"]))
 
 

@@ -54,7 +54,7 @@ def weights(task: Task, template: str | None) -> dict[str, JSON]:
         "tokenizer.ggml.tokens": KV("arr", ["<unk>", "<s>", "</s>"], "str"),
         "tokenizer.ggml.bos_token_id": KV("u32", 1),
         "tokenizer.ggml.eos_token_id": KV("u32", 2),
-        "stand.step": KV("str", task.step.label),
+        "test.step": KV("str", task.step.label),
     }
     if template is not None:
         fields["tokenizer.chat_template"] = KV("str", template)
@@ -64,7 +64,7 @@ def weights(task: Task, template: str | None) -> dict[str, JSON]:
 
 
 @dataclass
-class Stand:
+class RecipeFolder:
     """A recipe, its model and ``orchestrate`` in this process.
 
     Attributes:

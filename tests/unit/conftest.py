@@ -112,9 +112,9 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were asked for; none is taken."""
     taken: list[float] = []
     monkeypatch.setattr(time, "sleep", taken.append)
-    monkeypatch.setattr(interruptible_sleep, "rest", taken.append)
+    monkeypatch.setattr(interruptible_sleep, "sleep", taken.append)
     return taken

@@ -305,9 +305,9 @@ class _Output:
             self.stdout.add(data)
         text = self._decoders[name].decode(data)
         if self._listener is not None and text:
-            self._tell(self._listener, text)
+            self._notify(self._listener, text)
 
-    def _tell(self, listener: Reader, text: str) -> None:
+    def _notify(self, listener: Reader, text: str) -> None:
         try:
             listener(text)
         except Exception:

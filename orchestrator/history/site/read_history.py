@@ -81,7 +81,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Past:
+class HistoryView:
     """Everything that is shown; nights the newest first."""
 
     nights: tuple[Night, ...]
@@ -97,7 +97,7 @@ class Past:
         return f"{processor}, {units.plural(cores or 0, 'core')}" if processor else name
 
 
-def read(history: History, nights: int) -> Past:
+def read(history: History, nights: int) -> HistoryView:
     """Read runs of the newest nights, and those by hand since the oldest of them."""
     shown = tuple(history.nights(nights, brief=True))
     oldest = min((night.id for night in shown), default=0)
@@ -117,7 +117,7 @@ def read(history: History, nights: int) -> Past:
         Recipe(name, pages[name], tuple(_entries(by_recipe[name], first, known)))
         for name in sorted(by_recipe, key=lambda name: (name.casefold(), name))
     )
-    return Past(shown, tuple(one for one in recipes if one.entries), history.machines())
+    return HistoryView(shown, tuple(one for one in recipes if one.entries), history.machines())
 
 
 @dataclass(frozen=True)

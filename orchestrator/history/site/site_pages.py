@@ -17,13 +17,13 @@ from orchestrator.history.site import (
     charts,
     failure_groups,
     format_values,
-    night_words,
+    night_facts,
     render_template,
     time_series,
 )
 from orchestrator.history.site.failure_groups import Trouble
 from orchestrator.history.site.numbers_csv import csv
-from orchestrator.history.site.read_history import Details, Entry, Past, Recipe, details
+from orchestrator.history.site.read_history import Details, Entry, HistoryView, Recipe, details
 from orchestrator.history.site.time_series import Runs
 from orchestrator.history.site.trend_chart import Time
 from orchestrator.history.site.write_pages import Text
@@ -56,7 +56,7 @@ class Site:
     """All pages of what is known; ``dist`` as the pages in ``folder`` find it, if at all."""
 
     history: History
-    past: Past
+    view: HistoryView
     folder: Path
     dist: Path | None
     title: str
@@ -69,17 +69,17 @@ class Site:
             "index.html": self.index,
             "nights/index.html": self.nights,
         }
-        for recipe in self.past.recipes:
+        for recipe in self.view.recipes:
             found[f"recipes/{recipe.page}.html"] = partial(self.recipe, recipe)
             found[f"recipes/{recipe.page}.csv"] = partial(self.numbers, recipe)
-        for place in range(len(self.past.nights)):
-            found[_night_page(self.past.nights[place])] = partial(self.night, place)
+        for place in range(len(self.view.nights)):
+            found[_night_page(self.view.nights[place])] = partial(self.night, place)
         return found
 
     def index(self) -> str:
         """Recipes by nights, and what calls for attention."""
-        nights = self.past.nights[:COLUMNS]
-        lines = [_line(recipe, self._now(recipe), nights) for recipe in self.past.recipes]
+        nights = self.view.nights[:COLUMNS]
+        lines = [_line(recipe, self._now(recipe), nights) for recipe in self.view.recipes]
         months = Counter(format_values.day(night.started)[:7] for night in nights)
         return self._page(
             "index.html.j2",
@@ -97,7 +97,7 @@ class Site:
         return failure_groups.group(
             (
                 (recipe, recipe.newest)
-                for recipe in self.past.recipes
+                for recipe in self.view.recipes
                 if self._now(recipe).needs_attention
             ),
             self._report,
@@ -111,7 +111,7 @@ class Site:
     @cached_property
     def _recent(self) -> tuple[int, ...]:
         """The newest night; while it runs, the one before it too, which knows more recipes."""
-        nights = self.past.nights
+        nights = self.view.nights
         return tuple(night.id for night in nights[: 2 if nights and not nights[0].ended else 1])
 
     @cached_property
@@ -123,13 +123,13 @@ class Site:
         """All nights, one a line."""
         lines = [
             (night, _counts([entry.state for _, entry in self._of_night[night.id]]))
-            for night in self.past.nights
+            for night in self.view.nights
         ]
         return self._page("nights.html.j2", "../", lines=lines)
 
     def night(self, place: int) -> str:
         """One night: every recipe, and what went wrong."""
-        nights = self.past.nights
+        nights = self.view.nights
         night = nights[place]
         entries = sorted(self._of_night[night.id], key=lambda pair: pair[1].state.rank)
         return self._page(
@@ -148,15 +148,15 @@ class Site:
                 self._report,
             ),
             counts=_counts([entry.state for _, entry in entries]),
-            facts=night_words.facts({**night.options, **night.summary}),
+            facts=night_facts.facts({**night.options, **night.summary}),
             notes=self._notes(night),
         )
 
     def _notes(self, night: Night) -> list[tuple[Recipe | None, str]]:
         """The remarks of a night, each with the recipe it is about."""
-        named = {recipe.name: recipe for recipe in self.past.recipes}
+        named = {recipe.name: recipe for recipe in self.view.recipes}
         return [
-            (named.get(name), text) for name, text in night_words.notes(self._summary(night.id))
+            (named.get(name), text) for name, text in night_facts.notes(self._summary(night.id))
         ]
 
     @cached_property
@@ -177,12 +177,12 @@ class Site:
         files = self.history.files([run.id]).get(run.id, [])
         summary = self._summary(run.night)
         said = {one["recipe"]: one for one in summary.get("recipes", ())}
-        return list(night_words.what_to_do(entry, files, said.get(run.recipe, {})))
+        return list(night_facts.what_to_do(entry, files, said.get(run.recipe, {})))
 
     @cached_property
     def _of_night(self) -> Mapping[int, list[tuple[Recipe, Entry]]]:
-        found: dict[int, list[tuple[Recipe, Entry]]] = {night.id: [] for night in self.past.nights}
-        for recipe in self.past.recipes:
+        found: dict[int, list[tuple[Recipe, Entry]]] = {night.id: [] for night in self.view.nights}
+        for recipe in self.view.recipes:
             for entry in recipe.entries:
                 if entry.run.night in found:
                     found[entry.run.night].append((recipe, entry))
@@ -229,7 +229,7 @@ class Site:
     ) -> list[charts.Picture]:
         if time is None:
             return []
-        return list(charts.speed_over_time(runs, time, colours, self.past.machine))
+        return list(charts.speed_over_time(runs, time, colours, self.view.machine))
 
     def numbers(self, recipe: Recipe) -> str:
         """All numbers of all runs of a recipe, as comma-separated values."""
@@ -251,7 +251,7 @@ class Site:
         return {name: quote(f"{base}/{name}") for name in wanted if name in present}
 
     def _page(self, template: str, root: str, **values: Any) -> str:
-        shared = {"root": root, "title": self.title, "past": self.past, "inline": None}
+        shared = {"root": root, "title": self.title, "view": self.view, "inline": None}
         return render_template.render(template, {**shared, **values})
 
 

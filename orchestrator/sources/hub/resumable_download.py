@@ -60,7 +60,7 @@ FetchWhole = Callable[[str, Path, int], None]
 
 
 def pause(error: BaseException, attempt: int) -> float | None:
-    """Seconds to wait before asking again, as the server wishes; None: do not ask again."""
+    """Seconds to wait before asking again, as the server request; None: do not ask again."""
     status = status_of(error)
     if status is None:
         return min(2.0**attempt, 8.0) if is_transport(error) else None
@@ -89,7 +89,7 @@ def _wait(seconds: float, what: str, error: BaseException) -> None:
     why = f"HTTP {status}" if status is not None else str(error) or type(error).__name__
     shown = why if why.isprintable() else type(error).__name__
     _log.warning("%s: %s; asking again in %s", what, shown[:200], units.duration(seconds))
-    interruptible_sleep.rest(seconds)
+    interruptible_sleep.sleep(seconds)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class _Job:
                 if seconds is None:
                     raise
                 self._waiting(seconds)
-                interruptible_sleep.rest(seconds)
+                interruptible_sleep.sleep(seconds)
         return self._round()
 
     def _round(self) -> Committed:

@@ -58,10 +58,10 @@ class File:
     @property
     def outtype(self) -> str:
         """What the file was probably quantized from: tensors that stayed as they were."""
-        census = gguf.census(self.header)
+        counts = gguf.type_counts(self.header)
         if self.facts["type"] in PLAIN:
             return str(self.facts["type"]).lower()
-        return "bf16" if census.get("BF16", 0) > census.get("F16", 0) else "f16"
+        return "bf16" if counts.get("BF16", 0) > counts.get("F16", 0) else "f16"
 
 
 def recipe(file: File, given: Given) -> str:
@@ -72,7 +72,9 @@ def recipe(file: File, given: Given) -> str:
     values = {
         "file": file,
         "given": given,
-        "census": ", ".join(f"{count} {kind}" for kind, count in gguf.census(file.header).items()),
+        "tensor_types": ", ".join(
+            f"{count} {kind}" for kind, count in gguf.type_counts(file.header).items()
+        ),
         "name": _recipe_name(file),
         "version": metadata.get("general.quantization_version", "none"),
         "stated": _stated_sources(file),

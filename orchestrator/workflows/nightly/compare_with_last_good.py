@@ -26,7 +26,7 @@ _SPEEDS = {"generation": "generation_per_second", "prompt": "prompt_per_second"}
 # Nights without a measurement lie between those with one.
 _LOOK_BACK = 200
 # How many good nights are looked through for a file that the last one lacks.
-GOODS = 5
+GOOD_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def compare(finished: Finished, history: History, store: Store, run: int) -> Com
     """
     name = finished.plan.recipe.name
     after = file_rows(finished)
-    goods = history.goods(name, before=run, limit=GOODS)
-    before = baseline(goods, history)
+    good_runs = history.good_runs(name, before=run, limit=GOOD_RUNS)
+    before = baseline(good_runs, history)
     alarms: list[Alarm] = []
     verdicts: dict[str, tuple[str, str, int]] = {}
     for row in after:
@@ -71,17 +71,17 @@ def compare(finished: Finished, history: History, store: Store, run: int) -> Com
             alarms += changes(pair, finished.plan.recipe.alarms, since)
     alarms += _speeds(finished, after, history, run)
     notes = tuple(_notes(finished, before, after, verdicts))
-    return Compared(tuple(alarms), verdicts, goods[0] if goods else None, notes)
+    return Compared(tuple(alarms), verdicts, good_runs[0] if good_runs else None, notes)
 
 
-def baseline(goods: Sequence[Run], history: History) -> dict[str, tuple[Run, FileRow]]:
+def baseline(good_runs: Sequence[Run], history: History) -> dict[str, tuple[Run, FileRow]]:
     """What each file is compared with: the newest of these runs that has it.
 
     A night that was accepted though half of it had failed has not all files.
     """
-    rows = history.files([good.id for good in goods])
+    rows = history.files([good.id for good in good_runs])
     found: dict[str, tuple[Run, FileRow]] = {}
-    for good in reversed(goods):
+    for good in reversed(good_runs):
         for row in rows.get(good.id, ()):
             if row.sha256 or row.file not in found:  # else it was measured once, and is gone
                 found[row.file] = (good, row)

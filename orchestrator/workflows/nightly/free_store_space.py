@@ -11,7 +11,7 @@ from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.history import History
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import preflight
-from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
 from orchestrator.workflows.nightly import compare_with_last_good
 
@@ -35,17 +35,17 @@ def needed(
         steps = (history.steps(run.id) for run in history.runs(name, limit=_LOOK_BACK))
         own |= {step.key for step in next(filter(None, steps), ())}
     names = [one.recipe.name for one in plans]
-    goods = (history.goods(name, limit=compare_with_last_good.GOODS) for name in names)
+    runs = (history.good_runs(name, limit=compare_with_last_good.GOOD_RUNS) for name in names)
     earlier = {
         row.step
-        for some in goods
+        for some in runs
         for _, row in compare_with_last_good.baseline(some, history).values()
         if not row.full  # compared only where the quantized ones differ
     }
     return frozenset({*own, *earlier} - {""})
 
 
-class Room:
+class StoreLimit:
     """Keeps the store below a size, and says which plans do not fit; a ``finish.Fit``.
 
     Args:
@@ -62,16 +62,16 @@ class Room:
         self._limit, self._protected = limit, protected
         self.collected: list[Artifact] = []
 
-    def __call__(self, outlooks: Sequence[Outlook]) -> Mapping[int, OrchestrateError]:
+    def __call__(self, previews: Sequence[Preview]) -> Mapping[int, OrchestrateError]:
         """Make room for as many as possible, in their order; why others have none."""
         kept_bytes = self._protected_bytes() if self._limit is not None else 0
-        kept: list[Outlook] = []
+        kept: list[Preview] = []
         refused: dict[int, OrchestrateError] = {}
         # All at once first, then halves: a look at many plans costs little more than at one.
-        waiting = [range(len(outlooks))] if outlooks else []
+        waiting = [range(len(previews))] if previews else []
         while waiting:
             places = waiting.pop()
-            some = [outlooks[place] for place in places]
+            some = [previews[place] for place in places]
             error = self._obstacle([*kept, *some], some[-1], kept_bytes)
             if error is None:
                 kept += some
@@ -83,14 +83,14 @@ class Room:
         return refused
 
     def _obstacle(
-        self, outlooks: Sequence[Outlook], last: Outlook, kept_bytes: int
+        self, previews: Sequence[Preview], last: Preview, kept_bytes: int
     ) -> EnvironmentProblem | None:
         """Why there is no room for these together, after room was made."""
         try:
-            peak = self._peak(outlooks) if self._limit is not None else 0
+            peak = self._peak(previews) if self._limit is not None else 0
             self._check(last, peak, kept_bytes)
             self._collect(peak)
-            preflight.check_room(outlooks, self._session, self._out)
+            preflight.check_room(previews, self._session, self._out)
         except EnvironmentProblem as error:
             return error
         return None
@@ -104,11 +104,11 @@ class Room:
         store: Store = self._session.store
         return sum(one.size for one in store.artifacts() if one.key in self._protected)
 
-    def _peak(self, outlooks: Sequence[Outlook]) -> int:
-        times = preflight.moments(outlooks, self._session)
+    def _peak(self, previews: Sequence[Preview]) -> int:
+        times = preflight.moments(previews, self._session)
         return max((moment.disk for moment in times), default=0)
 
-    def _check(self, one: Outlook, peak: int, kept_bytes: int) -> None:
+    def _check(self, one: Preview, peak: int, kept_bytes: int) -> None:
         if self._limit is None or peak + kept_bytes <= self._limit:
             return
         limit, kept = units.size(self._limit), units.size(kept_bytes)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.base.errors import NetworkProblem
-from orchestrator.base.interruptible_sleep import rest
+from orchestrator.base.interruptible_sleep import sleep
 
 # Minutes, not seconds: short faults were waited for where they happened.
 FIRST_SECONDS = 60.0
@@ -17,19 +17,19 @@ LONGEST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class NetworkRetries:
     """How often the network is asked again, and until when (``time.monotonic``).
 
-    ``say`` is told before each wait; ``rest`` waits,
-    :func:`orchestrator.base.interruptible_sleep.rest` if it is not given.
+    ``say`` is told before each wait; ``sleep`` waits,
+    :func:`orchestrator.base.interruptible_sleep.sleep` if it is not given.
     """
 
     retries: int = 3
     deadline: float = math.inf
     say: Callable[[str], None] = lambda _text: None
-    rest: Callable[[float], None] | None = None
+    sleep: Callable[[float], None] | None = None
 
-    def again(self, attempt: int, errors: Sequence[NetworkProblem]) -> bool:
+    def wait_and_retry(self, attempt: int, errors: Sequence[NetworkProblem]) -> bool:
         """Wait after the attempt of this number (from 0); whether to try again."""
         if not errors or attempt >= self.retries:
             return False
@@ -39,5 +39,5 @@ class Patience:
             return False
         first = errors[0].message.splitlines()[0]
         self.say(f"{first}; asking again in {seconds:.0f} s ({attempt + 1} of {self.retries})")
-        (self.rest or rest)(seconds)
+        (self.sleep or sleep)(seconds)
         return True

@@ -29,8 +29,8 @@ from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.load_and_plan import Commits
 from orchestrator.runs.session import Session
 from orchestrator.workflows.nightly import compare_with_last_good, rebuild_unchanged, select_recipes
-from orchestrator.workflows.nightly.free_store_space import Room, needed
-from orchestrator.workflows.nightly.network_retries import Patience
+from orchestrator.workflows.nightly.free_store_space import StoreLimit, needed
+from orchestrator.workflows.nightly.network_retries import NetworkRetries
 from orchestrator.workflows.nightly.night_values import Options, RecipeResult, Summary
 from orchestrator.workflows.nightly.summary_values import as_json, recipe_result, unplanned_result
 
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 def run(
-    options: Options, session: Session, say: Say, patience: Patience | None = None
+    options: Options, session: Session, say: Say, network_retries: NetworkRetries | None = None
 ) -> tuple[Summary, History]:
     """Bring every recipe up to date, compare it with the last good night, and remember.
 
@@ -46,7 +46,7 @@ def run(
         options: What to do.
         session: What all commands share.
         say: Told what a person who watches would want to know.
-        patience: How the network is waited for; as ``options`` say when it is not given.
+        network_retries: How the network is waited for; as ``options`` say when it is not given.
 
     Raises:
         UsageError: There are no recipes.
@@ -55,7 +55,7 @@ def run(
     """
     files = select_recipes.recipes(options.paths, options.select)
     with alone(session.store.root):
-        night = Night(options, session, say, patience)
+        night = Night(options, session, say, network_retries)
         return night.run(files), night.history
 
 
@@ -86,14 +86,18 @@ class Night:
     """The work of one night; its parts run one after the other."""
 
     def __init__(
-        self, options: Options, session: Session, say: Say, patience: Patience | None = None
+        self,
+        options: Options,
+        session: Session,
+        say: Say,
+        network_retries: NetworkRetries | None = None,
     ) -> None:
         self._options, self._say = options, say
         self._begun = time.monotonic()
         hours = options.hours
         deadline = math.inf if hours is None else self._begun + hours * 3600
         self._session = replace(session, settings=replace(session.settings, deadline=deadline))
-        self._patience = patience or Patience(options.retries, deadline, say)
+        self._network_retries = network_retries or NetworkRetries(options.retries, deadline, say)
         self.history = History(session.store.root)
         self._number = 0
         self._runs: dict[str, int] = {}
@@ -118,10 +122,12 @@ class Night:
             self._runs[one.recipe.name] = record_history.begin(self.history, one, self._number)
         unplanned = [one.name for one in recipes if one.name not in self._runs]
         protected = needed(plans, self.history, unplanned)
-        room = Room(self._session, self._options.out, self._options.max_store, protected)
-        for finished in self._finished(plans, room):
+        store_limit = StoreLimit(
+            self._session, self._options.out, self._options.max_store, protected
+        )
+        for finished in self._finished(plans, store_limit):
             self._results.append(self._judged(finished))
-        size = room.tidy()
+        size = store_limit.tidy()
         limit = self._options.max_store
         full = limit is not None and size > limit
         note = ("The store is larger than --max-store: everything in it is needed.",)
@@ -131,7 +137,7 @@ class Night:
             seconds=time.monotonic() - self._begun,
             recipes=tuple(sorted(self._results, key=lambda one: one.recipe)),
             store_bytes=size,
-            collected=len(room.collected),
+            collected=len(store_limit.collected),
             notes=note if full else (),
         )
 
@@ -198,7 +204,7 @@ class Night:
                     self._refuse(recipe.name, recipe.file, error, recipe.digest)
                 except OSError as error:
                     self._refuse(recipe.name, recipe.file, problem_of(error), recipe.digest)
-            if not self._patience.again(attempt, [error for _, error in unreached]):
+            if not self._network_retries.wait_and_retry(attempt, [error for _, error in unreached]):
                 break
             # What did not answer is asked once an attempt, not once a recipe.
             commits = {place: found for place, found in commits.items() if isinstance(found, str)}
@@ -209,17 +215,19 @@ class Night:
 
     # -- the work ------------------------------------------------------------------------
 
-    def _finished(self, plans: Sequence[Plan], room: Room) -> list[Finished]:
+    def _finished(self, plans: Sequence[Plan], store_limit: StoreLimit) -> list[Finished]:
         """What became of all plans, after those that the network failed were tried again."""
         done: dict[str, Finished] = {}
         attempt, going = 0, list(plans)
         while going:
-            for one in bring_up_to_date.bring(self._session, going, self._options.out, fit=room):
+            for one in bring_up_to_date.bring(
+                self._session, going, self._options.out, fit=store_limit
+            ):
                 name = one.plan.recipe.name
                 done[name] = _joined(done.get(name), one)
             errors = {name: found for name, one in done.items() if (found := _unreached(one))}
             flat = [error for found in errors.values() for error in found]
-            if not self._patience.again(attempt, flat):
+            if not self._network_retries.wait_and_retry(attempt, flat):
                 break
             going, attempt = [done[name].plan for name in errors], attempt + 1
         return list(done.values())
@@ -228,24 +236,26 @@ class Night:
         """Make again what is unchanged, compare, and note the run's end."""
         name = finished.plan.recipe.name
         run = self._runs[name]
-        again = rebuild_unchanged.Again()
+        rebuilt = rebuild_unchanged.Rebuilt()
         if self._options.rebuild and rebuild_unchanged.unchanged(finished):
             if time.monotonic() < self._session.settings.deadline:
-                patient = replace(self._session.settings, deadline=math.inf)
-                alone_ = replace(self._session, settings=patient)
-                again = rebuild_unchanged.again(finished, alone_, self._options.out, self._say)
-                finished = again.finished or finished
+                without_deadline = replace(self._session.settings, deadline=math.inf)
+                alone_ = replace(self._session, settings=without_deadline)
+                rebuilt = rebuild_unchanged.rebuild(finished, alone_, self._options.out, self._say)
+                finished = rebuilt.finished or finished
             else:
-                again = rebuild_unchanged.Again(notes=("It was not made again: the time was up.",))
+                rebuilt = rebuild_unchanged.Rebuilt(
+                    notes=("It was not made again: the time was up.",)
+                )
         compared = compare_with_last_good.compare(finished, self.history, self._session.store, run)
-        alarms = (*again.alarms, *compared.alarms)
+        alarms = (*rebuilt.alarms, *compared.alarms)
         end = record_history.ended(finished, alarms, compared.verdicts)
-        if again.error is not None:
+        if rebuilt.error is not None:
             end = replace(
-                end, state=record_history.failed(again.error).state, error=str(again.error)
+                end, state=record_history.failed(rebuilt.error).state, error=str(rebuilt.error)
             )
         self.history.end_run(run, end)
-        return recipe_result(finished, run, end, compared, again)
+        return recipe_result(finished, run, end, compared, rebuilt)
 
 
 def _joined(before: Finished | None, after: Finished) -> Finished:

@@ -19,7 +19,7 @@ _STORE = "the store"
 
 
 @dataclass(frozen=True)
-class Again:
+class Rebuilt:
     """What making again showed; ``finished`` has the new measures. Empty: it was not done."""
 
     alarms: tuple[Alarm, ...] = ()
@@ -33,7 +33,7 @@ def unchanged(finished: Finished) -> bool:
     return finished.refused is None and all(one.outcome is Outcome.HIT for one in finished.steps)
 
 
-def again(finished: Finished, session: Session, out: Path, say: Callable[[str], None]) -> Again:
+def rebuild(finished: Finished, session: Session, out: Path, say: Callable[[str], None]) -> Rebuilt:
     """Make a plan's files in an empty store, compare them, and measure the files again.
 
     Args:
@@ -57,10 +57,10 @@ def again(finished: Finished, session: Session, out: Path, say: Callable[[str], 
     except Interrupted:
         raise
     except OrchestrateError as error:
-        return Again(alarms, error=error)
+        return Rebuilt(alarms, error=error)
     except OSError as error:
-        return Again(alarms, error=problem_of(error))
-    return Again(alarms, measured)
+        return Rebuilt(alarms, error=problem_of(error))
+    return Rebuilt(alarms, measured)
 
 
 def _drifted(one: Verdict) -> bool:

@@ -15,7 +15,7 @@ from orchestrator.runs import record_history
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.workflows.nightly.compare_with_last_good import Compared
 from orchestrator.workflows.nightly.night_values import FORMAT, RecipeResult, Summary
-from orchestrator.workflows.nightly.rebuild_unchanged import Again
+from orchestrator.workflows.nightly.rebuild_unchanged import Rebuilt
 
 
 def unplanned_result(name: str, file: Path, run: int, end: Ended) -> RecipeResult:
@@ -24,7 +24,7 @@ def unplanned_result(name: str, file: Path, run: int, end: Ended) -> RecipeResul
 
 
 def recipe_result(
-    finished: Finished, run: int, end: Ended, compared: Compared, again: Again
+    finished: Finished, run: int, end: Ended, compared: Compared, rebuilt: Rebuilt
 ) -> RecipeResult:
     """The result of a recipe that was planned."""
     plan, good = finished.plan, compared.good
@@ -46,11 +46,11 @@ def recipe_result(
         good=good.night if good is not None else 0,
         files=end.files,
         alarms=end.alarms,
-        notes=(*compared.notes, *changed, *again.notes, *finished.notes),
+        notes=(*compared.notes, *changed, *rebuilt.notes, *finished.notes),
         made=outcomes.count(Outcome.DONE),
         found=outcomes.count(Outcome.HIT),
         left=tuple(one.step.label for one in finished.steps if one.outcome is Outcome.SKIPPED),
-        rebuilt=again.finished is not None,
+        rebuilt=rebuilt.finished is not None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from orchestrator.base.errors import NetworkProblem, OrchestrateError
-from orchestrator.base.interruptible_sleep import rest
+from orchestrator.base.interruptible_sleep import sleep
 from orchestrator.base.step_values import JSON
 from orchestrator.sources import http_client, retry_after
 
@@ -15,7 +15,7 @@ TRIES = 4
 LONGEST_SECONDS = 120.0
 
 
-def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = rest) -> str:
+def post(url: str, content: Mapping[str, JSON], sleep: Callable[[float], None] = sleep) -> str:
     """Send a night's JSON; an empty text, or why it could not be sent.
 
     The address is a secret of many services, so only its host is ever named.
@@ -23,7 +23,7 @@ def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = 
     Args:
         url: Where to.
         content: What to send.
-        rest: Waits so many seconds between tries.
+        sleep: Waits so many seconds between tries.
     """
     host = _host(url) or "the webhook"
     body = json.dumps(content).encode("utf-8")
@@ -33,7 +33,7 @@ def post(url: str, content: Mapping[str, JSON], rest: Callable[[float], None] = 
         if wait is None:
             break
         if attempt < TRIES - 1:
-            rest(min(max(wait, 2.0**attempt), LONGEST_SECONDS))
+            sleep(min(max(wait, 2.0**attempt), LONGEST_SECONDS))
     return f"the webhook at {host} did not get the summary: {said}" if said else ""
 
 

@@ -53,7 +53,7 @@ def of_source(folder: Path) -> tuple[Templates, str]:
     for name in (_JSON, _CONFIG):
         told = json_object(folder / name).get("chat_template")
         if told is not None:
-            return dict(_told(told, folder / name)), name
+            return dict(_templates(told, folder / name)), name
     return {}, ""
 
 
@@ -86,7 +86,7 @@ def json_object(path: Path) -> Mapping[str, JSON]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(told: JSON, path: Path) -> Iterator[tuple[str, str]]:
+def _templates(told: JSON, path: Path) -> Iterator[tuple[str, str]]:
     if isinstance(told, str):
         yield DEFAULT, told
         return

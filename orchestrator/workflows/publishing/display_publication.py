@@ -8,13 +8,13 @@ from orchestrator.base import units
 from orchestrator.base.step_values import JSON
 from orchestrator.base.text_table import table
 from orchestrator.workflows.publishing.publication_record import Changes
-from orchestrator.workflows.publishing.publish import Outlook, Publication
+from orchestrator.workflows.publishing.publish import Preview, Publication
 from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 _TITLES = ("File", "Made as", "Size", "What")
 
 
-def outlook(one: Outlook) -> str:
+def preview(one: Preview) -> str:
     """What is going to be done: a table of files, notes, and the sum."""
     where = "" if one.exists else " (to be made)"
     made_as = _made_as(one.tree)
@@ -33,7 +33,7 @@ def _made_as(tree: Tree) -> dict[str, str]:
     return {piece.name: one.output.file for one in tree.models for piece in one.pieces}
 
 
-def _state(piece: Piece, one: Outlook) -> str:
+def _state(piece: Piece, one: Preview) -> str:
     if not piece.sha256:
         return "split, send"
     return "send" if piece in one.changes.send else "there already"
@@ -71,8 +71,8 @@ def done(one: Publication) -> str:
 
 def as_json(one: Publication) -> dict[str, JSON]:
     """A publication as JSON values."""
-    changes = one.done.changes if one.done else one.outlook.changes
-    made_as = _made_as(one.outlook.tree)
+    changes = one.done.changes if one.done else one.preview.changes
+    made_as = _made_as(one.preview.tree)
     files = [
         {
             "name": piece.name,
@@ -81,11 +81,11 @@ def as_json(one: Publication) -> dict[str, JSON]:
             "sha256": piece.sha256 or None,
             "state": "send" if piece in changes.send else "there",
         }
-        for piece in one.outlook.tree.pieces
+        for piece in one.preview.tree.pieces
     ]
     return {
-        "recipe": one.outlook.tree.recipe,
-        "to": one.outlook.place.name,
+        "recipe": one.preview.tree.recipe,
+        "to": one.preview.place.name,
         "dry_run": one.done is None,
         "changed": bool(one.done and changes),
         "files": files,

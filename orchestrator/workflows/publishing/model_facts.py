@@ -118,7 +118,7 @@ def _described(plan: Plan, source: Resolved, session: Session) -> Path | None:
 
 
 def _describes(step: Step, source: Resolved) -> bool:
-    return step_kinds.describes(step) and step.params["source"] == source.identity
+    return step_kinds.is_description(step) and step.params["source"] == source.identity
 
 
 def _metadata(folder: Path) -> Mapping[str, JSON]:

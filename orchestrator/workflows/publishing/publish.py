@@ -22,7 +22,7 @@ from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Request:
     """What the command line says.
 
     Attributes:
@@ -45,7 +45,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Preview:
     """What is going to be done: the tree, the place, and what differs there."""
 
     tree: Tree
@@ -58,63 +58,63 @@ class Outlook:
 class Publication:
     """What was foreseen, and what was done; nothing in a dry run."""
 
-    outlook: Outlook
+    preview: Preview
     done: Done | None
 
 
-def look(plan: Plan, session: Session, wishes: Wishes) -> Outlook:
+def prepare(plan: Plan, session: Session, request: Request) -> Preview:
     """Say what publishing one recipe's files would do, and make what it needs in the store.
 
     Args:
         plan: Its plan, as it would run now.
         session: What all commands share.
-        wishes: What the command line says.
+        request: What the command line says.
 
     Raises:
         UsageError: The destination, the licence, or the folder of the run is not right.
         StepError: A file did not pass its verification, or its chat template is another.
         EnvironmentProblem: The place cannot be reached.
     """
-    return _outlook(plan, session, wishes, _place(plan, session, wishes))
+    return _preview(plan, session, request, _place(plan, session, request))
 
 
-def carry_out(outlook: Outlook, session: Session) -> Publication:
+def publish_prepared(preview: Preview, session: Session) -> Publication:
     """Bring the place up to date; nothing is asked or sent when there is nothing to do.
 
     Raises:
         EnvironmentProblem: The place cannot be reached or written.
         StepError: The Hub refuses the model card.
     """
-    if not outlook.changes:
-        return Publication(outlook, Done(outlook.changes, outlook.place.url))
-    return Publication(outlook, outlook.place.publish(outlook.tree, session.listener))
+    if not preview.changes:
+        return Publication(preview, Done(preview.changes, preview.place.url))
+    return Publication(preview, preview.place.publish(preview.tree, session.listener))
 
 
-def _outlook(plan: Plan, session: Session, wishes: Wishes, place: Place) -> Outlook:
+def _preview(plan: Plan, session: Session, request: Request, place: Place) -> Preview:
     recipe = plan.recipe
     if not plan.outputs:
         raise UsageError(f"{recipe.file} makes no quantized file", "Add one under 'quantize'.")
     if recipe.publish.redistribute is False:
         licences.require_right(recipe.publish, "", False, str(recipe.file))
-    folder = wishes.out / recipe.name
+    folder = request.out / recipe.name
     with watched(session.listener, Activity("check", f"check {folder}", "check")) as report:
-        verified = checked(plan, folder, warnings=wishes.warnings, report_to=report)
+        verified = checked(plan, folder, warnings=request.warnings, report_to=report)
     origin = model_facts.origin(plan, session)
     facts = model_facts.facts(plan, origin)
     licences.require_right(recipe.publish, facts.license, origin.gated, str(recipe.file))
     repo = place.name.removeprefix(HUB) if place.name.startswith(HUB) else ""
-    limit = wishes.max_file or recipe.publish.max_file or DEFAULT_LIMIT
+    limit = request.max_file or recipe.publish.max_file or DEFAULT_LIMIT
     title = repo.partition("/")[2] or recipe.name
     material = Material(plan, verified, origin, facts, limit, title, repo)
-    models = assemble.models(material, session, split=not wishes.dry)
+    models = assemble.models(material, session, split=not request.dry)
     tree = assemble.tree(material, models, session.store)
     changes, exists = place.plan(tree)
-    return Outlook(tree, place, exists, changes)
+    return Preview(tree, place, exists, changes)
 
 
-def _place(plan: Plan, session: Session, wishes: Wishes) -> Place:
+def _place(plan: Plan, session: Session, request: Request) -> Place:
     recipe = plan.recipe
-    text = wishes.to or recipe.publish.to or ""
+    text = request.to or recipe.publish.to or ""
     if not text:
         raise UsageError(
             f"{recipe.file} does not say where to publish",
@@ -125,14 +125,14 @@ def _place(plan: Plan, session: Session, wishes: Wishes) -> Place:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if text.startswith(DIR):
-        return _folder(plan, _expanded(text.removeprefix(DIR)), wishes)
+        return _folder(plan, _expanded(text.removeprefix(DIR)), request)
     if session.settings.offline:
         raise EnvironmentProblem(
             f"{text} cannot be reached offline", "Publish to dir:PATH, or without --offline."
         )
     from orchestrator.workflows.publishing.destination_hub import Repository  # noqa: PLC0415 - heavy
 
-    return Repository(text.removeprefix(HUB), wishes.private, wishes.message)
+    return Repository(text.removeprefix(HUB), request.private, request.message)
 
 
 def _expanded(path: str) -> Path:
@@ -145,10 +145,10 @@ def _expanded(path: str) -> Path:
         ) from error
 
 
-def _folder(plan: Plan, path: Path, wishes: Wishes) -> Folder:
-    if not wishes.to:
+def _folder(plan: Plan, path: Path, request: Request) -> Folder:
+    if not request.to:
         path = plan.recipe.file.parent / path
-    if path.resolve() == (wishes.out / plan.recipe.name).resolve():
+    if path.resolve() == (request.out / plan.recipe.name).resolve():
         raise UsageError(
             f"{path} is the folder of the run itself", "Publish to a folder of its own."
         )

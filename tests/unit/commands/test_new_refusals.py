@@ -101,7 +101,7 @@ def test_a_hub_that_is_not_there_gives_no_advice_that_new_cannot_take(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(interruptible_sleep, "rest", lambda _seconds: None)
+    monkeypatch.setattr(interruptible_sleep, "sleep", lambda _seconds: None)
     said = orchestrate("new", "org/name")
 
     assert said.code == 3

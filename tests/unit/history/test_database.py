@@ -28,7 +28,7 @@ def history(tmp_path: Path) -> History:
 def test_a_store_without_history_has_an_empty_one_and_gets_no_file(history: History) -> None:
     assert history.nights() == []
     assert history.runs() == []
-    assert history.goods("tiny") == []
+    assert history.good_runs("tiny") == []
     assert not history.path.exists()
 
 
@@ -90,8 +90,8 @@ def test_the_last_good_night_is_neither_by_hand_nor_failed_nor_one_with_an_alarm
         a_run(history, night=1, state=state)
     a_run(history)
 
-    assert [found.id for found in history.goods("tiny")] == [good]
-    assert history.goods("tiny", before=good) == []
+    assert [found.id for found in history.good_runs("tiny")] == [good]
+    assert history.good_runs("tiny", before=good) == []
 
 
 def test_what_a_person_accepts_becomes_the_last_good_night(history: History) -> None:
@@ -103,7 +103,7 @@ def test_what_a_person_accepts_becomes_the_last_good_night(history: History) -> 
 
     assert accepted is not None
     assert accepted.id == changed
-    found = history.goods("tiny")[0]
+    found = history.good_runs("tiny")[0]
     assert (found.id, found.good) == (changed, True)
     assert history.accept("unknown") is None
 

@@ -18,7 +18,7 @@ from orchestrator.history import History, connection, schema
 from tests.support.command_line import Command
 from tests.support.fixtures import fakes, orchestrate, recipes
 from tests.support.history_records import a_file, a_run, a_step
-from tests.support.nights import past
+from tests.support.nights import recorded_history
 
 __all__ = ["fakes", "orchestrate", "recipes"]
 
@@ -43,7 +43,7 @@ def test_a_history_on_a_read_only_disk_is_shown(
     disk: Path, orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORCHESTRATE_HOME", str(disk / "store"))
-    a_run(past(), a_file(), night=past().begin_night({}))
+    a_run(recorded_history(), a_file(), night=recorded_history().begin_night({}))
     read_only(disk)
 
     assert "night 1" in orchestrate("history", "tiny").out
@@ -86,8 +86,8 @@ def test_a_damaged_history_ends_a_night_at_once_and_warns_a_run(
     orchestrate: Command, recipes: Path
 ) -> None:
     orchestrate("history")
-    past().path.parent.mkdir(parents=True, exist_ok=True)
-    past().path.write_bytes(b"no database" * 1000)
+    recorded_history().path.parent.mkdir(parents=True, exist_ok=True)
+    recorded_history().path.write_bytes(b"no database" * 1000)
 
     night = orchestrate("nightly", recipes)
     run = orchestrate("run", recipes / "one.yaml")
@@ -105,8 +105,8 @@ def test_a_history_that_another_program_keeps_for_long_is_no_reason_to_make_noth
     orchestrate: Command, recipes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
-    a_run(past())
-    with closing(sqlite3.connect(past().path, isolation_level=None)) as other:
+    a_run(recorded_history())
+    with closing(sqlite3.connect(recorded_history().path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         run = orchestrate("run", recipes / "one.yaml")
         night = orchestrate("nightly", recipes)
@@ -138,14 +138,14 @@ def test_a_night_that_began_another_ended(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_night_without_a_recipe_yet_is_shown(orchestrate: Command) -> None:
-    past().begin_night({})
+    recorded_history().begin_night({})
 
     assert "running" in orchestrate("history").out
 
 
 def test_the_file_of_a_renamed_recipe_means_its_newest_name(orchestrate: Command) -> None:
     for name in ("old", "new"):
-        past().begin_run(name, Path("recipe.yaml").absolute(), "d" * 64)
+        recorded_history().begin_run(name, Path("recipe.yaml").absolute(), "d" * 64)
 
     said = orchestrate("history", "recipe.yaml")
 

@@ -58,7 +58,7 @@ def test_a_small_file_is_read(write: Write) -> None:
     assert found.n_elements == 96 + 5 + 512
     assert found.bits_per_weight == 8 * (54 + 20 + 420) / (96 + 5 + 512)
     assert found.data_end == found.data_offset + 96 + 420
-    assert gguf.census(found) == {"F32": 1, "Q4_0": 1, "Q6_K": 1}
+    assert gguf.type_counts(found) == {"F32": 1, "Q4_0": 1, "Q6_K": 1}
 
 
 def test_metadata_bytes_are_the_length_of_the_key_value_section(write: Write) -> None:

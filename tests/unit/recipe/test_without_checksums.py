@@ -1,4 +1,4 @@
-"""Stand-in models: what a recipe states of the real bytes is not held against others."""
+"""RecipeFolder-in models: what a recipe states of the real bytes is not held against others."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.resource_needs import Forecast
 from orchestrator.runs import preflight
-from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain import load
 from tests.support.plans import RECIPE, by_label, hub, make_plan, sources
@@ -140,9 +140,9 @@ def session(tmp_path: Path) -> Session:
     return Session(Store(tmp_path / "store", print), Settings(), choices(), quiet)
 
 
-def outlook(tmp_path: Path, **changes: Any) -> Outlook:
+def preview(tmp_path: Path, **changes: Any) -> Preview:
     forecast = replace(FORECAST, **changes)
-    return Outlook(sized(tmp_path, forecast=forecast), forecast)
+    return Preview(sized(tmp_path, forecast=forecast), forecast)
 
 
 def machine_with(
@@ -157,7 +157,7 @@ def test_room_enough_is_no_sentence(
 ) -> None:
     machine_with(monkeypatch)
 
-    preflight.check_room([outlook(tmp_path)], session, tmp_path / "dist")
+    preflight.check_room([preview(tmp_path)], session, tmp_path / "dist")
 
 
 def test_a_store_that_does_not_exist_yet_has_room(
@@ -166,7 +166,7 @@ def test_a_store_that_does_not_exist_yet_has_room(
     machine_with(monkeypatch)
     assert not session.store.root.exists()
 
-    preflight.check_room([outlook(tmp_path)], session, Path("does/not/exist"))
+    preflight.check_room([preview(tmp_path)], session, Path("does/not/exist"))
 
 
 def test_short_disk_is_said_with_the_peak_and_what_helps(
@@ -175,7 +175,7 @@ def test_short_disk_is_said_with_the_peak_and_what_helps(
     machine_with(monkeypatch, disk=30 * GB)
 
     with pytest.raises(EnvironmentProblem) as caught:
-        preflight.check_room([outlook(tmp_path)], session, tmp_path)
+        preflight.check_room([preview(tmp_path)], session, tmp_path)
 
     assert "of disk are needed at the peak" in caught.value.message
     assert "30.0 GB are free" in caught.value.message
@@ -197,16 +197,16 @@ def test_keep_final_is_advised_when_it_is_enough(
     lean = max(
         m.disk
         for m in preflight.moments(
-            [Outlook(one, FORECAST)], replace(session, settings=Settings(keep="final"))
+            [Preview(one, FORECAST)], replace(session, settings=Settings(keep="final"))
         )
     )
     machine_with(monkeypatch, disk=lean)
 
     with pytest.raises(EnvironmentProblem, match="'--keep final' needs"):
-        preflight.check_room([Outlook(one, FORECAST)], generous, tmp_path)
+        preflight.check_room([Preview(one, FORECAST)], generous, tmp_path)
     machine_with(monkeypatch, disk=lean - 1)
     with pytest.raises(EnvironmentProblem, match="store gc"):
-        preflight.check_room([Outlook(one, FORECAST)], generous, tmp_path)
+        preflight.check_room([Preview(one, FORECAST)], generous, tmp_path)
 
 
 def test_short_memory_is_said_with_the_step(
@@ -215,7 +215,7 @@ def test_short_memory_is_said_with_the_step(
     machine_with(monkeypatch, memory=8 * GB)
 
     with pytest.raises(EnvironmentProblem, match=r"of memory, this machine has 8\.00 GB") as caught:
-        preflight.check_room([outlook(tmp_path)], session, tmp_path)
+        preflight.check_room([preview(tmp_path)], session, tmp_path)
     assert "'importance matrix of small' needs about" in caught.value.message
 
 
@@ -231,7 +231,7 @@ def test_outputs_on_another_disk_must_fit_there(
     )
 
     with pytest.raises(EnvironmentProblem, match=r"9\.00 GB of outputs do not fit in /dev/shm/x"):
-        preflight.check_room([outlook(tmp_path)], session, other / "x" / "y")
+        preflight.check_room([preview(tmp_path)], session, other / "x" / "y")
 
 
 def test_fallbacks_are_refused_before_work(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_fallbacks_are_refused_before_work(tmp_path: Path) -> None:
     with pytest.raises(
         StepError, match=r"small Q4_0: 7 tensors.*576 columns.*and 2 more"
     ) as caught:
-        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
+        preflight.check_outputs(preview(tmp_path, outputs=told), choices())
     assert "allow_fallback: true" in caught.value.hint
 
 
@@ -250,7 +250,7 @@ def test_fallbacks_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     told = {name: {"size": 1, "fallbacks": [fallback]} for name in ("Q4_0", "Q4_K_M")}
 
     with pytest.raises(StepError, match=r"small Q4_0: 1 .*small Q4_K_M: 1 ") as caught:
-        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
+        preflight.check_outputs(preview(tmp_path, outputs=told), choices())
     assert caught.value.hint.count("allow_fallback") == 1
 
 
@@ -259,8 +259,8 @@ def test_accepted_fallbacks_are_fine(tmp_path: Path) -> None:
     forecast = replace(FORECAST, outputs={"Q4_0": {"size": 1, "fallbacks": [fallback]}})
     text = RECIPE.replace("[Q4_0, ", "[{type: Q4_0, allow_fallback: true}, ")
 
-    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), forecast), choices())
-    preflight.check_outputs(Outlook(sized(tmp_path, text, forecast), None), choices())
+    preflight.check_outputs(Preview(sized(tmp_path, text, forecast), forecast), choices())
+    preflight.check_outputs(Preview(sized(tmp_path, text, forecast), None), choices())
 
 
 def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None
     }
 
     with pytest.raises(StepError, match="small Q4_0: this type needs an importance matrix"):
-        preflight.check_outputs(outlook(tmp_path, outputs=told), choices())
+        preflight.check_outputs(preview(tmp_path, outputs=told), choices())
 
 
 # -- estimates ---------------------------------------------------------------------------

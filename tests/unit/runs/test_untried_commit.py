@@ -10,7 +10,7 @@ from orchestrator.commands.display_plan import _needs
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resource_needs import Moment
 from orchestrator.runs.collect_results import _notes
-from orchestrator.runs.preflight import Outlook
+from orchestrator.runs.preflight import Preview
 from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
 from tests.support.plans import COMMIT, changed, make_chain, make_plan, sources
@@ -42,7 +42,7 @@ def test_reports_say_it_once(tmp_path: Path, commit: str, times: int) -> None:
 
 @pytest.mark.parametrize(("commit", "times"), [(COMMIT, 0), (OTHER, 1)])
 def test_a_plan_of_several_recipes_says_it_once(tmp_path: Path, commit: str, times: int) -> None:
-    one = Outlook(of(tmp_path, commit), None)
+    one = Preview(of(tmp_path, commit), None)
     moment = Moment(one.plan.steps[0], disk=0, memory=0)
     assert _needs([one, one], [moment]).count("was not tried") == times
 

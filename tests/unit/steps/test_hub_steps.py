@@ -16,7 +16,7 @@ from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import safetensors
 from orchestrator.recipe.source_fields import Source, Weights
 from orchestrator.runs.resolve_sources import Resolver
-from orchestrator.steps import describe_model, fetch
+from orchestrator.steps import fetch, inspect_model
 from tests.hub import Fault, Hub, Repo
 from tests.support.hub_repositories import COMMIT, CONFIG, INDEX, NAME, SECOND, WEIGHTS, tensor_file
 from tests.support.tasks import a_task
@@ -51,7 +51,7 @@ def test_a_branch_is_recorded_as_unpinned_with_its_commit(server: Hub) -> None:
 def test_an_outline_is_small_and_complete(tmp_path: Path, server: Hub, shaped: Repo) -> None:
     task = task_of(tmp_path, model())
 
-    facts = describe_model.run(task)
+    facts = inspect_model.run(task)
 
     listed = json.loads((task.workdir / "weights.json").read_text())
     assert set(listed) == {WEIGHTS, SECOND}
@@ -75,7 +75,7 @@ def test_a_local_folder_has_the_same_outline(tmp_path: Path, server: Hub, shaped
     far, near = task_of(tmp_path / "far", model()), tmp_path / "near"
     local = task_of(near, Weights(path=shaped.folder))
 
-    assert describe_model.run(far) == describe_model.run(local)
+    assert inspect_model.run(far) == inspect_model.run(local)
 
     for name in ("weights.json", f"small/{CONFIG}", "headers/00000.bin"):
         assert (far.workdir / name).read_bytes() == (near / "work" / name).read_bytes()
@@ -87,7 +87,7 @@ def test_files_without_headers_are_estimated(tmp_path: Path) -> None:
     (folder / "config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(bytes(1000))
 
-    facts = describe_model.run(task_of(tmp_path / "t", Weights(path=folder)))
+    facts = inspect_model.run(task_of(tmp_path / "t", Weights(path=folder)))
 
     assert facts == {"fetch_bytes": 1002, "weights": "bin", "parameters": 500}
 

@@ -116,7 +116,7 @@ def test_what_a_killed_reproduction_left_is_removed_and_what_runs_is_not(tmp_pat
     running = place / f"{os.getppid()}-theirs"
     for folder in (place / f"{ended}-left", running):
         (folder / "store").mkdir(parents=True)
-    with isolated_run.workshop(session.store) as mine:
+    with isolated_run.temporary_folder(session.store) as mine:
         assert set(place.iterdir()) == {mine, running}
 
 
@@ -124,7 +124,7 @@ def test_of_a_failure_only_the_logs_stay_until_the_next(tmp_path: Path) -> None:
     session = session_in(tmp_path)
 
     def fail() -> None:
-        with isolated_run.workshop(session.store) as place:
+        with isolated_run.temporary_folder(session.store) as place:
             for name in ("store/logs", "store/artifacts/ab", "home"):
                 (place / name).mkdir(parents=True)
                 (place / name / "file").write_text("x")
@@ -247,7 +247,7 @@ def test_a_run_happens_in_its_own_surroundings(tmp_path: Path) -> None:
     for around in isolated_run.surroundings(2):
         store = Store(tmp_path / around.folder / "store", reproduce.say_nothing)
         keys = [step.key for step in plan.steps]
-        isolated_run.elsewhere(
+        isolated_run.run_in_child(
             plan.steps, keys, store, around, offline=True, say=reproduce.say_nothing
         )
         found = store.find(keys[0])
@@ -289,7 +289,7 @@ def test_a_failing_run_is_an_error_with_its_words(tmp_path: Path) -> None:
     around = isolated_run.surroundings(1)[0]
     step = replace(plan.steps[0], context={"path": str(tmp_path / "nowhere")})
     with pytest.raises(StepError, match="the first run failed"):
-        isolated_run.elsewhere(
+        isolated_run.run_in_child(
             [step], [step.key], store, around, offline=True, say=reproduce.say_nothing
         )
 

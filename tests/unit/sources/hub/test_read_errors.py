@@ -79,7 +79,7 @@ def test_a_granted_token_opens_a_gated_repository(
 
 
 @pytest.mark.parametrize(("refused", "code"), [(401, 3), (403, 3), (429, 3), (500, 3), (404, 2)])
-def test_exit_codes(server: Hub, naps: list[float], refused: int, code: int) -> None:
+def test_exit_codes(server: Hub, pauses: list[float], refused: int, code: int) -> None:
     server.fault("api", Fault("status", status=refused, times=100, code="RepoNotFound"))
     with pytest.raises(OrchestrateError) as failure:
         download.listing(NAME, COMMIT)
@@ -88,27 +88,29 @@ def test_exit_codes(server: Hub, naps: list[float], refused: int, code: int) -> 
 
 @pytest.mark.parametrize("target", ["api", WEIGHTS])
 def test_too_many_requests_waits_as_told_and_goes_on(
-    server: Hub, repo: Repo, naps: list[float], target: str
+    server: Hub, repo: Repo, pauses: list[float], target: str
 ) -> None:
     server.fault(target, Fault("status", status=429, headers={"Retry-After": "17"}))
     assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
-    assert naps == [17.0]
+    assert pauses == [17.0]
 
 
-def test_a_very_long_retry_after_is_cut(server: Hub, naps: list[float]) -> None:
+def test_a_very_long_retry_after_is_cut(server: Hub, pauses: list[float]) -> None:
     server.fault("api", Fault("status", status=429, headers={"Retry-After": "86400"}))
     download.listing(NAME, COMMIT)
-    assert naps == [120.0]
+    assert pauses == [120.0]
 
 
 @pytest.mark.parametrize("path", [WEIGHTS, CONFIG])
-def test_a_server_that_stays_broken_is_given_up(server: Hub, naps: list[float], path: str) -> None:
+def test_a_server_that_stays_broken_is_given_up(
+    server: Hub, pauses: list[float], path: str
+) -> None:
     server.fault(path, Fault("status", status=500, times=100, method="*"))
     with pytest.raises(EnvironmentProblem, match="HTTP 500") as failure:
         download.fetch(NAME, COMMIT, [path])
     assert failure.value.exit_code == 3
     assert "HF_ENDPOINT" in failure.value.hint
-    assert 0 < len(naps) < 10
+    assert 0 < len(pauses) < 10
 
 
 def test_a_long_wait_ends_with_ctrl_c(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +130,7 @@ def test_a_long_wait_ends_with_ctrl_c(server: Hub, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_network_says_what_helps(
-    server: Hub, monkeypatch: pytest.MonkeyPatch, naps: list[float]
+    server: Hub, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(EnvironmentProblem, match="cannot be reached") as failure:
@@ -136,7 +138,7 @@ def test_no_network_says_what_helps(
     assert failure.value.exit_code == 3
     assert "--offline" in failure.value.hint
     assert "HF_ENDPOINT" in failure.value.hint
-    assert len(naps) == 3
+    assert len(pauses) == 3
 
 
 def test_an_answer_that_is_no_hubs_is_said_so(server: Hub) -> None:

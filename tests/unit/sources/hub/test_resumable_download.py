@@ -98,23 +98,23 @@ def test_a_server_that_ignores_ranges_does_not_spoil_the_file(server: Hub, repo:
     assert len(server.asked(WEIGHTS)) == 2
 
 
-def test_a_connection_that_always_drops_gives_up(server: Hub, naps: list[float]) -> None:
+def test_a_connection_that_always_drops_gives_up(server: Hub, pauses: list[float]) -> None:
     server.fault(WEIGHTS, Fault("drop", times=100))
     with pytest.raises(EnvironmentProblem, match="cannot be reached") as failure:
         download.fetch(NAME, COMMIT, [WEIGHTS])
     assert failure.value.exit_code == 3
     assert len(server.asked(WEIGHTS)) == 5
-    assert len(naps) == 4
+    assert len(pauses) == 4
 
 
 def test_a_connection_that_drops_often_but_brings_bytes_each_time_does_not_give_up(
-    server: Hub, repo: Repo, naps: list[float]
+    server: Hub, repo: Repo, pauses: list[float]
 ) -> None:
     server.fault(WEIGHTS, Fault("drop", times=TRIES + 3, after=300_000))
 
     assert same(download.fetch(NAME, COMMIT, [WEIGHTS]), repo, WEIGHTS)
     assert len(server.asked(WEIGHTS)) == TRIES + 4
-    assert naps == []
+    assert pauses == []
 
 
 def test_a_corrupt_file_of_the_right_size_is_fetched_again(server: Hub, repo: Repo) -> None:
@@ -224,7 +224,7 @@ def test_one_failure_stops_the_other_transfers(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_ends_early_without_an_error_is_asked_again(
-    tmp_path: Path, naps: list[float]
+    tmp_path: Path, pauses: list[float]
 ) -> None:
     content = b"0123456789"
 
@@ -237,4 +237,4 @@ def test_an_answer_that_ends_early_without_an_error_is_asked_again(
     file = download.HubFile("x", len(content), digest, None)
     stage([file], transfer(cache, open_range), 1)
     assert cache.blob(digest).read_bytes() == content
-    assert naps == [1.0, 2.0]
+    assert pauses == [1.0, 2.0]

@@ -20,7 +20,7 @@ __all__ = ["fakes", "orchestrate", "recipes"]
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that a night took; none is real."""
     taken: list[float] = []
-    monkeypatch.setattr(network_retries, "rest", taken.append)
+    monkeypatch.setattr(network_retries, "sleep", taken.append)
     return taken
 
 

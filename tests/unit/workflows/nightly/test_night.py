@@ -17,7 +17,7 @@ from orchestrator.base.step_values import JSON, Task
 from orchestrator.engine import scheduler
 from tests.support.command_line import Command
 from tests.support.fake_steps import GOOD, fails_for, fake_kinds, logits, measured, written
-from tests.support.nights import Night, add, artifacts, forget, past
+from tests.support.nights import Night, add, artifacts, forget, recorded_history
 
 
 @pytest.mark.usefixtures("fakes")
@@ -54,7 +54,7 @@ def test_recipes_that_are_no_recipes_stop_no_other(night: Night, recipes: Path) 
         "two": "ok",
     }
     assert "has the name 'one' too" in told["recipes"]["twice"]["error"]
-    assert [run.state for run in past().runs("broken")] == ["failed"]
+    assert [run.state for run in recorded_history().runs("broken")] == ["failed"]
 
 
 def test_one_that_fails_is_told_with_its_log_and_the_others_are_made(
@@ -69,8 +69,8 @@ def test_one_that_fails_is_told_with_its_log_and_the_others_are_made(
     assert told["recipes"]["two"]["state"] == "ok"
     assert not Path("dist/one/one-Q4_0.gguf").exists()
     assert Path("dist/one/one-Q8_0.gguf").exists()
-    [run] = past().runs("one")
-    [step] = [one for one in past().steps(run.id) if one.outcome == "failed"]
+    [run] = recorded_history().runs("one")
+    [step] = [one for one in recorded_history().steps(run.id) if one.outcome == "failed"]
     assert (step.exit, step.kind) == (1, "quantize")
 
 
@@ -186,8 +186,8 @@ def test_a_night_that_is_over_keeps_what_the_next_goes_on_from(
     code, told = night("--select", "one", "--keep", "final")
 
     assert (code, told["state"]) == (0, "ok")
-    [run] = past().runs("one", night=2)
-    done = {step.label for step in past().steps(run.id) if step.outcome == "done"}
+    [run] = recorded_history().runs("one", night=2)
+    done = {step.label for step in recorded_history().steps(run.id) if step.outcome == "done"}
     assert done.isdisjoint(kept)
     assert "perplexity of one F16" not in {one.label for one in artifacts()}
 
@@ -218,7 +218,7 @@ def test_two_nights_in_one_store_are_refused(orchestrate: Command, recipes: Path
 
     assert said.code == 3
     assert f"another night works in the store {os.environ['ORCHESTRATE_HOME']}: process" in said.err
-    assert past().nights() == []
+    assert recorded_history().nights() == []
 
 
 def test_made_again_and_other_bytes_is_an_alarm(

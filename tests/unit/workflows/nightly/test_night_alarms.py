@@ -18,7 +18,7 @@ from orchestrator.runs import bring_up_to_date
 from tests.support.command_line import Command
 from tests.support.fake_steps import fails_for, fake_kinds, measured, written
 from tests.support.history_records import a_file
-from tests.support.nights import Night, forget, past
+from tests.support.nights import Night, forget, recorded_history
 
 
 def with_content(content: str) -> Callable[[Task], dict[str, JSON]]:
@@ -116,7 +116,7 @@ def test_speeds_of_another_machine_are_not_compared(
         codes.append(night("--select", "one")[0])
 
     assert codes == [0] * 6
-    assert len(past().machines()) == 2
+    assert len(recorded_history().machines()) == 2
 
 
 def test_numbers_of_another_measurement_are_not_compared(
@@ -267,8 +267,8 @@ def test_accepting_half_a_night_forgets_no_file(
 def test_the_unquantized_file_is_known_as_such(night: Night, fakes: None) -> None:
     night()
 
-    [run] = past().runs("one")
-    full = [row.file for row in past().files([run.id])[run.id] if row.full]
+    [run] = recorded_history().runs("one")
+    full = [row.file for row in recorded_history().files([run.id])[run.id] if row.full]
     assert full == ["F16, for comparison"]
     assert not a_file("F16").full
 

@@ -12,7 +12,7 @@ from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
 from orchestrator.runs import preflight
 from orchestrator.sources import git
 from tests.support.command_line import Command
-from tests.support.nights import Night, add, artifacts, past
+from tests.support.nights import Night, add, artifacts, recorded_history
 
 MOVING = "toolchain: {name: llama.cpp, commit: main}"
 
@@ -31,7 +31,7 @@ def test_a_folder_that_cannot_be_written_stops_no_other_recipe(night: Night) -> 
     }
     assert "dist/one cannot be written" in told["recipes"]["one"]["error"]
     assert Path("dist/two/two-Q4_0.gguf").exists()
-    assert [one.state for one in past().nights()] == ["environment"]
+    assert [one.state for one in recorded_history().nights()] == ["environment"]
 
 
 @pytest.mark.usefixtures("fakes")
@@ -56,7 +56,7 @@ def test_offline_no_branch_is_asked_for(
     code, told = night("--offline")
 
     assert (code, waits) == (3, [])
-    assert "'main' means cannot be resolved offline" in told["recipes"]["moving"]["error"]
+    assert "cannot be resolved to a commit offline" in told["recipes"]["moving"]["error"]
     assert told["recipes"]["one"]["state"] == "ok"
 
 
@@ -114,9 +114,9 @@ def test_room_is_looked_for_once_where_all_fit(
     asked: list[int] = []
     check = preflight.check_room
 
-    def counted(outlooks: Sequence[preflight.Outlook], *rest: Any) -> None:
-        asked.append(len(outlooks))
-        check(outlooks, *rest)
+    def counted(previews: Sequence[preflight.Preview], *rest: Any) -> None:
+        asked.append(len(previews))
+        check(previews, *rest)
 
     monkeypatch.setattr(preflight, "check_room", counted)
 
@@ -132,10 +132,10 @@ def test_the_largest_recipe_is_refused_alone_among_many(
         add(recipes, f"more-{number}", "name: one", "name: one")
     check = preflight.check_room
 
-    def small(outlooks: Sequence[preflight.Outlook], *rest: Any) -> None:
-        if any(one.plan.recipe.name in ("more-3", "two") for one in outlooks):
+    def small(previews: Sequence[preflight.Preview], *rest: Any) -> None:
+        if any(one.plan.recipe.name in ("more-3", "two") for one in previews):
             raise EnvironmentProblem("the disk is too small")
-        check(outlooks, *rest)
+        check(previews, *rest)
 
     monkeypatch.setattr(preflight, "check_room", small)
 

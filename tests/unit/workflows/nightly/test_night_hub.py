@@ -55,7 +55,7 @@ Limited = dict[str, str]
 def test_a_night_waits_as_long_as_the_hub_asks_for(
     night: Night,
     hub: Hub,
-    naps: list[float],
+    pauses: list[float],
     waits: list[float],
     status: int,
     headers: Limited,
@@ -68,23 +68,23 @@ def test_a_night_waits_as_long_as_the_hub_asks_for(
     assert (code, told["state"]) == (0, "ok")
     assert waits == [wait]
     # Short faults are waited for where they happen, first; locks are looked at more often.
-    assert len([nap for nap in naps if nap >= 1]) == 3
+    assert len([pause for pause in pauses if pause >= 1]) == 3
     assert told["recipes"]["one"]["made"] > 5
 
 
 def test_a_download_that_breaks_again_and_again_is_asked_for_again_by_the_night(
-    night: Night, hub: Hub, naps: list[float], waits: list[float]
+    night: Night, hub: Hub, pauses: list[float], waits: list[float]
 ) -> None:
     hub.fault(WEIGHTS, Fault("drop", times=6, after=0))
 
     code, told = night("-v")
 
     assert (code, told["state"]) == (0, "ok"), told["recipes"]["one"]["error"]
-    assert ([nap for nap in naps if nap >= 1], waits) == ([1, 2, 4, 1, 2], [60])
+    assert ([pause for pause in pauses if pause >= 1], waits) == ([1, 2, 4, 1, 2], [60])
 
 
 def test_a_hub_that_stays_away_ends_with_3_and_every_other_recipe_made(
-    night: Night, orchestrate: Command, hub: Hub, naps: list[float], waits: list[float]
+    night: Night, orchestrate: Command, hub: Hub, pauses: list[float], waits: list[float]
 ) -> None:
     hub.fault("api", Fault("status", times=1000, status=502))
 
@@ -99,7 +99,7 @@ def test_a_hub_that_stays_away_ends_with_3_and_every_other_recipe_made(
 
 
 def test_a_hub_that_goes_away_after_planning_stops_no_other_recipe(
-    night: Night, hub: Hub, naps: list[float], waits: list[float]
+    night: Night, hub: Hub, pauses: list[float], waits: list[float]
 ) -> None:
     hub.fault(WEIGHTS, Fault("status", times=1000, status=503, headers={"Retry-After": "100"}))
 
@@ -111,7 +111,7 @@ def test_a_hub_that_goes_away_after_planning_stops_no_other_recipe(
 
 
 def test_a_wrong_branch_is_a_mistake_that_nobody_waits_for(
-    night: Night, hub: Hub, recipes: Path, naps: list[float], waits: list[float]
+    night: Night, hub: Hub, recipes: Path, pauses: list[float], waits: list[float]
 ) -> None:
     text = (recipes / "one.yaml").read_text()
     (recipes / "one.yaml").write_text(text.replace("revision: main", "revision: mian"))
@@ -122,7 +122,7 @@ def test_a_wrong_branch_is_a_mistake_that_nobody_waits_for(
 
 
 def test_a_hub_that_answers_nonsense_ends_with_3(
-    night: Night, hub: Hub, naps: list[float], waits: list[float]
+    night: Night, hub: Hub, pauses: list[float], waits: list[float]
 ) -> None:
     page: Any = Fault("status", times=1000, status=200, body=b"<html>please log in</html>")
     hub.fault("api", page)

@@ -12,7 +12,7 @@ from orchestrator.base import interruptible_sleep
 from orchestrator.base.errors import Interrupted, NetworkProblem, UsageError
 from orchestrator.base.process import run_process
 from orchestrator.workflows.nightly import select_recipes, summary_values, webhook
-from orchestrator.workflows.nightly.network_retries import Patience
+from orchestrator.workflows.nightly.network_retries import NetworkRetries
 from tests.support.webhook_server import hook
 
 
@@ -46,30 +46,32 @@ def test_nothing_to_do_is_said(folder: Path) -> None:
 def test_waits_grow_and_are_as_long_as_servers_ask_for() -> None:
     waits: list[float] = []
     said: list[str] = []
-    patient = Patience(retries=3, say=said.append, rest=waits.append)
+    retries = NetworkRetries(retries=3, say=said.append, sleep=waits.append)
     error = NetworkProblem("nobody answers\n  more of it")
 
-    assert [patient.again(n, [error]) for n in range(4)] == [True, True, True, False]
+    assert [retries.wait_and_retry(n, [error]) for n in range(4)] == [True, True, True, False]
     assert waits == [60, 240, 960]
     assert said[0] == "nobody answers; asking again in 60 s (1 of 3)"
-    patient.again(0, [error, NetworkProblem("later", wait=700)])
+    retries.wait_and_retry(0, [error, NetworkProblem("later", wait=700)])
     assert waits[-1] == 700
-    patient.again(0, [NetworkProblem("much later", wait=10**6)])
+    retries.wait_and_retry(0, [NetworkProblem("much later", wait=10**6)])
     assert waits[-1] == 3600
-    assert not patient.again(0, [])
+    assert not retries.wait_and_retry(0, [])
 
 
 def test_no_wait_goes_beyond_the_nights_end() -> None:
-    patient = Patience(deadline=time.monotonic() + 30, rest=lambda _seconds: pytest.fail("waited"))
+    retries = NetworkRetries(
+        deadline=time.monotonic() + 30, sleep=lambda _seconds: pytest.fail("waited")
+    )
 
-    assert not patient.again(0, [NetworkProblem("nobody answers")])
+    assert not retries.wait_and_retry(0, [NetworkProblem("nobody answers")])
 
 
 def test_a_wait_ends_with_an_interrupt() -> None:
     run_process.stop_all()
     try:
         with pytest.raises(Interrupted):
-            interruptible_sleep.rest(1000)
+            interruptible_sleep.sleep(1000)
     finally:
         run_process.resume()
 

@@ -14,7 +14,7 @@ from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command
 from tests.support.fake_steps import fails_for, fake_kinds
-from tests.support.nights import past
+from tests.support.nights import recorded_history
 from tests.support.webhook_server import hook
 
 
@@ -39,7 +39,9 @@ def test_everybody_is_told_and_no_secret_is_in_it(
         assert "the tool said" in text
         assert "verysecret" not in text
         assert "me:pass" not in text
-    assert "secret-path" not in said.out + said.err + json.dumps(past().nights()[0].options)
+    assert "secret-path" not in said.out + said.err + json.dumps(
+        recorded_history().nights()[0].options
+    )
     assert said.out.startswith("# Night 1: failed\n")
 
 
@@ -69,9 +71,9 @@ def test_an_interrupt_is_noted_and_ends_with_130(
         run_process.resume()
 
     assert said.code == 130
-    assert [one.state for one in past().nights()] == ["interrupted"]
-    assert {run.state for run in past().runs()} == {"interrupted"}
-    assert all(run.ended for run in past().runs())
+    assert [one.state for one in recorded_history().nights()] == ["interrupted"]
+    assert {run.state for run in recorded_history().runs()} == {"interrupted"}
+    assert all(run.ended for run in recorded_history().runs())
 
 
 @pytest.mark.usefixtures("fakes")
@@ -104,8 +106,8 @@ def test_a_night_that_cannot_begin_is_told_too(
     orchestrate: Command, recipes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page.md"))
-    past().path.parent.mkdir(parents=True, exist_ok=True)
-    past().path.write_bytes(b"no database" * 1000)
+    recorded_history().path.parent.mkdir(parents=True, exist_ok=True)
+    recorded_history().path.write_bytes(b"no database" * 1000)
 
     with hook((200, {})) as server:
         said = orchestrate("nightly", recipes, "--webhook", server.url)

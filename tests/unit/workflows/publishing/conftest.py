@@ -16,7 +16,7 @@ from tests.hub import Hub
 from tests.hub.written import TOKEN
 from tests.support.command_line import Command
 from tests.support.fake_steps import fake_kinds
-from tests.support.publications import RECIPE, Stand, lay_out, weights
+from tests.support.publications import RECIPE, RecipeFolder, lay_out, weights
 
 
 def prepare(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,15 +27,15 @@ def prepare(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stand(
+def recipe_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Stand:
+) -> RecipeFolder:
     """A recipe that was not run yet."""
     place = tmp_path / "cwd"
     place.mkdir()
     lay_out(place)
     prepare(place, monkeypatch)
-    made = Stand(place, Command(monkeypatch, capsys), monkeypatch)
+    made = RecipeFolder(place, Command(monkeypatch, capsys), monkeypatch)
     made.write()
     return made
 
@@ -61,16 +61,16 @@ def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def finished(run_once: Path, stand: Stand) -> Stand:
+def finished(run_once: Path, recipe_folder: RecipeFolder) -> RecipeFolder:
     """A recipe whose files are made and passed; a copy that a test may spoil."""
-    shutil.rmtree(stand.place)
-    shutil.copytree(run_once / "cwd", stand.place)
+    shutil.rmtree(recipe_folder.place)
+    shutil.copytree(run_once / "cwd", recipe_folder.place)
     home = Path(os.environ["ORCHESTRATE_HOME"])
     home.rmdir()
     shutil.copytree(run_once / "store", home, symlinks=True)
-    stand.monkeypatch.chdir(stand.place)
-    stand.fake()
-    return stand
+    recipe_folder.monkeypatch.chdir(recipe_folder.place)
+    recipe_folder.fake()
+    return recipe_folder
 
 
 @pytest.fixture

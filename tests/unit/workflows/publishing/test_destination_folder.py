@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import safe_markdown
-from tests.support.publications import CHATML, Stand, front_matter, published
+from tests.support.publications import CHATML, RecipeFolder, front_matter, published
 
 TO = "dir:out"
 MODELS = ("Small-Llama-2.1M-Q4_0.gguf", "Small-Llama-2.1M-IQ4_XS.gguf")
 
 
-def test_everything_is_published_and_the_sums_are_right(finished: Stand) -> None:
+def test_everything_is_published_and_the_sums_are_right(finished: RecipeFolder) -> None:
     said = finished.publish("--to", TO)
     assert said.code == 0, said.err
     found = published(finished.place / "out")
@@ -33,7 +33,7 @@ def test_everything_is_published_and_the_sums_are_right(finished: Stand) -> None
     assert str(finished.place) not in (found["README.md"] + found["publish.json"]).decode()
 
 
-def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: Stand) -> None:
+def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: RecipeFolder) -> None:
     said = finished.publish("--to", TO)
     lines = said.out.splitlines()
     assert lines[0] == "small to dir:out (to be made)"
@@ -43,13 +43,13 @@ def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: Stand) 
     assert lines[-1].endswith(": out")
 
 
-def test_files_share_their_bytes_with_the_store(finished: Stand) -> None:
+def test_files_share_their_bytes_with_the_store(finished: RecipeFolder) -> None:
     finished.publish("--to", TO)
     ours = (finished.dist / "small-Q4_0.gguf").stat()
     assert os.path.samestat((finished.place / "out" / MODELS[0]).stat(), ours)
 
 
-def test_a_second_time_touches_nothing(finished: Stand) -> None:
+def test_a_second_time_touches_nothing(finished: RecipeFolder) -> None:
     finished.publish("--to", TO)
     before = {path: path.stat() for path in (finished.place / "out").iterdir()}
     said = finished.publish("--to", TO)
@@ -61,7 +61,9 @@ def test_a_second_time_touches_nothing(finished: Stand) -> None:
     }
 
 
-def test_what_is_no_longer_made_goes_and_what_others_put_there_stays(finished: Stand) -> None:
+def test_what_is_no_longer_made_goes_and_what_others_put_there_stays(
+    finished: RecipeFolder,
+) -> None:
     finished.publish("--to", TO)
     out = finished.place / "out"
     (out / "notes.txt").write_text("mine")
@@ -75,7 +77,7 @@ def test_what_is_no_longer_made_goes_and_what_others_put_there_stays(finished: S
     assert ", removed 2 files: " in said.out
 
 
-def test_a_file_that_was_changed_there_is_not_removed_but_told(finished: Stand) -> None:
+def test_a_file_that_was_changed_there_is_not_removed_but_told(finished: RecipeFolder) -> None:
     finished.publish("--to", TO)
     out = finished.place / "out"
     (out / MODELS[0]).unlink()
@@ -87,7 +89,9 @@ def test_a_file_that_was_changed_there_is_not_removed_but_told(finished: Stand) 
     assert f"note: {MODELS[0]} is no longer made but was changed since; it stays" in said.out
 
 
-def test_a_changed_and_a_foreign_file_in_the_way_are_replaced_and_told(finished: Stand) -> None:
+def test_a_changed_and_a_foreign_file_in_the_way_are_replaced_and_told(
+    finished: RecipeFolder,
+) -> None:
     out = finished.place / "out"
     out.mkdir()
     (out / MODELS[1]).write_text("foreign")
@@ -99,7 +103,7 @@ def test_a_changed_and_a_foreign_file_in_the_way_are_replaced_and_told(finished:
     assert said.out.splitlines()[-1].startswith("Published 1 file (")
 
 
-def test_another_recipes_place_is_refused(finished: Stand) -> None:
+def test_another_recipes_place_is_refused(finished: RecipeFolder) -> None:
     finished.publish("--to", TO)
     record = finished.place / "out" / "publish.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "recipe": "other"}))
@@ -118,7 +122,7 @@ def test_another_recipes_place_is_refused(finished: Stand) -> None:
         '{"format": 2, "files": {}, "recipe": "small"}',
     ],
 )
-def test_a_record_that_is_none_is_refused(finished: Stand, text: str) -> None:
+def test_a_record_that_is_none_is_refused(finished: RecipeFolder, text: str) -> None:
     out = finished.place / "out"
     out.mkdir()
     (out / "publish.json").write_text(text)
@@ -127,7 +131,7 @@ def test_a_record_that_is_none_is_refused(finished: Stand, text: str) -> None:
     assert "publish.json that this program did not write" in said.err
 
 
-def test_a_dry_run_changes_nothing(finished: Stand) -> None:
+def test_a_dry_run_changes_nothing(finished: RecipeFolder) -> None:
     said = finished.publish("--to", TO, "--dry-run")
     assert said.code == 0
     assert "13 files to send" in said.out
@@ -135,7 +139,7 @@ def test_a_dry_run_changes_nothing(finished: Stand) -> None:
     assert not (finished.place / "out").exists()
 
 
-def test_json_says_the_same_to_programs(finished: Stand) -> None:
+def test_json_says_the_same_to_programs(finished: RecipeFolder) -> None:
     dry = json.loads(finished.publish("--to", TO, "--dry-run", "--json").out)
     assert (dry["dry_run"], dry["changed"], dry["url"]) == (True, False, None)
     done = json.loads(finished.publish("--to", TO, "--json").out)
@@ -147,13 +151,13 @@ def test_json_says_the_same_to_programs(finished: Stand) -> None:
     assert (again["changed"], again["sent_bytes"]) == (False, 0)
 
 
-def test_the_recipe_can_say_where(finished: Stand) -> None:
+def test_the_recipe_can_say_where(finished: RecipeFolder) -> None:
     finished.write(to="dir:beside", license="mit")
     assert finished.publish().code == 0
     assert (finished.place / "beside" / "README.md").is_file()
 
 
-def test_a_lock_goes_along(finished: Stand) -> None:
+def test_a_lock_goes_along(finished: RecipeFolder) -> None:
     assert finished.command("lock", finished.recipe, "--offline").code == 0
     assert finished.run().code == 0
     finished.publish("--to", TO)
@@ -161,7 +165,7 @@ def test_a_lock_goes_along(finished: Stand) -> None:
     assert (finished.place / "out" / ours.name).read_bytes() == ours.read_bytes()
 
 
-def test_a_recipe_that_extends_another_is_published_whole(finished: Stand) -> None:
+def test_a_recipe_that_extends_another_is_published_whole(finished: RecipeFolder) -> None:
     child = finished.place / "child.yaml"
     child.write_text("extends: small.yaml\nname: child\nquantize: [Q4_0]\n")
     assert finished.command("run", child).code == 0
@@ -177,7 +181,7 @@ def test_a_recipe_that_extends_another_is_published_whole(finished: Stand) -> No
     assert digests[0] == digests[1]
 
 
-def test_where_a_place_is_not_inherited(finished: Stand) -> None:
+def test_where_a_place_is_not_inherited(finished: RecipeFolder) -> None:
     finished.write(to="dir:beside", license="mit")
     child = finished.place / "child.yaml"
     child.write_text("extends: small.yaml\nname: child\nquantize: [Q4_0]\n")
@@ -187,7 +191,7 @@ def test_where_a_place_is_not_inherited(finished: Stand) -> None:
 
 
 @pytest.mark.parametrize("name", ["small+x.yaml", "klein (neu) ä.yaml", "a'b`c.yaml"])
-def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
+def test_a_recipe_may_be_called_anything(finished: RecipeFolder, name: str) -> None:
     other = finished.place / name
     finished.recipe.rename(other)
     assert finished.command("run", other).code == 0
@@ -198,7 +202,7 @@ def test_a_recipe_may_be_called_anything(finished: Stand, name: str) -> None:
     assert (finished.place / "out" / name).is_file()
 
 
-def test_a_licence_with_terms_and_no_text_is_told(finished: Stand) -> None:
+def test_a_licence_with_terms_and_no_text_is_told(finished: RecipeFolder) -> None:
     finished.write(license="bigscience-bloom-rail-1.0", redistribute=True)
     assert "no text of the licence" not in finished.publish("--to", TO, "--dry-run").out
     (finished.place / "model" / "LICENSE").unlink()
@@ -208,7 +212,7 @@ def test_a_licence_with_terms_and_no_text_is_told(finished: Stand) -> None:
     assert "note: no text of the licence bigscience-bloom-rail-1.0 is in" in said.out
 
 
-def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:
+def test_a_matrix_that_is_gone_is_told(finished: RecipeFolder) -> None:
     store = Path(os.environ["ORCHESTRATE_HOME"])
     for manifest in store.glob("artifacts/??/*/manifest.json"):
         if json.loads(manifest.read_text())["kind"] == "imatrix":
@@ -220,11 +224,13 @@ def test_a_matrix_that_is_gone_is_told(finished: Stand) -> None:
     assert not (finished.place / "out" / "imatrix.gguf").exists()
 
 
-def test_the_front_matter_holds_what_the_hub_expects(stand: Stand) -> None:
-    stand.write(base_model="org/base", quantized_by="Ada L.", tags=["tiny"], pipeline_tag="x")
-    stand.run()
-    stand.publish("--to", TO)
-    told = front_matter((stand.place / "out" / "README.md").read_text())
+def test_the_front_matter_holds_what_the_hub_expects(recipe_folder: RecipeFolder) -> None:
+    recipe_folder.write(
+        base_model="org/base", quantized_by="Ada L.", tags=["tiny"], pipeline_tag="x"
+    )
+    recipe_folder.run()
+    recipe_folder.publish("--to", TO)
+    told = front_matter((recipe_folder.place / "out" / "README.md").read_text())
     assert told == {
         "base_model": "org/base",
         "base_model_relation": "quantized",
@@ -237,15 +243,15 @@ def test_the_front_matter_holds_what_the_hub_expects(stand: Stand) -> None:
     }
 
 
-def test_the_modelfile_repeats_what_the_source_states(stand: Stand) -> None:
-    stand.source(chat_template=CHATML)
+def test_the_modelfile_repeats_what_the_source_states(recipe_folder: RecipeFolder) -> None:
+    recipe_folder.source(chat_template=CHATML)
     config = {"temperature": 0.6, "eos_token_id": [2, 999], "stop_strings": ["User:"]}
-    (stand.place / "model" / "generation_config.json").write_text(json.dumps(config))
-    stand.template = CHATML
-    stand.run()
-    said = stand.publish("--to", TO)
+    (recipe_folder.place / "model" / "generation_config.json").write_text(json.dumps(config))
+    recipe_folder.template = CHATML
+    recipe_folder.run()
+    said = recipe_folder.publish("--to", TO)
     assert said.code == 0, said.err
-    text = (stand.place / "out" / "Modelfile").read_text()
+    text = (recipe_folder.place / "out" / "Modelfile").read_text()
     assert text.splitlines()[1:] == [
         "FROM ./Small-Llama-2.1M-Q4_0.gguf",
         "PARAMETER temperature 0.6",
@@ -253,12 +259,12 @@ def test_the_modelfile_repeats_what_the_source_states(stand: Stand) -> None:
         'PARAMETER stop "User:"',
         'LICENSE """mit"""',
     ]
-    card = (stand.place / "out" / "README.md").read_text()
+    card = (recipe_folder.place / "out" / "README.md").read_text()
     assert "llama-cli -m Small-Llama-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
     assert "create_chat_completion" in card
 
 
-def test_what_a_killed_publication_left_is_removed(finished: Stand) -> None:
+def test_what_a_killed_publication_left_is_removed(finished: RecipeFolder) -> None:
     out = finished.place / "out"
     out.mkdir()
     (out / f".{MODELS[0]}.123.part").write_text("half")
@@ -267,7 +273,7 @@ def test_what_a_killed_publication_left_is_removed(finished: Stand) -> None:
     assert [path.name for path in out.glob(".*")] == [".others.123.part"]
 
 
-def test_the_record_is_written_last(finished: Stand) -> None:
+def test_the_record_is_written_last(finished: RecipeFolder) -> None:
     """A publication that breaks off leaves the old record, so that nothing is forgotten."""
     finished.publish("--to", TO)
     before = (finished.place / "out" / "publish.json").read_bytes()

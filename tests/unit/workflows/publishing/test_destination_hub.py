@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.hub import Fault, Hub
-from tests.support.publications import HUB_NAME, TO_HUB, Stand, front_matter, published
+from tests.support.publications import HUB_NAME, TO_HUB, RecipeFolder, front_matter, published
 
 Q4 = "Small-Llama-2.1M-Q4_0.gguf"
 
@@ -24,8 +24,8 @@ def sent(hub: Hub) -> dict[str, int]:
     return found
 
 
-def digest(stand: Stand, file: str) -> str:
-    return str(json.loads((stand.dist / "report.json").read_text())["dist"][file]["sha256"])
+def digest(recipe_folder: RecipeFolder, file: str) -> str:
+    return str(json.loads((recipe_folder.dist / "report.json").read_text())["dist"][file]["sha256"])
 
 
 def until_half_is_there(hub: Hub, oid: str, process: subprocess.Popen[str]) -> None:
@@ -36,7 +36,7 @@ def until_half_is_there(hub: Hub, oid: str, process: subprocess.Popen[str]) -> N
         assert time.monotonic() < end, "the upload did not begin"
 
 
-def test_one_commit_has_all_files(finished: Stand, hub: Hub) -> None:
+def test_one_commit_has_all_files(finished: RecipeFolder, hub: Hub) -> None:
     said = finished.publish(*TO_HUB, "--message", "First words")
     assert said.code == 0, said.err
     first, second = hub.written.commits[HUB_NAME]
@@ -53,7 +53,9 @@ def test_one_commit_has_all_files(finished: Stand, hub: Hub) -> None:
     assert said.out.splitlines()[-1].endswith(f"in commit {second.oid[:12]}: {hub.url}/{HUB_NAME}")
 
 
-def test_a_repeated_publication_asks_once_and_sends_nothing(finished: Stand, hub: Hub) -> None:
+def test_a_repeated_publication_asks_once_and_sends_nothing(
+    finished: RecipeFolder, hub: Hub
+) -> None:
     finished.publish(*TO_HUB)
     before, commits = len(hub.requests), len(hub.written.commits[HUB_NAME])
     said = finished.publish(*TO_HUB)
@@ -64,7 +66,7 @@ def test_a_repeated_publication_asks_once_and_sends_nothing(finished: Stand, hub
     assert len(hub.written.commits[HUB_NAME]) == commits
 
 
-def test_the_card_is_one_that_the_hub_takes(finished: Stand, hub: Hub) -> None:
+def test_the_card_is_one_that_the_hub_takes(finished: RecipeFolder, hub: Hub) -> None:
     finished.publish(*TO_HUB)
     assert hub.asked("validate", "POST")
     card = (hub.repos["models"][HUB_NAME].folder / "README.md").read_text()
@@ -78,7 +80,7 @@ def test_the_card_is_one_that_the_hub_takes(finished: Stand, hub: Hub) -> None:
 
 
 def test_a_card_that_the_hub_does_not_take_is_told_before_anything_is_sent(
-    finished: Stand, hub: Hub
+    finished: RecipeFolder, hub: Hub
 ) -> None:
     finished.write(license="mit", languages=["de-AT"])
     said = finished.publish(*TO_HUB)
@@ -88,7 +90,7 @@ def test_a_card_that_the_hub_does_not_take_is_told_before_anything_is_sent(
     assert sent(hub) == {}
 
 
-def test_only_what_differs_is_sent(finished: Stand, hub: Hub) -> None:
+def test_only_what_differs_is_sent(finished: RecipeFolder, hub: Hub) -> None:
     finished.publish(*TO_HUB)
     hub.requests.clear()
     finished.write(license="mit", tags=["new"])
@@ -99,7 +101,9 @@ def test_only_what_differs_is_sent(finished: Stand, hub: Hub) -> None:
     assert sent(hub) == {}
 
 
-def test_files_that_are_no_longer_made_go_in_the_same_commit(finished: Stand, hub: Hub) -> None:
+def test_files_that_are_no_longer_made_go_in_the_same_commit(
+    finished: RecipeFolder, hub: Hub
+) -> None:
     finished.publish(*TO_HUB)
     hub.written.put(HUB_NAME, "theirs.txt", b"of somebody else")
     finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
@@ -111,7 +115,7 @@ def test_files_that_are_no_longer_made_go_in_the_same_commit(finished: Stand, hu
     assert (hub.repos["models"][HUB_NAME].folder / "theirs.txt").is_file()
 
 
-def test_a_file_that_others_changed_there_stays(finished: Stand, hub: Hub) -> None:
+def test_a_file_that_others_changed_there_stays(finished: RecipeFolder, hub: Hub) -> None:
     finished.publish(*TO_HUB)
     hub.written.put(HUB_NAME, f"{Q4}.provenance.json", b"edited")
     finished.write(finished.recipe.read_text().replace("[Q4_0, ", "["))
@@ -121,7 +125,9 @@ def test_a_file_that_others_changed_there_stays(finished: Stand, hub: Hub) -> No
     assert hub.written.commits[HUB_NAME][-1].deleted == (Q4,)
 
 
-def test_an_interrupted_publication_goes_on(finished: Stand, hub: Hub, naps: list[float]) -> None:
+def test_an_interrupted_publication_goes_on(
+    finished: RecipeFolder, hub: Hub, pauses: list[float]
+) -> None:
     oid = digest(finished, "small-IQ4_XS.gguf")
     hub.fault(oid, Fault("drop", times=99, after=200_000, method="PUT"))
     said = finished.publish(*TO_HUB)
@@ -135,7 +141,7 @@ def test_an_interrupted_publication_goes_on(finished: Stand, hub: Hub, naps: lis
     assert not hub.asked(digest(finished, "small-Q4_0.gguf"), "PUT")
 
 
-def half_way(finished: Stand, hub: Hub, oid: str) -> subprocess.Popen[str]:
+def half_way(finished: RecipeFolder, hub: Hub, oid: str) -> subprocess.Popen[str]:
     """A publication in a process of its own that has sent a part of one file."""
     program = "from orchestrator.cli import main; main()"
     words = [sys.executable, "-c", program, "publish", str(finished.recipe), *TO_HUB]
@@ -146,7 +152,7 @@ def half_way(finished: Stand, hub: Hub, oid: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
+def test_a_killed_publication_goes_on(finished: RecipeFolder, hub: Hub) -> None:
     oid = digest(finished, "small-IQ4_XS.gguf")
     hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
     process = half_way(finished, hub, oid)
@@ -162,7 +168,7 @@ def test_a_killed_publication_goes_on(finished: Stand, hub: Hub) -> None:
     assert len(hub.written.commits[HUB_NAME]) == 2
 
 
-def test_ctrl_c_ends_at_once_with_its_own_code(finished: Stand, hub: Hub) -> None:
+def test_ctrl_c_ends_at_once_with_its_own_code(finished: RecipeFolder, hub: Hub) -> None:
     oid = digest(finished, "small-Q4_0.gguf")
     hub.fault(oid, Fault("stall", after=200_000, method="PUT"))
     process = half_way(finished, hub, oid)
@@ -174,28 +180,30 @@ def test_ctrl_c_ends_at_once_with_its_own_code(finished: Stand, hub: Hub) -> Non
 
 @pytest.mark.parametrize("target", ["create", "preupload", "batch", "verify", "commit"])
 def test_a_server_that_is_down_for_a_moment(
-    finished: Stand, hub: Hub, naps: list[float], target: str
+    finished: RecipeFolder, hub: Hub, pauses: list[float], target: str
 ) -> None:
     hub.fault(target, Fault("status", status=503, method="POST"))
     said = finished.publish(*TO_HUB)
     assert said.code == 0, said.err
-    assert naps
+    assert pauses
     assert len(hub.written.commits[HUB_NAME]) == 2
 
 
 @pytest.mark.parametrize("target", ["create", "batch", "commit"])
 def test_limits_are_respected_as_long_as_they_ask_for(
-    finished: Stand, hub: Hub, naps: list[float], target: str
+    finished: RecipeFolder, hub: Hub, pauses: list[float], target: str
 ) -> None:
     fault = Fault("status", status=429, headers={"Retry-After": "41"}, method="POST")
     hub.fault(target, fault)
     said = finished.publish(*TO_HUB)
     assert said.code == 0
     assert target == "batch" or "waits for the Hub, 41 s" in said.err
-    assert max(naps) in (41.0, 42.0)  # the client itself waits a second more
+    assert max(pauses) in (41.0, 42.0)  # the client itself waits a second more
 
 
-def test_limits_that_do_not_end_are_told(finished: Stand, hub: Hub, naps: list[float]) -> None:
+def test_limits_that_do_not_end_are_told(
+    finished: RecipeFolder, hub: Hub, pauses: list[float]
+) -> None:
     hub.fault("commit", Fault("status", times=99, status=429, method="POST"))
     said = finished.publish(*TO_HUB)
     assert said.code == 3
@@ -203,7 +211,7 @@ def test_limits_that_do_not_end_are_told(finished: Stand, hub: Hub, naps: list[f
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(
-    finished: Stand, hub: Hub, naps: list[float]
+    finished: RecipeFolder, hub: Hub, pauses: list[float]
 ) -> None:
     hub.fault("commit", Fault("lost", status=504, method="POST"))
     said = finished.publish(*TO_HUB)
@@ -211,7 +219,9 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(
     assert len(hub.written.commits[HUB_NAME]) == 2
 
 
-def test_others_who_were_faster_are_kept(finished: Stand, hub: Hub, naps: list[float]) -> None:
+def test_others_who_were_faster_are_kept(
+    finished: RecipeFolder, hub: Hub, pauses: list[float]
+) -> None:
     def faster() -> None:
         hub.written.put(HUB_NAME, "a.txt", b"1")
 
@@ -229,7 +239,7 @@ def test_others_who_were_faster_are_kept(finished: Stand, hub: Hub, naps: list[f
 
 
 def test_others_who_are_always_faster_are_told(
-    finished: Stand, hub: Hub, naps: list[float]
+    finished: RecipeFolder, hub: Hub, pauses: list[float]
 ) -> None:
     hub.fault("commit", Fault("status", times=99, status=412, method="POST"))
     said = finished.publish(*TO_HUB)
@@ -237,7 +247,7 @@ def test_others_who_are_always_faster_are_told(
     assert "HTTP 412" in said.err
 
 
-def test_large_files_go_in_parts(finished: Stand, hub: Hub) -> None:
+def test_large_files_go_in_parts(finished: RecipeFolder, hub: Hub) -> None:
     hub.written.part_size = 400_000
     assert finished.publish(*TO_HUB).code == 0
     oid = digest(finished, "small-Q4_0.gguf")

@@ -11,14 +11,14 @@ import pytest
 from orchestrator.base import interruptible_sleep
 from orchestrator.workflows.publishing import publish
 from tests.hub import Fault, Hub
-from tests.support.publications import HUB_NAME, TO_HUB, Stand
+from tests.support.publications import HUB_NAME, TO_HUB, RecipeFolder
 
 OID = "a" * 40
 
 
 @pytest.fixture(autouse=True)
 def no_naps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruptible_sleep, "rest", lambda _seconds: None)
+    monkeypatch.setattr(interruptible_sleep, "sleep", lambda _seconds: None)
 
 
 def always(status: int, body: bytes = b"{}", method: str = "POST") -> Fault:
@@ -38,7 +38,7 @@ def always(status: int, body: bytes = b"{}", method: str = "POST") -> Fault:
 )
 @pytest.mark.parametrize("body", [b"{}", b"<html>Log in"])
 def test_answers_that_are_not_the_hubs_are_called_so(
-    finished: Stand, hub: Hub, target: str, method: str, body: bytes
+    finished: RecipeFolder, hub: Hub, target: str, method: str, body: bytes
 ) -> None:
     status = 400 if target == "validate" else 200
     hub.fault(target, always(status, body, method))
@@ -50,7 +50,9 @@ def test_answers_that_are_not_the_hubs_are_called_so(
     assert f"What {hub.url} answers for {HUB_NAME} is not a Hub's answer" in said.err
 
 
-def test_a_list_of_complaints_without_shape_is_one_sentence(finished: Stand, hub: Hub) -> None:
+def test_a_list_of_complaints_without_shape_is_one_sentence(
+    finished: RecipeFolder, hub: Hub
+) -> None:
     hub.fault("validate", always(400, b"[]"))
     said = finished.publish(*TO_HUB)
     assert said.code == 1
@@ -59,7 +61,7 @@ def test_a_list_of_complaints_without_shape_is_one_sentence(finished: Stand, hub
 
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_mirror_that_is_for_reading_only_is_called_so(
-    finished: Stand, hub: Hub, status: int
+    finished: RecipeFolder, hub: Hub, status: int
 ) -> None:
     hub.fault("validate", always(status))
     said = finished.publish(*TO_HUB)
@@ -68,7 +70,7 @@ def test_a_mirror_that_is_for_reading_only_is_called_so(
     assert "HF_ENDPOINT" in said.err
 
 
-def test_a_commit_that_is_not_there_is_told(finished: Stand, hub: Hub) -> None:
+def test_a_commit_that_is_not_there_is_told(finished: RecipeFolder, hub: Hub) -> None:
     told = {"success": True, "commitOid": OID, "commitUrl": f"{hub.url}/{HUB_NAME}/commit/{OID}"}
     hub.fault("commit", always(200, json.dumps(told).encode()))
     said = finished.publish(*TO_HUB)
@@ -79,7 +81,7 @@ def test_a_commit_that_is_not_there_is_told(finished: Stand, hub: Hub) -> None:
     assert "Published" not in said.out
 
 
-def test_a_commit_that_holds_something_else_is_told(finished: Stand, hub: Hub) -> None:
+def test_a_commit_that_holds_something_else_is_told(finished: RecipeFolder, hub: Hub) -> None:
     def commit(*words: Any) -> str:
         oid = real(*words)
         (hub.repos["models"][HUB_NAME].folder / "LICENSE").unlink()
@@ -92,7 +94,9 @@ def test_a_commit_that_holds_something_else_is_told(finished: Stand, hub: Hub) -
     assert "does not list it as it was sent: LICENSE" in said.err
 
 
-def test_a_storage_that_lost_what_was_sent_is_no_misspelt_name(finished: Stand, hub: Hub) -> None:
+def test_a_storage_that_lost_what_was_sent_is_no_misspelt_name(
+    finished: RecipeFolder, hub: Hub
+) -> None:
     hub.fault("verify", always(404))
     said = finished.publish(*TO_HUB)
     assert said.code == 3
@@ -100,7 +104,7 @@ def test_a_storage_that_lost_what_was_sent_is_no_misspelt_name(finished: Stand, 
 
 
 def test_a_password_in_the_hubs_address_is_not_told(
-    finished: Stand, monkeypatch: pytest.MonkeyPatch
+    finished: RecipeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://ada:lovelace@127.0.0.1:9/hub")
     said = finished.publish(*TO_HUB)
@@ -113,7 +117,7 @@ def test_a_password_in_the_hubs_address_is_not_told(
 @pytest.mark.parametrize("size", ["same", "other"])
 @pytest.mark.parametrize("to", [TO_HUB, ("--to", "dir:out")])
 def test_a_file_that_changes_after_the_check_is_not_published(
-    finished: Stand, hub: Hub, to: tuple[str, str], size: str
+    finished: RecipeFolder, hub: Hub, to: tuple[str, str], size: str
 ) -> None:
     path = finished.dist / "small-Q4_0.gguf"
 
@@ -124,8 +128,8 @@ def test_a_file_that_changes_after_the_check_is_not_published(
         path.write_bytes(data if size == "same" else data[:-1])
         return real(*words)
 
-    real = publish.carry_out
-    finished.monkeypatch.setattr(publish, "carry_out", late)
+    real = publish.publish_prepared
+    finished.monkeypatch.setattr(publish, "publish_prepared", late)
     said = finished.publish(*to)
     assert said.code == 1, said.err
     assert "small-Q4_0.gguf was changed while it was published" in said.err

@@ -19,7 +19,7 @@ from orchestrator.runs.report import Row
 from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece
-from tests.support.publications import Stand, front_matter
+from tests.support.publications import RecipeFolder, front_matter
 
 HOSTILE = (
     '"<script>x</script> [a](javascript:b) | `c` ![d](e) **f** \\n---\\nlicense: other # &lt;"'
@@ -74,34 +74,38 @@ def test_what_is_not_said_to_be_safe_is_escaped_in_templates() -> None:
         safe_markdown.raw("$(rm)")
 
 
-def test_a_hostile_description_is_only_text(stand: Stand) -> None:
-    stand.write(stand.recipe.read_text().replace("A small model", HOSTILE))
-    stand.run()
-    assert stand.publish("--to", "dir:out").code == 0
-    card = (stand.place / "out" / "README.md").read_text()
+def test_a_hostile_description_is_only_text(recipe_folder: RecipeFolder) -> None:
+    recipe_folder.write(recipe_folder.recipe.read_text().replace("A small model", HOSTILE))
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    card = (recipe_folder.place / "out" / "README.md").read_text()
     assert front_matter(card)["license"] == "mit"
     body = card.split("---\n", 2)[2]
     assert "<script>x</script> [a](javascript:b) | `c`" in words(body)
     assert not [one for one in tokens(body) if one.type.startswith("html")]
     links = [one.attrs["href"] for one in tokens(body) if one.type == "link_open"]
     assert not [link for link in links if "javascript" in str(link)]
-    assert all("://" in str(link) or (stand.place / "out" / str(link)).is_file() for link in links)
+    assert all(
+        "://" in str(link) or (recipe_folder.place / "out" / str(link)).is_file() for link in links
+    )
 
 
-def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(stand: Stand) -> None:
-    stand.write(
+def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
+    recipe_folder: RecipeFolder,
+) -> None:
+    recipe_folder.write(
         license="other",
         license_name="Small Terms",
         license_link="LICENSE",
         redistribute=True,
     )
-    stand.run()
-    assert stand.publish("--to", "dir:out").code == 0
-    card = (stand.place / "out" / "README.md").read_text()
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    card = (recipe_folder.place / "out" / "README.md").read_text()
     told = front_matter(card)
     assert (told["license_name"], told["license_link"]) == ("Small Terms", "LICENSE")
     assert "[Small Terms](LICENSE), that of the original model; see [LICENSE](LICENSE)." in card
-    assert (stand.place / "out" / "LICENSE").read_text() == "You may.\n"
+    assert (recipe_folder.place / "out" / "LICENSE").read_text() == "You may.\n"
 
 
 def model(bits: float, **row: float | None) -> Model:
@@ -143,22 +147,24 @@ def test_columns_that_would_be_empty_are_left_out() -> None:
     assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
 
 
-def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(stand: Stand) -> None:
+def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(
+    recipe_folder: RecipeFolder,
+) -> None:
     def written(task: Task) -> dict[str, JSON]:
         (task.workdir / task.step.params["file"]).write_text(task.step.label)
         return {"size": 1, "bits_per_weight": 4.84, "fallbacks": []}
 
-    text = stand.recipe.read_text().replace("llama.cpp", "llama.cpp-ggjt-v3")
+    text = recipe_folder.recipe.read_text().replace("llama.cpp", "llama.cpp-ggjt-v3")
     text = text.replace("Q4_0, {type: IQ4_XS, imatrix: true}", "{type: Q4_0, allow_fallback: true}")
-    stand.write(text.replace("kld: true", ""))
-    stand.work |= {"quantize": written, "convert": written}
-    assert stand.run().code == 0
-    said = stand.publish("--to", "dir:out", "--allow-warnings")
+    recipe_folder.write(text.replace("kld: true", ""))
+    recipe_folder.work |= {"quantize": written, "convert": written}
+    assert recipe_folder.run().code == 0
+    said = recipe_folder.publish("--to", "dir:out", "--allow-warnings")
     assert said.code == 0, said.err
-    names = {path.name for path in (stand.place / "out").iterdir()}
+    names = {path.name for path in (recipe_folder.place / "out").iterdir()}
     assert "small-Q4_0.bin" in names
     assert "Modelfile" not in names
-    card = (stand.place / "out" / "README.md").read_text()
+    card = (recipe_folder.place / "out" / "README.md").read_text()
     assert front_matter(card)["tags"] == ["ggml", "llama", "quantized"]
     assert "`orchestrate toolchain build llama.cpp-ggjt-v3`" in card
     assert "ollama" not in card.lower()
