@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,12 +21,14 @@ from urllib.request import getproxies, proxy_bypass
 from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.sources import retry_after
+from orchestrator.sources.attended_stream import Attended, TooLateError
 
 if TYPE_CHECKING:
     import requests
 
 REACH_SECONDS = 5.0
 IDLE_SECONDS = 30.0
+HEAD_SECONDS = 90.0  # until the headers of an answer are there, those of redirects included
 MOST_BYTES = 10**12
 _CHUNK = 1 << 16
 
@@ -105,7 +108,8 @@ def asked(
     if url.partition(":")[0].lower() not in ("http", "https"):
         raise StepError(f"{shown} cannot be used: it is neither http nor https")
     try:
-        opened = requests.request(
+        request = partial(
+            requests.request,
             method,
             url,
             # Compressed, a file would not be the one that its checksum is of.
@@ -119,6 +123,9 @@ def asked(
             allow_redirects=redirects,
             stream=True,
         )
+        opened = _answered(request)
+    except TooLateError as error:
+        raise _unreached(shown, error) from error
     except (requests.ConnectionError, requests.Timeout, requests.TooManyRedirects) as error:
         raise _unreached(shown, error) from error
     except (requests.RequestException, ValueError) as error:
@@ -132,18 +139,47 @@ def asked(
             raise _unreached(shown, error) from error
 
 
+def _answered(request: Callable[[], requests.Response]) -> requests.Response:
+    """What is answered; the headers of an answer may come slowly, too, or without end."""
+    waiting = Attended(lambda: iter((request(),)))
+    try:
+        opened = waiting.take(time.monotonic() + HEAD_SECONDS)
+    finally:
+        waiting.close()
+    assert opened is not None
+    return opened
+
+
 def _body(
     opened: requests.Response, shown: str, most_bytes: int, most_seconds: float | None
 ) -> Iterator[bytes]:
     end = None if most_seconds is None else time.monotonic() + most_seconds
     count = 0
-    for chunk in opened.iter_content(_CHUNK):
-        count += len(chunk)
-        if count > most_bytes:
-            raise StepError(f"{shown} sends more than {units.size(most_bytes)}: refused")
-        if end is not None and time.monotonic() > end:
-            raise NetworkProblem(f"{shown} sends too slowly: {most_seconds:g} s were not enough")
-        yield chunk
+    stream = Attended(partial(_pieces, opened))
+    try:
+        while (chunk := stream.take(end)) is not None:
+            count += len(chunk)
+            if count > most_bytes:
+                raise StepError(f"{shown} sends more than {units.size(most_bytes)}: refused")
+            yield chunk
+    except TooLateError as error:
+        raise NetworkProblem(
+            f"{shown} sends too slowly: {most_seconds:g} s were not enough"
+        ) from error
+    finally:
+        stream.close()
+
+
+def _pieces(opened: requests.Response) -> Iterator[bytes]:
+    """The body as it comes; whole chunks only would let a slow server evade the limit of time."""
+    import requests  # noqa: PLC0415 - heavy
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+    try:
+        while chunk := opened.raw.read1(_CHUNK):
+            yield chunk
+    except HTTPError as error:  # as requests itself says it of whole chunks
+        raise requests.ConnectionError(type(error).__name__) from error
 
 
 def _unreached(shown: str, error: Exception) -> NetworkProblem:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.hub.content import Repo, as_json
-from tests.hub.records import Request
+from tests.hub.records import Fault, Request
 
 if TYPE_CHECKING:
     from tests.hub.server import Hub, Server
@@ -166,12 +166,27 @@ class Reading(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _faulty(self, target: str) -> bool:
-        fault = self.hub.take_fault(target, self.command, {"status"})
+        fault = self.hub.take_fault(target, self.command, {"status", "endless", "endless-head"})
         if fault is None:
             return False
         code = {"X-Error-Code": fault.code} if fault.code else {}
-        self._answer(fault.body, fault.status, {**code, **fault.headers})
+        if fault.kind == "status":
+            self.close_connection = True  # it may have said another length than it sends
+            self._answer(fault.body, fault.status, {**code, **fault.headers})
+        else:
+            self._go_on(fault)
         return True
+
+    def _go_on(self, fault: Fault) -> None:
+        """Send until nobody listens any more."""
+        self.close_connection = True
+        if fault.kind == "endless":
+            self._head(fault.status, {"Connection": "close", **fault.headers})
+        else:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not self.hub.closing.wait(fault.pause):
+            self.wfile.write(fault.body)
+            self._request.sent += len(fault.body)
 
     def _refuse(self, status: int, code: str) -> None:
         headers = {"X-Error-Code": code, "X-Error-Message": "refused"} if code else {}

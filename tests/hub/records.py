@@ -13,7 +13,9 @@ class Fault:
     ``drop`` ends the connection ``after`` bytes of the body; ``corrupt`` flips the byte at
     offset ``at``; ``status`` answers with ``status``, ``code`` as X-Error-Code, ``headers`` and
     ``body``; ``ignore-range`` answers a range request with the whole file; ``stall`` sends
-    ``after`` bytes and then nothing until the server is closed.
+    ``after`` bytes and then nothing until the server is closed. ``endless`` answers like
+    ``status``, but with ``body`` again and again, ``pause`` seconds apart; ``endless-head`` does
+    so with a header that never ends.
 
     Of uploads the targets are ``create``, ``preupload``, ``batch``, ``verify``, ``commit``,
     ``validate`` and a file's SHA-256: ``drop`` and ``stall`` count the bytes received,
@@ -29,6 +31,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b'{"error": "refused"}'
     method: str = "GET"
+    pause: float = 0
 
 
 @dataclass

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
@@ -188,18 +189,24 @@ def asked(
         stream.close()
 
 
+def _session() -> Any:
+    """The client's session, without cookies: a damaged one would spoil every later request."""
+    from huggingface_hub import get_session  # noqa: PLC0415 - heavy
+
+    session = get_session()
+    session.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return session
+
+
 def _exchange(where: Where, url: str, headers: Mapping[str, str]) -> Iterator[Head | bytes]:
     """Ask, and yield the answer and then its body as it comes."""
-    from huggingface_hub import get_session  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import OfflineModeIsEnabled  # noqa: PLC0415
     from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415
 
     # A range of a compressed answer is of no use, and a small answer may hide a huge one.
     sent = {**build_hf_headers(library_name="orchestrate"), "Accept-Encoding": "identity"}
     try:
-        with get_session().stream(
-            "GET", url, headers={**sent, **headers}, timeout=_TIMEOUT
-        ) as answer:
+        with _session().stream("GET", url, headers={**sent, **headers}, timeout=_TIMEOUT) as answer:
             yield answer
             yield from answer.iter_bytes()
     except (OfflineModeIsEnabled, OSError):

@@ -240,6 +240,12 @@ def _local(error: BaseException, where: Where) -> OrchestrateError | None:
             f"{where.repo} must be fetched, and HF_HUB_OFFLINE forbids it.",
             "Unset HF_HUB_OFFLINE; a run with --offline uses only what is cached.",
         )
+    if isinstance(error, BrokenTransferError):
+        return NetworkProblem(
+            f"The connection to the Hub at {where.shown} for {where.repo} breaks again and again: "
+            f"{error}.",
+            f"Check the network, or name a mirror in HF_ENDPOINT; {where.kept}",
+        )
     if is_transport(error):
         return NetworkProblem(
             f"The Hub at {where.shown} cannot be reached for {where.repo} "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
@@ -34,6 +35,7 @@ from orchestrator.sources.hub.read_errors import BrokenTransferError, is_transpo
 TRIES = 5
 _LONGEST_PAUSE = 120.0  # seconds; more than a Hub's rate limit window of a minute
 _PROGRESS = 64 << 10  # bytes; a try that brings fewer is a failure
+SLOW_SECONDS = 60.0  # in which at least as many bytes must come, or the connection is broken
 # Plain HTTP serves no larger file (huggingface_hub's MAX_HTTP_DOWNLOAD_SIZE); Xet does.
 LARGEST_BY_HTTP = 50_000_000_000
 _LOCK_SECONDS = 0.25
@@ -152,7 +154,7 @@ def _first_failure(futures: Sequence[Future[None]]) -> None:
 def _stage_one(file: HubFile, transfer: Transfer) -> None:
     blob = transfer.cache.blob(file.digest)
     blob.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(transfer.cache.lock(file.digest), transfer):
+    with _locked(file, transfer):
         if blob.is_file():
             if not _wrong(file, blob, transfer):
                 transfer.fetched.add(file.size)
@@ -177,18 +179,22 @@ def _stage_one(file: HubFile, transfer: Transfer) -> None:
 
 
 @contextmanager
-def _locked(path: Path, transfer: Transfer) -> Iterator[None]:
+def _locked(file: HubFile, transfer: Transfer) -> Iterator[None]:
+    """Hold the client's own lock on a file, waiting for it as long as it takes."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only when something is fetched
 
+    path = transfer.cache.lock(file.digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, mode=0o664)  # the client's own mode, for caches shared by a group
-    while True:
+    told = False
+    while not lock.is_locked:
         transfer.check()
         try:
             lock.acquire(timeout=_LOCK_SECONDS)
-            break
         except Timeout:
-            continue
+            if not told:
+                _log.warning("%s: waiting for another process that fetches it", file.path)
+            told = True
     try:
         yield
     finally:
@@ -254,7 +260,9 @@ def _append(file: HubFile, part: Path, body: Body, have: int, transfer: Transfer
             stream.truncate(0)
             transfer.fetched.add(-have)
         stream.seek(0, 2)
+        pace = _Pace()
         for chunk in body.chunks:
+            pace.add(len(chunk))
             if stream.tell() + len(chunk) > file.size:
                 raise _other_size(file, "more", transfer)
             stream.write(chunk)
@@ -262,6 +270,27 @@ def _append(file: HubFile, part: Path, body: Body, have: int, transfer: Transfer
             transfer.check()
         if stream.tell() < file.size:
             raise BrokenTransferError("the answer ended early")
+
+
+class _Pace:
+    """Notices a server that sends next to nothing, which no limit on silence does."""
+
+    def __init__(self) -> None:
+        self._since, self._bytes = time.monotonic(), 0
+
+    def add(self, count: int) -> None:
+        """Count bytes.
+
+        Raises:
+            BrokenTransferError: Too few have come for too long.
+        """
+        self._bytes += count
+        now = time.monotonic()
+        if now - self._since < SLOW_SECONDS:
+            return
+        if self._bytes < _PROGRESS:
+            raise BrokenTransferError(f"only {self._bytes} bytes in {SLOW_SECONDS:g} s")
+        self._since, self._bytes = now, 0
 
 
 def _other_size(file: HubFile, told: str, transfer: Transfer) -> EnvironmentProblem:

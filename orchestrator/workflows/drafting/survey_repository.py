@@ -6,10 +6,11 @@ No weight is fetched: a model of 140 GB costs some requests, and 48 KiB a weight
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import safetensors
 from orchestrator.sources.choose_model_files import HubFile, Selection, select
 from orchestrator.toolchain.families import Families
@@ -26,6 +27,7 @@ from orchestrator.workflows.drafting.survey_findings import Found, Weights, tall
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
 _LARGEST_TEXT = 64 << 20
+_CARD, _LARGEST_CARD = "README.md", 1 << 20
 _BYTES = {"f32": 4}
 
 
@@ -51,7 +53,8 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     about = card(repo, revision)
     files = download.listing(repo, about.commit)
     read = partial(_text_file, repo, about.commit, files)
-    terms = licence_of_card.read(about.metadata, repo, about.commit, gated=about.gated)
+    stated = about.metadata or _front_matter(files, read, repo)
+    terms = licence_of_card.read(stated, repo, about.commit, gated=about.gated)
     selection = _selection(files, read, repo)
     if selection is None:
         place = gguf_only_repository.Place(repo, about.commit, revision, terms)
@@ -76,6 +79,19 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         licence=terms,
         weights=_weights(repo, about.commit, selection, config),
     )
+
+
+def _front_matter(files: Sequence[HubFile], read: partial[bytes], repo: str) -> Mapping[str, JSON]:
+    """The metadata of a card, for Hubs that do not tell it; empty when it cannot be read."""
+    from orchestrator.sources.hub import card_metadata  # noqa: PLC0415 - its library is heavy
+
+    size = next((file.size for file in files if file.path == _CARD), 0)
+    if not 0 < size <= _LARGEST_CARD:
+        return {}
+    try:
+        return card_metadata.metadata(read(_CARD).decode("utf-8", "replace"), f"{_CARD} of {repo}")
+    except StepError:
+        return {}
 
 
 def _known(config: Config, families: Families) -> str:

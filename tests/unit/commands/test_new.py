@@ -188,6 +188,17 @@ def test_only_free_licences_say_redistribute(
     assert comment in FILE.read_text()
 
 
+@pytest.mark.parametrize(
+    ("front", "license_"), [("license: mit", "mit"), ("license: [", None), ("- x", None)]
+)
+def test_a_licence_that_only_the_card_itself_states_is_read(
+    new: New, tmp_path: Path, front: str, license_: str | None
+) -> None:
+    silent = repository(tmp_path / "m", card={})
+    (silent.folder / "README.md").write_text(f"---\n{front}\n---\n# A model\n")
+    assert written(new(silent)).publish.license == license_
+
+
 def test_a_licence_of_its_own_is_named_and_linked(new: New, tmp_path: Path) -> None:
     card = {"license": "other", "license_name": "it's #1", "license_link": "LICENSE"}
     written(new(repository(tmp_path / "m", card=card)))

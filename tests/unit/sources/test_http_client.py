@@ -6,11 +6,18 @@ import gzip
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
-from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    NetworkProblem,
+    OrchestrateError,
+    StepError,
+)
+from orchestrator.base.process import run_process
 from orchestrator.sources import http_client
 
 PACKED = gzip.compress(b"words " * 1000, mtime=0)
@@ -30,6 +37,13 @@ class _Server(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Encoding", "gzip")
             self._end(PACKED)
+        elif path == "slow":  # a byte now and then, so that no silence is long
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(200):
+                self.wfile.write(b"x")
+                if self.server.over.wait(0.05):  # type: ignore[attr-defined]
+                    break
         elif path == "cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -49,8 +63,10 @@ class _Server(BaseHTTPRequestHandler):
 def host() -> Iterator[str]:
     """Name and port of a server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
+        server.over = Event()  # type: ignore[attr-defined]
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
+        server.over.set()  # type: ignore[attr-defined]
         server.shutdown()
 
 
@@ -92,12 +108,24 @@ def test_an_answer_that_is_too_long_is_refused(host: str) -> None:
         list(answer.body)
 
 
-def test_an_answer_that_takes_too_long_is_given_up(host: str) -> None:
+@pytest.mark.parametrize(("path", "seconds"), [("packed", -1), ("slow", 0.2)])
+def test_an_answer_that_takes_too_long_is_given_up(host: str, path: str, seconds: float) -> None:
     with (
         pytest.raises(NetworkProblem, match="too slowly"),
-        http_client.asked(f"http://{host}/packed", most_seconds=-1) as answer,
+        http_client.asked(f"http://{host}/{path}", most_seconds=seconds) as answer,
     ):
         list(answer.body)
+
+
+def test_an_interrupt_ends_a_slow_answer(host: str) -> None:
+    with http_client.asked(f"http://{host}/slow") as answer:
+        assert next(answer.body) == b"x"
+        run_process.stop_all()
+        try:
+            with pytest.raises(Interrupted):
+                list(answer.body)
+        finally:
+            run_process.resume()
 
 
 def test_an_answer_that_ends_early_is_the_networks(host: str) -> None:

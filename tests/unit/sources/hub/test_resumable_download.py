@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
+from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Progress
-from orchestrator.sources.hub import download
+from orchestrator.sources.hub import download, resumable_download
 from orchestrator.sources.hub.cache import CachedRepo, Meter
+from orchestrator.sources.hub.read_errors import BrokenTransferError
 from orchestrator.sources.hub.resumable_download import TRIES, Body, OpenRange, Transfer, stage
 from tests.hub import Fault, Hub, Repo
 from tests.support.hub_repositories import COMMIT, CONFIG, NAME, SECOND, SIZE, WEIGHTS, same
@@ -192,6 +195,24 @@ def transfer(cache: CachedRepo, open_range: OpenRange) -> Transfer:
     return Transfer(cache, open_range, by_xet, quiet, quiet)
 
 
+def test_waiting_for_another_process_is_said_and_ends_with_ctrl_c(
+    server: Hub, repo: Repo, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = CachedRepo(hub_cache, NAME).lock(repo.sha256(WEIGHTS))
+    lock.parent.mkdir(parents=True)
+    said: list[str] = []
+
+    def say(text: str, *words: object) -> None:
+        said.append(text % words)
+        run_process.stop_all()
+
+    monkeypatch.setattr(resumable_download._log, "warning", say)
+    with FileLock(lock), pytest.raises(Interrupted):
+        download.fetch(NAME, COMMIT, [WEIGHTS])
+    run_process.resume()
+    assert said == [f"{WEIGHTS}: waiting for another process that fetches it"]
+
+
 class FirstFileFailedError(Exception):
     pass
 
@@ -238,3 +259,37 @@ def test_an_answer_that_ends_early_without_an_error_is_asked_again(
     stage([file], transfer(cache, open_range), 1)
     assert cache.blob(digest).read_bytes() == content
     assert pauses == [1.0, 2.0]
+
+
+def test_a_weight_file_that_comes_too_slowly_is_given_up(
+    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable_download, "SLOW_SECONDS", 0.0)
+    asked: list[int] = []
+
+    @contextmanager
+    def open_range(path: str, start: int) -> Iterator[Body]:
+        asked.append(start)
+        yield Body(start, 1000, iter([b"x"] * 1000))
+
+    file = download.HubFile("x", 1000, "d" * 64, None)
+    with pytest.raises(BrokenTransferError, match="only 1 bytes in 0 s"):
+        stage([file], transfer(CachedRepo(tmp_path, NAME), open_range), 1)
+    assert asked == [0] * TRIES
+    assert len(pauses) == TRIES - 1
+
+
+def test_a_file_too_large_for_http_comes_through_xet(
+    server: Hub, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable_download, "LARGEST_BY_HTTP", 2000)
+    taken: list[tuple[str, int]] = []
+
+    def by_xet(_where: object, path: str, target: Path, size: int) -> None:
+        taken.append((path, size))
+        target.write_bytes((repo.folder / path).read_bytes())
+
+    monkeypatch.setattr("orchestrator.sources.hub.client.by_xet", by_xet)
+    assert same(download.fetch(NAME, COMMIT, [WEIGHTS, SECOND]), repo, WEIGHTS, SECOND)
+    assert taken == [(WEIGHTS, SIZE)]
+    assert server.asked(WEIGHTS) == []
