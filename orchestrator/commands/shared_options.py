@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base import safe_text, terminal_colours
+from orchestrator.base.errors import EXIT_ENVIRONMENT
 from orchestrator.commands import completion_values
 
 if TYPE_CHECKING:
     from orchestrator.base.command_output import Voice
+    from orchestrator.base.errors import EnvironmentProblem
     from orchestrator.engine.artifact_store import Store
     from orchestrator.engine.progress_listeners import Watcher
     from orchestrator.planning.lockfile_check import Mode
@@ -242,6 +244,14 @@ def abortable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _last_of(problems: Sequence[EnvironmentProblem]) -> EnvironmentProblem:
+    """The last problem, which ends the command, after the others were said."""
+    *others, last = problems
+    for other in others:
+        complain(other)
+    return last
+
+
 def planning(command: Callable[..., int]) -> Callable[..., int]:
     """Hand a command its session and its plans."""
 
@@ -261,7 +271,12 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
                 from orchestrator.recipe import without_checksums
 
                 loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
-            plans = load_and_plan.make(loaded, current)
-            return command(current, plans, options, **own)
+            plans, problems = load_and_plan.make_reachable(loaded, current)
+            if not plans:
+                raise _last_of(problems)
+            code = command(current, plans, options, **own)
+            for problem in problems:
+                complain(problem)
+            return max(code, EXIT_ENVIRONMENT) if problems else code
 
     return call

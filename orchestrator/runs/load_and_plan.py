@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
@@ -11,7 +12,9 @@ from orchestrator.planning import lockfile_check
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan, Sources
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import Recipe, Vocabulary, load_many
+from orchestrator.recipe.source_fields import Source
 from orchestrator.runs import find_recipes, use_lockfile
 from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
@@ -91,19 +94,40 @@ def resolve(
     """
     resolver = Resolver(session.store.file_digest, session.settings.offline, lock)
     model = recipe.model
+
+    def definite(key: str, source: Source | None) -> Resolved | None:
+        if source is None:
+            return None
+        with _naming(recipe, key):
+            return resolver.resolve(source)
+
     corpora = {}
     if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
-        corpora["calibration"] = resolver.resolve(recipe.imatrix.corpus)
+        corpora["calibration"] = definite("imatrix.corpus", recipe.imatrix.corpus)
     if recipe.verify.perplexity is not None and session.choices.verify:
-        corpora["perplexity"] = resolver.resolve(recipe.verify.perplexity.corpus)
+        corpora["perplexity"] = definite("verify.perplexity", recipe.verify.perplexity.corpus)
     merged = model.base is not None and model.delta is not None
+    with _naming(recipe, "toolchain.commit"):
+        commit = lock.toolchain.commit if lock else _commit(recipe, chain, session, commits)
     return Sources(
-        commit=lock.toolchain.commit if lock else _commit(recipe, chain, session, commits),
-        model=None if merged else resolver.resolve(model),
-        base=resolver.resolve(model.base) if model.base is not None else None,
-        delta=resolver.resolve(model.delta) if model.delta is not None else None,
-        corpora=corpora,
+        commit=commit,
+        model=None if merged else definite("model", model),
+        base=definite("model.base", model.base),
+        delta=definite("model.delta", model.delta),
+        corpora={name: found for name, found in corpora.items() if found is not None},
     )
+
+
+@contextmanager
+def _naming(recipe: Recipe, key: str) -> Iterator[None]:
+    """Let problems of the environment say which recipe met them, and at which key."""
+    try:
+        yield
+    except EnvironmentProblem as error:
+        place = f"{recipe.file}: "
+        if not error.message.startswith(place):
+            error.message = f"{place}{key}: {error.message}"
+        raise
 
 
 def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits | None) -> str:
@@ -142,6 +166,25 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
     """
     commits: Commits = {}
     return [make_one(recipe, session, commits) for recipe in recipes]
+
+
+def make_reachable(
+    recipes: Sequence[Recipe], session: Session
+) -> tuple[list[Plan], list[EnvironmentProblem]]:
+    """Plan the recipes whose sources can be asked, and say what was with the others.
+
+    Raises:
+        UsageError: As :func:`make`.
+    """
+    commits: Commits = {}
+    plans: list[Plan] = []
+    problems: list[EnvironmentProblem] = []
+    for recipe in recipes:
+        try:
+            plans.append(make_one(recipe, session, commits))
+        except EnvironmentProblem as error:
+            problems.append(error)
+    return plans, problems
 
 
 def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:

@@ -227,3 +227,33 @@ def test_intermediate_files_that_stay_in_the_store(
     orchestrate("run", without_checksums(), *chosen)
 
     assert {one.kind for one in artifacts()} & {"convert", "logits"} == kept
+
+
+UNREACHABLE = """\
+name: far
+family: llama
+toolchain: llama.cpp
+model: {hub: org/model, revision: main}
+quantize: [Q4_0]
+"""
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_recipe_whose_hub_does_not_answer_stops_no_other_one(
+    orchestrate: Command, naps: list[float], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    far = Path("far.yaml")
+    far.write_text(UNREACHABLE)
+
+    said = orchestrate(command, far, RECIPE)
+
+    assert said.code == 3
+    assert "tiny-llama" in said.out
+    assert (command == "plan") != Path("dist/tiny-llama/SHA256SUMS").is_file()
+    assert f"{far}: model: The Hub at http://127.0.0.1:1 cannot be reached" in said.err
+
+    alone = orchestrate(command, far)
+    assert (alone.code, alone.out) == (3, "")
+    assert f"{far}: model: The Hub at" in alone.err
