@@ -62,7 +62,7 @@ def served(folder: Path) -> Repo:
 @contextmanager
 def asking(hub: Hub, cache: Path) -> Iterator[None]:
     """Let the program ask a Hub, without the pauses."""
-    naps = mock.patch.object(interruptible_sleep, "rest", return_value=None)
+    naps = mock.patch.object(interruptible_sleep, "sleep", return_value=None)
     names = {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(cache), "HF_TOKEN": "hf_secret"}
     with mock.patch.dict(os.environ, names), naps:
         yield

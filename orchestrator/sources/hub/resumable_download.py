@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.base import interruptible_sleep, units
+from orchestrator.base import interruptible_sleep, safe_text, units
 from orchestrator.base.errors import EnvironmentProblem, Interrupted
 from orchestrator.base.process.run_process import check_stopped
 from orchestrator.sources import retry_after
@@ -89,8 +89,8 @@ def _wait(seconds: float, what: str, error: BaseException) -> None:
     """Rest, and say so: nobody shall wonder what a run waits for."""
     status = status_of(error)
     why = f"HTTP {status}" if status is not None else str(error) or type(error).__name__
-    shown = why if why.isprintable() else type(error).__name__
-    _log.warning("%s: %s; asking again in %s", what, shown[:200], units.duration(seconds))
+    shown = safe_text.line(why[:200])
+    _log.warning("%s: %s; asking again in %s", safe_text.line(what), shown, units.duration(seconds))
     interruptible_sleep.sleep(seconds)
 
 
@@ -175,7 +175,8 @@ def _stage_one(file: HubFile, transfer: Transfer) -> None:
             transfer.fetched.add(-file.size)
             if attempt:
                 raise still_corrupt(transfer.cache.repo, bad, retried=True)
-            _log.warning("%s arrived with other content; fetching it again", file.path)
+            shown = safe_text.line(file.path)
+            _log.warning("%s arrived with other content; fetching it again", shown)
 
 
 @contextmanager
@@ -193,7 +194,8 @@ def _locked(file: HubFile, transfer: Transfer) -> Iterator[None]:
             lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout:
             if not told:
-                _log.warning("%s: waiting for another process that fetches it", file.path)
+                shown = safe_text.line(file.path)
+                _log.warning("%s: waiting for another process that fetches it", shown)
             told = True
     try:
         yield

@@ -241,7 +241,7 @@ quantize: [Q4_0]
 @pytest.mark.usefixtures("fakes")
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_recipe_whose_hub_does_not_answer_stops_no_other_one(
-    orchestrate: Command, naps: list[float], monkeypatch: pytest.MonkeyPatch, command: str
+    orchestrate: Command, pauses: list[float], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     far = Path("far.yaml")
