@@ -20,7 +20,9 @@ from pydantic import BaseModel
 
 from orchestrator.cli import cli
 from orchestrator.commands import help_sections
+from orchestrator.measures import registry
 from orchestrator.recipe import schema_text
+from orchestrator.recipe.verify_section import model_name
 from orchestrator.runs import load_and_plan
 from orchestrator.toolchain import argv_template, load
 
@@ -80,9 +82,7 @@ PLACES = {
     "Quant": "quantize",
     "Limits": "limits",
     "Verify": "verify",
-    "Smoke": "verify.smoke",
-    "Perplexity": "verify.perplexity",
-    "Speed": "verify.speed",
+    **{model_name(one): f"verify.{one}" for one in registry.sections()},
     "Reference": "verify.reference",
     "Runtime": "runtime",
     "Publish": "publish",

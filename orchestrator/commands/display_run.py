@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.base import units
 from orchestrator.base.step_values import JSON, StepResult
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import run_states
+from orchestrator.measures.check_status import Status
 from orchestrator.runs import report
-from orchestrator.runs.check_status import Status
 
 if TYPE_CHECKING:
     from orchestrator.runs.collect_results import Result
@@ -37,6 +36,7 @@ def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
         for check in row.checks
         if check.status in (Status.FAIL, Status.WARN)
     ]
+    troubles += [f"{MARKS[Status.FAIL]}: {file}: it was not made" for file in described.missing]
     parts += [*troubles, *notes, f"Files and report: {folder}"]
     return "\n".join(parts)
 
@@ -56,32 +56,14 @@ def step_value(result: StepResult) -> JSON:
     }
 
 
-_TITLES = ("File", "Size", "Bits/w", "Perplexity", "Δ", "KLD", "Prompt t/s", "Gen. t/s", "")
-
-
 def _files(described: Report) -> str:
     """What fits a terminal of the report's table; all of it is in report.md."""
+    titles, cells = report.measured_columns(described, "terminal")
     rows = [
-        (
-            row.file,
-            units.size(row.size),
-            f"{row.bits_per_weight:.2f}",
-            _number(row.perplexity, "{:.4f}"),
-            _number(row.increase, "{:+.2%}"),
-            _number(row.kld, "{:.5f}"),
-            _number(row.prompt_per_second, "{:.0f}"),
-            _number(row.generation_per_second, "{:.0f}"),
-            MARKS[row.status],
-        )
-        for row in described.rows
+        (row.file, *measured, MARKS[row.status])
+        for row, measured in zip(described.rows, cells, strict=True)
     ]
-    used = [i for i, title in enumerate(_TITLES) if not title or any(row[i] for row in rows)]
-    shown = [[row[i] for i in used] for row in rows]
-    return table([_TITLES[i] for i in used], shown, right=range(1, len(used) - 1))
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+    return table(["File", *titles, ""], rows, right=range(1, len(titles) + 1))
 
 
 def checks(result: Result) -> str:

@@ -9,6 +9,7 @@ from orchestrator.base.command_output import Voice
 from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, OrchestrateError
 from orchestrator.commands import display_run
 from orchestrator.engine import progress_listeners
+from orchestrator.measures.check_status import Status
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import (
@@ -18,7 +19,6 @@ from orchestrator.runs import (
     report,
 )
 from orchestrator.runs.bring_up_to_date import bring
-from orchestrator.runs.check_status import Status
 from orchestrator.runs.collect_results import collect
 from orchestrator.runs.finished_plan import exit_code, problems
 from orchestrator.runs.session import Session
@@ -64,7 +64,8 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
                 f"Run 'orchestrate run {one.recipe.file}'.",
             )
         for output in (*one.outputs, one.full):
-            session.known.release(output.measure)
+            for key in output.measures.values():
+                session.known.release(key)
     return run(session, plans, out, strict=True, voice=voice)
 
 

@@ -1,23 +1,55 @@
-"""The steps that measure files: logits of the unquantized one, and each file itself; pure."""
+"""The steps that measure files: one for each measure of each file, and the full file's logits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from orchestrator.base.step_values import JSON, Resources
+from orchestrator.measures import registry
+from orchestrator.measures.definition import Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
 
-_TOOLS = ("logits", "divergence", "complete", "complete_python", "bench")
+_HEADER, _LOADED = "header", "load"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file to measure.
+
+    Attributes:
+        name: What the output is called.
+        step: Key of the step that makes it.
+        file: What it is called in the store.
+        full: Key of the step that makes the unquantized file.
+        logits: Key from :func:`logits`, or an empty string.
+    """
+
+    name: str
+    step: str
+    file: str
+    full: str
+    logits: str
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the unquantized file itself."""
+        return self.step == self.full
 
 
 def logits(basis: Basis, full: str) -> str:
     """Add the full file's own perplexity, and its logits where divergence is wanted; or ''."""
-    settings = _perplexity(basis)
-    if settings is None or not basis.choices.verify:
+    asked = basis.recipe.verify.sections
+    if "perplexity" not in asked or "logits" not in basis.chain.verbs or not basis.choices.verify:
         return ""
     recipe = basis.recipe
     argvs, context = verbs(basis.chain, "logits")
-    save = recipe.verify.kld and "divergence" in basis.chain.verbs
+    compared = [one for one in registry.measures() if one.work and one.work.compares]
+    save = any(one.asked_by in asked and _can(basis, one.work) for one in compared)
+    wanted = asked["perplexity"]
+    settings = {"context": wanted["context"], "chunks": wanted["chunks"] or -1}
     return basis.collector.add(
         "logits",
         f"perplexity of {recipe.name} {recipe.converted_name}",
@@ -29,57 +61,83 @@ def logits(basis: Basis, full: str) -> str:
     )
 
 
-def measure(
-    basis: Basis, name: str, step: str, full: str, logits_key: str, *, file: str = ""
-) -> str:
-    """Add the measuring of one file, alone or against the full one.
+def measures(basis: Basis, file: Measured) -> dict[str, str]:
+    """Add the steps that measure one file; their keys by the names of measures."""
+    wanted = {one.name: one for one in registry.measures() if _wanted(basis, one, file)}
+    keys: dict[str, str] = {}
+    for name, measure in wanted.items():
+        work = measure.work
+        assert work is not None
+        if work.covered_by not in wanted:
+            keys[name] = _step(basis, measure, work, file, keys)
+    return keys
 
-    Args:
-        basis: The plan's.
-        name: What the output is called.
-        step: Key of the step that makes the file.
-        full: Key of the step that makes the unquantized one.
-        logits_key: Key from :func:`logits`, or an empty string.
-        file: What the file is called in the store, if not as all model files.
-    """
-    argvs, context = verbs(basis.chain, *_TOOLS)
-    verify, perplexity = basis.recipe.verify, _perplexity(basis)
-    kld = bool(logits_key) and verify.kld and step != full and "divergence" in argvs
-    inputs = {MODEL: step, "full": full, **basis.tools}
-    if perplexity is not None:
-        inputs["corpus"] = source_steps.corpus(basis, "perplexity")
-    if logits_key and (kld or step == full):
-        inputs["logits"] = logits_key
-    params = {
-        "argv": argvs,
-        "file": file or basis.file,
-        "full_file": basis.file,
-        "format": basis.chain.format,
-        "layout": basis.chain.layout,
-        "smoke": _smoke(basis),
-        "perplexity": perplexity,
-        "kld": kld,
-        "speed": verify.speed.model_dump(mode="json") if verify.speed else None,
-        **basis.runtime,
+
+def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:
+    """Add what of the full file others are held against, where it is no output itself."""
+    found = [one for one in registry.measures() if one.work and one.work.text == "perplexity"]
+    return {
+        one.name: _step(basis, one, one.work, file, {})
+        for one in found
+        if one.work is not None and file.logits
     }
+
+
+def lacking(basis: Basis) -> frozenset[str]:
+    """Measures that the recipe asks for and that the tool chain cannot take."""
+    asked = basis.recipe.verify.sections
+    return frozenset(
+        one.name
+        for one in registry.measures()
+        if one.work is not None and not _can(basis, one.work)
+        if not one.asked_by or one.asked_by in asked
+    )
+
+
+def _can(basis: Basis, work: Work | None) -> bool:
+    return work is not None and all(verb in basis.chain.verbs for verb in work.verbs)
+
+
+def _wanted(basis: Basis, measure: Measure, file: Measured) -> bool:
+    if measure.work is None or not _can(basis, measure.work):
+        return False
+    if measure.work.compares and (file.is_full or not file.logits):
+        return False
+    return not measure.asked_by or measure.asked_by in basis.recipe.verify.sections
+
+
+def _step(
+    basis: Basis, measure: Measure, work: Work, file: Measured, before: Mapping[str, str]
+) -> str:
+    argvs, context = verbs(basis.chain, *work.verbs)
+    options = work.options(basis.recipe.verify.sections) if work.options is not None else {}
+    params: dict[str, JSON] = {"measure": measure.name, "file": file.file, **options}
+    if work.loads:
+        params |= {"argv": argvs, **basis.runtime}
+    else:
+        params |= {"format": basis.chain.format, "layout": basis.chain.layout}
+        params |= {"full_file": basis.file}
     return basis.collector.add(
         "measure",
-        f"measure {basis.recipe.name} {name}",
+        f"measure {basis.recipe.name} {file.name}: {work.doing}",
         params,
-        inputs,
+        _inputs(basis, work, file, before),
         context=context,
-        resources=Resources(cpu=True),
+        resources=Resources(cpu=work.loads),
         keep="always",
     )
 
 
-def _perplexity(basis: Basis) -> dict[str, JSON] | None:
-    wanted = basis.recipe.verify.perplexity
-    if wanted is None or "logits" not in basis.chain.verbs:
-        return None
-    return {"context": wanted.context, "chunks": wanted.chunks or -1}
-
-
-def _smoke(basis: Basis) -> dict[str, JSON] | None:
-    smoke = basis.recipe.verify.smoke
-    return None if smoke is None else {"prompt": smoke.prompt, "tokens": smoke.tokens}
+def _inputs(basis: Basis, work: Work, file: Measured, before: Mapping[str, str]) -> dict[str, str]:
+    """What a measure reads; a file is only measured by tools once upstream has loaded it."""
+    if not work.loads:
+        return {MODEL: file.step, "full": file.full}
+    inputs = {MODEL: file.step, **basis.tools}
+    inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
+    # The full file's perplexity on its own text was found with its logits.
+    reads_logits = work.compares or (file.is_full and work.text == "perplexity")
+    if reads_logits and file.logits:
+        inputs["logits"] = file.logits
+    elif work.text:
+        inputs["corpus"] = source_steps.corpus(basis, work.text)
+    return inputs

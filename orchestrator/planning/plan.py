@@ -44,16 +44,18 @@ class Sources:
 class Output:
     """One file that a recipe makes.
 
-    ``step`` is the key of the step that makes ``file``; ``measure`` the key of the one that
-    measures it. ``quant`` is None for the converted file itself.
+    ``step`` is the key of the step that makes ``file``; ``measures`` the keys of those that
+    measure it, by the names of measures; ``lacking`` are measures that the recipe asks for and
+    that the tool chain cannot take. ``quant`` is None for the converted file itself.
     """
 
     name: str
     file: str
     artifact_file: str
     step: str
-    measure: str
+    measures: Mapping[str, str] = field(default_factory=dict)
     quant: Quant | None = None
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ class Plan:
     @property
     def targets(self) -> tuple[str, ...]:
         """Keys of the steps whose results the user asked for."""
-        wanted = [key for output in self.outputs for key in (output.step, output.measure)]
-        return tuple(dict.fromkeys(key for key in (*wanted, self.full.measure) if key))
+        wanted = [
+            key for output in self.outputs for key in (output.step, *output.measures.values())
+        ]
+        return tuple(dict.fromkeys((*wanted, *self.full.measures.values())))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from orchestrator.base.errors import UsageError
 from orchestrator.planning import file_steps, measure_steps, source_steps
 from orchestrator.planning.forecast_steps import forecast
+from orchestrator.planning.measure_steps import Measured
 from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.planning.step_collector import Basis, StepCollector
 from orchestrator.planning.toolchain_steps import add_tools, toolchain_steps
@@ -71,9 +72,11 @@ def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Cho
     full = source_steps.fetch(basis.collector, sources.model)
     step = source_steps.fetch(basis.collector, sources.base)
     logits = measure_steps.logits(basis, full) if step != full else ""
-    measure = measure_steps.measure(basis, name, step, full, logits, file=name)
-    output = Output(name, name, name, step, measure)
-    whole = Output(recipe.converted_name, file, file, full, "")
+    measures = measure_steps.measures(basis, Measured(name, step, name, full, logits))
+    output = Output(name, name, name, step, measures, lacking=measure_steps.lacking(basis))
+    alone = Measured(recipe.converted_name, full, file, full, logits)
+    compared = measure_steps.of_full_alone(basis, alone)
+    whole = Output(recipe.converted_name, file, file, full, compared)
     return Plan(recipe, chain, sources, basis.collector.steps, (output,), whole)
 
 
@@ -105,6 +108,8 @@ def _output(
     basis: Basis, name: str, step: str, full: str, logits: str, *, quant: Quant | None = None
 ) -> Output:
     file = f"{basis.recipe.name}-{name}{basis.chain.extension}"
-    verify = basis.choices.verify
-    measure = measure_steps.measure(basis, name, step, full, logits) if verify else ""
-    return Output(name, file, basis.file, step, measure, quant)
+    if not basis.choices.verify:
+        return Output(name, file, basis.file, step, {}, quant)
+    measured = Measured(name, step, basis.file, full, logits)
+    keys = measure_steps.measures(basis, measured)
+    return Output(name, file, basis.file, step, keys, quant, measure_steps.lacking(basis))

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.base.near_match import near
+from orchestrator.measures import registry
 from orchestrator.recipe.field_types import Vocabulary
-from orchestrator.recipe.yaml_positions import Loc
+from orchestrator.recipe.yaml_positions import CORPORA, Loc
 
 Finding = tuple[Loc, str]
 
@@ -31,12 +32,6 @@ _WHY = {
 }
 _OF_EVERY_CONVERTER = ("outtype", "model_name")
 _ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
-_MEASURED_BY = {
-    "max_ppl": "perplexity",
-    "max_ppl_increase": "perplexity",
-    "max_mean_kld": "kld",
-    "min_same_top": "kld",
-}
 
 
 def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:
@@ -94,8 +89,8 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     for name in ("base", "delta"):
         if isinstance(model.get(name), Mapping):
             yield from _source(model[name], ("model", name), "hub, pypi, path or url")
-    for path in (("imatrix", "corpus"), ("verify", "perplexity", "corpus")):
-        if corpus := _mapping(data, *path):
+    for path in CORPORA:
+        if corpus := _mapping(data, *map(str, path)):
             yield from _source(corpus, path, "hub, pypi, path or url")
 
 
@@ -145,21 +140,27 @@ def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
     verify = _mapping(data, "verify")
+    sections = registry.sections()
     has = {
-        "perplexity": bool(_mapping(verify, "perplexity")),
-        "kld": verify.get("kld") is True,
+        name
+        for name, section in sections.items()
+        if (verify.get(name) is True if not section.options else _mapping(verify, name))
+        or (section.default and name not in verify)
     }
-    if has["kld"] and not has["perplexity"]:
-        yield ("verify", "kld"), "needs 'verify.perplexity': it is measured on the same text"
+    for name in sections:
+        needs = sections[name].needs
+        if name in has and needs and needs not in has:
+            yield ("verify", name), f"needs 'verify.{needs}': {sections[name].why}"
     places: list[tuple[Loc, Mapping[str, Any]]] = [
         (("verify", "limits"), _mapping(verify, "limits"))
     ]
     places += [(("quantize", i, "limits"), _mapping(entry, "limits")) for i, entry in _quants(data)]
+    measured_by = {limit.key: measure.asked_by for measure, limit in registry.limits()}
     for loc, limits in places:
         for limit in limits:
-            measure = _MEASURED_BY.get(limit)
-            if measure and not has[measure]:
-                yield (*loc, limit), f"needs 'verify.{measure}', which measures it"
+            section = measured_by.get(limit)
+            if section and section not in has:
+                yield (*loc, limit), f"needs 'verify.{section}', which measures it"
 
 
 def _checksums(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 from orchestrator.base.digest import key
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.near_match import near
+from orchestrator.measures import registry
 from orchestrator.recipe.cross_field_rules import findings
 from orchestrator.recipe.extends import Tree, read_tree
 from orchestrator.recipe.field_types import Vocabulary
@@ -183,10 +184,30 @@ def _recipe(document: Document, path: Path) -> Recipe:
     own = {name: getattr(document, name) for name in Document.model_fields}
     own["verify"] = document.verify.model_copy(update={"sha256": _spelled(document)})
     final = Document.model_construct(**own)
-    content = portable(final.model_dump(exclude=_APART), path.parent)
+    content = portable(_digested(final), path.parent)
     order = [quant.order for quant in document.quantize]
     content |= {"order": order} if any(order) else {}  # keys of canonical JSON are sorted
     return Recipe.model_construct(**own, file=path, digest=key(content))
+
+
+def _digested(document: Document) -> dict[str, Any]:
+    """What the digest is of: sections and limits that are new and unset are left out of it.
+
+    So a new measure leaves the digests of recipes as they were that do not use it.
+    """
+    content = document.model_dump(exclude=_APART)
+    new = {name for name, one in registry.sections().items() if not one.in_digest}
+    _drop_unset(content["verify"], new)
+    unset = {limit.key for _, limit in registry.limits() if not limit.in_digest}
+    for part in (content["verify"], *content["quantize"]):
+        _drop_unset(part["limits"], unset)
+    return content
+
+
+def _drop_unset(part: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        if not part[name]:
+            del part[name]
 
 
 def _spelled(document: Document) -> dict[str, str]:

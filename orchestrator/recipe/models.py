@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -28,21 +28,18 @@ from orchestrator.recipe.field_types import (
     Number,
     OutType,
     Override,
-    Percentage,
     Positive,
     Profile,
     QuantType,
-    Regex,
     Revision,
-    Sha256,
     Size,
     TensorPattern,
     TensorType,
-    Url,
     vocabulary_of,
 )
 from orchestrator.recipe.publish_section import Publish
 from orchestrator.recipe.source_fields import Frozen, Model, Source
+from orchestrator.recipe.verify_section import Alarms, Limits, Verify
 
 
 class ToolChainChoice(Frozen):
@@ -109,25 +106,6 @@ class Imatrix(Frozen):
     context: Positive = Field(default=512, description="Tokens in each piece.")
 
 
-class Limits(Frozen):
-    """What a quantized file must keep; a limit that is not kept fails the run."""
-
-    max_ppl: Number | None = Field(default=None, description="Highest perplexity.")
-    max_ppl_increase: Percentage | None = Field(
-        default=None, description="Highest increase of the perplexity over the F16's, such as 8%."
-    )
-    max_mean_kld: Number | None = Field(
-        default=None, description="Highest mean Kullback-Leibler divergence from the F16."
-    )
-    min_same_top: Percentage | None = Field(
-        default=None, description="Lowest share of tokens whose most likely guess is the F16's."
-    )
-    max_size: Size | None = Field(default=None, description="Largest file, such as 4 GB.")
-    max_bits_per_weight: Number | None = Field(
-        default=None, description="Most bits per weight, over the whole file."
-    )
-
-
 class Quant(Frozen):
     """One quantized file."""
 
@@ -177,69 +155,6 @@ class Quant(Frozen):
         return info.data.get("type", "unknown") if value == "" else value
 
 
-class Smoke(Frozen):
-    """One prompt whose continuation is known."""
-
-    prompt: str = Field(min_length=1, description="Text to continue, at temperature 0.")
-    expect: Regex = Field(description="Regular expression to find in the continuation.")
-    tokens: Positive = Field(default=32, description="How many tokens to generate.")
-
-
-class Perplexity(Frozen):
-    """Perplexity on a text."""
-
-    corpus: Annotated[Source, Also()] = Field(description="The text: a path or a source.")
-    context: Positive = Field(default=512, description="Tokens in each piece.")
-    chunks: Positive | None = Field(
-        default=None, description="How many pieces of the text are used; without it, all."
-    )
-
-
-class Speed(Frozen):
-    """Speed of reading a prompt and of writing."""
-
-    prompt: Positive = Field(default=512, description="Tokens of the prompt.")
-    generate: Positive = Field(default=128, description="Tokens to generate.")
-    repetitions: Positive = Field(default=3, description="How often it is measured.")
-
-
-class Reference(Frozen):
-    """Published numbers, shown beside the measured ones; keys are types or file names."""
-
-    source: Url = Field(description="Where they were published.")
-    context: Positive | None = Field(default=None, description="Context of the perplexities.")
-    chunks: Positive | None = Field(
-        default=None, description="Pieces of the text that the perplexities were measured on."
-    )
-    perplexity: Mapping[str, Number] = Field(default={}, description="Perplexity by type.")
-    size: Mapping[str, Size] = Field(default={}, description="File size by type.")
-    bits_per_weight: Mapping[str, Number] = Field(
-        default={}, description="Bits per weight by type."
-    )
-
-
-def _off(value: Any) -> Any:
-    return None if value is False else value
-
-
-class Verify(Frozen):
-    """What is checked of every file, beyond structure, size and tensor types."""
-
-    smoke: Smoke | None = Field(default=None, description="A prompt and what must follow it.")
-    perplexity: Perplexity | None = Field(default=None, description="Perplexity on a text.")
-    kld: bool = Field(
-        default=False, description="Kullback-Leibler divergence from the F16, on that text."
-    )
-    speed: Annotated[Speed | None, BeforeValidator(_off), Also('{"const": false}')] = Field(
-        default=Speed(), description="Speed of prompt and generation; false: not measured."
-    )
-    limits: Limits = Field(default=Limits(), description="Limits for every file.")
-    sha256: Mapping[str, Sha256] = Field(
-        default={}, description="SHA-256 that the files must have, by file name or type."
-    )
-    reference: Reference | None = Field(default=None, description="Published numbers.")
-
-
 class Runtime(Frozen):
     """What old GGML files do not hold and the tools of their time must be told."""
 
@@ -249,30 +164,6 @@ class Runtime(Frozen):
     )
     context: Positive | None = Field(
         default=None, description="Context length to write when a GGML file becomes GGUF."
-    )
-
-
-Change = Annotated[Percentage | None, BeforeValidator(_off), Also('{"const": false}')]
-
-
-class Alarms(Frozen):
-    """Which changes against the last good night call for attention; false: none of that kind."""
-
-    bytes: Annotated[
-        Literal["identical", "same-tensors", "near"] | None,
-        BeforeValidator(_off),
-        Also('{"const": false}'),
-    ] = Field(default="identical", description="The weakest verdict on bytes that raises no alarm.")
-    perplexity: Change = Field(
-        default=0.01, description="Largest change of the perplexity, either way."
-    )
-    kld: Change = Field(
-        default=0.1, description="Largest change of the mean divergence from the F16, either way."
-    )
-    size: Change = Field(default=0.01, description="Largest change of the file's size, either way.")
-    speed: Change = Field(
-        default=0.2,
-        description="Largest loss of speed, by the medians of several nights on one machine.",
     )
 
 
@@ -331,4 +222,5 @@ class Recipe(Document):
     def limits_for(self, quant: Quant) -> Limits:
         """The limits of one file: its own, and the recipe's where it has none."""
         own = quant.limits.model_dump(exclude_none=True)
-        return self.verify.limits.model_copy(update=own)
+        merged: Limits = self.verify.limits.model_copy(update=own)
+        return merged

@@ -32,10 +32,12 @@ def relaxed(recipe: Recipe) -> Recipe:
     if recipe.imatrix is not None:
         corpus = _free(recipe.imatrix.corpus)
         update["imatrix"] = recipe.imatrix.model_copy(update={"corpus": corpus})
-    perplexity = recipe.verify.perplexity
-    if perplexity is not None:
-        free = perplexity.model_copy(update={"corpus": _free(perplexity.corpus)})
-        update["verify"] = recipe.verify.model_copy(update={"perplexity": free})
+    texts = {
+        name: getattr(recipe.verify, name).model_copy(update={"corpus": _free(text)})
+        for name, text in recipe.verify.texts.items()
+    }
+    if texts:
+        update["verify"] = recipe.verify.model_copy(update=texts)
     return recipe.model_copy(update=update)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from orchestrator.base.errors import UsageError
+from orchestrator.measures import registry
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -26,7 +27,15 @@ Loc = tuple[str | int, ...]
 
 _TEXT_TAGS = {"str", "timestamp", "merge", "value"}
 _SCALAR_TAGS = _TEXT_TAGS | {"int", "float", "bool", "null"}
-CORPORA: tuple[Loc, ...] = (("imatrix", "corpus"), ("verify", "perplexity", "corpus"))
+CORPORA: tuple[Loc, ...] = (
+    ("imatrix", "corpus"),
+    *(
+        ("verify", name, option.name)
+        for name, section in registry.sections().items()
+        for option in section.options
+        if option.kind == "text"
+    ),
+)
 # A value written plainly where a mapping may stand: the key that it means.
 _SHORTHAND: dict[Loc, str] = {("toolchain",): "name", **dict.fromkeys(CORPORA, "path")}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from orchestrator.engine.artifact_store import Artifact
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
+from orchestrator.measures import registry
+from orchestrator.measures.check_status import Check, Status
+from orchestrator.measures.expectation import Expectation, Facts, Reference
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.runs import judge_measures, output_folder, report
-from orchestrator.runs.judge_measures import Expectation, Reference
 from orchestrator.runs.report import Report, Row
 
 
@@ -57,8 +59,7 @@ def collect(
             files[output.file] = output_folder.Wanted(
                 made.path / output.artifact_file, _sha256(made, output)
             )
-        row = _row(plan, output, made, manifests, strict) if output.measure else None
-        row = row or _unmeasured(output, made) if output is not plan.full else row
+        row = _row(plan, output, made, manifests, strict)
         if row is not None:
             rows.append(row)
     described = Report(
@@ -69,6 +70,7 @@ def collect(
         steps=report.made_steps(plan.steps, manifests, earlier),
         notes=tuple(_notes(plan, strict)),
         full_name=plan.full.name,
+        missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
     )
     return Result(plan, described, files, manifests)
 
@@ -84,23 +86,42 @@ def _row(
     manifests: Mapping[str, Mapping[str, JSON]],
     strict: bool,
 ) -> Row | None:
-    measured = manifests.get(output.measure)
+    """What is known of one file; None for the full one where nothing was measured on it."""
+    facts = _facts(output, manifests)
+    if "header" not in facts:
+        return _unmeasured(output, made) if output is not plan.full else None
     sha256 = _sha256(made, output) if made is not None else ""
-    if measured is None:
-        return None
-    measures = measured["facts"]
-    full = _full_perplexity(plan, manifests)
-    facts = made.manifest["facts"] if made is not None else {}
-    wanted = _expectation(plan, output, sha256, full, facts, strict=strict)
-    checks = judge_measures.judge(measures, wanted)
-    return report.make_row(
+    told = made.manifest["facts"] if made is not None else {}
+    full = _facts(plan.full, manifests) if output is not plan.full else {}
+    wanted = _expectation(plan, output, sha256, full, told, strict=strict)
+    wanted = replace(wanted, failed=_failed(output, facts))
+    checks = judge_measures.judge(facts, wanted)
+    return Row(
         file=_shown_name(plan, output),
-        name=output.name,
+        type=output.name,
         sha256=sha256,
-        measures=measures,
+        status=judge_measures.verdict(checks),
         checks=checks,
-        full_perplexity=full if output is not plan.full else None,
+        numbers=judge_measures.numbers(facts, wanted),
     )
+
+
+def _facts(output: Output, manifests: Mapping[str, Mapping[str, JSON]]) -> Facts:
+    """What was measured on a file, by measure."""
+    return {
+        name: manifests[key]["facts"] for name, key in output.measures.items() if key in manifests
+    }
+
+
+def _failed(output: Output, facts: Facts) -> frozenset[str]:
+    """Measures that were to be taken and are not there, with those that they cover."""
+    failed = {name for name in output.measures if name not in facts}
+    covered = {
+        one.name
+        for one in registry.measures()
+        if one.work is not None and one.work.covered_by in failed
+    }
+    return frozenset(failed | (covered - output.measures.keys()))
 
 
 def _shown_name(plan: Plan, output: Output) -> str:
@@ -109,27 +130,27 @@ def _shown_name(plan: Plan, output: Output) -> str:
 
 
 def _unmeasured(output: Output, made: Artifact | None) -> Row | None:
-    """A file that was made and not measured: its size and digest, nothing judged."""
+    """A file that was made and not measured: its size and digest.
+
+    It is not judged where nothing was to be measured; else it has failed.
+    """
     if made is None:
         return None
     sha256 = _sha256(made, output)
     size = int(made.manifest["files"][output.artifact_file]["size"])
     bits = float(made.manifest["facts"].get("bits_per_weight", 0))
-    return Row(output.file, output.name, sha256, judge_measures.verdict(()), (), size, bits)
-
-
-def _full_perplexity(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> float | None:
-    measured = manifests.get(plan.full.measure)
-    perplexity = measured["facts"]["perplexity"] if measured else None
-    return float(perplexity["value"]) if perplexity else None
+    checks = [Check("header", Status.FAIL, "it could not be measured")] * bool(output.measures)
+    status = judge_measures.verdict(checks)
+    numbers = {"header": {"size": size, "bits_per_weight": bits}}
+    return Row(output.file, output.name, sha256, status, tuple(checks), numbers)
 
 
 def _expectation(
     plan: Plan,
     output: Output,
     sha256: str,
-    full: float | None,
-    facts: Mapping[str, Any],
+    full: Facts,
+    made: Mapping[str, Any],
     *,
     strict: bool,
 ) -> Expectation:
@@ -137,15 +158,16 @@ def _expectation(
     limits = plan.recipe.limits_for(quant).model_dump(exclude_none=True) if quant else {}
     return Expectation(
         limits=limits,
-        smoke=verify.smoke.expect if verify.smoke else "",
+        asked=verify.sections,
+        lacking=output.lacking,
         allow_fallback=quant.allow_fallback if quant else True,
-        fallbacks=facts.get("fallbacks", ()) if quant else (),
+        fallbacks=made.get("fallbacks", ()) if quant else (),
         mix=plan.chain.types[quant.type].mix if quant else (),
         sha256=sha256,
         expected_sha256=_stated(verify.sha256, output),
         reference=_reference(plan, output),
         full_name=plan.full.name,
-        full_perplexity=full if output is not plan.full else None,
+        full=full,
         strict=strict,
     )
 
@@ -162,11 +184,11 @@ def _reference(plan: Plan, output: Output) -> Reference | None:
     published = plan.recipe.verify.reference
     if published is None:
         return None
+    keys = [number.key for _, number in registry.numbers() if number.tolerance is not None]
+    stated = {key: _stated(getattr(published, key), output) for key in keys}
     return Reference(
         source=str(published.source),
-        perplexity=_stated(published.perplexity, output) or None,
-        size=_stated(published.size, output) or None,
-        bits_per_weight=_stated(published.bits_per_weight, output) or None,
+        numbers={name: value for name, value in stated.items() if value},
         context=published.context,
         chunks=published.chunks,
     )

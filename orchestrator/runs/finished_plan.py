@@ -15,8 +15,8 @@ from orchestrator.base.errors import (
 )
 from orchestrator.base.step_values import Outcome, StepResult
 from orchestrator.engine import progress_listeners
+from orchestrator.measures.check_status import Status
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs.check_status import Status
 from orchestrator.runs.collect_results import Result
 
 

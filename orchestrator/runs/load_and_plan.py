@@ -104,8 +104,9 @@ def resolve(
     corpora = {}
     if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
         corpora["calibration"] = definite("imatrix.corpus", recipe.imatrix.corpus)
-    if recipe.verify.perplexity is not None and session.choices.verify:
-        corpora["perplexity"] = definite("verify.perplexity", recipe.verify.perplexity.corpus)
+    if session.choices.verify:
+        for name, text in recipe.verify.texts.items():
+            corpora[name] = definite(f"verify.{name}", text)
     merged = model.base is not None and model.delta is not None
     with _naming(recipe, "toolchain.commit"):
         commit = lock.toolchain.commit if lock else _commit(recipe, chain, session, commits)

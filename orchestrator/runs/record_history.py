@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.base.digest import key
 from orchestrator.base.errors import EnvironmentProblem, Interrupted, OrchestrateError
 from orchestrator.base.process.environment_variables import censored
@@ -25,13 +27,18 @@ from orchestrator.history.run_records import (
     OK,
     WARNING,
 )
+from orchestrator.measures import registry
+from orchestrator.measures.check_status import Status
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import portable
 from orchestrator.runs import report
-from orchestrator.runs.check_status import Status
 from orchestrator.runs.finished_plan import Finished
 
 _NOT_RUN = -1
+_NUMBERS = (
+    *("perplexity", "perplexity_error", "increase", "kld", "same_top"),
+    *("prompt_per_second", "generation_per_second", "memory"),
+)
 # What of a file's entry in a recipe says how it is judged, not what it is.
 _JUDGING = {"limits", "allow_fallback", "allow_requantize", "name"}
 
@@ -206,18 +213,18 @@ def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> Fi
         step=output.step,
         artifact_file=output.artifact_file,
         asked=asked(plan, output),
-        measure=output.measure,
-        fresh=output.measure in measured,
-        perplexity=row.perplexity,
-        perplexity_error=row.perplexity_error,
-        increase=row.increase,
-        kld=row.kld,
-        same_top=row.same_top,
-        prompt_per_second=row.prompt_per_second,
-        generation_per_second=row.generation_per_second,
-        memory=row.memory,
+        measure=_timed(output),
+        fresh=_timed(output) in measured,
+        **{name: row.value(name) for name in _NUMBERS},  # type: ignore[arg-type]
         measuring=measuring(plan),
     )
+
+
+def _timed(output: Output) -> str:
+    """Key of the step that found a file's numbers of the machine; empty without any."""
+    timed = [one for one in registry.measures() if any(number.timed for number in one.numbers)]
+    keys = [output.measures.get(name, "") for one in timed for name in (one.name, one.found_with)]
+    return next(filter(None, keys), "")
 
 
 def asked(plan: Plan, output: Output) -> str:
@@ -243,11 +250,11 @@ def asked(plan: Plan, output: Output) -> str:
 
 
 def measuring(plan: Plan) -> str:
-    """A digest of how a recipe measures: other texts, lengths or prompts, other numbers."""
-    verify = plan.recipe.verify
-    content: dict[str, JSON] = {
-        "perplexity": verify.perplexity.model_dump() if verify.perplexity else None,
-        "kld": verify.kld,
-        "speed": verify.speed.model_dump(mode="json") if verify.speed else None,
+    """A digest of how a recipe measures: other texts or lengths, other numbers."""
+    numbered = {one.section.name for one in registry.measures() if one.section and one.numbers}
+    content = {
+        name: value.model_dump() if isinstance(value, BaseModel) else value
+        for name in sorted(numbered)
+        if (value := getattr(plan.recipe.verify, name)) or registry.sections()[name].in_digest
     }
     return key(portable(content, plan.recipe.file.parent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -10,8 +10,10 @@ from orchestrator.base import units
 from orchestrator.base.safe_markdown import Safe, block, code, inline
 from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Step
-from orchestrator.runs.check_status import Check, Status
-from orchestrator.runs.judge_measures import perplexity_increase, verdict
+from orchestrator.measures import registry
+from orchestrator.measures.check_status import Check, Status
+from orchestrator.measures.definition import Column, Numbers, Place
+from orchestrator.runs.judge_measures import worst
 
 FORMAT = 1
 _MARKS = {
@@ -24,29 +26,35 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One file. Numbers that were not measured are None.
-
-    ``size`` and ``memory`` are bytes, ``increase`` is relative to the full file's
-    perplexity, ``same_top`` is a share of 1, the times are milliseconds per token.
-    """
+    """One file; its ``numbers`` are by measure and number, in their units."""
 
     file: str
     type: str
     sha256: str
     status: Status
     checks: tuple[Check, ...]
-    size: int
-    bits_per_weight: float
-    perplexity: float | None = None
-    perplexity_error: float | None = None
-    increase: float | None = None
-    kld: float | None = None
-    same_top: float | None = None
-    prompt_ms: float | None = None
-    prompt_per_second: float | None = None
-    generation_ms: float | None = None
-    generation_per_second: float | None = None
-    memory: int | None = None
+    numbers: Mapping[str, Numbers]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return int(self.value("size") or 0)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the tensors over their elements; 0 where that is not known."""
+        return self.value("bits_per_weight") or 0.0
+
+    def value(self, key: str) -> float | int | None:
+        """The number of this key in reports, such as ``kld``."""
+        return next(
+            (
+                self.numbers.get(measure.name, {}).get(number.name)
+                for measure, number in registry.numbers()
+                if number.key == key
+            ),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,8 @@ class MadeStep:
 class Report:
     """All there is to say about one recipe's files.
 
-    ``pins`` maps what was used (tool chain, model, recipe, ...) to its exact version.
+    ``pins`` maps what was used (tool chain, model, recipe, ...) to its exact version;
+    ``missing`` are files that were to be made and are not there.
     """
 
     name: str
@@ -73,45 +82,12 @@ class Report:
     steps: tuple[MadeStep, ...] = ()
     notes: tuple[str, ...] = ()
     full_name: str = "F16"
+    missing: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
-        """The worst status of all files."""
-        return verdict(check for row in self.rows for check in row.checks)
-
-
-def make_row(
-    *,
-    file: str,
-    name: str,
-    sha256: str,
-    measures: Mapping[str, JSON],
-    checks: Sequence[Check],
-    full_perplexity: float | None = None,
-) -> Row:
-    """The row of one file from its measures and checks."""
-    perplexity, kld = measures["perplexity"] or {}, measures["kld"] or {}
-    speed = measures["speed"] or {}
-    prompt, generation = speed.get("prompt") or {}, speed.get("generation") or {}
-    return Row(
-        file=file,
-        type=name,
-        sha256=sha256,
-        status=verdict(checks),
-        checks=tuple(checks),
-        size=measures["size"],
-        bits_per_weight=measures["bits_per_weight"],
-        perplexity=perplexity.get("value"),
-        perplexity_error=perplexity.get("error"),
-        increase=perplexity_increase(measures, full_perplexity),
-        kld=kld.get("mean"),
-        same_top=kld.get("same_top"),
-        prompt_ms=prompt.get("ms_per_token"),
-        prompt_per_second=prompt.get("tokens_per_second"),
-        generation_ms=generation.get("ms_per_token"),
-        generation_per_second=generation.get("tokens_per_second"),
-        memory=(measures["memory"] or {}).get("peak"),
-    )
+        """The worst status of all files that the recipe was asked to make."""
+        return worst([*(row.status for row in self.rows), *[Status.FAIL] * bool(self.missing)])
 
 
 def made_steps(
@@ -172,11 +148,19 @@ def as_json(report: Report) -> dict[str, JSON]:
             for s in report.steps
         ],
         "notes": list(report.notes),
+        "missing": list(report.missing),
     }
 
 
 def _row_json(row: Row) -> dict[str, JSON]:
-    values: dict[str, JSON] = {**vars(row), "status": row.status.value}
+    """A row: numbers by measure, and those that have a key of their own by that, too."""
+    keys = [number.key for _, number in registry.numbers() if number.key]
+    values: dict[str, JSON] = {key: row.value(key) for key in keys}
+    values |= {name: value for name, value in vars(row).items() if name != "numbers"}
+    values |= {
+        "status": row.status.value,
+        "measures": {name: dict(found) for name, found in row.numbers.items()},
+    }
     values["checks"] = [
         {**vars(check), "status": check.status.value, "numbers": dict(check.numbers)}
         for check in row.checks
@@ -191,6 +175,7 @@ def markdown(report: Report) -> str:
         inline(report.description),
         f"Checks: {_MARKS[report.status]}",
     ]
+    parts += [f"- **FAIL** {inline(file)}: it was not made" for file in report.missing]
     parts += ["## Files", files_table(report)]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
@@ -204,63 +189,47 @@ def markdown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column: its title, and a row's cell or an empty text."""
-
-    title: str
-    cell: Callable[[Row], str]
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
-
-
-def _speed(milliseconds: float | None, per_second: float | None) -> str:
-    if milliseconds is None or per_second is None:
-        return ""
-    return f"{milliseconds:.2f} ({per_second:.1f})"
-
-
-def _columns(full_name: str) -> tuple[_Column, ...]:
-    return (
-        _Column("File", lambda row: row.file),
-        _Column("Type", lambda row: row.type),
-        _Column("Size", lambda row: units.size(row.size)),
-        _Column("Bits/weight", lambda row: f"{row.bits_per_weight:.2f}"),
-        _Column("Perplexity", _perplexity),
-        _Column(f"Δ to {full_name}", lambda row: _increase(row.increase)),
-        _Column("KLD, mean", lambda row: _shown(row.kld, "{:.5f}")),
-        _Column("Same top", lambda row: _shown(_percent(row.same_top), "{:.2f} %")),
-        _Column("Prompt, ms/token (tokens/s)", lambda r: _speed(r.prompt_ms, r.prompt_per_second)),
-        _Column(
-            "Generation, ms/token (tokens/s)",
-            lambda row: _speed(row.generation_ms, row.generation_per_second),
-        ),
-        _Column("Memory", lambda row: units.size(row.memory) if row.memory else ""),
-        _Column("Checks", lambda row: _MARKS[row.status]),
-    )
-
-
-def _perplexity(row: Row) -> str:
-    error = _shown(row.perplexity_error, " ± {:.4f}")
-    return _shown(row.perplexity, "{:.4f}") + error
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else share * 100
-
-
-def _increase(share: float | None) -> str:
-    return _shown(_percent(share), "{:+.2f} %")
-
-
 def files_table(report: Report) -> str:
     """The table of files in Markdown, without columns that would be empty."""
-    columns = _columns(report.full_name)
-    used = [column for column in columns if any(column.cell(row) for row in report.rows)]
-    cells = [[column.cell(row) for column in used] for row in report.rows]
-    return markdown_table([column.title for column in used], cells)
+    named = [[row.file, row.type] for row in report.rows]
+    titles, cells = measured_columns(report, "report")
+    marks = [[_MARKS[row.status]] for row in report.rows]
+    lines = [[*one, *two, *three] for one, two, three in zip(named, cells, marks, strict=True)]
+    return markdown_table(["File", "Type", *titles, "Checks"], lines)
+
+
+def measured_columns(
+    report: Report, place: Place, rows: Sequence[Row] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells of what was measured, a line a row, without empty columns.
+
+    Args:
+        report: Says what the full file is called.
+        place: Which table it is for.
+        rows: Those to show; all of the report's when None.
+    """
+    shown = report.rows if rows is None else rows
+    columns = [
+        (column.title.format(full=report.full_name), [_shown(column, name, row) for row in shown])
+        for name, column in _columns(place)
+    ]
+    used = [(title, cells) for title, cells in columns if any(cells)]
+    lines = [[cells[at] for _, cells in used] for at in range(len(shown))]
+    return [title for title, _ in used], lines
+
+
+def _columns(place: Place) -> list[tuple[str, Column]]:
+    return [
+        (measure.name, column)
+        for measure in registry.measures()
+        for column in measure.columns
+        if place in column.places
+    ]
+
+
+def _shown(column: Column, measure: str, row: Row) -> str:
+    found = row.numbers.get(measure)
+    return column.cell(found) if found else ""
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -15,8 +15,8 @@ import pytest
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Progress, Step, Task
+from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles import gguf
-from orchestrator.runs.check_status import Status
 from orchestrator.runs.judge_measures import Expectation, judge
 from orchestrator.steps import convert, full_file_logits, measure, quantize
 from orchestrator.toolchain import load
@@ -25,6 +25,17 @@ TINY = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 FILE = "model.gguf"
 SETTING = {"context": 128, "chunks": 4}
 PROMPT = "Once upon a time there was a"
+
+SMOKE = {"prompt": PROMPT, "tokens": 12}
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "header": {"full_file": FILE, "format": "gguf", "layout": ""},
+    "load": {},
+    "smoke": SMOKE,
+    "smoke_python": SMOKE,
+    "perplexity": SETTING,
+    "kld": SETTING,
+    "speed": {"prompt": 16, "generate": 4, "repetitions": 1},
+}
 
 Run = Callable[..., dict[str, Any]]
 Tools = Mapping[str, Path]
@@ -36,15 +47,10 @@ def task_in(
     kind: str,
     params: Mapping[str, Any],
     inputs: Mapping[str, Path],
-    without: tuple[str, ...] = (),
 ) -> Task:
     """A task with llama.cpp's verbs, in new folders below ``place``."""
     chain = load.load("llama.cpp")
-    verbs = {
-        name: verb.model_dump(mode="json")
-        for name, verb in chain.verbs.items()
-        if name not in without
-    }
+    verbs = {name: verb.model_dump(mode="json") for name, verb in chain.verbs.items()}
     context = {"verbs": verbs, "data": str(chain.folder), "format": "gguf", "allow_fallback": False}
     folder = place / f"{kind}-{len(list(place.iterdir()))}"
     (folder / "work").mkdir(parents=True)
@@ -87,28 +93,20 @@ def made(toolchain_inputs: Tools, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @pytest.fixture
 def measured(toolchain_inputs: Tools, made: dict[str, Path], tmp_path: Path) -> Run:
-    """Measure a folder's file; keywords change the parameters, ``inputs`` the inputs."""
+    """Take measures of a folder's file, the header first; ``inputs`` are beside the model."""
 
-    def run(model: Path, **changes: Any) -> dict[str, Any]:
-        inputs = {"model": model, "full": made["F16"], "corpus": made["corpus"]}
-        inputs |= changes.pop("inputs", {"logits": made["logits"]})
-        params = {
-            "file": FILE,
-            "full_file": FILE,
-            "format": "gguf",
-            "layout": "",
-            "smoke": {"prompt": PROMPT, "tokens": 12},
-            "perplexity": SETTING,
-            "kld": True,
-            "speed": None,
-            **changes,
-        }
-        without = params.pop("without", ())
-        task = task_in(tmp_path, toolchain_inputs, "measure", params, inputs, without)
-        facts = measure.run(task)
-        written = json.loads((task.workdir / "measures.json").read_text("utf-8"))
-        assert written == json.loads(json.dumps(facts))
-        return facts
+    def run(model: Path, *names: str, inputs: Mapping[str, Path] | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        given = {"model": model, **(inputs or {"logits": made["logits"]})}
+        for name in ("header", *names):
+            params = {"measure": name, "file": FILE, **OPTIONS[name]}
+            needed = {"full": made["F16"]} if name == "header" else given
+            task = task_in(tmp_path, toolchain_inputs, "measure", params, {**given, **needed})
+            found[name] = measure.run(task)
+            written = json.loads((task.workdir / "measures.json").read_text("utf-8"))
+            assert written == json.loads(json.dumps(found[name]))
+            given = {"header": task.workdir, **given}
+        return found
 
     return run
 
@@ -130,25 +128,27 @@ def position(made: Mapping[str, Path], name: str, file: str = "Q4_K_M") -> int:
 
 
 def test_a_quantized_file_is_measured_in_every_way(measured: Run, made: dict[str, Path]) -> None:
-    found = measured(made["Q4_K_M"], speed={"prompt": 16, "generate": 4, "repetitions": 1})
-    assert found["structure"]["version"] == 3
-    assert not any(found["structure"][kind] for kind in ("missing", "extra", "reshaped"))
-    assert found["census"].keys() == {"F32", "Q4_K", "Q6_K"}
-    assert sum(found["census"].values()) == found["tensors"]
-    assert found["size"] == (made["Q4_K_M"] / FILE).stat().st_size
-    assert re.search("(boy|girl) named [A-Z]", found["smoke"]["cli"])
-    assert found["smoke"]["python"].split()[:3] == found["smoke"]["cli"].split()[:3]
-    perplexity, kld = found["perplexity"], found["kld"]
-    assert 1 < perplexity["base"] < perplexity["value"] * 1.2 < 10
-    assert perplexity["chunks"] == SETTING["chunks"]
-    assert 0 < kld["mean"] < kld["p99"] <= kld["max"]
+    found = measured(made["Q4_K_M"], "load", "smoke", "smoke_python", "kld", "speed")
+    header, kld = found["header"], found["kld"]
+    assert header["structure"]["version"] == 3
+    assert not any(header["structure"][kind] for kind in ("missing", "extra", "reshaped"))
+    assert header["census"].keys() == {"F32", "Q4_K", "Q6_K"}
+    assert sum(header["census"].values()) == header["tensors"]
+    assert header["size"] == (made["Q4_K_M"] / FILE).stat().st_size
+    assert re.search("(boy|girl) named [A-Z]", found["smoke"]["text"])
+    assert found["smoke_python"]["text"].split()[:3] == found["smoke"]["text"].split()[:3]
+    assert kld["perplexity"]["chunks"] == SETTING["chunks"]
+    assert 0 < kld["median"] < kld["mean"] < kld["p99"] <= kld["max"]
     assert 0.5 < kld["same_top"] <= 1
-    assert found["memory"]["peak"] > found["size"]
+    assert 0 < kld["mean_error"] < kld["mean"]
+    assert 0 < kld["rms_change"] < 0.2
+    assert abs(kld["mean_change"]) < kld["rms_change"]
+    assert 0 < kld["log_ratio_error"] < 0.01
+    assert found["smoke"]["peak"] > header["size"]
     for name in ("prompt", "generation"):
         speed = found["speed"][name]
         assert speed["ms_per_token"] * speed["tokens_per_second"] == pytest.approx(1000, rel=0.2)
-    assert found["unavailable"] == []
-    checks = judge(found, Expectation(smoke="named", full_name="F16"))
+    checks = judge(found, Expectation(asked={"smoke": {"expect": "named"}}, full_name="F16"))
     assert {check.status for check in checks} <= {Status.PASS, Status.SKIP}
 
 
@@ -158,37 +158,21 @@ def test_bits_per_weight_are_those_of_llama_quantize(
     params = {"file": FILE, "type": "Q4_0"}
     task = task_in(tmp_path, toolchain_inputs, "quantize", params, {"model": made["F16"]})
     printed = quantize.run(task)["bits_per_weight"]
-    found = measured(made["Q4_0"], smoke=None, perplexity=None)
-    assert round(found["bits_per_weight"], 2) == printed
+    assert round(measured(made["Q4_0"])["header"]["bits_per_weight"], 2) == printed
 
 
 def test_the_same_perplexity_with_and_without_logits(measured: Run, made: dict[str, Path]) -> None:
-    with_logits = measured(made["Q4_0"], smoke=None)["perplexity"]
-    without = measured(made["Q4_0"], smoke=None, kld=False, inputs={})["perplexity"]
-    assert without["value"] == pytest.approx(with_logits["value"], abs=1e-3)
-    assert without["base"] is None
+    with_logits = measured(made["Q4_0"], "kld")["kld"]["perplexity"]
+    without = measured(made["Q4_0"], "perplexity", inputs={"corpus": made["corpus"]})
+    assert without["perplexity"]["value"] == pytest.approx(with_logits["value"], abs=1e-3)
 
 
 def test_the_full_files_perplexity_is_not_measured_twice(
     measured: Run, made: dict[str, Path]
 ) -> None:
     facts = json.loads((made["logits"] / "perplexity.json").read_text("utf-8"))
-    found = measured(made["F16"], smoke=None, kld=False, without=("logits", "divergence"))
+    found = measured(made["F16"], "perplexity")
     assert found["perplexity"]["value"] == facts["perplexity"]
-    assert found["kld"] is None
-
-
-def test_verbs_that_a_tool_chain_lacks_are_noted(measured: Run, made: dict[str, Path]) -> None:
-    lacking = ("divergence", "bench", "complete_python")
-    found = measured(
-        made["Q4_0"], without=lacking, speed={"prompt": 8, "generate": 4, "repetitions": 1}
-    )
-    assert found["unavailable"] == ["complete_python", "divergence"]
-    assert found["smoke"]["python"] is None
-    assert found["kld"] is None
-    assert found["perplexity"]["value"] > 1
-    assert found["speed"]["source"] == "smoke"
-    assert found["speed"]["generation"]["ms_per_token"] > 0
 
 
 def test_saved_logits_are_as_long_as_their_header_says(made: dict[str, Path]) -> None:
@@ -235,13 +219,14 @@ def test_a_missing_tensor_fails_the_structure_and_no_tool_is_asked(
         at = data.index(b"blk.1.ffn_up.weight")
         data[at : at + 19] = b"blk.1.ffn_uq.weight"
 
-    found = measured(damaged(made, tmp_path, rename))
-    assert found["structure"]["missing"] == ["blk.1.ffn_up.weight"]
-    assert found["structure"]["extra"] == ["blk.1.ffn_uq.weight"]
-    assert found["smoke"] is None
-    [structure] = [one for one in judge(found, Expectation()) if one.name == "structure"]
-    assert structure.status is Status.FAIL
-    assert "blk.1.ffn_up.weight" in structure.message
+    found = measured(damaged(made, tmp_path, rename), "load", "smoke")
+    structure = found["header"]["structure"]
+    assert structure["missing"] == ["blk.1.ffn_up.weight"]
+    assert structure["extra"] == ["blk.1.ffn_uq.weight"]
+    assert found["load"] == found["smoke"] == {}
+    [check] = [one for one in judge(found, Expectation()) if one.name == "structure"]
+    assert check.status is Status.FAIL
+    assert "blk.1.ffn_up.weight" in check.message
 
 
 @pytest.mark.parametrize(
@@ -260,7 +245,7 @@ def test_weights_that_are_no_numbers_fail_by_name(
         content[at : at + len(data)] = data
 
     with pytest.raises(StepError, match=f"weights of {re.escape(tensor)} hold values"):
-        measured(damaged(made, tmp_path, poison))
+        measured(damaged(made, tmp_path, poison), "smoke")
 
 
 def test_a_perplexity_that_is_no_number_fails(
@@ -287,7 +272,7 @@ def test_one_flipped_byte_in_the_weights_is_found_by_the_checksum(
 
     folder = damaged(made, tmp_path, flip)
     stated = file_sha256(made["Q4_K_M"] / FILE)
-    found = measured(folder, smoke=None, perplexity=None)
+    found = measured(folder)
     expected = Expectation(sha256=file_sha256(folder / FILE), expected_sha256=stated)
     [check] = [one for one in judge(found, expected) if one.name == "sha256"]
     assert check.status is Status.FAIL
@@ -301,7 +286,7 @@ def test_damaged_logits_are_one_sentence(
     data = (made["logits"] / "logits.bin").read_bytes()
     (tmp_path / "logits" / "logits.bin").write_bytes(data[: len(data) // 2])
     with pytest.raises(StepError, match="saved logits are damaged"):
-        measured(made["Q4_0"], smoke=None, inputs={"logits": tmp_path / "logits"})
+        measured(made["Q4_0"], "kld", inputs={"logits": tmp_path / "logits"})
 
 
 def test_progress_says_what_is_being_done(

@@ -64,11 +64,13 @@ def test_august_2023_makes_the_same_bytes_of_every_type(tmp_path: Path) -> None:
 def test_august_2023_is_verified_with_its_own_tools(tmp_path: Path) -> None:
     ran = make(tmp_path, "llama.cpp-ggjt-v3", TINY, quantize=["Q4_0"], verify=verified())
     full, small = ran.measures("F16"), ran.measures("Q4_0")
-    assert small["census"] == {"F32": 5, "Q4_0": 15, "Q6_K": 1}
-    assert small["structure"]["layout"] == "ggjt-v3"
-    assert full["structure"]["layout"] == "ggjt-v1"  # as convert.py always marks its files
-    assert "named" in small["smoke"]["cli"]
-    assert not small["smoke"]["cli"].startswith("Once")
+    assert small["header"]["census"] == {"F32": 5, "Q4_0": 15, "Q6_K": 1}
+    assert small["header"]["structure"]["layout"] == "ggjt-v3"
+    assert (
+        full["header"]["structure"]["layout"] == "ggjt-v1"
+    )  # as convert.py always marks its files
+    assert "named" in small["smoke"]["text"]
+    assert not small["smoke"]["text"].startswith("Once")
     assert full["perplexity"]["chunks"] == 4
     assert full["perplexity"]["value"] < small["perplexity"]["value"] < 1.05 * 1.4617
 
@@ -149,12 +151,12 @@ def test_april_2023_reads_shards_and_stops_after_its_chunks(tmp_path: Path) -> N
     ran = make(tmp_path, "llama.cpp-ggjt-v1", model, quantize=["Q4_0", "Q4_1"], verify=verify)
     assert not [one.error for one in ran.results if one.outcome is not Outcome.DONE and one.error]
     small = ran.measures("Q4_0")
-    assert small["structure"]["layout"] == "ggjt-v1"
+    assert small["header"]["structure"]["layout"] == "ggjt-v1"
     assert small["perplexity"]["chunks"] == 3
-    assert small["census"] == {"F32": 65, "Q4_0": 226}
+    assert small["header"]["census"] == {"F32": 65, "Q4_0": 226}
     quantized = [one for one in ggml.read(ran.file("Q4_0"), "llama").tensors if one.type == "Q4_0"]
     assert {8 * one.nbytes / one.n_elements for one in quantized} == {5.0}
-    assert small["smoke"]["cli"]
+    assert small["smoke"]["text"]
 
 
 def test_april_2023_says_why_it_cannot_compute_a_small_model(tmp_path: Path) -> None:
@@ -178,10 +180,10 @@ def test_a_file_of_august_2023_becomes_a_gguf_that_says_the_same(tmp_path: Path)
     ran = imported(tmp_path, old.file("F16"), verify=verified())
     assert not [one.error for one in ran.results if one.outcome is Outcome.FAILED]
     now = ran.measures("Q8_0")
-    assert now["perplexity"]["value"] == pytest.approx(
+    assert now["kld"]["perplexity"]["value"] == pytest.approx(
         old.measures("F16")["perplexity"]["value"], 0.01
     )
-    assert now["smoke"]["cli"] == old.measures("F16")["smoke"]["cli"]
+    assert now["smoke"]["text"] == old.measures("F16")["smoke"]["text"]
 
 
 def test_a_quantized_file_of_april_2023_cannot_become_a_gguf(tmp_path: Path) -> None:

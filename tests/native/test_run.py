@@ -145,6 +145,9 @@ def test_plan_knows_what_is_there(finished: Finished) -> None:
         assert re.search(rf"{name} +{(finished.out / name).stat().st_size:,} ", said.out)
 
 
+MEASURES = ("header", "load", "smoke test", "smoke test in Python", "speed")
+
+
 def test_verify_measures_again(without: Callable[..., Path], tmp_path: Path) -> None:
     home, log = without(), tmp_path / "log"
     words = ("--out", tmp_path / "dist", "--log-json", log, "--only", "Q8_0")
@@ -152,8 +155,11 @@ def test_verify_measures_again(without: Callable[..., Path], tmp_path: Path) -> 
     assert said.code == 0, said.all
     assert ended(log, "done") == {
         "perplexity of tiny-llama F16": 1,
-        "measure tiny-llama Q8_0": 1,
-        "measure tiny-llama F16": 1,
+        **{
+            f"measure tiny-llama {name}: {what}": 1
+            for name, quality in (("Q8_0", "divergence"), ("F16", "perplexity"))
+            for what in (*MEASURES, quality)
+        },
     }
     for folder in artifacts(home)["quantize"]:
         shutil.rmtree(folder)

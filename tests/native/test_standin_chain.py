@@ -63,11 +63,12 @@ def test_a_run_with_make(made: Ran) -> None:
     assert not [one.error for one in made.results if one.error]
     assert made.of("build").facts["calls"][2]["argv"][0].endswith("make")
     small = made.measures("Q4_0")
-    assert small["structure"]["layout"] == "bloomz"
-    assert small["census"] == {"F32": 20, "Q4_0": 10}
-    assert small["smoke"]["cli"]
-    assert "sampling" not in small["smoke"]["cli"]
-    assert small["unavailable"] == ["complete_python"]
+    assert small["header"]["structure"]["layout"] == "bloomz"
+    assert small["header"]["census"] == {"F32": 20, "Q4_0": 10}
+    assert small["load"] == {"loaded": True}
+    assert small["smoke"]["text"]
+    assert "sampling" not in small["smoke"]["text"]
+    assert "smoke_python" not in small
 
 
 def test_cmake_builds_the_same_where_there_is_no_make(
@@ -77,7 +78,7 @@ def test_cmake_builds_the_same_where_there_is_no_make(
     assert not [one.error for one in ran.results if one.error]
     assert "cmake" in ran.of("build").facts["calls"][2]["argv"][0]
     assert file_sha256(ran.file("Q4_0")) == file_sha256(made.file("Q4_0"))
-    assert ran.measures("Q4_0")["smoke"] == made.measures("Q4_0")["smoke"]
+    assert ran.measures("Q4_0")["smoke"]["text"] == made.measures("Q4_0")["smoke"]["text"]
 
 
 def test_without_make_and_cmakelists_the_sentence_says_so(
@@ -223,6 +224,6 @@ def test_the_real_bloomz_where_it_can_be_had(
     ran = harness.run(recipe, chain, store, Store(CACHE, print))
     assert not [one.error for one in ran.results if one.outcome is Outcome.FAILED]
     for kind in ("F16", *chain.types):
-        assert "named" in ran.measures(kind)["smoke"]["cli"]
+        assert "named" in ran.measures(kind)["smoke"]["text"]
     vocabulary = json.loads((BLOOM / "config.json").read_text("utf-8"))["vocab_size"]
     assert struct.unpack("<i", ran.file("F16").read_bytes()[4:8])[0] == vocabulary

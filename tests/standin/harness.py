@@ -56,12 +56,11 @@ class Ran:
         return artifact.path / one.artifact_file
 
     def measures(self, name: str) -> Mapping[str, JSON]:
-        """What was measured on an output."""
+        """What was measured on an output, by measure."""
         outputs = (*self.plan.outputs, self.plan.full)
         one = next(output for output in outputs if output.name == name)
-        artifact = self.store.find(one.measure)
-        assert artifact is not None
-        return artifact.facts
+        found = {measure: self.store.find(key) for measure, key in one.measures.items()}
+        return {measure: one.facts for measure, one in found.items() if one is not None}
 
 
 def write_recipe(folder: Path, chain: str, model: Path, **fields: Any) -> Path:

@@ -21,9 +21,15 @@ RECIPE = ROOT / "recipes" / "tiny" / "llama.yaml"
 
 GOOD: dict[str, Any] = {
     **copy.deepcopy(MEASURES),
-    "smoke": {"cli": "Once upon a time there was a boy named Tom", "python": "a girl named Ann"},
-    "perplexity": {**MEASURES["perplexity"], "value": 5.01, "chunks": 8},
-    "kld": {**MEASURES["kld"], "mean": 0.001, "same_top": 0.97},
+    "smoke": {**MEASURES["smoke"], "text": "Once upon a time there was a boy named Tom"},
+    "smoke_python": {"text": "a girl named Ann"},
+    "perplexity": {**MEASURES["perplexity"], "value": 5.0},
+    "kld": {
+        **MEASURES["kld"],
+        "mean": 0.001,
+        "same_top": 0.97,
+        "perplexity": {**MEASURES["perplexity"], "value": 5.01},
+    },
 }
 
 
@@ -63,10 +69,18 @@ def logits(task: Task) -> dict[str, JSON]:
 
 
 def measured(task: Task) -> dict[str, JSON]:
-    found = copy.deepcopy(GOOD)
-    if task.inputs["model"] == task.inputs["full"]:
-        found |= {"kld": None, "perplexity": {**GOOD["perplexity"], "value": 5.0, "base": None}}
+    found: dict[str, JSON] = copy.deepcopy(GOOD[task.step.params["measure"]])
     return found
+
+
+def measured_but(name: str, **changes: JSON) -> Work:
+    """Measuring that finds something else in one measure."""
+
+    def work(task: Task) -> dict[str, JSON]:
+        own = task.step.params["measure"] == name
+        return {**measured(task), **changes} if own else measured(task)
+
+    return work
 
 
 def fake_kinds(monkeypatch: pytest.MonkeyPatch, **others: Work) -> None:

@@ -59,6 +59,7 @@ verbs:
   imatrix: {{argv: ["{{bin}}/tool", imatrix]}}
   logits: {{argv: ["{{bin}}/tool", perplexity]}}
   divergence: {{argv: ["{{bin}}/tool", kld]}}
+  load: {{argv: ["{{bin}}/tool", load]}}
   complete: {{argv: ["{{bin}}/tool", complete, "{{prompt}}"], progress: old}}
 types:
   F16: {{bits: 16}}

@@ -8,7 +8,7 @@ from statistics import median
 
 from orchestrator.base import units
 from orchestrator.history import Alarm, FileRow
-from orchestrator.recipe.models import Alarms
+from orchestrator.recipe.verify_section import Alarms
 
 # Verdicts of orchestrator.modelfiles.comparing from the nearest on.
 VERDICTS = ("identical", "same tensors", "near", "different")

@@ -51,8 +51,8 @@ def rebuild(finished: Finished, session: Session, out: Path, say: Callable[[str]
         found = reproduce.reproduce(plan, session, out, rebuild_tools=False, twice=False, say=say)
         alarms = tuple(_alarm(one) for one in found.verdicts if _drifted(one))
         for output in (*plan.outputs, plan.full):
-            if output.measure:
-                session.known.release(output.measure)
+            for key in output.measures.values():
+                session.known.release(key)
         [measured] = bring_up_to_date.bring(session, [plan], out)
     except Interrupted:
         raise

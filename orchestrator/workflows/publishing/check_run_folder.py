@@ -16,10 +16,10 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress
+from orchestrator.measures.check_status import Check, Status
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.runs import output_folder, report
-from orchestrator.runs.check_status import Check, Status
 from orchestrator.runs.judge_measures import verdict
 from orchestrator.runs.report import MadeStep, Report, Row
 from orchestrator.workflows import reproduce
@@ -123,6 +123,7 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             steps=tuple(MadeStep(**one) for one in told["steps"]),
             notes=tuple(map(_text, told["notes"])),
             full_name=full_name,
+            missing=tuple(told["missing"]),
         )
         report.markdown(found)  # values of other types do not get through this
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -145,6 +146,7 @@ def _row(told: Mapping[str, Any]) -> Row:
     checks = tuple(Check(**{**one, "status": Status(one["status"])}) for one in told["checks"])
     known = {field.name for field in fields(Row)}
     values = {name: value for name, value in told.items() if name in known}
+    values["numbers"] = told["measures"]
     return Row(**{**values, "status": Status(told["status"]), "checks": checks})
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.base import safe_markdown, units
+from orchestrator.base import safe_markdown
 from orchestrator.base.errors import StepError
 from orchestrator.base.safe_markdown import Safe
 from orchestrator.base.step_values import JSON
+from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
-from orchestrator.runs.check_status import Status
+from orchestrator.runs import report
 from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing import markdown_template
 from orchestrator.workflows.publishing.model_facts import Facts
@@ -123,12 +124,12 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "version": __version__,
         "imatrix": card.imatrix,
         "smoke": plan.recipe.verify.smoke is not None,
-        "measured": any(row.perplexity is not None for row in rows),
-        "divergence": any(row.kld is not None for row in rows),
+        "measured": any(row.value("perplexity") is not None for row in rows),
+        "divergence": any(row.value("kld") is not None for row in rows),
         "warnings": list(_warnings(card.models)),
         "full_name": card.report.full_name,
-        "full": f"{full.perplexity:.4f}" if full and full.perplexity is not None else "",
-        "table": Safe(table(card.models, card.report.full_name)),
+        "full": _perplexity(full) if full is not None else "",
+        "table": Safe(table(card.models, card.report)),
         "models": card.models,
         "chat": card.chat,
         "chain": plan.chain.name,
@@ -171,7 +172,8 @@ def recommended(models: Iterable[Model]) -> Model:
     """The file for those who do not want to choose: near five bits a weight, and still good."""
 
     def rank(one: Model) -> tuple[bool, float]:
-        bad = one.row.kld is not None and one.row.kld > _GOOD
+        kld = one.row.value("kld")
+        bad = kld is not None and kld > _GOOD
         return bad, abs(one.row.bits_per_weight - _USUAL_BITS)
 
     return min(models, key=rank)
@@ -196,7 +198,7 @@ def _hub_or_file(repo: str, best: Model) -> Safe:
 def _prompt(plan: Plan, chat: bool) -> str:
     smoke = plan.recipe.verify.smoke
     if smoke is not None and not chat:
-        return smoke.prompt
+        return str(smoke.prompt)
     return "Why is the sky blue?" if chat else "Once upon a time"
 
 
@@ -237,32 +239,32 @@ def _hub_link(repo: object) -> Safe:
 # -- the table -------------------------------------------------------------------------------
 
 
-def table(models: Sequence[Model], full_name: str) -> str:
+def table(models: Sequence[Model], described: Report) -> str:
     """The files with what was measured, without columns that would be empty."""
-    titles = ("File", "Size", "Bits/weight", "Perplexity", f"Δ to {full_name}", "KLD", "Good for")
-    cells = [_cells(one) for one in models]
-    used = [at for at in range(len(titles)) if any(row[at] for row in cells)]
-    lines = [[titles[at] for at in used], ["---"] * len(used)]
-    lines += [[row[at] for at in used] for row in cells]
+    rows = [one.row for one in models]
+    titles, cells = report.measured_columns(described, "card", rows)
+    head = ["File", *titles, "Good for"]
+    lines = [head, ["---"] * len(head)]
+    lines += [
+        [_link(one), *measured, advice(one.row)]
+        for one, measured in zip(models, cells, strict=True)
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cells(model: Model) -> tuple[str, ...]:
-    row = model.row
+def _link(model: Model) -> str:
     parts = f" and {len(model.pieces) - 1} more" if model.split else ""
-    return (
-        f"[{safe_markdown.inline(model.first)}]({safe_markdown.link(model.first)}){parts}",
-        units.size(row.size),
-        f"{row.bits_per_weight:.2f}",
-        "" if row.perplexity is None else f"{row.perplexity:.4f}",
-        "" if row.increase is None else f"{row.increase * 100:+.2f} %",
-        "" if row.kld is None else f"{row.kld:.5f}",
-        advice(row),
-    )
+    return f"[{safe_markdown.inline(model.first)}]({safe_markdown.link(model.first)}){parts}"
+
+
+def _perplexity(row: Row) -> str:
+    value = row.value("perplexity")
+    return "" if value is None else f"{value:.4f}"
 
 
 def advice(row: Row) -> str:
     """What a file is good for: by its divergence where that was measured, else by its bits."""
-    if row.kld is not None:
-        return next((words for most, words in _NEAR if row.kld <= most), _LAST)
+    kld = row.value("kld")
+    if kld is not None:
+        return next((words for most, words in _NEAR if kld <= most), _LAST)
     return next((words for least, words in _BITS if row.bits_per_weight >= least), _LAST)

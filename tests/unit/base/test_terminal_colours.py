@@ -17,7 +17,7 @@ from orchestrator.base.terminal_colours import FAILURE, OK, QUIET, WARNING, Look
 from orchestrator.base.text_table import table
 from orchestrator.commands import display_run, shared_options
 from orchestrator.engine.progress_listeners import Bars
-from orchestrator.runs.check_status import Check, Status
+from orchestrator.measures.check_status import Check, Status
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.report import Report, Row
 from tests.support.fake_steps import RECIPE
@@ -55,7 +55,7 @@ def test_columns_are_as_wide_as_what_is_seen_of_them() -> None:
 
 def test_only_the_verdict_of_a_recipe_called_ok_is_painted(tmp_path: Path) -> None:
     check = Check("structure", Status.FAIL, "NO such thing")
-    row = Row("NO.gguf", "Q4_0", "", Status.FAIL, (check,), 1, 4.5)
+    row = Row("NO.gguf", "Q4_0", "", Status.FAIL, (check,), {})
     described = Report("ok", "", (row,), {})
     result = Result(make_plan(tmp_path), described, {}, {})
 

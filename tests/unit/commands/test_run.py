@@ -11,7 +11,7 @@ from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
-from tests.support.fake_steps import GOOD, RECIPE, fails_for, fake_kinds, forecast, measured
+from tests.support.fake_steps import RECIPE, fails_for, fake_kinds, forecast, measured_but
 from tests.support.nights import artifacts
 
 
@@ -49,10 +49,7 @@ def test_a_checksum_that_is_not_kept_is_1(orchestrate: Command) -> None:
 def test_a_limit_that_is_not_kept_is_1(
     orchestrate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def worse(task: Task) -> dict[str, JSON]:
-        return {**measured(task), "kld": {**GOOD["kld"], "mean": 1.0}}
-
-    fake_kinds(monkeypatch, measure=worse)
+    fake_kinds(monkeypatch, measure=measured_but("kld", mean=1.0))
     recipe = without_checksums()
 
     said = orchestrate("run", recipe)

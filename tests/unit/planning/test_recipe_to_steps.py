@@ -25,7 +25,7 @@ from tests.support.plans import (
 
 BUILD_KEY = "7f5c8c238970c90064cbc75afd2dc392e668fd181805a56d4278765ebc339534"
 FETCH_KEY = "2f364405237664a014f7881242ea1d68e24bc7a8ca8bc5a899f08a9cc878cdfc"
-ALL_KEYS = "372202d494f9d9c9b68a2d355df700deb8cbe451a4823e88322da3c9dc909725"
+ALL_KEYS = "cc1fd875ee5dc06dbd12750efa697f4d3d1b8e975a8ec68d4f045443330347ce"
 
 
 def differing(one: Plan, other: Plan) -> set[str]:
@@ -33,6 +33,13 @@ def differing(one: Plan, other: Plan) -> set[str]:
     first, second = by_label(one), by_label(other)
     assert set(first) == set(second)
     return {label for label in first if first[label].key != second[label].key}
+
+
+def measures_of(name: str, recipe: str = "small", quality: str = "divergence") -> list[str]:
+    """Labels of the steps that measure one file, in order."""
+    return [
+        f"measure {recipe} {name}: {what}" for what in ("header", "load", "smoke test", quality)
+    ]
 
 
 def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
@@ -52,9 +59,9 @@ def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
         ("quantize", "quantize small to Q4_K_M"),
         ("fetch", "fetch perplexity text text.txt"),
         ("logits", "perplexity of small F16"),
-        ("measure", "measure small F16"),
-        ("measure", "measure small Q4_0"),
-        ("measure", "measure small Q4_K_M"),
+        *(("measure", label) for label in measures_of("F16", quality="perplexity")),
+        *(("measure", label) for label in measures_of("Q4_0")),
+        *(("measure", label) for label in measures_of("Q4_K_M")),
     ]
 
 
@@ -119,7 +126,7 @@ def test_another_calibration_text_changes_what_uses_it(tmp_path: Path) -> None:
         "fetch calibration text cal.txt",
         "importance matrix of small",
         "quantize small to Q4_K_M",
-        "measure small Q4_K_M",
+        *measures_of("Q4_K_M"),
     }
 
 
@@ -131,7 +138,7 @@ def test_another_calibration_text_changes_what_uses_it(tmp_path: Path) -> None:
         (
             "verbs.complete.argv",
             ["{bin}/tool", "-q"],
-            {"measure small F16", "measure small Q4_0", "measure small Q4_K_M"},
+            {f"measure small {name}: smoke test" for name in ("F16", "Q4_0", "Q4_K_M")},
         ),
         (
             "verbs.quantize.argv",
@@ -139,8 +146,8 @@ def test_another_calibration_text_changes_what_uses_it(tmp_path: Path) -> None:
             {
                 "quantize small to Q4_0",
                 "quantize small to Q4_K_M",
-                "measure small Q4_0",
-                "measure small Q4_K_M",
+                *measures_of("Q4_0"),
+                *measures_of("Q4_K_M"),
             },
         ),
     ],
@@ -152,6 +159,38 @@ def test_a_verb_changes_the_steps_that_call_it_and_theirs(
     after = make_plan(tmp_path, chain=changed(make_chain(tmp_path), path, value))
 
     assert differing(before, after) == labels
+
+
+def test_another_prompt_changes_only_the_smoke_tests(tmp_path: Path) -> None:
+    before, after = make_plan(tmp_path), make_plan(tmp_path, RECIPE.replace("Once", "Twice"))
+
+    assert differing(before, after) == {
+        f"measure small {name}: smoke test" for name in ("F16", "Q4_0", "Q4_K_M")
+    }
+
+
+def test_one_more_type_measures_only_the_new_file(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    before = {step.key for step in make_plan(tmp_path, chain=chain).steps}
+    more = make_plan(tmp_path, RECIPE.replace("[Q4_0,", "[Q4_0, Q8_0,"), chain=chain)
+
+    assert [step.label for step in more.steps if step.key not in before] == [
+        "predict sizes of small",
+        "quantize small to Q8_0",
+        *measures_of("Q8_0"),
+    ]
+
+
+def test_every_file_is_loaded_whatever_the_recipe_leaves_out(tmp_path: Path) -> None:
+    text = RECIPE.partition("verify:")[0] + "verify: {speed: false}\n"
+    made = make_plan(tmp_path, text, found=sources(corpora={"calibration": local("c")}))
+
+    labels = {made.step(key).label for output in made.outputs for key in output.measures.values()}
+    assert labels == {
+        f"measure small {name}: {what}"
+        for name in ("Q4_0", "Q4_K_M")
+        for what in ("header", "load")
+    }
 
 
 def test_limits_and_words_change_no_key(tmp_path: Path) -> None:
@@ -193,7 +232,7 @@ def test_two_recipes_share_what_is_the_same(tmp_path: Path) -> None:
     assert added == [
         "predict sizes of other",
         "quantize other to Q8_0",
-        "measure other Q8_0",
+        *measures_of("Q8_0", "other"),
     ]
 
 
@@ -224,10 +263,10 @@ def test_targets_are_files_and_their_measures(tmp_path: Path) -> None:
 
     assert [made.step(key).label for key in made.targets] == [
         "quantize small to Q4_0",
-        "measure small Q4_0",
+        *measures_of("Q4_0"),
         "quantize small to Q4_K_M",
-        "measure small Q4_K_M",
-        "measure small F16",
+        *measures_of("Q4_K_M"),
+        *measures_of("F16", quality="perplexity"),
     ]
 
 

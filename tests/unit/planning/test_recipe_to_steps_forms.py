@@ -148,12 +148,20 @@ def test_measuring_one_file(tmp_path: Path) -> None:
 
     assert [made.step(key).label for key in made.targets] == [
         "fetch q.gguf",
-        "measure small q.gguf",
+        "measure small q.gguf: header",
+        "measure small q.gguf: load",
+        "measure small q.gguf: smoke test",
+        "measure small q.gguf: divergence",
+        "measure small F16: perplexity",
     ]
-    assert inputs(made, "measure small q.gguf") == {
+    assert inputs(made, "measure small q.gguf: header") == {
         "model": "fetch q.gguf",
         "full": "fetch full.gguf",
-        "corpus": "fetch perplexity text text.txt",
+    }
+    assert inputs(made, "measure small q.gguf: divergence") == {
+        "model": "fetch q.gguf",
+        "header": "measure small q.gguf: header",
+        "load": "measure small q.gguf: load",
         "logits": "perplexity of small F16",
         "toolchain": "build stand aaaaaaa",
         "environment": "Python environment of stand",

@@ -86,7 +86,7 @@ def test_everything_that_a_recipe_can_say_of_texts_checks_and_publishing(
     assert full.limits_for(first).max_size == round(3.9 * 2**30)
     own = full.limits_for(second)
     assert (own.max_size, own.max_ppl_increase) == (4_000_000_000, 0.08)
-    told = ("same-tensors", 0.02, 0.2, None, 0.2)  # the speed's is the default
-    assert tuple(full.alarms.model_dump().values()) == told
+    told = {"bytes": "same-tensors", "perplexity": 0.02, "kld": 0.2, "size": None}
+    assert full.alarms.model_dump() == {**told, "speed": 0.2}  # the speed's is the default
     assert (full.publish.license, full.publish.to) == ("mit", "hub:org/x")
     assert full.publish.languages == ("en",)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.measures import registry
 from orchestrator.modelfiles.ggml_types import Layout
 from orchestrator.recipe import Recipe, load_many
-from orchestrator.runs import judge_measures, load_and_plan
+from orchestrator.runs import load_and_plan
 from tests.support.ggml_sizes import Dimensions, bloom_size, llama_size
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes" / "ggml"
@@ -45,11 +46,13 @@ def test_published_sizes_are_what_the_shapes_give(
 ) -> None:
     reference = load(name).verify.reference
     assert reference is not None
+    tolerance = registry.named("header").number("size").tolerance
+    assert tolerance is not None
     assert {"F16", "Q4_0"} <= reference.size.keys()
     for kind, published in reference.size.items():
         found = bloom_size(size, kind) if layout == "bloomz" else llama_size(size, kind, layout)
         # Else every report of the real model would warn of its own reference.
-        assert abs(found / published - 1) <= judge_measures.REFERENCE_TOLERANCE["size"], kind
+        assert abs(found / published - 1) <= tolerance, kind
 
 
 def test_files_that_others_published_are_those_sizes_too() -> None:

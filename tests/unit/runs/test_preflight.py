@@ -48,7 +48,7 @@ def test_the_forecast_becomes_the_steps_resources(tmp_path: Path) -> None:
     assert steps["convert small to F16"].resources.disk_bytes == 13 * GB
     assert steps["quantize small to Q4_0"].resources.disk_bytes == 4 * GB
     assert steps["quantize small to Q4_K_M"].resources.disk_bytes == 5 * GB
-    assert steps["measure small Q4_K_M"].resources.memory_bytes == pytest.approx(
+    assert steps["measure small Q4_K_M: divergence"].resources.memory_bytes == pytest.approx(
         6.04 * GB, rel=0.01
     )
     assert steps["perplexity of small F16"].resources.memory_bytes > 13 * GB

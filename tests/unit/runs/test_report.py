@@ -9,20 +9,20 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 from orchestrator.base.step_values import Step
+from orchestrator.measures.check_status import Status
 from orchestrator.runs import report
-from orchestrator.runs.check_status import Status
-from orchestrator.runs.judge_measures import Expectation, judge
-from orchestrator.runs.report import MadeStep, Report, as_json, made_steps, make_row, markdown
-from tests.support.measures import MEASURES, measured
+from orchestrator.runs.judge_measures import Expectation, judge, numbers, verdict
+from orchestrator.runs.report import MadeStep, Report, as_json, made_steps, markdown
+from tests.support.measures import FULL, MEASURES, asked, measured
 
 SHA = "ab" * 32
 
 
 def row(name: str = "Q4_0", measures: dict[str, Any] = MEASURES, **expected: Any) -> report.Row:
-    checks = judge(measures, Expectation(**expected))
-    return make_row(
-        file=f"tiny-{name}.gguf", name=name, sha256=SHA, measures=measures, checks=checks
-    )
+    wanted = Expectation(full=FULL, asked=asked(), **expected)
+    checks = judge(measures, wanted)
+    file = f"tiny-{name}.gguf"
+    return report.Row(file, name, SHA, verdict(checks), checks, numbers(measures, wanted))
 
 
 def example(*rows: report.Row, **changes: Any) -> Report:
@@ -39,24 +39,28 @@ def example(*rows: report.Row, **changes: Any) -> Report:
 
 def test_a_row_holds_what_a_model_card_has() -> None:
     found = row()
-    assert (found.size, found.bits_per_weight, found.memory) == (1_200_000, 4.84, 30_000_000)
-    assert (found.perplexity, found.perplexity_error, found.kld) == (5.4, 0.02, 0.05)
-    assert found.increase is not None
-    assert round(found.increase, 4) == 0.08
-    assert (found.prompt_ms, found.generation_per_second) == (2.0, 125.0)
+    assert (found.size, found.bits_per_weight) == (1_200_000, 4.84)
+    assert [found.value(key) for key in ("memory", "perplexity", "kld")] == [30_000_000, 5.4, 0.05]
+    increase = found.value("increase")
+    assert increase is not None
+    assert round(increase, 4) == 0.08
+    assert (found.value("prompt_ms"), found.value("generation_per_second")) == (2.0, 125.0)
     assert found.status is Status.PASS
 
 
 def test_a_row_of_a_file_that_was_hardly_measured() -> None:
-    bare = measured(perplexity=None, kld=None, speed=None, smoke=None, memory=None)
+    bare = measured(perplexity=None, kld=None, speed=None, smoke=None)
     found = row(measures=bare)
-    assert (found.perplexity, found.kld, found.prompt_ms, found.memory) == (None,) * 4
+    keys = ("perplexity", "kld", "prompt_ms", "memory")
+    assert [found.value(key) for key in keys] == [None] * 4
 
 
 def test_markdown_shows_the_table_the_sums_and_how_it_was_made() -> None:
     text = markdown(example())
     assert "| tiny-Q4_0.gguf | Q4_0 | 1.20 MB | 4.84 | 5.4000 ± 0.0200 | +8.00 % |" in text
-    assert "| 0.05000 | 90.00 % | 2.00 (500.0) | 8.00 (125.0) |" in text
+    assert (
+        "| 0.05000 | 0.40000 | 1.00000 | 90.00 % | 4.00 % | 2.00 (500.0) | 8.00 (125.0) |" in text
+    )
     assert f"| tiny-Q4_0.gguf | `{SHA}` |" in text
     assert "| tool chain | llama.cpp 0c1e570 |" in text
     assert "**quantize tiny to Q4_0** (1 min 15 s)" in text
@@ -64,7 +68,7 @@ def test_markdown_shows_the_table_the_sums_and_how_it_was_made() -> None:
 
 
 def test_markdown_leaves_out_columns_that_would_be_empty() -> None:
-    bare = row(measures=measured(kld=None, speed=None))
+    bare = row(measures=measured(kld=None, speed=None, smoke=None))
     head = markdown(example(bare)).split("\n\n")[4]
     assert "KLD" not in head
     assert "Prompt" not in head
@@ -74,8 +78,8 @@ def test_markdown_leaves_out_columns_that_would_be_empty() -> None:
 
 
 def test_tables_survive_bars_and_line_breaks_in_what_models_write() -> None:
-    loud = measured(smoke={"cli": "a|b\n\nc | d", "python": "x"})
-    text = markdown(example(row(measures=loud, smoke="never")))
+    loud = measured(smoke={"text": "a|b\n\nc | d"})
+    text = markdown(example(row(measures=loud)))
     lines = [line for line in text.splitlines() if line.startswith("| smoke ")]
     assert len(lines) == 1
     assert lines[0].replace("\\|", "").count("|") == 4
@@ -157,3 +161,19 @@ def test_an_earlier_report_out_of_shape_is_ignored() -> None:
     for earlier in ({"steps": [{"key": "b"}]}, {"steps": 5}, {"steps": ["x"]}, {}):
         [only] = made_steps([step("a"), step("b")], {"a": manifest}, earlier)
         assert only.key == "a"
+
+
+def test_a_file_that_was_not_made_fails_the_whole_report() -> None:
+    found = example(missing=("tiny-Q8_0.gguf",))
+    assert found.status is Status.FAIL
+    assert as_json(found)["status"] == "fail"
+    assert as_json(found)["missing"] == ["tiny-Q8_0.gguf"]
+    assert "Checks: **FAIL**" in markdown(found)
+    assert "tiny-Q8_0.gguf: it was not made" in markdown(found)
+
+
+def test_json_has_every_number_by_its_measure() -> None:
+    [file] = as_json(example())["files"]
+    assert file["measures"]["kld"]["p99"] == 0.4
+    assert file["measures"]["perplexity"]["increase_error"] == 0.01 * 5.4 / 5.0
+    assert file["kld"] == file["measures"]["kld"]["mean"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,16 +57,9 @@ def task(
     return Task(step, given, place / "work", place / "scratch", place / "log", 1)
 
 
-PARAMS: dict[str, Any] = {
-    "file": "model.gguf",
-    "full_file": "model.gguf",
-    "format": "gguf",
-    "layout": "",
-    "smoke": None,
-    "perplexity": None,
-    "kld": False,
-    "speed": None,
-}
+def params(measure_name: str, **options: Any) -> dict[str, Any]:
+    """Parameters of the step of one measure of ``model.gguf``."""
+    return {"measure": measure_name, "file": "model.gguf", **options}
 
 
 def test_tensors_are_compared_by_name_and_shape(tmp_path: Path) -> None:
@@ -118,24 +112,42 @@ def test_old_quantized_files_must_have_the_layout_of_their_tool_chain(
 def test_a_continuation_is_told_from_a_printed_prompt(tmp_path: Path) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
     verbs = {"complete": saying(" Paris is the capital of France.\n\n")}
-    params = {**PARAMS, "smoke": {"prompt": "Paris is", "tokens": 3}}
-    facts = measure.run(task(tmp_path, verbs, params, {"model": model}))
-    assert facts["smoke"] == {"cli": "the capital of France.", "python": None}
-    assert facts["unavailable"] == ["complete_python"]
+    wanted = params("smoke", prompt="Paris is", tokens=3)
+    facts = measure.run(task(tmp_path, verbs, wanted, {"model": model}))
+    assert facts["text"] == "the capital of France."
+    assert facts["peak"] > 0
+
+
+def test_nothing_loads_a_file_whose_header_is_wrong(tmp_path: Path) -> None:
+    model, header = file_of(tmp_path / "m", Tensor("a", (4,))), tmp_path / "header"
+    header.mkdir()
+    found = {"tensors": 1, "structure": {"missing": ["b"], "extra": [], "reshaped": []}}
+    (header / "measures.json").write_text(json.dumps(found))
+    verbs = {"load": saying("fine")}
+    inputs = {"model": model, "header": header}
+    assert measure.run(task(tmp_path, verbs, params("load"), inputs)) == {}
+
+
+def test_a_file_that_upstream_cannot_load_is_an_error(tmp_path: Path) -> None:
+    model = file_of(tmp_path / "m", Tensor("a", (4,)))
+    errors = [{"match": "cannot (?P<why>.*)", "say": "it cannot {why}"}]
+    verbs = {"load": saying("cannot find b", errors=errors)}
+    with pytest.raises(StepError, match="it cannot find b"):
+        measure.run(task(tmp_path, verbs, params("load"), {"model": model}))
 
 
 @pytest.mark.parametrize("printed", ['[{"n_gen": 0}]', "[5]", '{"n_gen": 1}', "null"])
 def test_a_benchmark_of_another_shape_is_one_sentence(tmp_path: Path, printed: str) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
-    params = {**PARAMS, "speed": {"prompt": 4, "generate": 4, "repetitions": 1}}
+    wanted = params("speed", prompt=4, generate=4, repetitions=1)
     verbs = {"bench": saying(printed, output="json", results=PINNED["bench"]["results"])}
     with pytest.raises(StepError, match="benchmark's JSON lacks"):
-        measure.run(task(tmp_path, verbs, params, {"model": model}))
+        measure.run(task(tmp_path, verbs, wanted, {"model": model}))
 
 
 def test_speeds_are_read_from_the_fields_that_the_data_names(tmp_path: Path) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
-    params = {**PARAMS, "speed": {"prompt": 4, "generate": 2, "repetitions": 1}}
+    wanted = params("speed", prompt=4, generate=2, repetitions=1)
     printed = (
         '[{"pp": 4, "tg": 0, "ns": 8e6, "speed": 500, "sd": 1},'
         ' {"pp": 0, "tg": 2, "ns": 8e6, "speed": 250, "sd": 2}]'
@@ -144,7 +156,7 @@ def test_speeds_are_read_from_the_fields_that_the_data_names(tmp_path: Path) -> 
     results = {"prompt": {"tokens": "pp", **rest}, "generation": {"tokens": "tg", **rest}}
     verbs = {"bench": saying(printed, output="json", results=results)}
 
-    speed = measure.run(task(tmp_path, verbs, params, {"model": model}))["speed"]
+    speed = measure.run(task(tmp_path, verbs, wanted, {"model": model}))
 
     assert speed["prompt"] == {"ms_per_token": 2, "tokens_per_second": 500, "stddev": 1}
     assert speed["generation"] == {"ms_per_token": 4, "tokens_per_second": 250, "stddev": 2}
@@ -152,10 +164,10 @@ def test_speeds_are_read_from_the_fields_that_the_data_names(tmp_path: Path) -> 
 
 def test_a_perplexity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
-    params = {**PARAMS, "perplexity": {"context": 8, "chunks": 1}}
+    wanted = params("perplexity", context=8, chunks=1)
     verbs = {"logits": saying("PPL nan", values=VALUES)}
     with pytest.raises(StepError, match="no perplexity that is a number"):
-        measure.run(task(tmp_path, verbs, params, {"model": model}))
+        measure.run(task(tmp_path, verbs, wanted, {"model": model}))
 
 
 def saved(chunks: int, rows: int) -> str:
@@ -185,9 +197,9 @@ def test_logits_of_another_length_than_their_header_says_fail(tmp_path: Path, co
 
 def test_a_corpus_of_several_files_must_be_named(tmp_path: Path) -> None:
     model = file_of(tmp_path / "m", Tensor("a", (4,)))
-    params = {**PARAMS, "perplexity": {"context": 8, "chunks": 1}}
+    wanted = params("perplexity", context=8, chunks=1)
     verbs = {"logits": saying("PPL 5", values=VALUES)}
-    made = task(tmp_path, verbs, params, {"model": model})
+    made = task(tmp_path, verbs, wanted, {"model": model})
     (made.inputs["corpus"] / "other.txt").write_text("more")
     with pytest.raises(StepError, match="2 files, not one"):
         measure.run(made)
@@ -199,11 +211,14 @@ def test_divergence_is_read_with_the_same_top_as_a_share_of_one(tmp_path: Path) 
     (logits / "logits.bin").write_bytes(b"")
     (logits / "perplexity.json").write_text('{"context": 512, "chunks": 8}')
     values = {**VALUES, "mean_kld": r"mean (?P<v>\S+)", "same_top": r"top (?P<v>\S+) %"}
-    verbs = {"divergence": saying("PPL 5.5 mean 0.25 top 96.5 %", values=values)}
-    params = {**PARAMS, "perplexity": {"context": 512, "chunks": 8}, "kld": True}
+    verbs = {
+        "divergence": saying("PPL 5.5 mean 0.25 top 96.5 %", values=values),
+        "logits": PINNED["logits"],
+    }
+    wanted = params("kld", context=512, chunks=8)
 
-    facts = measure.run(task(tmp_path, verbs, params, {"model": model, "logits": logits}))
+    facts = measure.run(task(tmp_path, verbs, wanted, {"model": model, "logits": logits}))
 
-    assert facts["kld"]["mean"] == 0.25
-    assert facts["kld"]["same_top"] == 0.965
-    assert facts["unavailable"] == []
+    assert facts["mean"] == 0.25
+    assert facts["same_top"] == 0.965
+    assert facts["perplexity"]["value"] == 5.5

@@ -49,8 +49,8 @@ def plan_of(place: Path, **fields: Any) -> Plan:
     sources = Sources(chain.source.commit, model=source)
     collector = StepCollector()
     key = source_steps.fetch(collector, source, "model")
-    full = Output("F16", "x-F16.gguf", FILE, key, "")
-    quant = Output("Q4_0", "x-Q4_0.gguf", FILE, key, "", recipe.quantize[0])
+    full = Output("F16", "x-F16.gguf", FILE, key)
+    quant = Output("Q4_0", "x-Q4_0.gguf", FILE, key, {}, recipe.quantize[0])
     return Plan(recipe, chain, sources, collector.steps, (quant,), full)
 
 

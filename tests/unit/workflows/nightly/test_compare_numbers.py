@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.history import FileRow
-from orchestrator.recipe.models import Alarms
+from orchestrator.recipe.verify_section import Alarms
 from orchestrator.workflows.nightly.compare_numbers import Pair, Speeds, changes, slower
 from tests.support.history_records import a_file
 

@@ -89,11 +89,13 @@ def test_an_alarm_is_not_hidden_behind_a_network_that_is_gone(
 ) -> None:
     fake_kinds(monkeypatch)
     night()
-    worse = {**GOOD, "perplexity": {**GOOD["perplexity"], "value": 5.07}}
+    kld = {**GOOD["kld"], "perplexity": {**GOOD["perplexity"], "value": 5.07}}
     gone = NetworkProblem("the network is gone")
     fake_kinds(
         monkeypatch,
-        measure=lambda task: worse if task.step.label == "measure one Q4_0" else measured(task),
+        measure=lambda task: (
+            kld if task.step.label == "measure one Q4_0: divergence" else measured(task)
+        ),
         quantize=fails_for("two", gone),
     )
     forget("measure one", "quantize two")

@@ -34,12 +34,12 @@ def with_content(content: str) -> Callable[[Task], dict[str, JSON]]:
 
 
 def numbers(label: str, **changes: Any) -> Callable[[Task], dict[str, JSON]]:
-    """Measures with other values in those of one step."""
+    """Measures with other values in the divergence of one file."""
 
     def work(task: Task) -> dict[str, JSON]:
         found = measured(task)
-        for name, values in changes.items() if task.step.label == label else ():
-            found[name] = {**found[name], **values}
+        for name, values in changes.items() if task.step.label == f"{label}: divergence" else ():
+            found = {**found, name: {**found[name], **values}}
         return found
 
     return work
@@ -77,8 +77,8 @@ def at(speed: float) -> Callable[[Task], dict[str, JSON]]:
 
     def work(task: Task) -> dict[str, JSON]:
         found = copy.deepcopy(measured(task))
-        for one in ("prompt", "generation"):
-            found["speed"][one]["tokens_per_second"] = speed
+        for one in ("prompt", "generation") if task.step.params["measure"] == "speed" else ():
+            found[one]["tokens_per_second"] = speed
         return found
 
     return work

@@ -15,10 +15,11 @@ from orchestrator.base import safe_markdown
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.planning.plan import Output
 from orchestrator.runs.judge_measures import verdict
-from orchestrator.runs.report import Row
+from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece
+from tests.support.measures import numbered
 from tests.support.publications import RecipeFolder, front_matter
 
 HOSTILE = (
@@ -108,11 +109,16 @@ def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
     assert (recipe_folder.place / "out" / "LICENSE").read_text() == "You may.\n"
 
 
-def model(bits: float, **row: float | None) -> Model:
+def model(bits: float, **found: float | None) -> Model:
     name = Name("x", encoding=f"Q{round(bits)}")
-    output = Output(name.encoding, f"x-{name.encoding}.gguf", "model.gguf", "", "")
-    found = Row(name.file, name.encoding, "", verdict(()), (), 10**9, bits)
-    return Model(output, replace(found, **row), name, (Piece(name.file, 10**9, "0"),))  # type: ignore[arg-type]
+    output = Output(name.encoding, f"x-{name.encoding}.gguf", "model.gguf", "")
+    numbers = numbered(size=10**9, bits_per_weight=bits, **found)
+    row = Row(name.file, name.encoding, "", verdict(()), (), numbers)
+    return Model(output, row, name, (Piece(name.file, 10**9, "0"),))
+
+
+def described(full_name: str) -> Report:
+    return Report("x", "", (), {}, full_name=full_name)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +147,9 @@ def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
 
 
 def test_columns_that_would_be_empty_are_left_out() -> None:
-    head = table([model(4.8)], "F16").splitlines()[0]
+    head = table([model(4.8)], described("F16")).splitlines()[0]
     assert head == "| File | Size | Bits/weight | Good for |"
-    head = table([model(4.8, kld=0.1, increase=0.01)], "BF16").splitlines()[0]
+    head = table([model(4.8, kld=0.1, increase=0.01)], described("BF16")).splitlines()[0]
     assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
 
 

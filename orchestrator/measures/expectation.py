@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.base.step_values import JSON
+
+# What the steps of one file found, by the names of their measures.
+Facts = Mapping[str, Mapping[str, JSON]]
+
 
 @dataclass(frozen=True)
 class Reference:
-    """Published numbers of one file; None where nothing was published.
+    """Published numbers of one file by their keys, such as ``perplexity``.
 
     ``context`` and ``chunks`` say how the perplexity was measured (None: not stated, all).
     """
 
     source: str
-    perplexity: float | None = None
-    size: int | None = None
-    bits_per_weight: float | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
     context: int | None = None
     chunks: int | None = None
 
@@ -27,7 +30,9 @@ class Expectation:
 
     Attributes:
         limits: Values of the recipe's ``limits`` that are set; empty for the full file.
-        smoke: Regular expression to find in the continuation; empty: any text will do.
+        asked: The sections under ``verify:`` that the recipe has, with their options.
+        lacking: Measures that were asked for and that the tool chain cannot take.
+        failed: Measures that were to be taken, and whose steps failed or were not run.
         allow_fallback: Whether tensors may have other types than the one asked for.
         fallbacks: What the quantizer said about such tensors: tensor, wanted, got.
         mix: Tensor types that belong to the file's type; empty when that is not known.
@@ -35,12 +40,14 @@ class Expectation:
         expected_sha256: The digest it must have; empty when none is stated.
         reference: Published numbers.
         full_name: What the unquantized file is called.
-        full_perplexity: Its perplexity on the same text.
+        full: The facts of the unquantized file; empty for that file itself.
         strict: False for stand-in models: limits that only hold for real weights are off.
     """
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    smoke: str = ""
+    asked: Mapping[str, JSON] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
     allow_fallback: bool = False
     fallbacks: Sequence[Mapping[str, str]] = ()
     mix: tuple[str, ...] = ()
@@ -48,5 +55,5 @@ class Expectation:
     expected_sha256: str = ""
     reference: Reference | None = None
     full_name: str = "F16"
-    full_perplexity: float | None = None
+    full: Facts = field(default_factory=dict)
     strict: bool = True

@@ -1,0 +1,184 @@
+"""What a measure is, as frozen values; the other rooms know measures by this alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.measures.check_status import Check
+from orchestrator.measures.expectation import Expectation, Facts
+
+Numbers = Mapping[str, float | int | None]
+Form = Callable[[float], str]
+Place = Literal["report", "terminal", "card"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of a measure's section under ``verify:``.
+
+    ``kind`` is ``text`` (a source of one file), ``words``, ``pattern``, ``count`` or
+    ``count or all``; an option without a default is required.
+    """
+
+    name: str
+    kind: Literal["text", "words", "pattern", "count", "count or all"]
+    about: str
+    default: int | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A measure's key under ``verify:``: true or false where it has no options.
+
+    ``default`` says whether it is measured when a recipe is silent; ``needs`` is a section
+    that must be there too, and ``why`` the reason in words. A section that is not used is no
+    part of a recipe's digest, unless it was so from the first version on (``in_digest``).
+    """
+
+    name: str
+    about: str
+    options: tuple[Option, ...] = ()
+    describes: str = ""
+    default: bool = False
+    needs: str = ""
+    why: str = ""
+    in_digest: bool = False
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Which change between two nights calls for attention, unless a recipe says otherwise.
+
+    A change counts when it is larger than ``change`` (a share of the earlier value) and
+    ``floor`` (in the number's own unit). ``key`` is its key under ``alarms:``.
+    """
+
+    key: str
+    change: float
+    about: str
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a measure.
+
+    ``title`` names it in sentences and above charts, ``key`` in reports' JSON and in CSV
+    files, where it stands beside other measures' numbers. ``error`` is the number that is its
+    standard error. ``timed`` numbers are of the machine and the hour as much as of the file.
+    ``tolerance`` is how far it may be off a published one without a warning.
+    """
+
+    name: str
+    title: str
+    key: str = ""
+    form: str = "{:g}"
+    better: Literal["lower", "higher", ""] = ""
+    error: str = ""
+    unit: str = ""
+    timed: bool = False
+    alarm: Alarm | None = None
+    tolerance: float | None = None
+    quality: bool = False
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A key under ``limits:``: the most or the least that a number may be.
+
+    ``says`` is the bound in words, made from the limit's value. For ``in_digest`` see
+    :class:`Section`.
+    """
+
+    key: str
+    number: str
+    kind: Literal["number", "percentage", "size"]
+    about: str
+    says: Form
+    least: bool = False
+    in_digest: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of files; ``title`` may hold ``{full}``, the full file's name."""
+
+    title: str
+    cell: Callable[[Numbers], str]
+    places: tuple[Place, ...] = ("report",)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a measure is taken, as a step of its own for each file.
+
+    Attributes:
+        run: Measures ``inputs["model"]/params["file"]``; its facts are the step's.
+        doing: What it does in words, for labels and progress.
+        verbs: Verbs that it calls; without them in its tool chain it cannot be taken.
+        options: Parameters of its step, from the recipe's sections by their names: all that
+            decides about the result. Keys of steps are made from it.
+        section: The section that asks for it, if it is another measure's.
+        text: The section whose text it reads, if any.
+        compares: Whether it needs the full file's logits, so that only other files have it.
+        covered_by: A measure whose step finds this one's facts too where it is taken.
+        loads: Whether a tool loads the file, which it would not if its header is wrong.
+    """
+
+    run: Callable[[Task], dict[str, JSON]]
+    doing: str
+    verbs: tuple[str, ...] = ()
+    options: Callable[[Mapping[str, JSON]], dict[str, JSON]] | None = None
+    section: str = ""
+    text: str = ""
+    compares: bool = False
+    covered_by: str = ""
+    loads: bool = True
+
+
+Judge = Callable[["Measure", Facts, Expectation], Iterable[Check]]
+Read = Callable[[Facts, Expectation], Numbers]
+
+
+def _none(_facts: Facts, _expectation: Expectation) -> Numbers:
+    return {}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: how it is asked for, taken, read, judged and shown.
+
+    Attributes:
+        name: Names its facts, numbers and step.
+        order: Its place in reports.
+        judge: Its checks, made from the facts of all measures of one file.
+        read: Its numbers, from the same; those that are not known are None or missing.
+        work: How it is taken; None when other measures' facts hold it.
+        found_with: The measure whose facts hold it where it is not taken itself.
+    """
+
+    name: str
+    order: int
+    judge: Judge
+    read: Read = _none
+    work: Work | None = None
+    found_with: str = ""
+    section: Section | None = None
+    numbers: Sequence[Number] = field(default=())
+    limits: Sequence[Limit] = field(default=())
+    columns: Sequence[Column] = field(default=())
+
+    def number(self, name: str) -> Number:
+        """The number of this name."""
+        return next(one for one in self.numbers if one.name == name)
+
+    @property
+    def asked_by(self) -> str:
+        """The section under ``verify:`` that asks for it; empty when it is always taken."""
+        if self.work is not None and self.work.section:
+            return self.work.section
+        return self.section.name if self.section is not None else ""
