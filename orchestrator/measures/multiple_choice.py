@@ -1,0 +1,13 @@
+"""Multiple choice: which of several answers a model finds most likely."""
+
+from __future__ import annotations
+
+from orchestrator.measures.task_scores import Tasks, measure_of
+
+TASKS = Tasks(
+    "multiple_choice",
+    "multiple choice",
+    120,
+    "The tasks in the binary layout of llama.cpp's perplexity tool.",
+)
+MEASURE = measure_of(TASKS)
