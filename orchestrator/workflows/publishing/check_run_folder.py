@@ -123,7 +123,7 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             steps=tuple(MadeStep(**one) for one in told["steps"]),
             notes=tuple(map(_text, told["notes"])),
             full_name=full_name,
-            missing=tuple(told["missing"]),
+            missing=tuple(map(_text, told["missing"])),
         )
         report.markdown(found)  # values of other types do not get through this
     except (LookupError, TypeError, ValueError, AttributeError) as error:
