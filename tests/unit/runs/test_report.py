@@ -90,15 +90,16 @@ HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) **b** `c` \x1b[2J\
 
 def everywhere(stranger: str) -> Counter[str]:
     """Kinds of Markdown in a report with this text wherever a stranger's can stand."""
-    loud = measured(smoke={"cli": stranger, "python": stranger})
+    loud = measured(smoke={"text": stranger}, smoke_python={"text": stranger})
     call = {"argv": ["main", stranger, "```\n# x"], "seconds": 0, "peak_memory": 0}
     text = markdown(
         example(
-            row(measures=loud, smoke="never"),
+            row(measures=loud),
             name=stranger,
             description=stranger,
             pins={stranger: stranger},
             notes=(stranger,),
+            missing=(stranger,),
             steps=(MadeStep("k", stranger, 0, (call,)),),
         )
     )
