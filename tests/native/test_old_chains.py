@@ -162,7 +162,7 @@ def test_april_2023_reads_shards_and_stops_after_its_chunks(tmp_path: Path) -> N
 def test_april_2023_says_why_it_cannot_compute_a_small_model(tmp_path: Path) -> None:
     verify = {"kld": None, "smoke": SMOKE}
     ran = make(tmp_path, "llama.cpp-ggjt-v1", TINY, quantize=["Q4_0"], verify=verify)
-    assert "32, 40, 60 or 80 layers, not of 2" in ran.of("measure test-llama Q4_0").error
+    assert "32, 40, 60 or 80 layers, not of 2" in ran.of("measure test-llama Q4_0: load").error
     assert ran.of("quantize test-llama to Q4_0").outcome is Outcome.DONE
 
 

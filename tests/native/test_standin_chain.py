@@ -65,7 +65,7 @@ def test_a_run_with_make(made: Ran) -> None:
     small = made.measures("Q4_0")
     assert small["header"]["structure"]["layout"] == "bloomz"
     assert small["header"]["census"] == {"F32": 20, "Q4_0": 10}
-    assert small["load"] == {"loaded": True}
+    assert small["load"]["loaded"] is True
     assert small["smoke"]["text"]
     assert "sampling" not in small["smoke"]["text"]
     assert "smoke_python" not in small
