@@ -25,7 +25,7 @@ from tests.support.plans import (
 
 BUILD_KEY = "7f5c8c238970c90064cbc75afd2dc392e668fd181805a56d4278765ebc339534"
 FETCH_KEY = "2f364405237664a014f7881242ea1d68e24bc7a8ca8bc5a899f08a9cc878cdfc"
-ALL_KEYS = "cc1fd875ee5dc06dbd12750efa697f4d3d1b8e975a8ec68d4f045443330347ce"
+ALL_KEYS = "fe2f916b3205c026983b38e1d11e8c31d3b706c6f80cb20cc021cbafc7b4a0c2"
 
 
 def differing(one: Plan, other: Plan) -> set[str]:
