@@ -21,7 +21,7 @@ def run(task: Task) -> dict[str, JSON]:
         Facts: ``size`` in bytes.
 
     Raises:
-        StepError: The converter failed or wrote nothing.
+        StepError: The converter failed or wrote nothing, or the file's weights are damaged.
     """
     params = task.step.params
     model = task.scratch / params["model_name"]
@@ -46,6 +46,7 @@ def run(task: Task) -> dict[str, JSON]:
             needed_bytes=task.step.resources.disk_bytes,
         )
     _settle(task, output)
+    _expect_sound(task, output)
     return {"size": output.stat().st_size}
 
 
@@ -81,3 +82,10 @@ def _settle(task: Task, output: Path) -> None:
         made[0].rename(output)
     if output.stat().st_size == 0:
         raise StepError(f"{task.step.label}: the converter exited 0 but its file is empty")
+
+
+def _expect_sound(task: Task, output: Path) -> None:
+    """No NaN, nothing infinite, no matrix of one value: quantizing would only hide it."""
+    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
+
+    tensor_values.expect_sound(output, task.step.label, task.report)

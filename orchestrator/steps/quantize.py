@@ -37,7 +37,8 @@ def run(task: Task) -> dict[str, JSON]:
 
     Raises:
         StepError: Tensors fell back to other types and the recipe does not accept that,
-            or the tool failed, or its file is not what its output says.
+            or the tool failed, or its file is not what its output says, or its values are
+            damaged.
     """
     params, context = task.step.params, task.step.context
     source = next(path for path in sorted(task.inputs["model"].iterdir()) if path.is_file())
@@ -62,11 +63,18 @@ def run(task: Task) -> dict[str, JSON]:
     said, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
     fallbacks = _fallbacks(said, found, str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
+    _expect_sound(task, output)
     output.rename(task.workdir / params["file"])
     facts: dict[str, JSON] = {"size": (task.workdir / params["file"]).stat().st_size}
     if "bits_per_weight" in done.values:
         facts["bits_per_weight"] = float(done.values["bits_per_weight"])
     return {**facts, "fallbacks": fallbacks}
+
+
+def _expect_sound(task: Task, output: Path) -> None:
+    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
+
+    tensor_values.expect_sound(output, task.step.label, task.report)
 
 
 def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:

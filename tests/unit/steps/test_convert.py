@@ -8,8 +8,16 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Progress, Task
+from orchestrator.modelfiles import tensor_values
 from orchestrator.steps import convert, imatrix
+from tests.support.model_files import GGUFSpec, Tensor, gguf_header
 from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
+
+
+@pytest.fixture
+def text_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converters of these tests write text, in which no weights can be looked at."""
+    monkeypatch.setattr(tensor_values, "expect_sound", lambda *_: None)
 
 
 def hugging(folder: Path) -> Path:
@@ -19,6 +27,7 @@ def hugging(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("text_for_weights")
 def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> None:
     code = (
         "Path(args[1]).write_text(Path(args[0]).name + (Path(args[0]) / 'config.json').read_text())"
@@ -30,6 +39,7 @@ def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> No
     assert (task.workdir / "model.gguf").read_text() == "small{}"
 
 
+@pytest.mark.usefixtures("text_for_weights")
 @pytest.mark.parametrize(("trusted", "seen"), [(False, "{}config"), (True, "own.codecode")])
 def test_code_of_the_model_reaches_the_converter_if_it_is_trusted(
     tmp_path: Path, trusted: bool, seen: str
@@ -54,6 +64,7 @@ def test_code_of_the_model_reaches_the_converter_if_it_is_trusted(
     assert (model / "config.json").read_text() == '{"auto_map": "own.code"}'
 
 
+@pytest.mark.usefixtures("text_for_weights")
 def test_one_safetensors_file_is_named_to_those_who_want_it(tmp_path: Path) -> None:
     verbs = {
         "convert": tool("Path(args[1]).write_text(args[0])", "{single_safetensors}", "{output}")
@@ -65,6 +76,7 @@ def test_one_safetensors_file_is_named_to_those_who_want_it(tmp_path: Path) -> N
     assert (task.workdir / "model.gguf").read_text().endswith("small/model.safetensors")
 
 
+@pytest.mark.usefixtures("text_for_weights")
 def test_a_converter_that_chooses_its_own_name(tmp_path: Path) -> None:
     verbs = {"convert": tool("(Path(args[0]) / 'own-f16.bin').write_text('x')", "{output_dir}")}
     task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
@@ -90,6 +102,7 @@ def test_a_converter_that_lies(tmp_path: Path, code: str, said: str) -> None:
         convert.run(task)
 
 
+@pytest.mark.usefixtures("text_for_weights")
 def test_an_import_gets_the_one_file_and_the_models_numbers(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "old.bin").write_text("ggml")
@@ -104,6 +117,17 @@ def test_an_import_gets_the_one_file_and_the_models_numbers(tmp_path: Path) -> N
     convert.run(task)
 
     assert (task.workdir / "model.gguf").read_text().endswith("small/old.bin8")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    overflow = gguf_header(GGUFSpec({}, [Tensor("blk.0.up.weight", (2, 2), "F16")]))
+    overflow += b"\x00\x01\x00\x02\x00\x7c\x00\x03"
+    verbs = {"convert": tool(f"Path(args[0]).write_bytes({overflow!r})", "{output}")}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    with pytest.raises(StepError, match=r"blk\.0\.up\.weight holds 1 infinite") as caught:
+        convert.run(task)
+    assert "outtype: bf16" in caught.value.hint
 
 
 def text_in(folder: Path) -> Path:

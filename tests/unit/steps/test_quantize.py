@@ -67,6 +67,14 @@ def test_options_reach_the_tool(tmp_path: Path) -> None:
     )
 
 
+def test_a_quantizer_that_writes_zeros_is_not_believed(tmp_path: Path) -> None:
+    code = COPY + "\nwritten = Path(args[1]); data = written.read_bytes()"
+    code += "\nwritten.write_bytes(data[:-2048] + bytes(2048))"
+
+    with pytest.raises(StepError, match="holds zeros only"):
+        quantize.run(quantizing(tmp_path, code))
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_fallbacks_need_consent(tmp_path: Path, allowed: bool) -> None:
     code = COPY + "\nprint('ffn: 576 q4_K -> q5_0')"
