@@ -18,7 +18,7 @@ from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.expectation import Expectation, Facts, Reference
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
-from orchestrator.runs import judge_measures, output_folder, report
+from orchestrator.runs import judge_measures, output_folder, report, step_notes
 from orchestrator.runs.report import Report, Row
 
 
@@ -68,7 +68,7 @@ def collect(
         rows=tuple(rows),
         pins=_pins(plan, manifests),
         steps=report.made_steps(plan.steps, manifests, earlier),
-        notes=tuple(_notes(plan, strict)),
+        notes=(*_notes(plan, strict), *step_notes.of(found)),
         full_name=plan.full.name,
         missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
     )

@@ -15,6 +15,7 @@ from orchestrator.base.step_values import JSON
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.sources import text_corpus
 from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
@@ -38,7 +39,8 @@ class Resolver:
 
         Raises:
             EnvironmentProblem: A moving reference cannot be resolved without the network.
-            UsageError: A local folder holds no weights, or checksums do not fit.
+            UsageError: A local folder holds no weights, checksums do not fit, or a local text
+                is none.
         """
         table = {
             "hub": self._hub,
@@ -106,6 +108,9 @@ class Resolver:
             files = {root.name: self.digest(root)}
             root = root.parent
         _hold(files, source)
+        if not isinstance(source, Weights) and not source.member:
+            for name in files:
+                text_corpus.notes(root / name, str(root / name))
         identity = {"kind": "path", "files": files, "member": source.member or ""}
         return Resolved(identity, {"path": str(root)}, _format(source))
 

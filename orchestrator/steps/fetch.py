@@ -15,7 +15,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.sources import archive, http_client, pypi
+from orchestrator.sources import archive, http_client, pypi, text_corpus
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 
@@ -23,11 +23,13 @@ def run(task: Task) -> dict[str, JSON]:
     """Fetch and check the files of the step's source.
 
     Returns:
-        Facts: ``files`` with size and SHA-256, and ``references`` for files that stay.
+        Facts: ``files`` with size and SHA-256, ``references`` for files that stay, and of
+        texts ``notes``.
 
     Raises:
         EnvironmentProblem: The network, the disk or a permission is missing.
         StepError: A file is not the one that the recipe or the Hub states.
+        UsageError: A text is none.
     """
     kinds: dict[str, Callable[[Task], dict[str, JSON]]] = {
         "hub": _hub,
@@ -36,7 +38,16 @@ def run(task: Task) -> dict[str, JSON]:
         "path": _path,
     }
     facts = kinds[task.step.params["source"]["kind"]](task)
+    if task.step.params["format"] == "file":
+        facts["notes"] = _text_notes(task, facts.get("references", {}))
     return {"source": dict(task.step.params["source"]), **facts}
+
+
+def _text_notes(task: Task, references: Mapping[str, Mapping[str, JSON]]) -> list[str]:
+    """What is to be said of a text; one that is none is refused."""
+    paths = {name: Path(one["path"]) for name, one in references.items()}
+    paths |= {path.name: path for path in task.workdir.iterdir() if path.is_file()}
+    return [note for name, path in sorted(paths.items()) for note in text_corpus.notes(path, name)]
 
 
 def _hub(task: Task) -> dict[str, JSON]:
