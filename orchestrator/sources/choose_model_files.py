@@ -53,12 +53,13 @@ class Selection:
         return tuple(file.path for file in self.others + self.weights)
 
 
-# Single file and shard index of each format, in order of preference. A lone file comes before
-# an index, as in transformers' own loading order.
+# Single file, shard index and shards of each format, in order of preference. An index whose
+# shards are there comes before a lone file, as in the converters, which go by the index.
 _FORMATS = {
     "safetensors": ("model.safetensors", "model.safetensors.index.json"),
     "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 }
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.\w+)")
 _TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}
 _PAPERS = re.compile(r"(readme|licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
 _TEMPLATES = "additional_chat_templates"
@@ -123,19 +124,39 @@ def _weights(
     by_path: dict[str, HubFile], name: str, read_index: Callable[[str], bytes]
 ) -> tuple[tuple[HubFile, ...], str] | None:
     single, index = _FORMATS[name]
+    shards = _shards(index, read_index(index)) if index in by_path else []
+    missing = [shard for shard in shards if shard not in by_path]
+    if shards and not missing:
+        return tuple(by_path[shard] for shard in shards), index
     if single in by_path:
         return (by_path[single],), ""
-    if index not in by_path:
+    if missing:
+        raise _incomplete(f"{index} names {units.plural(len(shards), 'file')}", missing)
+    return _without_index(by_path, single)
+
+
+def _without_index(
+    by_path: dict[str, HubFile], single: str
+) -> tuple[tuple[HubFile, ...], str] | None:
+    """Shards whose names say how many there are: converters take them without an index."""
+    stem, end = PurePosixPath(single).stem, PurePosixPath(single).suffix
+    named = filter(None, map(_SHARD.fullmatch, by_path))
+    counts = {int(one["count"]) for one in named if one["stem"] == stem and one["end"] == end}
+    if not counts:
         return None
-    shards = _shards(index, read_index(index))
+    count = max(counts)
+    shards = [f"{stem}-{at:05}-of-{count:05}{end}" for at in range(1, count + 1)]
     missing = [shard for shard in shards if shard not in by_path]
     if missing:
-        raise StepError(
-            f"{index} names {units.plural(len(missing), 'file')} that the repository lacks: "
-            f"{', '.join(missing[:3])}.",
-            "The upload of the model is incomplete; choose another revision.",
-        )
-    return tuple(by_path[shard] for shard in shards), index
+        raise _incomplete(f"The names of {stem}-*{end} speak of {units.plural(count, 'file')}", missing)
+    return tuple(by_path[shard] for shard in shards), ""
+
+
+def _incomplete(what: str, missing: Sequence[str]) -> StepError:
+    return StepError(
+        f"{what}, of which the repository lacks: {', '.join(missing[:3])}.",
+        "The upload or the download of the model is incomplete.",
+    )
 
 
 def _shards(index: str, content: bytes) -> list[str]:
@@ -173,6 +194,11 @@ def _tokenizer(name: str) -> bool:
 
 
 def _no_weights(files: Sequence[HubFile], wanted: Sequence[str]) -> UsageError:
+    if any(file.path == "adapter_config.json" for file in files):
+        return UsageError(
+            "This is a LoRA adapter (adapter_config.json), not a model.",
+            "Merge it into its base model first (peft's merge_and_unload), and name the result.",
+        )
     names = " or ".join(name for kind in wanted for name in _FORMATS[kind])
     heavy = sorted((f for f in files if not _describes(PurePosixPath(f.path), True)), key=_size)
     there = ", ".join(f.path for f in reversed(heavy[-5:])) or "no large files"

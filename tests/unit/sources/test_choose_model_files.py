@@ -144,3 +144,33 @@ def test_paths_that_leave_the_folder_are_unsafe(path: str) -> None:
 @given(st.lists(st.from_regex(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*", fullmatch=True), min_size=1))
 def test_plain_names_are_safe(parts: list[str]) -> None:
     assert safe_path("/".join(parts))
+
+
+def test_shards_without_an_index_are_taken_as_converters_do() -> None:
+    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    assert names(chosen("config.json", *shards, "consolidated.safetensors").weights) == list(shards)
+    bins = ("pytorch_model-00001-of-00001.bin",)
+    assert names(chosen(*bins).weights) == list(bins)
+
+
+def test_shards_without_an_index_must_all_be_there() -> None:
+    with pytest.raises(StepError, match=r"speak of 2 files.*lacks: model-00001-of-00002\.safe"):
+        chosen("model-00002-of-00002.safetensors")
+
+
+def test_a_lone_file_beside_full_shards_is_left() -> None:
+    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    got = chosen("model.safetensors", *shards, INDEX, index=shard_map(*shards))
+    assert names(got.weights) == list(shards)
+    assert names(got.others) == [INDEX]
+
+
+def test_a_lone_file_beside_an_index_without_its_shards_is_the_model() -> None:
+    got = chosen("model.safetensors", INDEX, index=shard_map("model-00001-of-00002.safetensors"))
+    assert got.paths == ("model.safetensors",)
+
+
+def test_an_adapter_is_called_one() -> None:
+    with pytest.raises(UsageError, match="LoRA adapter") as caught:
+        chosen("adapter_config.json", "adapter_model.safetensors")
+    assert "merge_and_unload" in caught.value.hint
