@@ -84,7 +84,7 @@ def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
 
 def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     model = _mapping(data, "model")
-    if model:
+    if isinstance(data.get("model"), Mapping):
         yield from _source(model, ("model",), "hub, pypi, path, url, or base and delta")
     for name in ("base", "delta"):
         if isinstance(model.get(name), Mapping):
@@ -95,7 +95,8 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding]:
-    given = [kind for kind in _KINDS if kind in source or (kind == "base" and "delta" in source)]
+    said = {key for key, value in source.items() if value is not None}
+    given = [kind for kind in _KINDS if kind in said or (kind == "base" and "delta" in said)]
     if len(given) != 1:
         found = f", not {' and '.join(given)}" if given else ""
         yield loc, f"needs exactly one of {kinds}{found}"

@@ -18,6 +18,13 @@ from tests.support.recipes import MINIMAL, allowed, loaded, one, problems, write
 SHA = "0123456789abcdef" * 4
 
 
+@pytest.mark.parametrize("model", ["{}", "{path: null}"])
+def test_a_model_without_a_source_is_told(tmp_path: Path, model: str) -> None:
+    text = MINIMAL.replace(MINIMAL[MINIMAL.index("model:") :].splitlines()[0], f"model: {model}")
+
+    assert any("model: needs exactly one of" in one for one in problems(tmp_path, text))
+
+
 def test_minimal_recipe_has_the_documented_defaults(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, MINIMAL)
     assert recipe.name == "x"
