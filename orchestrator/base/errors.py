@@ -36,6 +36,10 @@ class StepError(OrchestrateError):
     """A step did not do its work, or its result is not what it must be."""
 
 
+class ExplainedFailure(StepError):  # noqa: N818 - a failure whose cause is known
+    """A step failed for a reason that its sentence gives in full: its log adds nothing."""
+
+
 class UsageError(OrchestrateError):
     """A recipe, an option or a file named by the user is wrong."""
 

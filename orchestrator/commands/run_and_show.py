@@ -93,11 +93,23 @@ def verify_file(
     """Check any GGUF file, alone or against its unquantized file."""
     one = plan_one_file.plan_of(path, against, corpus, prompt, session)
     done = execute_plans.execute([one], session)
-    voice.errors(progress_listeners.failures(done))
+    damaged = _damage(path)
+    voice.errors([*progress_listeners.failures(done), *damaged])
     code = exit_code(done)
     if code != EXIT_OK:
         return code
     result = collect(one, session.known, strict=True)
     voice.result(display_run.checks(result))
     voice.value(report.as_json(result.report))
-    return EXIT_FAILED if result.report.status is Status.FAIL else EXIT_OK
+    return EXIT_FAILED if damaged or result.report.status is Status.FAIL else EXIT_OK
+
+
+def _damage(path: Path) -> list[str]:
+    """What is wrong with the values of a file's tensors, as error messages."""
+    from orchestrator.modelfiles import tensor_values
+
+    try:
+        tensor_values.expect_sound(path, path.name, lambda _progress: None)
+    except OrchestrateError as error:
+        return [str(error)]
+    return []

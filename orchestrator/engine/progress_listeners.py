@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestrator.base import safe_text, terminal_colours, units
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import ExplainedFailure, UsageError
 from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, StepResult
 
 if TYPE_CHECKING:
@@ -254,7 +254,10 @@ def _failure(result: StepResult, waiting: int) -> str:
     """One failure; ``waiting`` steps were not run because of it."""
     label = result.step.label
     text = result.error if result.error.startswith(label) else f"{label} failed: {result.error}"
-    tail = log_tail(result.log) if result.log else []
+    explained = isinstance(result.cause, ExplainedFailure)
+    tail = log_tail(result.log) if result.log and not explained else []
+    if explained and result.log:
+        text += f"\n  all of its log: {result.log}"
     if tail:
         text = text.replace(f"\n  its output is in {result.log}", "")
         text += "\n  the end of its log:\n" + "\n".join(f"    {one}" for one in tail)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.base.errors import StepError
+from orchestrator.base import units
+from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Progress
 from orchestrator.modelfiles.comparing import opened_files
@@ -89,9 +90,10 @@ class Damage:
     def __str__(self) -> str:
         if self.constant:
             return f"{self.tensor} holds {self.constant} only"
-        counts = ((self.nan, "NaN"), (self.infinite, "infinite"))
-        told = " and ".join(f"{count} {what}" for count, what in counts if count)
-        return f"{self.tensor} holds {told} {'scales' if self.scales else 'values'}"
+        what = "scale" if self.scales else "value"
+        counts = ((self.nan, f"NaN {what}"), (self.infinite, f"infinite {what}"))
+        told = " and ".join(units.plural(count, word) for count, word in counts if count)
+        return f"{self.tensor} holds {told}"
 
 
 def scan(
@@ -141,7 +143,7 @@ def expect_sound(path: Path, label: str, report: Callable[[Progress], None]) -> 
         return
     more = f"; and {len(found) - _SHOWN} more tensors" if len(found) > _SHOWN else ""
     overflow = any(one.infinite for one in found) and not any(one.nan for one in found)
-    raise StepError(
+    raise ExplainedFailure(
         f"{label}: {'; '.join(map(str, found[:_SHOWN]))}{more}",
         "Numbers beyond 65504 do not fit into F16: say 'convert: {outtype: bf16}'."
         if overflow

@@ -91,5 +91,6 @@ def verbs(
     """
     have = {name: chain.verbs[name] for name in names if name in chain.verbs}
     identity = {name: chain.verb_identity(name, options) for name in have}
-    data = {name: verb.with_options(options).model_dump(mode="json") for name, verb in have.items()}
+    whole = {n: chain.all_verbs.added_to(verb.with_options(options)) for n, verb in have.items()}
+    data = {name: verb.model_dump(mode="json") for name, verb in whole.items()}
     return identity, {"verbs": data, "data": str(chain.folder)}

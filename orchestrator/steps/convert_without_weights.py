@@ -15,7 +15,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code, gguf, safetensors
+from orchestrator.modelfiles import foreign_code, gguf, lfs_pointer, safetensors
 from orchestrator.modelfiles.merging.delta import TOKENIZER_FILES, merged_config
 from orchestrator.toolchain import call_verb
 
@@ -39,6 +39,7 @@ def run(task: Task) -> dict[str, JSON]:
         _small_files_of_merge(task, model)
     else:
         shutil.copytree(task.inputs["model"] / "small", model)
+        lfs_pointer.refuse((path.name, path) for path in model.rglob("*") if path.is_file())
     removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     output = task.scratch / params["file"]
     values = {**params, "input": str(model), "output": str(output)}

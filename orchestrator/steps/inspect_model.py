@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import safetensors
+from orchestrator.modelfiles import lfs_pointer, safetensors
 from orchestrator.sources.choose_model_files import HubFile, select
 from orchestrator.sources.hub.wanted_files import hub_selection
 
@@ -77,6 +77,7 @@ def _from_hub(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
 def _from_folder(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
     root = Path(task.step.context["path"])
     digests: Mapping[str, str] = task.step.params["source"]["files"]
+    lfs_pointer.refuse((name, root / name) for name in digests)
     files = [HubFile(n, (root / n).stat().st_size, d, None) for n, d in digests.items()]
     chosen = select(
         files, trust_remote_code=True, read_index=lambda name: (root / name).read_bytes()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import StepError
+from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
@@ -192,7 +192,7 @@ def _explained(verb: Verb, error: run_process.ToolError) -> StepError:
         found = re.search(known.match, error.tail)
         if found:
             groups = found.groupdict()
-            return StepError(known.say.format_map(groups), known.hint.format_map(groups))
+            return ExplainedFailure(known.say.format_map(groups), known.hint.format_map(groups))
     return error
 
 
@@ -203,7 +203,7 @@ def _check(verb: Verb, done: run_process.Completed, counts: Mapping[str, int], w
         found = re.search(known.match, text)
         if found:
             groups = found.groupdict()
-            raise StepError(known.say.format_map(groups), known.hint.format_map(groups))
+            raise ExplainedFailure(known.say.format_map(groups), known.hint.format_map(groups))
     for pattern in verb.expect.never:
         found = re.search(pattern, text)
         if found:

@@ -23,7 +23,15 @@ from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.converter_option import Option
 from orchestrator.toolchain.data import Data
-from orchestrator.toolchain.model import Build, Environment, OutType, QuantType, Source, Verb
+from orchestrator.toolchain.model import (
+    AllVerbs,
+    Build,
+    Environment,
+    OutType,
+    QuantType,
+    Source,
+    Verb,
+)
 
 # Verbs that make the file that is quantized from something else.
 _CONVERTERS = ("convert", "import_ggml")
@@ -45,6 +53,9 @@ class ToolChain(Data):
         default=None, description="Its Python environment, if it needs one."
     )
     verbs: Mapping[str, Verb] = Field(description="What it can do, by name.")
+    all_verbs: AllVerbs = Field(
+        default=AllVerbs(), description="What holds for calls of every verb."
+    )
     types: Mapping[str, QuantType] = Field(description="Its quantization types, by name.")
     tensor_types: tuple[str, ...] = Field(
         default=(), description="Types that recipes may give to single tensors."
@@ -55,6 +66,11 @@ class ToolChain(Data):
     )
     inputs: tuple[str, ...] = Field(
         default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
+    )
+    quantized_inputs: tuple[str, ...] = Field(
+        default=(),
+        description="Methods (quant_method in config.json) by which models may be quantized that "
+        "it converts; where none is listed, any is tried.",
     )
     folder: Path = Field(description="Not written: the folder itself.")
     files: Mapping[str, str] = Field(

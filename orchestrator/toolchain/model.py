@@ -265,6 +265,22 @@ class Verb(Data):
         return expand(self.argv, values)
 
 
+class AllVerbs(Data):
+    """What holds for the calls of every verb; it changes no bytes and is part of no key."""
+
+    env: Mapping[str, str] = Field(
+        default={}, description="Environment variables, unless the verb says otherwise."
+    )
+    errors: tuple[KnownError, ...] = Field(
+        default=(), description="Failures that are known, looked for after the verb's own."
+    )
+
+    def added_to(self, verb: Verb) -> Verb:
+        """A verb with all this."""
+        env, errors = {**self.env, **verb.env}, (*verb.errors, *self.errors)
+        return verb.model_copy(update={"env": env, "errors": errors})
+
+
 class QuantType(Data):
     """One quantization type: what the tool is given, and the tensor types it mixes."""
 

@@ -63,6 +63,8 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     architecture = _known(config, families)
     if not architecture:
         raise unsupported_repository.architecture(repo, config, families, chain.name)
+    if chain.quantized_inputs and config.quantized not in ("", *chain.quantized_inputs):
+        raise unsupported_repository.quantized(repo, config.quantized, chain)
     family = families.architectures[architecture]
     return Found(
         repo=repo,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.toolchain.families import Families
+from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting.model_config import Config
 
 _SHOWN = 4
@@ -18,6 +19,16 @@ def adapter(repo: str, base: str) -> UsageError:
     return UsageError(
         f"{repo} holds an adapter (adapter_config.json){of}, not a model",
         "Merge it into its base model first (peft's merge_and_unload), and name the result.",
+    )
+
+
+def quantized(repo: str, method: str, chain: ToolChain) -> UsageError:
+    """Its weights are quantized in a way that the converter does not read."""
+    return UsageError(
+        f"The weights of {repo} are quantized already ({method}), in a way that {chain.name} "
+        f"does not convert (it does: {', '.join(chain.quantized_inputs)})",
+        "Name the repository of the original model; or load this one with transformers, call its "
+        "dequantize() and save the result.",
     )
 
 

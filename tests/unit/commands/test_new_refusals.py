@@ -110,6 +110,21 @@ def test_a_hub_that_is_not_there_gives_no_advice_that_new_cannot_take(
     assert "pass --offline" not in said.err
 
 
+def test_weights_that_are_quantized_in_a_way_that_is_not_read_are_refused(
+    new: New, tmp_path: Path
+) -> None:
+    repo = repository(tmp_path / "m")
+    config = json.loads((repo.folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (repo.folder / "config.json").write_text(json.dumps(config))
+
+    said = new(repo)
+
+    assert said.code == 2
+    assert "are quantized already (bitsandbytes), in a way that llama.cpp does not" in said.err
+    assert not list(Path().iterdir())
+
+
 def test_an_adapter_is_named_with_its_base(new: New, tmp_path: Path) -> None:
     repo = repository(tmp_path / "m", config=None, tensors=[])
     config = {"base_model_name_or_path": "huggyllama/llama-7b"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import ExplainedFailure, UsageError
 from orchestrator.base.step_values import Activity, Outcome, Progress, StepResult
 from orchestrator.engine import progress_listeners
 from orchestrator.engine.progress_listeners import Bars, JsonLog, Plain
@@ -168,3 +168,15 @@ def test_a_failure_without_a_log_is_a_sentence(tmp_path: Path) -> None:
     failed = result(Outcome.FAILED, error="went wrong", log=tmp_path / "none")
 
     assert progress_listeners.failures([failed]) == ["make it failed: went wrong"]
+
+
+def test_a_failure_that_is_explained_shows_no_log(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("Traceback\n")
+    failed = result(
+        Outcome.FAILED, error="it is an adapter", log=log, cause=ExplainedFailure("it is one")
+    )
+
+    [text] = progress_listeners.failures([failed])
+
+    assert text == f"make it failed: it is an adapter\n  all of its log: {log}"

@@ -50,13 +50,13 @@ def test_finite_values_are_no_damage(tmp_path: Path, type_name: str) -> None:
 @pytest.mark.parametrize(
     ("type_name", "value", "words"),
     [
-        ("F16", NAN, "1 NaN values"),
-        ("F16", INFINITE, "1 infinite values"),
-        ("F16", b"\x00\xfc", "1 infinite values"),
-        ("BF16", b"\xc0\x7f", "1 NaN values"),
-        ("BF16", b"\x80\xff", "1 infinite values"),
-        ("F32", struct.pack("<f", float("nan")), "1 NaN values"),
-        ("F32", struct.pack("<f", float("-inf")), "1 infinite values"),
+        ("F16", NAN, "1 NaN value"),
+        ("F16", INFINITE, "1 infinite value"),
+        ("F16", b"\x00\xfc", "1 infinite value"),
+        ("BF16", b"\xc0\x7f", "1 NaN value"),
+        ("BF16", b"\x80\xff", "1 infinite value"),
+        ("F32", struct.pack("<f", float("nan")), "1 NaN value"),
+        ("F32", struct.pack("<f", float("-inf")), "1 infinite value"),
     ],
 )
 def test_a_number_that_is_none_is_found(
@@ -75,14 +75,14 @@ def test_a_scale_that_is_no_number_is_found(tmp_path: Path, type_name: str, plac
     start = len(data) - block + place
     data[start : start + 2] = NAN
 
-    assert found(write(tmp_path, type_name, bytes(data))) == [f"{NAME} holds 1 NaN scales"]
+    assert found(write(tmp_path, type_name, bytes(data))) == [f"{NAME} holds 1 NaN scale"]
 
 
 def test_a_power_of_two_that_is_none_is_found(tmp_path: Path) -> None:
     data = sound("MXFP4")
     data[17] = 0xFF
 
-    assert found(write(tmp_path, "MXFP4", bytes(data))) == [f"{NAME} holds 1 infinite scales"]
+    assert found(write(tmp_path, "MXFP4", bytes(data))) == [f"{NAME} holds 1 infinite scale"]
 
 
 @pytest.mark.parametrize("type_name", ["F16", "F32", "Q4_0", "Q6_K", "Q8_0"])

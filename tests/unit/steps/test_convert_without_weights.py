@@ -62,6 +62,17 @@ def header_task(
     return task_of(folder / "t", verbs, inputs, settings), seen
 
 
+def test_a_pointer_in_place_of_a_tokenizer_is_named(tmp_path: Path, weights: Path) -> None:
+    outline = outlined(tmp_path / "o", weights)
+    (outline / "small" / "tokenizer.model").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
+    task, _ = header_task(tmp_path, {"model": outline})
+
+    with pytest.raises(StepError, match=r"^tokenizer\.model: only what git-lfs"):
+        convert_without_weights.run(task)
+
+
 def test_the_header_of_the_file_to_come(tmp_path: Path, weights: Path) -> None:
     task, seen = header_task(tmp_path, {"model": outlined(tmp_path / "o", weights)})
 
