@@ -25,13 +25,14 @@ from orchestrator.measures import registry
 from orchestrator.recipe.cross_field_rules import findings
 from orchestrator.recipe.extends import Tree, read_tree
 from orchestrator.recipe.field_types import Vocabulary
-from orchestrator.recipe.models import Document, Recipe
+from orchestrator.recipe.models import Document, QuantDefaults, Recipe
 from orchestrator.recipe.yaml_positions import Loc, Mark, Problem, RecipeError
 
 __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many", "schema_text"]
 
 # What says nothing about the files: it may change without another digest.
-_APART = {"extends", "download", "publish", "alarms"}
+# Defaults of files are in the files.
+_APART = {"extends", "defaults", "download", "publish", "alarms"}
 
 AllowedTypes = Callable[[str, Path], Vocabulary]
 
@@ -64,7 +65,7 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
     Raises:
         RecipeError: With every problem of the recipe.
     """
-    tree = read_tree(path)
+    tree = _with_defaults(read_tree(path))
     problems: list[Problem] = []
     vocabulary = _vocabulary(tree, path.parent, allowed_types, problems)
     context = {"vocabulary": vocabulary, "check_files": check_files}
@@ -77,7 +78,7 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
         Problem(tree.mark(loc), loc, text) for loc, text in findings(tree.data, vocabulary)
     ]
     if problems or document is None:
-        raise RecipeError(sorted(problems, key=_place))
+        raise RecipeError(sorted(_said_once(tree, problems), key=_place))
     return _recipe(document, path)
 
 
@@ -152,6 +153,32 @@ def _offer(schema: dict[str, Any], vocabularies: Sequence[Vocabulary]) -> None:
             convert["properties"].setdefault(name, option.json_schema())
     convert["additionalProperties"] = False
     del schema["properties"]["convert"]["default"]
+
+
+def _with_defaults(tree: Tree) -> Tree:
+    """The tree with the recipe's defaults in each of its files that does not say otherwise."""
+    given, files = tree.data.get("defaults"), tree.data.get("quantize")
+    if not isinstance(given, Mapping) or not isinstance(files, tuple):
+        return tree
+    known = {name: value for name, value in given.items() if name in QuantDefaults.model_fields}
+    filled = tuple({**known, **one} if isinstance(one, Mapping) else one for one in files)
+    return replace(tree, data={**tree.data, "quantize": filled})
+
+
+def _said_once(tree: Tree, problems: Sequence[Problem]) -> list[Problem]:
+    """Problems without those of defaults that come again with each file."""
+    wrong = {
+        problem.loc[1]
+        for problem in problems
+        if problem.loc[:1] == ("defaults",) and len(problem.loc) > 1
+    }
+    return [
+        problem
+        for problem in problems
+        if problem.loc[:1] != ("quantize",)
+        or problem.loc in tree.values
+        or problem.loc[-1] not in wrong
+    ]
 
 
 def _vocabulary(

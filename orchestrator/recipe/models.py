@@ -155,6 +155,16 @@ class Quant(Frozen):
         return info.data.get("type", "unknown") if value == "" else value
 
 
+class QuantDefaults(Frozen):
+    """What holds for every quantized file that does not say otherwise itself."""
+
+    imatrix: bool = Field(default=False, description="As of a quantized file.")
+    pure: bool = Field(default=False, description="As of a quantized file.")
+    leave_output_tensor: bool = Field(default=False, description="As of a quantized file.")
+    allow_requantize: bool = Field(default=False, description="As of a quantized file.")
+    allow_fallback: bool = Field(default=False, description="As of a quantized file.")
+
+
 class Runtime(Frozen):
     """What old GGML files do not hold and the tools of their time must be told."""
 
@@ -192,6 +202,9 @@ class Document(Frozen):
         default=Convert(), validate_default=True, description="How the model is converted."
     )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
+    defaults: QuantDefaults = Field(
+        default=QuantDefaults(), description="What holds for all quantized files."
+    )
     quantize: tuple[Annotated[Quant, Also()], ...] = Field(
         description="The quantized files: types, or mappings with options."
     )

@@ -29,7 +29,8 @@ def refuse_fallbacks(label: str, fallbacks: Sequence[Mapping[str, str]], allowed
     count = units.plural(len(fallbacks), "tensor")
     raise StepError(
         f"{label}: {count} would silently get another type: {shown}{more}",
-        "Choose a type whose blocks fit, or accept it: 'allow_fallback: true' on the type.",
+        "Choose a type whose blocks fit, or accept it: 'allow_fallback: true' on the type, or "
+        "under 'defaults' for all.",
     )
 
 
