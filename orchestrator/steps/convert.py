@@ -18,7 +18,7 @@ def run(task: Task) -> dict[str, JSON]:
     of the folder's name into the file. Code of the model is in it only if it is trusted.
 
     Returns:
-        Facts: ``size`` in bytes.
+        Facts: ``size`` in bytes, and ``notes`` if the converter left something out.
 
     Raises:
         StepError: The converter failed or wrote nothing, or the file's weights are damaged.
@@ -38,7 +38,7 @@ def run(task: Task) -> dict[str, JSON]:
         "single_safetensors": _single(model),
     }
     with foreign_code.explained(removed):
-        call_verb.call(
+        done = call_verb.call(
             task,
             params["verb"],
             values,
@@ -47,7 +47,8 @@ def run(task: Task) -> dict[str, JSON]:
         )
     _settle(task, output)
     _expect_sound(task, output)
-    return {"size": output.stat().st_size}
+    notes = {"notes": list(done.notes)} if done.notes else {}
+    return {"size": output.stat().st_size, **notes}
 
 
 def _lay_out(source: Path, model: Path) -> None:

@@ -8,22 +8,27 @@ had, its header). That is a few kilobytes to a few megabytes for a model of any 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
 from orchestrator.sources.choose_model_files import HubFile, select
 from orchestrator.sources.hub.wanted_files import hub_selection
+
+_SCALE = re.compile(r"[._](scales?|scale_inv|SCB|absmax|qzeros)$")
 
 
 def run(task: Task) -> dict[str, JSON]:
     """Write the outline of the step's source.
 
     Returns:
-        Facts: ``fetch_bytes`` (of all wanted files) and the ``weights`` format.
+        Facts: ``fetch_bytes`` (of all wanted files), the ``weights`` format, and
+        ``notes`` if something of them is odd.
 
     Raises:
         UsageError, EnvironmentProblem, StepError: The source cannot be listed or read.
@@ -37,11 +42,34 @@ def run(task: Task) -> dict[str, JSON]:
     _write(task.workdir, weights)
     total = sum(item["size"] for item in weights.values()) + sum(file.size for file in others)
     kinds = {Path(name).suffix.lstrip(".") for name in weights}
+    notes = _notes(weights)
     return {
         "fetch_bytes": total,
         "weights": ",".join(sorted(kinds)),
         "parameters": _parameters(weights),
+        **({"notes": notes} if notes else {}),
     }
+
+
+def _notes(weights: Mapping[str, JSON]) -> list[str]:
+    """Tensors of small whole numbers that nothing beside them scales."""
+    parsed = [
+        safetensors.parse_header(item["header"], item["size"], name)
+        for name, item in weights.items()
+        if "header" in item
+    ]
+    tensors = [tensor for one in parsed for tensor in one.tensors]
+    scaled = {one.name.rpartition(".")[0] for one in tensors if _SCALE.search(one.name)}
+    bare = [
+        one.name
+        for one in tensors
+        if one.dtype == "I8" and one.name.endswith(".weight")
+        if one.name.rpartition(".")[0] not in scaled
+    ]
+    if not bare:
+        return []
+    count = units.plural(len(bare), "tensor")
+    return [f"{count} of whole numbers without a scale, such as {bare[0]}, taken as they are."]
 
 
 def _parameters(weights: Mapping[str, JSON]) -> int:

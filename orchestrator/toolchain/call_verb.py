@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ class Result:
     """What a verb's output says: its stdout, the named values and the named lists.
 
     ``values`` are strings of the last match of each pattern; ``lists`` hold every match,
-    a dictionary of named groups each. ``parsed`` is the JSON of a verb that prints JSON.
+    a dictionary of named groups each; ``notes`` are sentences for the report. ``parsed`` is
+    the JSON of a verb that prints JSON.
     """
 
     stdout: str
@@ -36,6 +37,7 @@ class Result:
     parsed: JSON
     seconds: float
     peak_memory: int
+    notes: tuple[str, ...] = ()
 
 
 def places(task: Task) -> dict[str, str]:
@@ -258,4 +260,13 @@ def _result(verb: Verb, done: run_process.Completed, what: str) -> Result:
             parsed = json.loads(done.stdout)
         except json.JSONDecodeError as error:
             raise StepError(f"{what}: the tool printed no valid JSON ({error})") from error
-    return Result(done.stdout, values, lists, parsed, done.seconds, done.peak_memory)
+    notes = tuple(_notes(verb, done.text))
+    return Result(done.stdout, values, lists, parsed, done.seconds, done.peak_memory, notes)
+
+
+def _notes(verb: Verb, text: str) -> Iterator[str]:
+    """What the tool said that belongs into the report."""
+    for known in verb.notes:
+        found = list(re.finditer(known.match, text))
+        if found:
+            yield known.say.format_map({**found[0].groupdict(), "count": len(found)})

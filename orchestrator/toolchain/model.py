@@ -170,6 +170,15 @@ class KnownError(Data):
     hint: str = Field(default="", description="What to do; the same.")
 
 
+class KnownNote(Data):
+    """Something that a successful call says and that belongs into the report."""
+
+    match: str = Field(description="Pattern of the output.")
+    say: str = Field(
+        description="The sentence; may use {count} and the named groups of the first match."
+    )
+
+
 class Expect(Data):
     """What the output of a successful call looks like, for tools whose exit code lies."""
 
@@ -214,6 +223,9 @@ class Verb(Data):
         default="text", description="Whether the tool prints JSON as its result."
     )
     errors: tuple[KnownError, ...] = Field(default=(), description="Failures that are known.")
+    notes: tuple[KnownNote, ...] = Field(
+        default=(), description="What of a success is told in the report."
+    )
     timeout: float | None = Field(default=None, description="Seconds until the call is ended.")
     options: Mapping[str, Option] = Field(
         default={}, description="Of converters: what recipes may say under convert, by name."

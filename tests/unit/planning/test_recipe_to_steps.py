@@ -296,3 +296,16 @@ def test_aliases_and_arguments_of_types(tmp_path: Path) -> None:
 
     assert by_label(alias)["quantize small to Q4_K_M"].params["type"] == "15"
     assert not differing(alias, make_plan(tmp_path))
+
+
+def test_what_holds_for_all_verbs_changes_no_key(tmp_path: Path) -> None:
+    before = make_plan(tmp_path)
+    shared = {"env": {"QUIET": "1"}, "errors": [{"match": "x", "say": "y"}]}
+
+    after = make_plan(tmp_path, chain=changed(make_chain(tmp_path), "all_verbs", shared))
+
+    assert differing(before, after) == set()
+    for step in after.steps:
+        for verb in step.context.get("verbs", {}).values():
+            assert verb["env"]["QUIET"] == "1"
+            assert verb["errors"][-1]["say"] == "y"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,25 @@ def test_files_without_headers_are_estimated(tmp_path: Path) -> None:
     facts = inspect_model.run(task_of(tmp_path / "t", Weights(path=folder)))
 
     assert facts == {"fetch_bytes": 1002, "weights": "bin", "parameters": 500}
+
+
+def test_whole_numbers_without_a_scale_are_noted(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    names = ("a.weight", "b.weight", "b.weight_scale")
+    tensors = {
+        name: {"dtype": "I8", "shape": [4], "data_offsets": [4 * at, 4 * at + 4]}
+        for at, name in enumerate(names)
+    }
+    header = json.dumps(tensors).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(12))
+
+    facts = describe_model.run(task_of(tmp_path / "t", Weights(path=folder)))
+
+    assert facts["notes"] == [
+        "1 tensor of whole numbers without a scale, such as a.weight, taken as they are."
+    ]
 
 
 def test_fetched_files_stay_in_the_cache_and_are_referred_to(

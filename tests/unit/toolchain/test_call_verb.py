@@ -228,3 +228,11 @@ def test_interpreters_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     assert call_verb.environment_python(tmp_path) == tmp_path / "venv" / "Scripts" / "python.exe"
     assert call_verb.places(task)["exe"] == ".exe"
+
+
+def test_what_a_success_says_for_the_report_is_noted_with_its_count(tmp_path: Path) -> None:
+    script = "print('ignore token 7'); print('ignore token 9')"
+    known = [{"match": r"ignore token (?P<id>\d+)", "say": "{count} left out, first {id}"}]
+
+    assert call(tmp_path, script, notes=known).notes == ("2 left out, first 7",)
+    assert call(tmp_path / "b", "print('fine')", notes=known).notes == ()
