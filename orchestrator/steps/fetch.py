@@ -38,7 +38,7 @@ def run(task: Task) -> dict[str, JSON]:
         "path": _path,
     }
     facts = kinds[task.step.params["source"]["kind"]](task)
-    if task.step.params["format"] == "file":
+    if task.step.params.get("format") == "file":
         facts["notes"] = _text_notes(task, facts.get("references", {}))
     return {"source": dict(task.step.params["source"]), **facts}
 

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.base.errors import StepError
 from tests.support.command_line import Command, Said, without_checksums
 from tests.support.fake_steps import RECIPE, fails_for, fake_kinds
+from tests.support.model_files import GGUFSpec, gguf_bytes
 
 
 def value(said: Said, code: int = 0) -> Any:
@@ -48,7 +49,7 @@ def test_a_run_that_fails_tells_what_was_made_and_says_why(
 
 @pytest.mark.usefixtures("fakes")
 def test_files_are_checked_one_by_one(orchestrate: Command) -> None:
-    Path("a.gguf").write_text("small")
+    Path("a.gguf").write_bytes(gguf_bytes(GGUFSpec()))
 
     told = value(orchestrate("verify", "a.gguf", "--json"))
 

@@ -11,6 +11,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
 from tests.support.fake_steps import RECIPE, fake_kinds
+from tests.support.model_files import GGUFSpec, gguf_bytes
 
 
 @pytest.mark.usefixtures("fakes")
@@ -82,8 +83,8 @@ def test_verify_judges_again_what_is_there(orchestrate: Command) -> None:
 
 @pytest.mark.usefixtures("fakes")
 def test_verify_any_file(orchestrate: Command) -> None:
-    Path("a-Q4.gguf").write_text("small")
-    Path("a-F16.gguf").write_text("full")
+    Path("a-Q4.gguf").write_bytes(gguf_bytes(GGUFSpec()))
+    Path("a-F16.gguf").write_bytes(gguf_bytes(GGUFSpec()) + bytes(32))
     Path("text.txt").write_text("words")
 
     options = ["--against", "a-F16.gguf", "--corpus", "text.txt", "--prompt", "Once"]
