@@ -148,7 +148,9 @@ def _without_index(
     shards = [f"{stem}-{at:05}-of-{count:05}{end}" for at in range(1, count + 1)]
     missing = [shard for shard in shards if shard not in by_path]
     if missing:
-        raise _incomplete(f"The names of {stem}-*{end} speak of {units.plural(count, 'file')}", missing)
+        raise _incomplete(
+            f"The names of {stem}-*{end} speak of {units.plural(count, 'file')}", missing
+        )
     return tuple(by_path[shard] for shard in shards), ""
 
 

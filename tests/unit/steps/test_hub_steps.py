@@ -105,7 +105,7 @@ def test_whole_numbers_without_a_scale_are_noted(tmp_path: Path) -> None:
     header = json.dumps(tensors).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(12))
 
-    facts = describe_model.run(task_of(tmp_path / "t", Weights(path=folder)))
+    facts = inspect_model.run(task_of(tmp_path / "t", Weights(path=folder)))
 
     assert facts["notes"] == [
         "1 tensor of whole numbers without a scale, such as a.weight, taken as they are."
