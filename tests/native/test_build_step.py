@@ -268,7 +268,7 @@ def test_a_commit_without_a_target_says_what_it_was_called(
         build.run(of_another_commit(task))
 
     assert upstream.head.commit.hexsha[:12] in caught.value.hint
-    assert "new-tool was tool; new.py was convert.py." in caught.value.hint
+    assert "new-tool was called tool; new.py was called convert.py." in caught.value.hint
 
 
 def test_a_commit_without_a_script_says_what_it_was_called(tmp_path: Path, upstream: Repo) -> None:
@@ -276,7 +276,7 @@ def test_a_commit_without_a_script_says_what_it_was_called(tmp_path: Path, upstr
 
     with pytest.raises(StepError, match=r"the source has no new\.py") as caught:
         build.run(of_another_commit(task))
-    assert "new.py was convert.py" in caught.value.hint
+    assert "new.py was called convert.py" in caught.value.hint
 
 
 def test_a_commit_that_was_tried_gets_no_such_hint(tmp_path: Path, upstream: Repo) -> None:

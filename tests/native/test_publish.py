@@ -67,7 +67,7 @@ def test_a_large_file_is_split_and_is_the_same_in_parts(finished: Finished, tmp_
     same = compare(finished.out / "tiny-llama-Q8_0.gguf", out / PARTS[0])
     assert (same.verdict, same.keys) == (Verdict.SAME_TENSORS, ())
     card = (out / "README.md").read_text("utf-8")
-    assert f"[tiny-llama-2.1M-Q8\\_0-00001-of-00003.gguf]({PARTS[0]}) and 2 more" in card
+    assert f"[tiny-llama-2.1M-Q8_0-00001-of-00003.gguf]({PARTS[0]}) and 2 more" in card
     again = publish(mine, "--to", f"dir:{out}", "--max-file", "2MB")
     assert again.splitlines()[-1] == f"Everything was there already: {out}"
     whole = publish(mine, "--to", f"dir:{out}")

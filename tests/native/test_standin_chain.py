@@ -94,7 +94,7 @@ def test_another_commit_than_the_pinned_one_is_refused(tmp_path: Path, repositor
     source = chain.source.model_copy(update={"commit": "0" * 40})
     failed = make(tmp_path, chain.model_copy(update={"source": source})).failed()
     assert failed.step.kind == "build"
-    assert "cannot be had" in failed.error
+    assert "cannot be fetched" in failed.error
 
 
 def test_an_unknown_type_is_no_success(tmp_path: Path, repository: Repo) -> None:
