@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -262,7 +263,8 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
 
         own = {name: options.pop(name) for name in _OWN if name in options}
         loaded = load_and_plan.load(recipes)
-        with session(options) as current:
+        with session(options) as begun:
+            current = begun
             if options["update_lock"]:
                 from orchestrator.runs import write_lockfiles
 
@@ -271,6 +273,7 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
                 from orchestrator.recipe import without_checksums
 
                 loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
+                current = replace(current, choices=replace(current.choices, stand_in=True))
             plans, problems = load_and_plan.make_reachable(loaded, current)
             if not plans:
                 raise _last_of(problems)

@@ -125,8 +125,12 @@ def scan(
             yield damage
 
 
-def expect_sound(path: Path, label: str, report: Callable[[Progress], None]) -> None:
+def expect_sound(
+    path: Path, label: str, report: Callable[[Progress], None], *, constant: bool = False
+) -> None:
     """Hold a file's values against what weights are; can be interrupted.
+
+    ``constant`` allows matrices of one value, which stand-in models have.
 
     Raises:
         StepError: Names the first damaged tensors, and what helps.
@@ -138,7 +142,7 @@ def expect_sound(path: Path, label: str, report: Callable[[Progress], None]) -> 
         run_process.check_stopped()
         report(Progress(done, total, "B", note="look for NaN"))
 
-    found = list(scan(path, report=told))
+    found = [one for one in scan(path, report=told) if not (constant and one.constant)]
     if not found:
         return
     more = f"; and {len(found) - _SHOWN} more tensors" if len(found) > _SHOWN else ""

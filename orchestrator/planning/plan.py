@@ -96,7 +96,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the command line adds to a recipe."""
+    """What the command line adds to a recipe.
+
+    ``stand_in`` says that miniatures take the place of real weights: matrices of one value,
+    as padding layers have them, are then no damage. It is no part of any key.
+    """
 
     only: tuple[str, ...] = ()
     profile: str = ""
@@ -104,6 +108,7 @@ class Choices:
     verify: bool = True
     machine: str = ""
     platform: str = "linux"
+    stand_in: bool = False
 
 
 def union(plans: Iterable[Plan]) -> tuple[Step, ...]:

@@ -128,3 +128,19 @@ def test_the_sentence_says_what_helps(tmp_path: Path, value: bytes, hint: str) -
     with pytest.raises(StepError, match=r"^convert x: blk\.0\.ffn_down\.weight holds 1") as caught:
         tensor_values.expect_sound(write(tmp_path, "F16", bytes(data)), "convert x", lambda _: None)
     assert hint in caught.value.hint
+
+
+def test_stand_in_models_may_have_matrices_of_zeros_but_nothing_that_is_no_number(
+    tmp_path: Path,
+) -> None:
+    zeros = write(tmp_path, "F16", bytes(tensor_bytes("F16", SHAPE)))
+    with pytest.raises(StepError, match="holds zeros only"):
+        tensor_values.expect_sound(zeros, "x", lambda _: None)
+    tensor_values.expect_sound(zeros, "x", lambda _: None, constant=True)
+
+    data = sound("F16")
+    data[:2] = NAN
+    with pytest.raises(StepError, match="1 NaN value"):
+        tensor_values.expect_sound(
+            write(tmp_path, "F16", bytes(data)), "x", lambda _: None, constant=True
+        )

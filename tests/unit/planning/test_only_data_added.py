@@ -161,7 +161,7 @@ def test_an_option_that_does_not_go_with_the_models_format(mine: ToolChain) -> N
 def test_a_step_hands_every_option_to_the_template(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensor_values, "expect_sound", lambda *_: None)  # it writes text
+    monkeypatch.setattr(tensor_values, "expect_sound", lambda *_, **__: None)  # it writes text
     code = "Path(args[0]).write_text(args[1] + args[2])"
     argv = ("{output}", "{upside_down}", "{shard}")
     params = {"verb": "convert", "file": "model.gguf", "model_name": "m", "outtype": "q4_x"}

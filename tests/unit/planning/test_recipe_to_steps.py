@@ -309,3 +309,12 @@ def test_what_holds_for_all_verbs_changes_no_key(tmp_path: Path) -> None:
         for verb in step.context.get("verbs", {}).values():
             assert verb["env"]["QUIET"] == "1"
             assert verb["errors"][-1]["say"] == "y"
+
+
+def test_files_of_stand_in_models_have_the_same_keys_and_say_that_they_are(tmp_path: Path) -> None:
+    usual, other = make_plan(tmp_path), make_plan(tmp_path, stand_in=True)
+
+    makes = {"convert", "quantize"}
+    assert not differing(usual, other)
+    assert {bool(one.context["stand_in"]) for one in usual.steps if one.kind in makes} == {False}
+    assert {bool(one.context["stand_in"]) for one in other.steps if one.kind in makes} == {True}
