@@ -248,4 +248,4 @@ def test_weights_that_are_no_numbers_fail_the_run(
     path = variant(tmp_path, {"model": {"path": str(model)}, "quantize": ["Q8_0"]})
     found = typed("run", path, "--out", tmp_path / "dist")
     assert found.code == 1
-    assert re.search(r"hold values that are no numbers|perplexity is no number", found.all)
+    assert re.search(r"convert tiny-llama to F16: \S+ holds [0-9]+ NaN values?", found.all)

@@ -67,7 +67,7 @@ def test_kills_at_every_step_repeat_nothing_that_was_done(
     home, log = without(*AFTER_CONVERTING), tmp_path / "log"
     words = ("run", TINY, "--out", tmp_path / "dist", "-t", "1", "--log-json", log)
     ends: list[int] = []
-    for patience in itertools.cycle((1, 2, 3)):
+    for patience in itertools.cycle((1, 4, 9)):
         running = Running(*words, home=home)
         steps = (line for line in running if line.startswith(("… ", "✓ ")))
         if len(list(itertools.islice(steps, patience))) < patience:
