@@ -58,7 +58,7 @@ def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator
 def _structure(found: Mapping[str, JSON]) -> Check:
     structure = found["structure"]
     problems = [
-        f"{len(structure[kind])} tensors {words} ({some(structure[kind])})"
+        f"{units.plural(len(structure[kind]), 'tensor')} {words} ({some(structure[kind])})"
         for kind, words in (("missing", "missing"), ("extra", "too many"), ("reshaped", "reshaped"))
         if structure.get(kind)
     ]
@@ -67,7 +67,7 @@ def _structure(found: Mapping[str, JSON]) -> Check:
     if problems:
         return Check("structure", Status.FAIL, "; ".join(problems), numbers)
     compared = ", named and shaped as in the full file" if structure["compared"] else ""
-    message = f"{count} tensors, all inside the file{compared}"
+    message = f"{units.plural(count, 'tensor')}, all inside the file{compared}"
     return Check("structure", Status.PASS, message, numbers)
 
 

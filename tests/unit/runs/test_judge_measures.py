@@ -47,9 +47,9 @@ def test_a_good_file_without_limits_passes_and_every_check_speaks() -> None:
 @pytest.mark.parametrize(
     ("difference", "word"),
     [
-        ({"missing": ["output.weight"]}, "1 tensors missing (output.weight)"),
+        ({"missing": ["output.weight"]}, "1 tensor missing (output.weight)"),
         ({"extra": ["a", "b", "c", "d"]}, "4 tensors too many (a, b, c, ...)"),
-        ({"reshaped": [{"name": "x", "shape": [1], "full": [2]}]}, "1 tensors reshaped (x)"),
+        ({"reshaped": [{"name": "x", "shape": [1], "full": [2]}]}, "1 tensor reshaped (x)"),
     ],
 )
 def test_other_tensors_than_the_full_files_fail(difference: dict[str, Any], word: str) -> None:
