@@ -23,6 +23,8 @@ def run(task: Task) -> dict[str, JSON]:
     Raises:
         StepError: The converter failed or wrote nothing, or the file's weights are damaged.
     """
+    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
+
     params = task.step.params
     model = task.scratch / params["model_name"]
     _lay_out(task.inputs["model"], model)
@@ -46,7 +48,7 @@ def run(task: Task) -> dict[str, JSON]:
             needed_bytes=task.step.resources.disk_bytes,
         )
     _settle(task, output)
-    _expect_sound(task, output)
+    tensor_values.expect_sound_output(task, output)
     notes = {"notes": list(done.notes)} if done.notes else {}
     return {"size": output.stat().st_size, **notes}
 
@@ -83,11 +85,3 @@ def _settle(task: Task, output: Path) -> None:
         made[0].rename(output)
     if output.stat().st_size == 0:
         raise StepError(f"{task.step.label}: the converter exited 0 but its file is empty")
-
-
-def _expect_sound(task: Task, output: Path) -> None:
-    """No NaN, nothing infinite, no matrix of one value: quantizing would only hide it."""
-    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
-
-    stand_in = bool(task.step.context.get("stand_in"))
-    tensor_values.expect_sound(output, task.step.label, task.report, constant=stand_in)
