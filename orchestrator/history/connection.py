@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 BUSY_SECONDS = 30.0
+# What SQLite says of tables that are not those of the version that the file states.
+_SHAPE = ("no such table", "no such column", "has no column", "already exists", "values for")
 
 
 @contextmanager
@@ -68,7 +70,8 @@ def _readable(path: Path) -> sqlite3.Connection:
             continue
         if found == VERSION:
             return database
-        database.close()
+        with closing(database):
+            _expect_ours(database, path)
         raise EnvironmentProblem(
             f"the history in {path} is of an earlier version, and it cannot be written to",
             "Run this program once where it can.",
@@ -103,6 +106,9 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+_ASIDE = "Move the file away with those beside it (-wal, -shm): a new one is begun."
+
+
 def _advice(said: str) -> str:
     """What to do, by SQLite's words (https://www.sqlite.org/rescode.html)."""
     if "is locked" in said:
@@ -110,18 +116,23 @@ def _advice(said: str) -> str:
             f"Another program has held its lock for {BUSY_SECONDS:.0f} s: end that, or try again."
         )
     if "not a database" in said or "malformed" in said:
-        return "Move the file away with those beside it (-wal, -shm): a new one is begun."
+        return _ASIDE
+    if any(words in said for words in _SHAPE):
+        return f"It is not as this program made it. {_ASIDE}"
     if "readonly" in said or "unable to open" in said or "Read-only" in said:
         return "Make the store's folder writable, or set ORCHESTRATE_HOME to one of your own."
-    return "Free some space if the disk is full."
+    if "full" in said or "I/O" in said or "No space" in said:
+        return "Free some space if the disk is full."
+    return f"Try again; if it stays so: {_ASIDE[0].lower()}{_ASIDE[1:]}"
 
 
 def migrate(database: sqlite3.Connection, path: Path) -> None:
     """Bring the tables to this version, each migration in one transaction.
 
     Raises:
-        EnvironmentProblem: A newer version of this program made them.
+        EnvironmentProblem: A newer version of this program made them, or another program.
     """
+    _expect_ours(database, path)
     while (version := _version(database, path)) < VERSION:
         database.execute("BEGIN IMMEDIATE")
         with database:
@@ -133,10 +144,29 @@ def migrate(database: sqlite3.Connection, path: Path) -> None:
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
     found = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if found < 0:
+        raise _foreign(path, f"its user_version is {found}")
     if found > VERSION:
         raise EnvironmentProblem(
             f"the history in {path} was made by a newer version of this program "
             f"(its tables are version {found}, known are {VERSION})",
-            "Use that version, or another ORCHESTRATE_HOME.",
+            f"Use that version, or another ORCHESTRATE_HOME. Or: {_ASIDE[0].lower()}{_ASIDE[1:]}",
         )
     return found
+
+
+def _expect_ours(database: sqlite3.Connection, path: Path) -> None:
+    """A file of version 0 was just begun and is empty, or it is another program's."""
+    if _version(database, path) > 0:
+        return
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+    names = [str(row[0]) for row in database.execute(query)]
+    # Another process may have made the tables since.
+    if names and _version(database, path) == 0:
+        raise _foreign(path, f"it has the tables {', '.join(names[:3])}")
+
+
+def _foreign(path: Path, why: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"{path} is a database, but no history of this program: {why}", _ASIDE
+    )

@@ -288,7 +288,8 @@ def _parts(values: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _columns(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    # In double quotes SQLite would take the name of a column that is missing for a text.
+    return ", ".join(f"[{name}]" for name in names)
 
 
 def _text(value: Mapping[str, JSON]) -> str:

@@ -175,3 +175,63 @@ def test_long_histories_are_read_in_few_queries(
     assert told["runs"][0]["steps"][0]["label"] == "quantize tiny to Q4_0"
     assert display_history.text(history, "", 1000).count("night ") == 30
     assert len(asked) < 15
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path)
+
+
+def changed(history: History, *statements: str) -> None:
+    """Run statements on the database, beside the program."""
+    with closing(sqlite3.connect(history.path)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def test_a_database_of_another_program_is_left_as_it_is_and_named(history: History) -> None:
+    changed(history, "CREATE TABLE songs (title)")
+
+    for use in (history.runs, lambda: a_run(history)):
+        with pytest.raises(EnvironmentProblem) as raised:
+            use()
+        assert raised.value.message == (
+            f"{history.path} is a database, but no history of this program: it has the tables songs"
+        )
+        assert "Move the file away" in raised.value.hint
+    with closing(sqlite3.connect(history.path)) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+
+
+def test_a_database_with_a_version_that_never_was_is_not_ours(history: History) -> None:
+    changed(history, "PRAGMA user_version = -7")
+
+    with pytest.raises(EnvironmentProblem, match="no history of this program: its user_version"):
+        history.runs()
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE {}", "ALTER TABLE {} RENAME COLUMN file TO x"])
+@pytest.mark.parametrize("table", ["runs", "files"])
+def test_a_table_or_column_that_is_missing_is_said_and_not_taken_for_a_full_disk(
+    history: History, table: str, change: str
+) -> None:
+    run = a_run(history, a_file())
+    changed(history, change.format(table))
+
+    for use in (lambda: a_run(history, a_file()), lambda: (history.runs(), history.files([run]))):
+        with pytest.raises(EnvironmentProblem) as raised:
+            use()
+        assert str(history.path) in raised.value.message
+        assert "no such" in raised.value.message or "no column" in raised.value.message
+        assert raised.value.hint.startswith("It is not as this program made it. Move the file away")
+
+
+def test_the_advice_about_a_newer_history_names_both_ways(history: History) -> None:
+    a_run(history)
+    changed(history, f"PRAGMA user_version = {schema.VERSION + 1}")
+
+    with pytest.raises(EnvironmentProblem) as raised:
+        history.runs()
+
+    assert "Use that version, or another ORCHESTRATE_HOME." in raised.value.hint
+    assert "move the file away" in raised.value.hint
