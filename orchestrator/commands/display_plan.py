@@ -17,12 +17,12 @@ from orchestrator.runs.session import Session
 _SHOWN = 3
 
 
-def as_text(previews: Sequence[Preview], session: Session) -> str:
-    """All plans together: shared steps once."""
+def as_text(previews: Sequence[Preview], session: Session, *, refused: bool = False) -> str:
+    """All plans together: shared steps once; with one refused, not all is up to date."""
     moments = preflight.moments(previews, session)
     parts = [_steps(previews, moments)]
     parts += [_outputs(one) for one in previews]
-    parts += [_needs(previews, moments)]
+    parts += [] if refused and not moments else [_needs(previews, moments)]
     return "\n\n".join(part for part in parts if part)
 
 

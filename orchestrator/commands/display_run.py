@@ -76,10 +76,10 @@ def checks(result: Result) -> str:
     return table(("File", "Check", "Result", "What was found"), rows)
 
 
-def plan(previews: Sequence[Preview], session: Session, *, as_json: bool) -> str:
-    """Steps, sizes and needs of plans."""
+def plan(previews: Sequence[Preview], session: Session, *, as_json: bool, refused: bool) -> str:
+    """Steps, sizes and needs of plans; ``refused`` says that there are others."""
     from orchestrator.commands.display_plan import as_text, as_value
 
     if as_json:
         return json.dumps([as_value(one, session) for one in previews], indent=1)
-    return as_text(previews, session)
+    return as_text(previews, session, refused=refused)

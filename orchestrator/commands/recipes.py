@@ -97,7 +97,7 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     from orchestrator.runs.bring_up_to_date import predict
 
     previews, refused = predict(plans, session)
-    shared_options.say(display_run.plan(previews, session, as_json=as_json))
+    shared_options.say(display_run.plan(previews, session, as_json=as_json, refused=bool(refused)))
     for error in refused:
         shared_options.complain(error)
     preflight.check_room(previews, session, options["out"])

@@ -10,18 +10,21 @@ from orchestrator.base import units
 from orchestrator.base.safe_markdown import Safe, block, code, inline
 from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Step
+from orchestrator.history import run_states
 from orchestrator.measures import registry
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.definition import Column, Numbers, Place
 from orchestrator.runs.judge_measures import worst
 
 FORMAT = 1
-_MARKS = {
-    Status.PASS: Safe("pass"),
-    Status.WARN: Safe("**warn**"),
-    Status.FAIL: Safe("**FAIL**"),
-    Status.SKIP: Safe("-"),
-}
+
+
+def _mark(status: Status) -> Safe:
+    """A status as people read it everywhere, bold where one should look."""
+    if status is Status.SKIP:
+        return Safe("-")
+    found = run_states.of(status.value)
+    return Safe(f"**{found.label}**" if found.needs_attention else found.label)
 
 
 @dataclass(frozen=True)
@@ -173,9 +176,9 @@ def markdown(report: Report) -> str:
     parts = [
         f"# {inline(report.name)}",
         inline(report.description),
-        f"Checks: {_MARKS[report.status]}",
+        f"Checks: {_mark(report.status)}",
     ]
-    parts += [f"- **FAIL** {inline(file)}: it was not made" for file in report.missing]
+    parts += [f"- {_mark(Status.FAIL)}: {inline(file)}: it was not made" for file in report.missing]
     parts += ["## Files", files_table(report)]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
@@ -193,7 +196,7 @@ def files_table(report: Report) -> str:
     """The table of files in Markdown, without columns that would be empty."""
     named = [[row.file, row.type] for row in report.rows]
     titles, cells = measured_columns(report, "report")
-    marks = [[_MARKS[row.status]] for row in report.rows]
+    marks = [[_mark(row.status)] for row in report.rows]
     lines = [[*one, *two, *three] for one, two, three in zip(named, cells, marks, strict=True)]
     return markdown_table(["File", "Type", *titles, "Checks"], lines)
 
@@ -245,7 +248,7 @@ def _sums(rows: Iterable[Row]) -> list[tuple[str, str]]:
 def _checks(row: Row) -> str:
     table = markdown_table(
         ("Check", "Result", "What was found"),
-        [(check.name, _MARKS[check.status], check.message) for check in row.checks],
+        [(check.name, _mark(check.status), check.message) for check in row.checks],
     )
     return f"### {inline(row.file)}\n\n{table}"
 

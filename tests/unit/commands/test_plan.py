@@ -64,6 +64,7 @@ def test_a_plan_says_what_cannot_be_made(
 
     assert said.code == 1
     assert "does not know the architecture X" in said.err
+    assert "up to date" not in said.out + said.err
 
 
 @pytest.mark.usefixtures("fakes")

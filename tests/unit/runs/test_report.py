@@ -116,7 +116,7 @@ def test_no_text_of_strangers_is_markup_in_a_report() -> None:
 def test_a_failed_check_is_seen_in_the_table_and_in_the_whole() -> None:
     bad = row(limits={"max_ppl": 1.0})
     text = markdown(example(row("Q8_0"), bad))
-    assert "Checks: **FAIL**" in text
+    assert "Checks: **failed**" in text
     assert "but at most 1 is allowed" in text
     assert example(row("Q8_0"), bad).status is Status.FAIL
 
@@ -169,7 +169,7 @@ def test_a_file_that_was_not_made_fails_the_whole_report() -> None:
     assert found.status is Status.FAIL
     assert as_json(found)["status"] == "fail"
     assert as_json(found)["missing"] == ["tiny-Q8_0.gguf"]
-    assert "Checks: **FAIL**" in markdown(found)
+    assert "Checks: **failed**" in markdown(found)
     assert "tiny-Q8_0.gguf: it was not made" in markdown(found)
 
 
