@@ -61,6 +61,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def percent(share: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A share of 1 as ``8.00 %``, with ``sign`` as ``+8.00 %``; zero never has a minus."""
+    rounded = round(share * 100, digits) + 0.0  # which is 0.0 for -0.0 too
+    return f"{rounded:{'+' if sign else ''}.{digits}f} %"
+
+
 def plural(count: int, word: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from orchestrator.base import units
 from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
@@ -12,6 +13,7 @@ from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.definition import (
     Alarm,
     Column,
+    Form,
     Limit,
     Measure,
     Number,
@@ -98,16 +100,16 @@ def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator
         yield unmeasured(measure, expectation)
         return
     same = found["same_top"] or 0.0
-    fact = f"mean {found['mean']:.6f} from {expectation.full_name}, same top {same * 100:.2f} %"
+    fact = f"mean {found['mean']:.6f} from {expectation.full_name}, same top {units.percent(same)}"
     told = {name: value for name, value in found.items() if value is not None}
     check = Check(measure.name, Status.PASS, fact, told)
     yield held(check, found, measure.limits, expectation)
 
 
-def _cell(name: str, form: str, factor: float = 1.0) -> Callable[[Numbers], str]:
+def _cell(name: str, form: Form) -> Callable[[Numbers], str]:
     def cell(found: Numbers) -> str:
         value = found.get(name)
-        return "" if value is None else form.format(value * factor)
+        return "" if value is None else form(value)
 
     return cell
 
@@ -201,11 +203,11 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("KLD, mean", _cell("mean", "{:.5f}")),
-        Column("KLD", _cell("mean", "{:.5f}"), ("terminal", "card")),
-        Column("KLD, 99 %", _cell("p99", "{:.5f}")),
-        Column("KLD, maximum", _cell("max", "{:.5f}")),
-        Column("Same top", _cell("same_top", "{:.2f} %", 100)),
-        Column("RMS Δp", _cell("rms_change", "{:.2f} %", 100)),
+        Column("KLD, mean", _cell("mean", "{:.5f}".format)),
+        Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "card")),
+        Column("KLD, 99 %", _cell("p99", "{:.5f}".format)),
+        Column("KLD, maximum", _cell("max", "{:.5f}".format)),
+        Column("Same top", _cell("same_top", units.percent)),
+        Column("RMS Δp", _cell("rms_change", units.percent)),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.measures import taking
 from orchestrator.measures.check_status import Check, Status
@@ -123,8 +124,8 @@ def _fact(found: Numbers, expectation: Expectation) -> str:
     fact = _value(found)
     increase, error = found["increase"], found["increase_error"]
     if increase is not None:
-        paired = f" ± {error * 100:.2f} %" if error is not None else ""
-        fact += f", {increase * 100:+.2f} %{paired} against {expectation.full_name}"
+        paired = f" ± {units.percent(error)}" if error is not None else ""
+        fact += f", {units.percent(increase, sign=True)}{paired} against {expectation.full_name}"
         # Two standard errors: what lies within comes by chance in 95 of 100 texts.
         if error is not None and abs(increase) <= 2 * error:
             fact += " (no difference seen)"
@@ -150,7 +151,7 @@ def _plain(found: Numbers) -> str:
 
 def _increase(found: Numbers) -> str:
     increase = found.get("increase")
-    return "" if increase is None else f"{increase * 100:+.2f} %"
+    return "" if increase is None else units.percent(increase, sign=True)
 
 
 MEASURE = Measure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.measures import taking
 from orchestrator.measures.check_status import Check, Status
@@ -70,7 +71,7 @@ class Tasks:
     def cell(self, found: Numbers) -> str:
         """The score in percent."""
         score = found.get("score")
-        return "" if score is None else f"{score * 100:.2f} %"
+        return "" if score is None else units.percent(score)
 
 
 def _share(values: Mapping[str, str], name: str) -> float | None:
@@ -79,11 +80,11 @@ def _share(values: Mapping[str, str], name: str) -> float | None:
 
 
 def _fact(found: Numbers) -> str:
-    fact = f"{(found['score'] or 0) * 100:.2f} % of {found['tasks']} tasks"
+    fact = f"{units.percent(found['score'] or 0)} of {found['tasks']} tasks"
     low, high, error = (found.get(name) for name in ("low", "high", "error"))
     if low is not None and high is not None:
         return f"{fact} (95 % interval: {low * 100:.2f} to {high * 100:.2f} %)"
-    return fact if error is None else f"{fact} ± {error * 100:.2f} %"
+    return fact if error is None else f"{fact} ± {units.percent(error)}"
 
 
 def measure_of(tasks: Tasks) -> Measure:

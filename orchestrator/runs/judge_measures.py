@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON
 from orchestrator.measures import registry
 from orchestrator.measures.check_status import Check, Status
@@ -80,7 +81,7 @@ def _reference(
 ) -> Check:
     want = reference.numbers[number.key]
     off = found / want - 1
-    message = f"{number.title} {found:.6g}, published {want:.6g} ({off * 100:+.2f} %)"
+    message = f"{number.title} {found:.6g}, published {want:.6g} ({units.percent(off, sign=True)})"
     told = {"found": found, "published": want, "source": reference.source}
     check = f"reference_{number.key}"
     if not strict:

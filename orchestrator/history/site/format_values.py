@@ -79,12 +79,12 @@ def speed(value: float | None) -> str:
 
 def change(share: float | None) -> str:
     """A relative change in percent, with its sign."""
-    return "" if share is None else f"{share * 100:+.2f} %"
+    return "" if share is None else units.percent(share, sign=True)
 
 
 def percent(share: float | None) -> str:
     """A share in percent."""
-    return "" if share is None else f"{share * 100:.2f} %"
+    return "" if share is None else units.percent(share)
 
 
 def size(count: int | None) -> str:

@@ -102,7 +102,7 @@ def _percent(share: float) -> str:
         return "<0.01 %"
     if 0.9999 < share < 1:
         return ">99.99 %"
-    return f"{100 * share:.2f} %"
+    return units.percent(share)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

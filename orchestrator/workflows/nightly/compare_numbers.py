@@ -103,7 +103,7 @@ def _of(verdict: str) -> str:
 
 def _number(what: str, before: float, after: float) -> Alarm:
     words = {"perplexity": "the perplexity", "kld": "the mean divergence", "size": "the size"}
-    change = f"{(after / before - 1) * 100:+.2f} %" if before else "from zero"
+    change = units.percent(after / before - 1, sign=True) if before else "from zero"
     then, now = _shown(what, before), _shown(what, after)
     message = f"{words[what]} went from {then} to {now} ({change})"
     return Alarm("", what, message, then, now)
@@ -122,12 +122,12 @@ def slower(speeds: Speeds, limits: Alarms) -> Iterator[Alarm]:
         return
     now, before = median(recent), median(earlier)
     if now < (1 - limits.speed) * before:
-        change = (now / before - 1) * 100
+        change = units.percent(now / before - 1, 1, sign=True)
         yield Alarm(
             file=speeds.file,
             what="speed",
             message=f"{speeds.what} fell from {before:.1f} to {now:.1f} tokens per second "
-            f"({change:+.1f} %), by the medians of {len(earlier)} and {len(recent)} nights",
+            f"({change}), by the medians of {len(earlier)} and {len(recent)} nights",
             before=f"{before:.1f}",
             after=f"{now:.1f}",
             limit=f"{limits.speed * 100:g} %",

@@ -86,3 +86,18 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_one_is_singular() -> None:
     assert [units.plural(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+
+
+@pytest.mark.parametrize(
+    ("share", "sign", "shown"),
+    [
+        (0.08, False, "8.00 %"),
+        (0.08, True, "+8.00 %"),
+        (-0.0123, True, "-1.23 %"),
+        (-4.4e-06, True, "+0.00 %"),
+        (-4.4e-06, False, "0.00 %"),
+        (-0.0, True, "+0.00 %"),
+    ],
+)
+def test_percentages_have_no_minus_before_zero(share: float, sign: bool, shown: str) -> None:
+    assert units.percent(share, sign=sign) == shown
