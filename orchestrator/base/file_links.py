@@ -61,36 +61,54 @@ def only_file(folder: Path, name: str = "") -> Path:
 def place(source: Path, target: Path) -> Way:
     """Put the bytes of ``source`` at ``target``, which must not exist, as cheaply as possible.
 
-    A reflink or copy gets the source's modification time, so that a later look at the time
-    tells whether somebody has changed it.
+    A reflink where the file system has them: then a change of one file leaves the other as it
+    was. Else a hard link, and a copy where that is not allowed.
 
     Raises:
         OSError: The source cannot be read or the target cannot be written.
     """
+    if _reflink(source, target):
+        return "reflink"
     try:
         os.link(source, target)
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        return _clone(source, target)
+        return copy(source, target)
     return "hard link"
 
 
-def _clone(source: Path, target: Path) -> Way:
-    way: Way = "copy"
+def copy(source: Path, target: Path) -> Way:
+    """Put the bytes of ``source`` into a file of their own at ``target``, which must not exist.
+
+    A reflink or a copy; either has the source's modification time and permissions.
+
+    Raises:
+        OSError: The source cannot be read or the target cannot be written.
+    """
+    if _reflink(source, target):
+        return "reflink"
     with source.open("rb") as read, target.open("xb") as write:
-        if _reflinked(read.fileno(), write.fileno()):
-            way = "reflink"
-        else:
-            shutil.copyfileobj(read, write, 1 << 20)
+        shutil.copyfileobj(read, write, 1 << 20)
     shutil.copystat(source, target)
-    return way
+    return "copy"
+
+
+def _reflink(source: Path, target: Path) -> bool:
+    """Make ``target`` a reflink of ``source``; False, and no file, where that cannot be."""
+    if sys.platform != "linux":
+        return False
+    with source.open("rb") as read, target.open("xb") as write:
+        made = _reflinked(read.fileno(), write.fileno())
+    if made:
+        shutil.copystat(source, target)
+    else:
+        target.unlink()
+    return made
 
 
 def _reflinked(source: int, target: int) -> bool:
     """Ask Linux for a reflink; False where the file system has none."""
-    if sys.platform != "linux":
-        return False
     import fcntl  # noqa: PLC0415 - not on Windows
 
     try:

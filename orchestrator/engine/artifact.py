@@ -11,13 +11,16 @@ a symbolic link) and {"size", "sha256", "reference"} (a link to a file outside t
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from orchestrator.base import digest
@@ -169,26 +172,48 @@ def problems(artifact: Artifact) -> Iterator[str]:
     yield from _differences(artifact.path, artifact.manifest.get("files", {}))
 
 
-def deep_problems(artifact: Artifact, between: Callable[[], None]) -> Iterator[str]:
-    """Yield what does not agree with the manifest, reading every file it has a digest of."""
-    found = list(problems(artifact))
-    yield from found
+def digests(artifact: Artifact) -> dict[Path, str]:
+    """The SHA-256 of every file that the manifest has one of, by its path."""
+    entries: Mapping[str, Entry] = artifact.manifest.get("files", {})
+    return {
+        artifact.path / name: entry["sha256"]
+        for name, entry in entries.items()
+        if "sha256" in entry
+    }
+
+
+def other_content(artifact: Artifact, sha256: Callable[[Path], str]) -> Iterator[Path]:
+    """Yield the files whose digests are not the manifest's; what is gone is not damaged."""
+    for path, stated in digests(artifact).items():
+        with contextlib.suppress(FileNotFoundError):  # released meanwhile, or a cache was cleared
+            if sha256(path) != stated:
+                yield path
+
+
+def tree_problems(artifact: Artifact) -> Iterator[str]:
+    """Yield what does not agree with the listing of a tree of very many files."""
     tree = artifact.manifest.get("tree")
-    if found:
+    if tree is None:
         return
-    if tree is not None:
-        yield from _tree_problems(artifact, tree)
-    for name, entry in artifact.manifest.get("files", {}).items():
-        if "sha256" in entry and file_sha256(artifact.path / name, between) != entry["sha256"]:
-            yield f"{name} has other content"
-
-
-def _tree_problems(artifact: Artifact, tree: Entry) -> Iterator[str]:
     listing = artifact.path.parent / LISTING
     if file_sha256(listing) != tree["listing_sha256"]:
         yield f"{LISTING} has other content"
     else:
         yield from _differences(artifact.path, json.loads(listing.read_bytes()))
+
+
+def last_change(files: Iterable[Path]) -> float:
+    """When damaged files may have been changed, in seconds since the epoch; the first of them.
+
+    Of a file's two times the earlier: one can be set back, then more is made again than must.
+    """
+    stats = [path.stat() for path in files if path.exists()]  # unless it was moved aside already
+    return min((min(found.st_mtime, found.st_ctime) for found in stats), default=math.inf)
+
+
+def made(artifact: Artifact) -> float:
+    """When an artifact was complete, in whole seconds since the epoch."""
+    return datetime.fromisoformat(artifact.manifest["created"]).timestamp()
 
 
 def _differences(folder: Path, entries: Mapping[str, Entry]) -> Iterator[str]:

@@ -36,6 +36,7 @@ __all__ = ["Artifact", "Stage", "Store"]
 
 KEY = re.compile(r"[0-9a-f]{64}")
 FORMAT = 1
+Stop = Callable[[], None]
 
 
 class Store:
@@ -44,13 +45,18 @@ class Store:
     Args:
         root: The folder; made when first written to.
         warn: Receives a sentence for each damaged artifact.
+
+    Attributes:
+        digests: What is known of files' contents.
+        damaged: How many damaged artifacts were found; what was found before may be gone then.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
         self.root = root.absolute()
         self.warn = warn
         self._locks = Locks(self.root / "locks")
-        self._digests = Digests(self.root / "digests.sqlite", warn)
+        self.digests = Digests(self.root / "digests.sqlite", warn)
+        self.damaged = 0
 
     @classmethod
     def default_root(cls) -> Path:
@@ -65,7 +71,8 @@ class Store:
     def find(self, key: str, quick: bool = False) -> Artifact | None:
         """Return a key's artifact if it is there and whole; a damaged one is moved aside.
 
-        Presence, sizes and links are checked; ``quick`` looks at the manifest only, for what
+        Presence, sizes and links are checked, and the content of files whose times or inode
+        are others than when they were last read; ``quick`` looks at the manifest only, for what
         is not going to be read.
         """
         folder = self._folder(key)
@@ -75,8 +82,11 @@ class Store:
             wrong = list(artifact.problems(found)) if found and not quick else []
         except Damaged as error:
             found, wrong = None, [str(error)]
-        if wrong:
+        if found is not None and not quick and not wrong:
+            wrong = self._changed(found, stamp, self.digests.sha256)
+        elif wrong:
             self._quarantine(key, stamp, wrong, found)
+        if wrong:
             return None
         if found is not None:
             artifact.note_use(folder)
@@ -184,7 +194,9 @@ class Store:
             self._discard(stage.key)
             place.rename(final)
             sync_folder(final.parent)
-        return Artifact(stage.key, stage.final, whole)
+        made = Artifact(stage.key, stage.final, whole)
+        self.digests.remember(artifact.digests(made))
+        return made
 
     def refer(self, found: Artifact) -> None:
         """Show another store's artifact in this one too, by a link; it must stay there."""
@@ -211,14 +223,15 @@ class Store:
     def verify(self, key: str | None = None) -> Iterator[tuple[Artifact, list[str]]]:
         """Read artifacts whole and yield each with what is wrong; damaged ones are moved aside.
 
-        References are read too.
+        References are read too, and all that is known of files' times is not believed.
         """
         for each in [key] if key is not None else list(self._keys()):
             folder = self._folder(each)
             stamp = artifact.stamp(folder)
             try:
                 found = artifact.load(each, folder)
-                wrong = list(artifact.deep_problems(found, check_stopped)) if found else []
+                wrong = list(artifact.problems(found)) if found else []
+                wrong = wrong or (list(artifact.tree_problems(found)) if found else [])
             except Damaged as error:
                 found, wrong = Artifact(each, folder / artifact.FILES, {}), [str(error)]
             except FileNotFoundError:
@@ -227,6 +240,8 @@ class Store:
                 continue
             if wrong:
                 self._quarantine(each, stamp, wrong, found)
+            else:
+                wrong = self._changed(found, stamp, self.digests.read_again)
             yield found, wrong
 
     def gc(
@@ -283,7 +298,7 @@ class Store:
         Raises:
             OSError: The file cannot be read.
         """
-        return self._digests.sha256(Path(path), check_stopped)
+        return self.digests.sha256(Path(path), check_stopped)
 
     def _check(self, key: str) -> str:
         if not KEY.fullmatch(key):
@@ -300,6 +315,30 @@ class Store:
             if KEY.fullmatch(folder.name):
                 yield folder.name
 
+    def _changed(
+        self, found: Artifact, stamp: artifact.Stamp, sha256: Callable[[Path, Stop], str]
+    ) -> list[str]:
+        """What of an artifact has other content; it is moved aside, with what read it since."""
+        files = list(artifact.other_content(found, lambda path: sha256(path, check_stopped)))
+        wrong = [f"{path.relative_to(found.path)} has other content" for path in files]
+        if wrong:
+            since = artifact.last_change(files) // 1  # as exact as an artifact's own time
+            self._quarantine(found.key, stamp, wrong, found)
+            self._distrust(found.key, since)
+        return wrong
+
+    def _distrust(self, key: str, since: float) -> None:
+        """Remove what was made from a damaged artifact after its files changed last.
+
+        A step looks at its inputs before and after its work, so this is for damage that no
+        time shows, and for what older versions made.
+        """
+        for each in list(self.artifacts()):
+            if key in each.manifest["inputs"].values() and artifact.made(each) >= since:
+                self.release(each.key)
+                self.warn(f"{each.label} was made from it and will be made again too")
+                self._distrust(each.key, since)
+
     def _quarantine(
         self, key: str, stamp: artifact.Stamp, wrong: list[str], found: Artifact | None
     ) -> None:
@@ -314,6 +353,7 @@ class Store:
             elif artifact.stamp(self._folder(key)) == stamp and self._folder(key).exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._folder(key).rename(target)
+                self.damaged += 1
                 self.warn(f"{told}; it was moved to {target} and will be made again")
 
     def _discard(self, key: str) -> int:

@@ -1,10 +1,12 @@
-"""Digests of local files, remembered as long as a file's size, time and place stay."""
+"""Digests of local files, remembered as long as a file's size, times and inode stay.
+
+The change time is among them: it moves with every write, and no program can set it back.
+"""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
 SETTLED_NS = 3_000_000_000
 BUSY_SECONDS = 30.0
 
-Stamp = tuple[int, int, int]
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS contents"
+    " (inode TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,"
+    " PRIMARY KEY (inode, size, mtime_ns, ctime_ns)) WITHOUT ROWID"
+)
+# The inode as text: it may exceed SQLite's signed integers. No path: hard links share an entry.
+Stamp = tuple[str, int, int, int]
 
 
 class Digests:
@@ -27,6 +35,7 @@ class Digests:
     def __init__(self, database: Path, warn: Callable[[str], None]) -> None:
         self._database = database
         self._warn = warn
+        self._warned = False
 
     def sha256(self, path: Path, between: Callable[[], None]) -> str:
         """Return a file's SHA-256, reading the file only if it may have changed.
@@ -34,15 +43,31 @@ class Digests:
         Raises:
             OSError: The file cannot be read.
         """
-        real = os.fsencode(path.resolve())
         before = _stamp(path)
-        known = self._query(lambda table: _recall(table, real, before))
-        if known is not None:
-            return known
+        known = self._query(lambda table: _recall(table, before))
+        return known if known is not None else self.read_again(path, between)
+
+    def read_again(self, path: Path, between: Callable[[], None]) -> str:
+        """Return a file's SHA-256, reading it whatever is known, for what leaves this machine.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        before = _stamp(path)
         sha256 = file_sha256(path, between)
-        if _stamp(path) == before and time.time_ns() - before[1] > SETTLED_NS:
-            self._query(lambda table: _remember(table, real, before, sha256))
+        if _stamp(path) == before and time.time_ns() - before[2] > SETTLED_NS:
+            self._query(lambda table: _remember(table, {before: sha256}))
         return sha256
+
+    def remember(self, digests: Mapping[Path, str]) -> None:
+        """Note what files hold as they are now, for whoever has just made or linked them.
+
+        Raises:
+            OSError: A file cannot be looked at.
+        """
+        known = {_stamp(path): sha256 for path, sha256 in digests.items()}
+        if known:
+            self._query(lambda table: _remember(table, known))
 
     def _query(self, work: Callable[[sqlite3.Connection], str | None]) -> str | None:
         import sqlite3  # noqa: PLC0415 - not needed by most commands
@@ -50,36 +75,29 @@ class Digests:
         try:
             self._database.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._database, timeout=BUSY_SECONDS)) as table, table:
+                table.execute(_TABLE)
                 return work(table)
         except (sqlite3.Error, OSError) as error:
-            self._warn(f"digests cannot be cached in {self._database}: {error}; remove it")
+            if not self._warned:
+                self._warn(f"digests cannot be cached in {self._database}: {error}; remove it")
+            self._warned = True
             return None
 
 
 def _stamp(path: Path) -> Stamp:
     found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return str(found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _create(table: sqlite3.Connection) -> None:
-    table.execute(
-        "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, size INTEGER,"
-        " mtime_ns INTEGER, inode TEXT, sha256 TEXT)"
-    )
-
-
-def _recall(table: sqlite3.Connection, path: bytes, stamp: Stamp) -> str | None:
-    _create(table)
+def _recall(table: sqlite3.Connection, stamp: Stamp) -> str | None:
     row = table.execute(
-        "SELECT sha256 FROM digests WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
-        (path, stamp[0], stamp[1], str(stamp[2])),  # inodes may exceed SQLite's signed integers
+        "SELECT sha256 FROM contents"
+        " WHERE inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?",
+        stamp,
     ).fetchone()
     return None if row is None else str(row[0])
 
 
-def _remember(table: sqlite3.Connection, path: bytes, stamp: Stamp, sha256: str) -> None:
-    _create(table)
-    table.execute(
-        "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)",
-        (path, stamp[0], stamp[1], str(stamp[2]), sha256),
-    )
+def _remember(table: sqlite3.Connection, known: Mapping[Stamp, str]) -> None:
+    rows = [(*stamp, sha256) for stamp, sha256 in known.items()]
+    table.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", rows)

@@ -34,7 +34,10 @@ class KnownArtifacts:
         """As :meth:`Store.find`, which is asked when it said less than is wanted, or nothing."""
         known = self._answers.get(key)
         if known is None or not (quick or known.whole):
+            damaged = self._store.damaged
             found = self._store.find(key, quick)
+            if self._store.damaged != damaged:
+                self.forget()  # what was made from a damaged artifact may be gone with it
             known = _Answer(found, found is None or not quick)
             self._answers[key] = known
         return known.artifact

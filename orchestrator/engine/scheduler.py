@@ -80,7 +80,7 @@ class Runner:
         Raises:
             Interrupted: After everything that ran was stopped.
         """
-        work = needed(steps, targets, self._known.find)
+        work = self._needed(steps, targets)
         state = _State()
         by_key = {step.key: step for step in steps}
         for key in targets:
@@ -92,6 +92,14 @@ class Runner:
         if state.interrupted is not None:
             raise state.interrupted
         return list(state.results.values())
+
+    def _needed(self, steps: Sequence[Step], targets: Sequence[str]) -> dict[str, Step]:
+        """The steps to do; looked for again when one is damaged, and with it what it gave."""
+        while True:
+            damaged = self._store.damaged
+            work = needed(steps, targets, self._known.find)
+            if self._store.damaged == damaged:
+                return work
 
     def _do(self, work: Mapping[str, Step], targets: Sequence[str], state: _State) -> None:
         """Do all of the work; what was known of the store before is out of date then."""

@@ -98,6 +98,9 @@ class Worker:
             )
             facts = step_kinds.of(step).run(task)
             computed(step.key)
+            # What was read is as good as the inputs were all the time.
+            for name, key in step.inputs.items():
+                self._input(step, name, key)
             artifact = self._store.commit(
                 stage,
                 step,
@@ -112,8 +115,8 @@ class Worker:
         artifact = self._store.find(key)
         if artifact is None:
             raise OrchestrateError(
-                f"{step.label}: its input {name!r} disappeared from the store while it waited",
-                "Run again.",
+                f"{step.label}: its input {name!r} was removed from the store or changed there",
+                "Run again; what is missing is made again then.",
             )
         return artifact.path
 

@@ -165,5 +165,5 @@ def _finished(
     if not result.report.rows:
         return Finished(one, folder, steps)
     texts = attest_outputs.documents(result, session.store.root, sign_key)
-    published = write(result, folder, texts)
+    published = write(result, folder, session.store.digests, texts)
     return Finished(one, folder, steps, result, tuple(published.notes))

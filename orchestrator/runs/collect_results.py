@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.base.step_values import JSON
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
@@ -232,10 +233,11 @@ def _notes(plan: Plan, strict: bool) -> list[str]:
 
 
 def write(
-    result: Result, folder: Path, texts: Mapping[str, str] | None = None
+    result: Result, folder: Path, digests: Digests, texts: Mapping[str, str] | None = None
 ) -> output_folder.Published:
     """Bring the folder of one recipe up to date; files of other types stay.
 
+    ``digests`` knows files' contents.
     ``texts`` are small files by name to put beside the others, such as provenance.
     """
     described = report.as_json(result.report)
@@ -243,7 +245,7 @@ def write(
     keep = list(_kept(result, folder, texts or {}))
     page = _page(described, folder)
     return output_folder.publish_files(
-        folder, result.files, described, markdown, keep, texts=texts, page=page
+        folder, result.files, described, markdown, keep, digests=digests, texts=texts, page=page
     )
 
 

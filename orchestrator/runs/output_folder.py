@@ -14,10 +14,12 @@ from pathlib import Path
 from orchestrator.base.atomic_file import part_of, put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
-from orchestrator.base.errors import EnvironmentProblem, UsageError
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.file_links import place
+from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.safe_text import without_credentials
 from orchestrator.base.step_values import JSON
+from orchestrator.engine.digest_cache import Digests
 
 SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
@@ -53,6 +55,7 @@ def publish_files(
     markdown: str,
     keep: Collection[str] = (),
     *,
+    digests: Digests,
     texts: Mapping[str, str] | None = None,
     page: str = "",
 ) -> Published:
@@ -65,6 +68,7 @@ def publish_files(
         markdown: Becomes ``report.md``.
         keep: Names of files from an earlier run to leave there, such as those that a run
             with ``--only`` does not make.
+        digests: What is known of files' contents; only what may have changed is read.
         texts: Small files to write beside them, by file name.
         page: Becomes ``report.html``; when it is empty, the one that is there stays.
 
@@ -85,12 +89,13 @@ def publish_files(
         dest.mkdir(parents=True, exist_ok=True)
         earlier = _earlier(dest, done)
         for name, wanted in sorted(files.items()):
-            done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done)
+            done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done, digests)
         for name, text in sorted(texts.items()):
             _write(dest / name, text)
         stale = {n: e for n, e in earlier.items() if n not in {*files, *texts, *keep}}
         _remove(dest, stale, done)
         kept = {name: entry for name, entry in earlier.items() if name in keep}
+        done.notes += _changed(dest, kept, digests)
         record = kept | {name: _entry(wanted) for name, wanted in files.items()}
         record |= {name: _text_entry(text) for name, text in texts.items()}
         _write(dest / SUMS, _sums(record))
@@ -166,35 +171,30 @@ def _text_entry(text: str) -> dict[str, JSON]:
 
 
 def _publish(
-    target: Path, wanted: Wanted, recorded: Mapping[str, JSON] | None, done: Published
+    target: Path,
+    wanted: Wanted,
+    recorded: Mapping[str, JSON] | None,
+    done: Published,
+    digests: Digests,
 ) -> str:
     """Put one file in place, unless it is there; returns how."""
-    source = wanted.path.resolve()
-    if _is_fresh(target, source, wanted, recorded):
-        return "kept"
     if os.path.lexists(target):
+        if _holds(target, wanted.sha256, digests):
+            return "kept"
         _note_replaced(target, recorded, done)
+    source = wanted.path.resolve()
+    if digests.sha256(source, check_stopped) != wanted.sha256:
+        raise StepError(f"{source} was changed while the files were made", "Run again.")
     with part_of(target) as part:
-        return place(source, part)
+        way = place(source, part)
+    # A hard link moves the change time of both.
+    digests.remember({source: wanted.sha256, target: wanted.sha256})
+    return way
 
 
-def _is_fresh(
-    target: Path, source: Path, wanted: Wanted, recorded: Mapping[str, JSON] | None
-) -> bool:
-    """A hard link of ours, or a copy that still has the size, time and digest we gave it."""
-    try:
-        found = target.lstat()
-    except FileNotFoundError:
-        return False
-    origin = source.stat()
-    if os.path.samestat(found, origin):
-        return True
-    return (
-        recorded is not None
-        and recorded["sha256"] == wanted.sha256
-        and stat.S_ISREG(found.st_mode)
-        and (found.st_size, found.st_mtime_ns) == (origin.st_size, origin.st_mtime_ns)
-    )
+def _holds(path: Path, sha256: JSON, digests: Digests) -> bool:
+    """Whether a path is a file of its own with this content; read only if it may have changed."""
+    return stat.S_ISREG(path.lstat().st_mode) and digests.sha256(path, check_stopped) == sha256
 
 
 def _note_replaced(target: Path, recorded: Mapping[str, JSON] | None, done: Published) -> None:
@@ -202,6 +202,14 @@ def _note_replaced(target: Path, recorded: Mapping[str, JSON] | None, done: Publ
         done.notes.append(f"{target} was there before and not made by this program; replaced")
     elif not _is_ours(target, recorded):
         done.notes.append(f"{target} was changed since the last run; replaced by the right file")
+
+
+def _changed(dest: Path, kept: Mapping[str, Mapping[str, JSON]], digests: Digests) -> Iterator[str]:
+    """Of files that this run does not make, those that are not as they were made."""
+    for name, entry in kept.items():
+        path = dest / name
+        if os.path.lexists(path) and not _holds(path, entry["sha256"], digests):
+            yield f"{path} was changed since it was made; a run without --only replaces it"
 
 
 def _is_ours(path: Path, recorded: Mapping[str, JSON]) -> bool:

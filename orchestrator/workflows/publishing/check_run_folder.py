@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import StepError, UsageError
-from orchestrator.base.process import run_process
+from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import JSON, Progress
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.recipe import without_checksums
@@ -67,6 +67,7 @@ class Checked:
 def checked(
     plan: Plan,
     folder: Path,
+    digests: Digests,
     *,
     warnings: bool,
     report_to: Callable[[Progress], None] = lambda _progress: None,
@@ -76,6 +77,7 @@ def checked(
     Args:
         plan: The plan of the recipe as it is now.
         folder: The folder that the run left.
+        digests: Told what was read, so that a run makes again what is damaged.
         warnings: Whether files whose checks gave warnings will do.
         report_to: Receives the bytes that were hashed.
 
@@ -100,8 +102,9 @@ def checked(
             "or is of another version",
             again,
         )
-    _unchanged(folder, found, told[output_folder.RECORD], again, report_to)
-    return Checked(folder, found, told[output_folder.RECORD])
+    whole = Checked(folder, found, told[output_folder.RECORD])
+    _unchanged(whole, again, digests, report_to)
+    return whole
 
 
 # -- the report ------------------------------------------------------------------------------
@@ -216,23 +219,20 @@ def _trouble(row: Row, status: Status) -> str:
 
 
 def _unchanged(
-    folder: Path,
-    found: Report,
-    record: Mapping[str, Mapping[str, JSON]],
-    again: str,
-    report_to: Callable[[Progress], None],
+    told: Checked, again: str, digests: Digests, report_to: Callable[[Progress], None]
 ) -> None:
+    folder, record = told.folder, told.record
     for path in sorted(folder.iterdir()):
         if path.name not in record and path.name not in _OTHERS:
             raise UsageError(
                 f"{path} was not made by this recipe's runs", "Move it out of the folder."
             )
     text = folder / output_folder.REPORT_MD
-    if not text.is_file() or text.read_text("utf-8") != report.markdown(found):
+    if not text.is_file() or text.read_text("utf-8") != report.markdown(told.report):
         raise UsageError(f"{text} does not say what {output_folder.REPORT_JSON} says", again)
-    for problem in _differences(folder, record, report_to):
+    for problem in _differences(folder, record, digests, report_to):
         raise UsageError(problem, again)
-    for row in found.rows:
+    for row in told.report.rows:
         if row.file in record and row.sha256 != record[row.file]["sha256"]:
             raise UsageError(f"{folder / row.file} is not the file that was verified", again)
 
@@ -240,6 +240,7 @@ def _unchanged(
 def _differences(
     folder: Path,
     record: Mapping[str, Mapping[str, JSON]],
+    digests: Digests,
     report_to: Callable[[Progress], None],
 ) -> Iterator[str]:
     total = sum(int(entry["size"]) for entry in record.values())
@@ -248,11 +249,7 @@ def _differences(
         path = folder / name
         if not path.is_file() or path.is_symlink():
             yield f"{path} is missing"
-        elif path.stat().st_size != entry["size"] or _sha256(path) != entry["sha256"]:
+        elif digests.read_again(path, check_stopped) != entry["sha256"]:
             yield f"{path} was changed since it was made"
         done += int(entry["size"])
         report_to(Progress(done, total, "B", "checking"))
-
-
-def _sha256(path: Path) -> str:
-    return file_sha256(path, run_process.check_stopped)

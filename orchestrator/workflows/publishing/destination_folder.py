@@ -1,4 +1,4 @@
-"""A folder as the place of a publication: files that share their bytes where that is possible."""
+"""A folder as the place of a publication: files of its own, that no later run changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from orchestrator.base.atomic_file import part_of
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, StepError
-from orchestrator.base.file_links import place
+from orchestrator.base.file_links import copy
 from orchestrator.base.process import run_process
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.engine.step_worker import Listener
 from orchestrator.recipe.publish_section import DIR
 from orchestrator.workflows.publishing import publication_record
@@ -25,9 +26,10 @@ from orchestrator.workflows.publishing.published_files import Piece, Tree
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder; it is made when it is not there."""
+    """A folder, made when it is not there; ``digests`` knows what files on this machine hold."""
 
     path: Path
+    digests: Digests
 
     @property
     def name(self) -> str:
@@ -58,14 +60,14 @@ class Folder:
         return path.read_bytes() if path.is_file() else None
 
     def _same(self, name: str, piece: Piece) -> bool:
-        """Whether a file has a piece's content: the same file, or the same size and digest."""
+        """Whether a file of its own has a piece's content; read only if it may have changed."""
         path = self.path / name
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != piece.size:
             return False
         if piece.path is not None and os.path.samestat(found, piece.path.stat()):
-            return True
-        return file_sha256(path) == piece.sha256
+            return False  # older versions made hard links, which change with the run's own file
+        return self.digests.sha256(path, run_process.check_stopped) == piece.sha256
 
     def publish(self, tree: Tree, listener: Listener) -> Done:
         """Put what differs in place, one whole file after the other; the record comes last.
@@ -99,7 +101,7 @@ class Folder:
             if piece.path is None:
                 part.write_bytes(piece.data)
             else:
-                place(piece.path.resolve(), part)
+                copy(piece.path.resolve(), part)
                 _require_same(part, piece)
 
 

@@ -98,7 +98,8 @@ def _preview(plan: Plan, session: Session, request: Request, place: Place) -> Pr
         licences.require_right(recipe.publish, "", False, str(recipe.file))
     folder = request.out / recipe.name
     with watched(session.listener, Activity("check", f"check {folder}", "check")) as report:
-        verified = checked(plan, folder, warnings=request.warnings, report_to=report)
+        digests = session.store.digests
+        verified = checked(plan, folder, digests, warnings=request.warnings, report_to=report)
     origin = model_facts.origin(plan, session)
     facts = model_facts.facts(plan, origin)
     licences.require_right(recipe.publish, facts.license, origin.gated, str(recipe.file))
@@ -125,7 +126,8 @@ def _place(plan: Plan, session: Session, request: Request) -> Place:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if text.startswith(DIR):
-        return _folder(plan, _expanded(text.removeprefix(DIR)), request)
+        path = _folder(plan, _expanded(text.removeprefix(DIR)), request)
+        return Folder(path, session.store.digests)
     if session.settings.offline:
         raise EnvironmentProblem(
             f"{text} cannot be reached offline", "Publish to dir:PATH, or without --offline."
@@ -145,11 +147,11 @@ def _expanded(path: str) -> Path:
         ) from error
 
 
-def _folder(plan: Plan, path: Path, request: Request) -> Folder:
+def _folder(plan: Plan, path: Path, request: Request) -> Path:
     if not request.to:
         path = plan.recipe.file.parent / path
     if path.resolve() == (request.out / plan.recipe.name).resolve():
         raise UsageError(
             f"{path} is the folder of the run itself", "Publish to a folder of its own."
         )
-    return Folder(path)
+    return path

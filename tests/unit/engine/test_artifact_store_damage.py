@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import DiskFull
 from orchestrator.base.process import run_process
-from orchestrator.engine import artifact
+from orchestrator.engine import artifact, digest_cache
 from orchestrator.engine.artifact_store import Store
 from tests.support.stores import KEY, OTHER, a_step, left_in, put
 
@@ -93,19 +96,81 @@ def test_damage_is_noticed_when_found(store: Store, warnings: list[str], damage:
     assert store.find(KEY) is not None
 
 
-def test_a_flipped_byte_is_found_by_verify(store: Store, warnings: list[str]) -> None:
-    made = put(store, {"f": b"content"})
-    put(store, {"f": b"content"}, OTHER)
-    rewritten(made.path / "f", b"cOntent")
-    assert store.find(KEY) is not None
-    assert [(each.key, wrong) for each, wrong in store.verify()] == [
-        (KEY, ["f has other content"]),
-        (OTHER, []),
-    ]
-    assert len(warnings) == 1
+def in_place(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def set_back(path: Path, data: bytes) -> None:
+    before = path.stat()
+    in_place(path, data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def through_a_link(path: Path, data: bytes) -> None:
+    outside = path.parents[4] / "linked"
+    outside.hardlink_to(path)
+    in_place(outside, data)
+
+
+@pytest.mark.parametrize("change", [in_place, set_back, through_a_link, rewritten])
+def test_a_flipped_byte_is_found_before_a_file_is_used(
+    store: Store, warnings: list[str], change: Callable[[Path, bytes], None]
+) -> None:
+    path = put(store, {"f": b"content"}).path / "f"
+    change(path, b"cOntent")
     assert store.find(KEY) is None
-    assert store.find(OTHER) is not None
+    assert "make 0123 is damaged (f has other content)" in warnings[0]
     assert len(left_in(store, "quarantine")) == 1
+
+
+def test_a_file_is_read_again_only_when_it_may_have_changed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(store, {"f": b"content"}).path / "f"
+    read: list[Path] = []
+
+    def counted(path: Path, between: Callable[[], None]) -> str:
+        read.append(path)
+        return file_sha256(path, between)
+
+    monkeypatch.setattr(digest_cache, "file_sha256", counted)
+    assert store.find(KEY) is not None
+    assert read == []
+    path.chmod(0o644)
+    long_ago = time.time_ns() - 10**10
+    os.utime(path, ns=(long_ago, long_ago))
+    assert store.find(KEY) is not None
+    assert store.find(KEY) is not None
+    assert read == [path]
+
+
+def test_damage_that_no_time_shows_is_found_by_verify_and_ends_what_was_made_of_it(
+    store: Store, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = put(store, {"f": b"content"}, OTHER)
+    put(store, {"g": b"measured on f"})  # its input is OTHER
+    stamp = digest_cache._stamp(made.path / "f")
+    set_back(made.path / "f", b"cOntent")
+    monkeypatch.setattr(digest_cache, "_stamp", lambda _path: stamp)
+    assert store.find(OTHER) is not None
+    assert [wrong for each, wrong in store.verify() if wrong] == [["f has other content"]]
+    assert "make ffff is damaged" in warnings[0]
+    assert "make 0123 was made from it and will be made again too" in warnings[1]
+    assert store.find(OTHER) is None
+    assert store.find(KEY) is None
+
+
+def test_what_was_made_before_the_damage_stays(
+    store: Store, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = put(store, {"f": b"content"}, OTHER)
+    put(store, {"g": b"measured on f"})
+    in_place(made.path / "f", b"cOntent")
+    monkeypatch.setattr(artifact, "made", lambda _found: time.time() - 60)
+    assert store.find(OTHER) is None
+    assert store.find(KEY) is not None
+    assert len(warnings) == 1
 
 
 def test_verify_of_one_key_and_of_none(store: Store) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.step_values import JSON, Task
+from orchestrator.engine import artifact
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.scheduler import Runner, Settings
@@ -81,7 +83,40 @@ def test_a_run_trusts_no_older_answer_about_what_a_step_reads(tmp_path: Path) ->
 
     failed = Runner(store, Settings(), Notes(), known=known).run([A, B], [B.key])[-1]
 
-    assert "disappeared from the store" in failed.error
+    assert "was removed from the store or changed there" in failed.error
+
+
+def test_what_was_made_of_an_input_that_changed_meanwhile_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaging(task: Task) -> dict[str, JSON]:
+        path = task.inputs["a"] / "text"
+        path.chmod(0o644)
+        path.write_text(path.read_text().swapcase())
+        return {}
+
+    teach(monkeypatch, damaging=damaging)
+    b = a_step("b", A, kind="damaging")
+
+    failed = run(tmp_path, [A, b], b).results[-1]
+
+    assert "was removed from the store or changed there" in failed.error
+    assert Store(tmp_path, print).find(b.key) is None
+
+
+def test_what_was_made_of_damage_is_made_again_with_what_was_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, [A, B], A, B)
+    folder = run(tmp_path, [A]).of("a").path
+    assert folder is not None
+    path = folder / "text"
+    path.chmod(0o644)
+    path.write_text("x")
+    monkeypatch.setattr(artifact, "last_change", lambda _files: 0)  # no time shows since when
+
+    # The one that was made of it comes first: its answer must not be believed afterwards.
+    assert run(tmp_path, [A, B], B, A).outcomes == {"a": "done", "b": "done"}
 
 
 def test_targets_that_are_there_cost_one_question_each(

@@ -16,6 +16,8 @@ import pytest
 
 from orchestrator.base import file_links
 from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
+from orchestrator.engine import digest_cache
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.runs import output_folder
 from orchestrator.runs.output_folder import Published, Wanted, publish_files
 
@@ -47,6 +49,8 @@ def wanted(folder: Path, name: str, data: bytes) -> Wanted:
 
 
 def publish(out: Path, files: dict[str, Wanted], **options: Any) -> Published:
+    known = next(iter(files.values())).path.with_name("digests.sqlite")
+    options["digests"] = Digests(known, pytest.fail)
     return publish_files(out, files, {"name": "tiny"}, "# tiny\n", **options)
 
 
@@ -94,10 +98,10 @@ def test_a_warm_folder_is_not_read(store: Path, out: Path, monkeypatch: pytest.M
     files = {"a.gguf": wanted(store, "a", b"a")}
     publish(out, files)
 
-    def read(_path: Path) -> str:
+    def read(*_: object) -> str:
         raise AssertionError("a model file was read")
 
-    monkeypatch.setattr(output_folder, "file_sha256", read)
+    monkeypatch.setattr(digest_cache, "file_sha256", read)
     assert publish(out, files).ways == {"a.gguf": "kept"}
 
 
@@ -120,6 +124,48 @@ def test_a_changed_copy_is_replaced_and_that_is_said(store: Path, other_disk: Pa
     done = publish(other_disk, files)
     assert (other_disk / "a.gguf").read_bytes() == b"right"
     assert any("was changed" in note for note in done.notes)
+
+
+def flip(path: Path) -> None:
+    """Change a byte in place, as a failing disk or a careless program would."""
+    path.chmod(0o644)
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
+def test_a_file_changed_through_the_store_is_not_put_in_place(store: Path, out: Path) -> None:
+    source = wanted(store, "a", b"right")
+    publish(out, {"a.gguf": source})
+    flip(out / "a.gguf")
+    with pytest.raises(StepError, match="was changed while the files were made"):
+        publish(out, {"a.gguf": source})
+
+
+def test_a_changed_reflink_leaves_the_store_as_it_was(
+    store: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ioctl(target: int, request: int, source: int) -> int:
+        assert request == 0x40049409
+        return os.sendfile(target, source, 0, 1000)
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    files = {"a.gguf": wanted(store, "a", b"right")}
+    assert publish(out, files).ways == {"a.gguf": "reflink"}
+    before = (out / "a.gguf").stat()
+    assert publish(out, files).ways == {"a.gguf": "kept"}
+    flip(out / "a.gguf")
+    os.utime(out / "a.gguf", ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = publish(out, files)
+    assert (out / "a.gguf").read_bytes() == files["a.gguf"].path.read_bytes() == b"right"
+    assert any("was changed" in note for note in done.notes)
+
+
+def test_a_changed_file_of_another_run_is_told(store: Path, out: Path) -> None:
+    a, b = wanted(store, "a", b"a"), wanted(store, "b", b"b")
+    publish(out, {"a.gguf": a, "b.gguf": b})
+    flip(out / "b.gguf")
+    [note] = publish(out, {"a.gguf": a}, keep=["b.gguf"]).notes
+    assert "b.gguf was changed since it was made" in note
 
 
 def test_a_file_replaced_by_the_user_is_put_right(store: Path, out: Path) -> None:
@@ -148,13 +194,11 @@ def test_a_link_in_place_of_a_file_is_replaced_not_followed(
     assert not (out / "a.gguf").is_symlink()
 
 
-def test_a_rebuilt_artifact_is_linked_again_without_a_word(store: Path, out: Path) -> None:
+def test_the_same_bytes_of_a_rebuilt_artifact_replace_nothing(store: Path, out: Path) -> None:
     publish(out, {"a.gguf": wanted(store, "old", b"same")})
-    rebuilt = wanted(store, "new", b"same")
-    done = publish(out, {"a.gguf": rebuilt})
-    assert done.ways == {"a.gguf": "hard link"}
+    done = publish(out, {"a.gguf": wanted(store, "new", b"same")})
+    assert done.ways == {"a.gguf": "kept"}
     assert not done.notes
-    assert (out / "a.gguf").samefile(rebuilt.path)
 
 
 def test_new_bytes_replace_old_ones(store: Path, out: Path) -> None:

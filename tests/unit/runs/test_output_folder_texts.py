@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import UsageError
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.runs.output_folder import REPORT_JSON, SUMS, Wanted, publish_files
 
 TEXT = "weights.gguf.provenance.json"
@@ -18,7 +19,8 @@ def publish(folder: Path, texts: dict[str, str], keep: tuple[str, ...] = ()) -> 
     weights = folder / "weights.gguf"
     weights.write_bytes(b"weights")
     files = {weights.name: Wanted(weights, hashlib.sha256(b"weights").hexdigest())}
-    publish_files(folder / "dist", files, {}, "", keep, texts=texts)
+    digests = Digests(folder / "digests.sqlite", pytest.fail)
+    publish_files(folder / "dist", files, {}, "", keep, digests=digests, texts=texts)
 
 
 def test_texts_are_summed_and_recorded_like_files(tmp_path: Path) -> None:

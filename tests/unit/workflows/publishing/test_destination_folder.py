@@ -43,10 +43,28 @@ def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: RecipeF
     assert lines[-1].endswith(": out")
 
 
-def test_files_share_their_bytes_with_the_store(finished: RecipeFolder) -> None:
+def test_published_files_are_of_their_own(finished: RecipeFolder) -> None:
+    """Hard links, as older versions made, are replaced: a change would be in both."""
     finished.publish("--to", TO)
-    ours = (finished.dist / "small-Q4_0.gguf").stat()
-    assert os.path.samestat((finished.place / "out" / MODELS[0]).stat(), ours)
+    published, ours = finished.place / "out" / MODELS[0], finished.dist / "small-Q4_0.gguf"
+    assert not published.samefile(ours)
+    published.unlink()
+    published.hardlink_to(ours)
+    assert "Published 1 file (" in finished.publish("--to", TO).out
+    assert not published.samefile(ours)
+
+
+def test_a_byte_changed_in_a_published_file_is_told_and_put_right(finished: RecipeFolder) -> None:
+    finished.publish("--to", TO)
+    path = finished.place / "out" / MODELS[0]
+    good, before = path.read_bytes(), path.stat()
+    path.chmod(0o644)
+    path.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    told = finished.publish("--to", TO, "--dry-run")
+    assert [line for line in told.out.splitlines() if line.endswith(" send")]
+    assert "Published 1 file (" in finished.publish("--to", TO).out
+    assert path.read_bytes() == good
 
 
 def test_a_second_time_touches_nothing(finished: RecipeFolder) -> None:
