@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.base.step_values import Resources, Step
+from orchestrator.measures.definition import ORIGINAL
 from orchestrator.toolchain.model import Verb
 
 # Measured on the pinned converter: PyTorch and transformers before the first tensor.
@@ -61,8 +62,15 @@ def quantize(step: Step, sizes: Sizes) -> Resources:
 
 
 def evaluate(step: Step, sizes: Sizes) -> Resources:
-    """The mapped file, the key-value cache and the compute buffers."""
-    return replace(step.resources, memory_bytes=sizes.read + sizes.read // 8 + (400 << 20))
+    """The mapped file, the key-value cache and the compute buffers.
+
+    Where the original model is read too, PyTorch and its weights in 32-bit floats: twice the
+    bytes of a file of 16-bit ones.
+    """
+    memory = sizes.read + sizes.read // 8 + (400 << 20)
+    if ORIGINAL in step.inputs:
+        memory = CONVERTER_BASE + 2 * sizes.read
+    return replace(step.resources, memory_bytes=memory)
 
 
 def logits(step: Step, sizes: Sizes) -> Resources:

@@ -12,6 +12,8 @@ from orchestrator.measures.expectation import Expectation, Facts
 
 Numbers = Mapping[str, float | int | None]
 Form = Callable[[float], str]
+# The input of measures that need the original model's folder.
+ORIGINAL = "original"
 Place = Literal["report", "terminal", "card"]
 
 
@@ -125,6 +127,8 @@ class Work:
         section: The section that asks for it, if it is another measure's.
         text: The section whose text it reads, if any.
         compares: Whether it needs the full file's logits, so that only other files have it.
+        original: Whether it needs the original model's folder, so that only the full file has
+            it, and only where that was converted from one.
         covered_by: A measure whose step finds this one's facts too where it is taken.
         loads: Whether a tool loads the file, which it would not if its header is wrong.
     """
@@ -136,6 +140,7 @@ class Work:
     section: str = ""
     text: str = ""
     compares: bool = False
+    original: bool = False
     covered_by: str = ""
     loads: bool = True
 

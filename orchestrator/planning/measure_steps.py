@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.measures import registry
-from orchestrator.measures.definition import Measure, Work
+from orchestrator.measures.definition import ORIGINAL, Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
@@ -103,7 +104,25 @@ def _wanted(basis: Basis, measure: Measure, file: Measured) -> bool:
         return False
     if measure.work.compares and (file.is_full or not file.logits):
         return False
+    if measure.work.original and not (file.is_full and _has_original(basis, measure)):
+        return False
     return not measure.asked_by or measure.asked_by in basis.recipe.verify.sections
+
+
+def _has_original(basis: Basis, measure: Measure) -> bool:
+    """Whether the full file was converted from a folder that transformers reads.
+
+    Raises:
+        UsageError: It was not, and the recipe asks for the measure.
+    """
+    other = [one.format for one in source_steps.weights(basis).values() if one.format != "hf"]
+    if other and measure.asked_by in basis.recipe.verify.sections:
+        raise UsageError(
+            f"{basis.recipe.name}: 'verify.{measure.asked_by}' needs the original model, and the "
+            f"recipe starts from a file in the format {other[0]!r}",
+            f"Say 'verify: {{{measure.asked_by}: false}}'.",
+        )
+    return not other
 
 
 def _step(
@@ -133,6 +152,9 @@ def _inputs(basis: Basis, work: Work, file: Measured, before: Mapping[str, str])
     if not work.loads:
         return {MODEL: file.step, "full": file.full}
     inputs = {MODEL: file.step, **basis.tools}
+    if work.original:
+        inputs[ORIGINAL] = source_steps.merged(basis)
+    inputs |= {ORIGINAL: source_steps.merged(basis)} if work.original else {}
     inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
     # The full file's perplexity on its own text was found with its logits.
     reads_logits = work.compares or (file.is_full and work.text == "perplexity")

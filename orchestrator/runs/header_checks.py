@@ -51,6 +51,7 @@ def _silent(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str, s
     asked = {
         "verify.smoke": choices.verify and verify.smoke is not None,
         "verify.perplexity": choices.verify and verify.perplexity is not None,
+        "verify.reference_logits": choices.verify and verify.reference_logits,
         "imatrix": recipe.imatrix is not None and any(one.imatrix for one in recipe.quantize),
     }
     named = [key for key, is_asked in asked.items() if is_asked]

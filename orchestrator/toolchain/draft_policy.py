@@ -45,7 +45,8 @@ class Policy(_Data):
     """What a tool chain's new recipes get.
 
     ``calibrated`` are types that are added where there is an importance matrix, ``rows`` the
-    lengths that rows must be multiples of, by type.
+    lengths that rows must be multiples of, by type; ``reference`` is the most parameters that
+    a model may have for its predictions to be compared with the original's.
     """
 
     types: tuple[Types, ...] = Field(min_length=1)
@@ -53,6 +54,7 @@ class Policy(_Data):
     rows: Mapping[str, int] = {}
     limits: tuple[TypeLimits, ...] = ()
     smaller: tuple[Smaller, ...] = ()
+    reference: float = 0
 
     def types_for(self, parameters: int) -> tuple[str, ...]:
         """The types for a model of this size."""

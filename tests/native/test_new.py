@@ -50,6 +50,9 @@ def test_a_new_recipe_runs_as_it_was_written(hub: Hub, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "dist" / "tiny-llama" / "report.json").read_text("utf-8"))
     files = {one["type"]: one for one in report["files"] if one["type"] in TYPES}
     assert set(files) == set(TYPES)
+    [full] = [one for one in report["files"] if one["type"] not in TYPES]
+    checks = {one["name"]: one["status"] for one in full["checks"]}
+    assert (checks["reference_logits"], checks["reference_tokens"]) == ("pass", "pass")
     for kind, row in files.items():
         checks = {one["name"]: one["status"] for one in row["checks"]}
         assert {checks[name] for name in ("smoke", "perplexity", "kld")} == {"pass"}, kind

@@ -70,6 +70,8 @@ types:
 outtypes: {{f16: {{bits: 16}}, q8_0: {{bits: 8.5}}}}
 inputs: [hf, gguf]
 """
+# The same with one more verb, and a recipe that asks for it.
+WITH_REFERENCE = CHAIN.replace("  load:", "  reference_logits: {{argv: [python]}}\n  load:")
 
 
 def make_vendor(folder: Path, name: str = "stand", text: str = CHAIN) -> Path:
@@ -120,6 +122,7 @@ verify:
   kld: true
   smoke: {prompt: Once, expect: upon}
 """
+ASKS_FOR_REFERENCE = RECIPE.replace("  kld: true\n", "  kld: true\n  reference_logits: true\n")
 
 
 def make_recipe(folder: Path, chain: ToolChain, text: str = RECIPE, name: str = "r") -> Recipe:

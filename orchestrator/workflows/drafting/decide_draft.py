@@ -75,6 +75,7 @@ class Draft:
         calibration: What the importance matrix is made from; None without one.
         chunks: How many pieces of ``corpus`` are used.
         divergence: Whether the tool chain measures it.
+        reference: Whether predictions are compared with those of the original model.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Draft:
     calibration: Mapping[str, str] | None
     chunks: int
     divergence: bool
+    reference: bool
 
 
 def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Draft:
@@ -121,7 +123,14 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
         calibration=_text(wanted.calibration, CALIBRATING) if matrix else None,
         chunks=16 if found.vocabulary > _LARGE_VOCABULARY else 32,
         divergence=divergence,
+        reference="reference_logits" in chain.verbs and _has_reference(found, policy),
     )
+
+
+def _has_reference(found: Found, policy: Policy) -> bool:
+    """Whether transformers can be expected to load the model: as it is, and without its code."""
+    odd = found.file or found.silent or found.code or found.quantized
+    return not odd and 0 < found.weights.parameters <= policy.reference
 
 
 def recipe_name(repo: str) -> str:

@@ -27,6 +27,7 @@ def test_a_model_becomes_a_recipe_that_is_pinned_and_loads(
     assert (recipe.model.hub, recipe.model.revision) == (NAME, COMMIT)
     assert [one.type for one in recipe.quantize] == ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0"]
     assert recipe.verify.kld
+    assert recipe.verify.reference_logits
     assert recipe.verify.perplexity is not None
     assert recipe.verify.perplexity.corpus.hub == "ggml-org/ci"
     assert (recipe.publish.license, recipe.publish.redistribute) == ("apache-2.0", True)
@@ -113,6 +114,7 @@ def test_larger_models_may_lose_less(new: New, tmp_path: Path) -> None:
     [quant] = recipe.quantize
     assert quant.limits.max_ppl_increase == pytest.approx(0.08)
     assert quant.limits.max_mean_kld == pytest.approx(0.1)
+    assert not recipe.verify.reference_logits, "32 GB of memory are not asked of everybody"
 
 
 def test_types_are_taken_in_any_spelling(new: New, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolved_source import Resolved
 from tests.support.file_access import accesses
 from tests.support.plans import (
+    ASKS_FOR_REFERENCE,
     RECIPE,
+    WITH_REFERENCE,
     by_label,
     hub,
     local,
@@ -173,3 +175,24 @@ def test_moving_references_are_told(tmp_path: Path) -> None:
 
     assert make_plan(tmp_path, found=sources(model=model)).sources.unpinned == {"model": "main"}
     assert not make_plan(tmp_path).sources.unpinned
+
+
+def test_only_the_converted_file_is_held_against_the_original_model(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path, text=WITH_REFERENCE)
+    made, plain = (make_plan(tmp_path, one, chain=chain) for one in (ASKS_FOR_REFERENCE, RECIPE))
+
+    added = {step.label for step in made.steps} - {step.label for step in plain.steps}
+    assert added == {"measure small F16: reference logits"}
+    assert {step.key for step in plain.steps} < {step.key for step in made.steps}
+    original = inputs(made, "measure small F16: reference logits")["original"]
+    assert original == inputs(made, "convert small to F16")["model"]
+
+
+def test_a_gguf_has_no_original_to_compare_with(tmp_path: Path) -> None:
+    text = ASKS_FOR_REFERENCE.replace(
+        "{hub: org/small, revision: main}", "{path: text.txt, format: gguf}"
+    )
+    found = sources(model=local("m.gguf", kind="gguf"))
+
+    with pytest.raises(UsageError, match=r"'verify\.reference_logits' needs the original model"):
+        make_plan(tmp_path, text, chain=make_chain(tmp_path, text=WITH_REFERENCE), found=found)

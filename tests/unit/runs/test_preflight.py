@@ -23,7 +23,16 @@ from orchestrator.runs import preflight
 from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain import load
-from tests.support.plans import RECIPE, by_label, hub, make_plan, sources
+from tests.support.plans import (
+    ASKS_FOR_REFERENCE,
+    RECIPE,
+    WITH_REFERENCE,
+    by_label,
+    hub,
+    make_chain,
+    make_plan,
+    sources,
+)
 
 GB = 10**9
 FORECAST = Forecast(
@@ -53,6 +62,14 @@ def test_the_forecast_becomes_the_steps_resources(tmp_path: Path) -> None:
     )
     assert steps["perplexity of small F16"].resources.memory_bytes > 13 * GB
     assert steps["quantize small to Q4_0"].resources.exact
+
+
+def test_comparing_with_the_original_needs_its_weights_in_32_bit_floats(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path, text=WITH_REFERENCE)
+    steps = by_label(sized(tmp_path, ASKS_FOR_REFERENCE, chain=chain))
+
+    needed = steps["measure small F16: reference logits"].resources.memory_bytes
+    assert needed == pytest.approx(26.7 * GB, rel=0.01)
 
 
 def test_sizes_change_no_key(tmp_path: Path) -> None:
