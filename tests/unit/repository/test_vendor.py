@@ -49,6 +49,7 @@ NAMES = (
     "prompt_tokens",
     "generate_tokens",
     "repetitions",
+    "source",
     "size",
     "imatrix",
     "output_tensor_type",
