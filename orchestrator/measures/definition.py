@@ -21,15 +21,17 @@ Place = Literal["report", "terminal", "card"]
 class Option:
     """One key of a measure's section under ``verify:``.
 
-    ``kind`` is ``text`` (a source of one file), ``words``, ``pattern``, ``count`` or
-    ``count or all``; an option without a default is required.
+    ``kind`` is ``text`` (a source of one file), ``words``, ``pattern``, ``count``,
+    ``count or all`` or ``number``. One that came later (``in_digest`` False) is no part of a
+    recipe's digest where it is not given.
     """
 
     name: str
-    kind: Literal["text", "words", "pattern", "count", "count or all"]
+    kind: Literal["text", "words", "pattern", "count", "count or all", "number"]
     about: str
     default: int | None = None
     required: bool = False
+    in_digest: bool = True
 
 
 @dataclass(frozen=True)

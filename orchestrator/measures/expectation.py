@@ -25,6 +25,18 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The perplexity of the same recipe's unquantized file in an earlier run, on the same text.
+
+    ``when`` is that run's day; its file was made from other weights or in another way.
+    """
+
+    perplexity: float
+    error: float | None
+    when: str
+
+
+@dataclass(frozen=True)
 class Expectation:
     """What one file must be.
 
@@ -41,6 +53,8 @@ class Expectation:
         reference: Published numbers.
         full_name: What the unquantized file is called.
         full: The facts of the unquantized file; empty for that file itself.
+        is_full: Whether it is the unquantized file itself.
+        earlier: What an earlier run found of that file; None where there was none.
         strict: False for stand-in models: limits that only hold for real weights are off.
     """
 
@@ -56,4 +70,6 @@ class Expectation:
     reference: Reference | None = None
     full_name: str = "F16"
     full: Facts = field(default_factory=dict)
+    is_full: bool = False
+    earlier: Earlier | None = None
     strict: bool = True

@@ -27,6 +27,11 @@ from orchestrator.toolchain.saved_logits import full_facts
 
 # With fewer pieces of text a perplexity says little about another text.
 _FEW = 10
+# How far the perplexity may be off the one that a recipe states: other programs and number
+# formats move it by 1 to 2 %, the smallest damage in docs/explanation/damage.md by 17 %.
+_OFF = 0.05
+# About what one gets by knowing only how often each token occurs, whatever stands before it.
+_UNKNOWING = 1000
 
 
 def _run(task: Task) -> dict[str, JSON]:
@@ -34,7 +39,8 @@ def _run(task: Task) -> dict[str, JSON]:
     full one itself, and its perplexity is the one that was found with its logits.
 
     Returns:
-        ``value``, ``error``, ``context``, ``wanted_chunks``, ``chunks``.
+        ``value``, ``error``, ``context``, ``wanted_chunks``, ``chunks``; with saved logits also
+        ``vocabulary`` (tokens).
     """
     wanted = task.step.params
     if "logits" in task.inputs:
@@ -43,6 +49,7 @@ def _run(task: Task) -> dict[str, JSON]:
             "value": saved["perplexity"],
             "error": saved["perplexity_error"],
             "chunks": saved["chunks"],
+            "vocabulary": saved.get("vocabulary"),
             **setting(wanted),
         }
     values = {
@@ -118,6 +125,59 @@ def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator
     }
     check = Check(measure.name, Status.PASS, _fact(found, expectation), told)
     yield held(check, found, measure.limits, expectation)
+    if expectation.strict:
+        yield from _against_stated(found, expectation)
+        yield from _against_earlier(found, expectation)
+        yield from _against_unknowing(found_in(facts))
+
+
+def _stated(expectation: Expectation) -> float | None:
+    """What the recipe says that the unquantized file's perplexity is."""
+    asked = expectation.asked.get("perplexity") or {}
+    stated: float | None = asked.get("expected") if expectation.is_full else None
+    return stated
+
+
+def _against_stated(found: Numbers, expectation: Expectation) -> Iterator[Check]:
+    value, stated = found["value"], _stated(expectation)
+    if value is None or stated is None:
+        return
+    off = value / stated - 1
+    kept = abs(off) <= _OFF
+    said = f"the recipe expects {stated:g} ({off * 100:+.2f} %)"
+    message = said if kept else f"{said}, and at most {_OFF * 100:g} % off is sound"
+    told = {"found": value, "expected": stated}
+    yield Check("perplexity_expected", Status.PASS if kept else Status.FAIL, message, told)
+
+
+def _against_earlier(found: Numbers, expectation: Expectation) -> Iterator[Check]:
+    """A warning when it is worse than before; what the recipe states is better known."""
+    value, before = found["value"], expectation.earlier
+    if value is None or before is None or _stated(expectation) is not None:
+        return
+    error = before.error if before.error is not None else before.perplexity / 100
+    if value <= before.perplexity + error:
+        return
+    message = (
+        f"{before.perplexity:.4f} ± {error:.4f} in the run of {before.when}, whose file was made "
+        "from other weights or in another way; if this one is right, state it as "
+        "'verify.perplexity.expected'"
+    )
+    told = {"found": value, "earlier": before.perplexity}
+    yield Check("perplexity_earlier", Status.WARN, message, told)
+
+
+def _against_unknowing(found: Mapping[str, JSON]) -> Iterator[Check]:
+    """A warning about what no sound model of language has on a text of its language."""
+    bound = min(_UNKNOWING, found.get("vocabulary") or _UNKNOWING)
+    if found["value"] <= bound:
+        return
+    known = "knows only how often each token occurs" if bound == _UNKNOWING else "guesses blindly"
+    message = (
+        f"beyond {bound}, worse than a model that {known}: it is damaged, or the text is in no "
+        "language that it has learned"
+    )
+    yield Check("perplexity_bound", Status.WARN, message, {"bound": bound})
 
 
 def _fact(found: Numbers, expectation: Expectation) -> str:
@@ -170,6 +230,13 @@ MEASURE = Measure(
                 "chunks",
                 "count or all",
                 "How many pieces of the text are used; without it, all.",
+            ),
+            Option(
+                "expected",
+                "number",
+                "The unquantized file's perplexity as it is known from elsewhere; more than 5 % "
+                "off is a failure.",
+                in_digest=False,
             ),
         ),
         describes="Perplexity on a text.",

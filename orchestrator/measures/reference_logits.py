@@ -45,9 +45,7 @@ def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator
     if found:
         yield _predictions(measure, found)
         yield _tokens(found)
-    elif measure.name in expectation.failed or (
-        measure.name in expectation.lacking and not expectation.full
-    ):
+    elif expectation.is_full and measure.name in expectation.failed | expectation.lacking:
         yield unmeasured(measure, expectation)
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
 
 from orchestrator.base.step_values import JSON
 from orchestrator.measures import registry
@@ -28,6 +34,7 @@ _OPTIONS: Mapping[str, Any] = {
     "pattern": Regex,
     "count": Positive,
     "count or all": Positive | None,
+    "number": Number | None,
 }
 _LIMITS: Mapping[str, Any] = {"number": Number, "percentage": Percentage, "size": Size}
 
@@ -54,6 +61,21 @@ def __getattr__(name: str) -> Any:
         return _MODELS[name]
     except KeyError:
         raise AttributeError(name) from None
+
+
+class _Options(Frozen):
+    """The options of a section; those that came later are left out where they are not given."""
+
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _given(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: Mapping[str, Any] = content(self)
+        return {
+            name: value
+            for name, value in found.items()
+            if value is not None or name not in self.later
+        }
 
 
 class Reference(Frozen):
@@ -131,8 +153,9 @@ def _section(section: Section) -> Any:
     name = model_name(section.name)
     options: dict[str, Any] = {one.name: _option(one) for one in section.options}
     model = create_model(
-        name, __base__=Frozen, __module__=__name__, __doc__=section.describes, **options
+        name, __base__=_Options, __module__=__name__, __doc__=section.describes, **options
     )
+    model.later = frozenset(one.name for one in section.options if not one.in_digest)
     _MODELS[name] = model
     optional: Any = model | None
     if section.default:

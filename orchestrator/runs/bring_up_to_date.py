@@ -10,6 +10,7 @@ from orchestrator.base.step_values import StepResult
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import (
     attest_outputs,
+    earlier_perplexity,
     execute_plans,
     output_folder,
     preflight,
@@ -160,7 +161,11 @@ def _finished(
     folder = out / one.recipe.name
     steps = _own(one, results)
     result = collect(
-        one, session.known, strict=strict, earlier=output_folder.earlier_report(folder)
+        one,
+        session.known,
+        strict=strict,
+        earlier=output_folder.earlier_report(folder),
+        perplexity=earlier_perplexity.of(one, session.store),
     )
     if not result.report.rows:
         return Finished(one, folder, steps)

@@ -16,7 +16,7 @@ from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
 from orchestrator.measures import registry
 from orchestrator.measures.check_status import Check, Status
-from orchestrator.measures.expectation import Expectation, Facts, Reference
+from orchestrator.measures.expectation import Earlier, Expectation, Facts, Reference
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.runs import judge_measures, output_folder, report, step_notes
@@ -39,6 +39,7 @@ def collect(
     *,
     strict: bool = True,
     earlier: Mapping[str, JSON] | None = None,
+    perplexity: Earlier | None = None,
 ) -> Result:
     """Judge every file of a plan that is in the store.
 
@@ -47,6 +48,7 @@ def collect(
         known: Where its artifacts are.
         strict: False for stand-in models: limits are reported as off.
         earlier: The report of an earlier run, for how released steps were made.
+        perplexity: What an earlier run found of the full file.
     """
     wanted = (plan.full, *plan.outputs)
     whole = {output.step: known.find(output.step) for output in wanted}
@@ -60,7 +62,7 @@ def collect(
             files[output.file] = output_folder.Wanted(
                 made.path / output.artifact_file, _sha256(made, output)
             )
-        row = _row(plan, output, made, manifests, strict)
+        row = _row(plan, output, made, manifests, strict=strict, earlier=perplexity)
         if row is not None:
             rows.append(row)
     described = Report(
@@ -85,7 +87,9 @@ def _row(
     output: Output,
     made: Artifact | None,
     manifests: Mapping[str, Mapping[str, JSON]],
+    *,
     strict: bool,
+    earlier: Earlier | None,
 ) -> Row | None:
     """What is known of one file; None for the full one where nothing was measured on it."""
     facts = _facts(output, manifests)
@@ -96,6 +100,8 @@ def _row(
     full = _facts(plan.full, manifests) if output is not plan.full else {}
     wanted = _expectation(plan, output, sha256, full, told, strict=strict)
     wanted = replace(wanted, failed=_failed(output, facts))
+    if output is plan.full:
+        wanted = replace(wanted, is_full=True, earlier=earlier)
     checks = judge_measures.judge(facts, wanted)
     return Row(
         file=_shown_name(plan, output),

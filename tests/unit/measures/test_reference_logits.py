@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.runs.judge_measures import Expectation, judge, numbers
-from tests.support.measures import FULL, measured
+from tests.support.measures import measured
 
 SOUND: Mapping[str, Any] = {
     "tokens": 125,
@@ -63,11 +63,11 @@ def test_other_tokens_are_told(where: str, status: Status, said: str) -> None:
 
 def test_quantized_files_and_recipes_that_do_not_ask_have_no_such_check() -> None:
     lacking = frozenset({"reference_logits"})
-    assert checks(None) == {}
-    assert checks(None, full=FULL, lacking=lacking) == {}
-    assert checks(None, lacking=lacking)["reference_logits"].status is Status.SKIP
+    assert checks(None, is_full=True) == {}
+    assert checks(None, lacking=lacking) == {}
+    assert checks(None, lacking=lacking, is_full=True)["reference_logits"].status is Status.SKIP
 
 
 def test_a_reference_that_failed_fails_the_file() -> None:
-    failed = checks(None, failed=frozenset({"reference_logits"}))
+    failed = checks(None, failed=frozenset({"reference_logits"}), is_full=True)
     assert failed["reference_logits"].status is Status.FAIL

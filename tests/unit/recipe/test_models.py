@@ -217,6 +217,19 @@ def test_the_digest_is_that_of_the_content_wherever_it_lies(tmp_path: Path) -> N
     assert loaded(tmp_path / "one", text.replace("Q4_0", "Q8_0")).digest != here.digest
 
 
+def test_an_option_that_came_later_is_in_the_digest_only_where_it_is_given(tmp_path: Path) -> None:
+    perplexity = "{corpus: {path: t.txt}%s}"
+    (tmp_path / "t.txt").write_text("words")
+    plain, stated = (
+        loaded(tmp_path, f"{MINIMAL}\nverify: {{perplexity: {perplexity % more}}}\n", name)
+        for more, name in (("", "plain.yaml"), (", expected: 5.5", "stated.yaml"))
+    )
+
+    assert plain.verify.sections["perplexity"].keys() == {"corpus", "context", "chunks"}
+    assert stated.verify.sections["perplexity"]["expected"] == 5.5
+    assert plain.digest != stated.digest
+
+
 def test_several_recipes_tell_all_their_problems(tmp_path: Path) -> None:
     good = write(tmp_path, MINIMAL, "good.yaml")
     bad = write(tmp_path, MINIMAL.replace("Q4_0", "Q4"), "bad.yaml")

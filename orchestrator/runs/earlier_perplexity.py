@@ -1,0 +1,36 @@
+"""What earlier runs of a recipe found of its unquantized file, to see it get worse."""
+
+from __future__ import annotations
+
+from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.engine.artifact_store import Store
+from orchestrator.history import History
+from orchestrator.measures.expectation import Earlier
+from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.runs import record_history
+
+_RUNS = 50
+
+
+def of(plan: Plan, store: Store) -> Earlier | None:
+    """The perplexity in the last good run whose unquantized file was made by another step.
+
+    The recipe's file must be the same, and it must measure as today. A history that cannot be
+    read is a warning, and nothing is known.
+    """
+    if "perplexity" not in plan.recipe.verify.sections:
+        return None
+    history, measuring = History(store.root), record_history.measuring(plan)
+    try:
+        runs = history.runs(plan.recipe.name, limit=_RUNS)
+        files = history.files([run.id for run in runs])
+    except EnvironmentProblem as error:
+        store.warn(error.message)
+        return None
+    here = str(plan.recipe.file.absolute())
+    for run in runs:
+        for row in files.get(run.id, ()) if run.good and run.file == here else ():
+            other = row.full and row.step != plan.full.step and row.measuring == measuring
+            if other and row.perplexity is not None:
+                return Earlier(row.perplexity, row.perplexity_error, run.started[:10])
+    return None
