@@ -53,6 +53,8 @@ class Expectation:
         reference: Published numbers.
         full_name: What the unquantized file is called.
         full: The facts of the unquantized file; empty for that file itself.
+        contradictions: Of the unquantized file: what it says otherwise than its source's
+            configs, each with ``said`` and whether it is ``wrong`` beyond doubt.
         is_full: Whether it is the unquantized file itself.
         earlier: What an earlier run found of that file; None where there was none.
         strict: False for stand-in models: limits that only hold for real weights are off.
@@ -70,6 +72,7 @@ class Expectation:
     reference: Reference | None = None
     full_name: str = "F16"
     full: Facts = field(default_factory=dict)
+    contradictions: Sequence[Mapping[str, JSON]] = ()
     is_full: bool = False
     earlier: Earlier | None = None
     strict: bool = True

@@ -19,7 +19,7 @@ from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.expectation import Earlier, Expectation, Facts, Reference
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
-from orchestrator.runs import judge_measures, output_folder, report, step_notes
+from orchestrator.runs import header_checks, judge_measures, output_folder, report, step_notes
 from orchestrator.runs.report import Report, Row
 
 
@@ -101,7 +101,8 @@ def _row(
     wanted = _expectation(plan, output, sha256, full, told, strict=strict)
     wanted = replace(wanted, failed=_failed(output, facts))
     if output is plan.full:
-        wanted = replace(wanted, is_full=True, earlier=earlier)
+        own = header_checks.not_overridden(plan, told.get("contradictions", ()))
+        wanted = replace(wanted, is_full=True, earlier=earlier, contradictions=own)
     checks = judge_measures.judge(facts, wanted)
     return Row(
         file=_shown_name(plan, output),

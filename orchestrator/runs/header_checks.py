@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.base.errors import OrchestrateError, StepError, UsageError
 from orchestrator.base.near_match import near
+from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import header_consistency
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning.plan import Choices, Plan
@@ -15,8 +16,27 @@ from orchestrator.toolchain.families import load as families_of
 _DIMENSIONS = 2
 
 
-def objection(plan: Plan, header: GGUF, choices: Choices) -> OrchestrateError | None:
+def not_overridden(
+    plan: Plan, contradictions: Sequence[Mapping[str, JSON]]
+) -> list[Mapping[str, JSON]]:
+    """Contradictions between a converted file and its source whose keys no type overrides."""
+    known = {key for one in plan.recipe.quantize for key in one.override_kv}
+    return [one for one in contradictions if one["key"] not in known]
+
+
+def objection(
+    plan: Plan,
+    header: GGUF,
+    choices: Choices,
+    contradictions: Sequence[Mapping[str, JSON]] = (),
+) -> OrchestrateError | None:
     """Why a plan cannot give what its recipe asks for, or None.
+
+    Args:
+        plan: The plan.
+        header: That of the file to be quantized.
+        choices: What the command line adds.
+        contradictions: What that header says otherwise than the source's configs.
 
     Returns:
         StepError for a model that contradicts itself, UsageError for a recipe that does not
@@ -29,6 +49,13 @@ def objection(plan: Plan, header: GGUF, choices: Choices) -> OrchestrateError | 
             f"{name}: the model contradicts itself, and no program could load it: "
             f"{'; '.join(damaged)}",
             "Its config.json, its weights and its tokenizer must come from one checkpoint.",
+        )
+    converted = [one for one in not_overridden(plan, contradictions) if one["wrong"]]
+    if converted and not choices.stand_in:
+        return StepError(
+            f"{name}: {'; '.join(str(one['said']) for one in converted)}",
+            "Use a copy of the model whose configs agree; or accept it by saying on a type what "
+            f"is right, as in 'override_kv: {{{converted[0]['key']}: ...}}'.",
         )
     wrong = [
         *_silent(plan, header, choices),

@@ -25,7 +25,8 @@ def judge(facts: Facts, expectation: Expectation) -> tuple[Check, ...]:
         for measure in registry.measures()
         for check in measure.judge(measure, facts, expectation)
     ]
-    return (*checks, _sha256(expectation), *_references(facts, expectation))
+    found = (*_configs(expectation), *_references(facts, expectation))
+    return (*checks, _sha256(expectation), *found)
 
 
 def numbers(facts: Facts, expectation: Expectation) -> dict[str, Numbers]:
@@ -56,6 +57,12 @@ def _sha256(expectation: Expectation) -> Check:
     if have == want:
         return Check("sha256", Status.PASS, f"{have}, as the recipe states", told)
     return Check("sha256", Status.FAIL, f"{have or 'unknown'}, but the recipe states {want}", told)
+
+
+def _configs(expectation: Expectation) -> Iterator[Check]:
+    """What the file says otherwise than its source's configs."""
+    for one in expectation.contradictions if expectation.strict else ():
+        yield Check("configs", Status.FAIL if one["wrong"] else Status.WARN, one["said"])
 
 
 def _references(facts: Facts, expectation: Expectation) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
-from orchestrator.base.step_values import Outcome, Step, StepResult
+from orchestrator.base.step_values import JSON, Outcome, Step, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.scheduler import needed
 from orchestrator.modelfiles import gguf
@@ -26,11 +26,15 @@ from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
 
 @dataclass(frozen=True)
 class Preview:
-    """A plan with what is known before it runs: sizes, and the converted file's header."""
+    """A plan with what is known before it runs: sizes, and the converted file's header.
+
+    ``contradictions`` are what that says otherwise than the source's configs.
+    """
 
     plan: Plan
     forecast: Forecast | None
     header: GGUF | None = None
+    contradictions: Sequence[Mapping[str, JSON]] = ()
 
 
 def previews(
@@ -84,14 +88,12 @@ def _preview(one: Plan, session: Session) -> Preview:
         facts = artifact.manifest["facts"]
         forecast = Forecast(facts["full"], facts["outputs"], fetch)
     plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
-    return Preview(plan_, forecast, _header(one, session))
-
-
-def _header(one: Plan, session: Session) -> GGUF | None:
-    """The header of the file to be quantized, if it is in the store."""
     key = one.step(one.forecast).inputs["header"] if one.forecast else ""
-    artifact = session.known.find(key) if key else None
-    return gguf.read(artifact.path / HEADER, partial=True) if artifact else None
+    known = session.known.find(key) if key else None
+    if known is None:
+        return Preview(plan_, forecast)
+    header = gguf.read(known.path / HEADER, partial=True)
+    return Preview(plan_, forecast, header, known.manifest["facts"].get("contradictions", ()))
 
 
 def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
@@ -114,7 +116,9 @@ def check_outputs(preview: Preview, choices: Choices) -> None:
         UsageError: The recipe does not fit the model.
     """
     if preview.header is not None:
-        wrong = header_checks.objection(preview.plan, preview.header, choices)
+        wrong = header_checks.objection(
+            preview.plan, preview.header, choices, preview.contradictions
+        )
         if wrong is not None:
             raise wrong
     forecast = preview.forecast

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code
+from orchestrator.modelfiles import foreign_code, source_configs
 from orchestrator.toolchain import call_verb
 
 
@@ -18,7 +18,8 @@ def run(task: Task) -> dict[str, JSON]:
     of the folder's name into the file. Code of the model is in it only if it is trusted.
 
     Returns:
-        Facts: ``size`` in bytes, and ``notes`` if the converter left something out.
+        Facts: ``size`` in bytes, ``notes`` if the converter left something out, and
+        ``contradictions`` (:mod:`orchestrator.modelfiles.source_configs`) if there are any.
 
     Raises:
         StepError: The converter failed or wrote nothing, or the file's weights are damaged.
@@ -50,7 +51,18 @@ def run(task: Task) -> dict[str, JSON]:
     _settle(task, output)
     tensor_values.expect_sound_output(task, output)
     notes = {"notes": list(done.notes)} if done.notes else {}
-    return {"size": output.stat().st_size, **notes}
+    return {
+        "size": output.stat().st_size,
+        **notes,
+        **_contradictions(params["verb"], model, output),
+    }
+
+
+def _contradictions(verb: str, model: Path, output: Path) -> dict[str, JSON]:
+    """What a file that was converted from a folder says otherwise than the folder's own files."""
+    if verb != "convert" or output.suffix != ".gguf":
+        return {}
+    return source_configs.facts(model, output)
 
 
 def _lay_out(source: Path, model: Path) -> None:

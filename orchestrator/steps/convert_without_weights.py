@@ -15,7 +15,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code, gguf, lfs_pointer, safetensors
+from orchestrator.modelfiles import foreign_code, gguf, lfs_pointer, safetensors, source_configs
 from orchestrator.modelfiles.merging.delta import TOKENIZER_FILES, merged_config
 from orchestrator.toolchain import call_verb
 
@@ -27,7 +27,8 @@ def run(task: Task) -> dict[str, JSON]:
     """Write ``header.gguf``: the converted file without its tensors' data.
 
     Returns:
-        Facts: ``size`` of the whole file in bytes, ``parameters``, ``vocabulary``.
+        Facts: ``size`` of the whole file in bytes, ``parameters``, ``vocabulary``, and
+        ``contradictions`` (:mod:`orchestrator.modelfiles.source_configs`) if there are any.
 
     Raises:
         StepError: The converter does not know the architecture or the tokenizer.
@@ -55,6 +56,7 @@ def run(task: Task) -> dict[str, JSON]:
         "size": found.file_size,
         "parameters": found.n_elements,
         "vocabulary": _vocabulary(found),
+        **source_configs.facts(model, output),
     }
 
 

@@ -3,7 +3,6 @@
 check_run_folder.py     the folder of a run, held against its own record and its verdicts
 licences.py             whether the licence lets the files be passed on
 gguf_naming.py          file names by the GGUF naming convention
-chat_templates.py       the chat templates of the file and of its source
 ollama_modelfile.py     the Modelfile
 split_files.py          files that are too large for one piece
 model_facts.py          what the card says of the model, from the recipe and its source

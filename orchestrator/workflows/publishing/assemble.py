@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.engine.artifact_store import Store
-from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles import chat_templates, gguf
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning import lockfile
@@ -22,7 +22,6 @@ from orchestrator.runs.provenance_statement import SUFFIX as PROVENANCE
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
-    chat_templates,
     gguf_naming,
     licences,
     model_card,

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Outcome, Step
 from orchestrator.engine import step_kinds
-from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles import chat_templates, gguf
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.runs.preflight import failure
 from orchestrator.runs.session import Session
 from orchestrator.sources.hub.repository_info import Card
 from orchestrator.toolchain.artifact_file_names import HEADER
-from orchestrator.workflows.publishing import chat_templates
 
 # What a licence may want to have beside the files.
 _PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +77,24 @@ def test_a_rule_without_effect_is_refused(tmp_path: Path, rules: str, sentence: 
 
     assert isinstance(found, UsageError)
     assert sentence in found.message
+
+
+EOS = "tokenizer.ggml.eos_token_id"
+WRONG = {"key": EOS, "said": "the file's end token is 1", "wrong": True}
+ODD = {"key": "tokenizer.ggml.add_bos_token", "said": "no token is added", "wrong": False}
+
+
+def test_what_is_wrong_beyond_doubt_is_refused_unless_a_type_overrides_it(tmp_path: Path) -> None:
+    def found(text: str, *contradictions: Mapping[str, Any], **chosen: Any) -> Exception | None:
+        header, picked = llama_header(tmp_path), replace(choices(), **chosen)
+        return header_checks.objection(make_plan(tmp_path, text), header, picked, contradictions)
+
+    known = RECIPE.replace("[Q4_0, ", f"[{{type: Q4_0, override_kv: {{{EOS}: int:2}}}}, ")
+
+    refused = found(RECIPE, ODD, WRONG)
+    assert isinstance(refused, StepError)
+    assert refused.message == "small: the file's end token is 1"
+    assert f"'override_kv: {{{EOS}: ...}}'" in refused.hint
+    assert found(RECIPE, ODD) is None
+    assert found(known, WRONG) is None
+    assert found(RECIPE, WRONG, stand_in=True) is None

@@ -315,3 +315,15 @@ def test_verdict_is_the_worst_and_ignores_skips() -> None:
     assert of(Status.WARN, Status.FAIL, Status.PASS) is Status.FAIL
     assert of(Status.SKIP) is Status.SKIP
     assert of() is Status.SKIP
+
+
+def test_what_the_file_says_otherwise_than_its_source_fails_or_warns() -> None:
+    said = [{"said": "the end token is 1", "wrong": True}, {"said": "no BOS", "wrong": False}]
+    checks = [one for one in judge(MEASURES, wanted(contradictions=said)) if one.name == "configs"]
+
+    assert [(one.status, one.message) for one in checks] == [
+        (Status.FAIL, "the end token is 1"),
+        (Status.WARN, "no BOS"),
+    ]
+    loose = judge(MEASURES, wanted(contradictions=said, strict=False))
+    assert "configs" not in {one.name for one in loose}

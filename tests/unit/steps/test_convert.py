@@ -8,16 +8,17 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Progress, Task
-from orchestrator.modelfiles import tensor_values
+from orchestrator.modelfiles import source_configs, tensor_values
 from orchestrator.steps import convert, imatrix
-from tests.support.model_files import GGUFSpec, Tensor, gguf_header
+from tests.support.model_files import KV, GGUFSpec, Tensor, gguf_header
 from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
 
 
 @pytest.fixture
 def text_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Converters of these tests write text, in which no weights can be looked at."""
+    """Converters of these tests write text, in which nothing can be looked at."""
     monkeypatch.setattr(tensor_values, "expect_sound", lambda *_, **__: None)
+    monkeypatch.setattr(source_configs, "facts", lambda *_: {})
 
 
 def hugging(folder: Path) -> Path:
@@ -128,6 +129,19 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"blk\.0\.up\.weight holds 1 infinite") as caught:
         convert.run(task)
     assert "outtype: bf16" in caught.value.hint
+
+
+def test_what_the_file_says_otherwise_than_the_models_configs_is_noted(tmp_path: Path) -> None:
+    spec = GGUFSpec({"tokenizer.ggml.eos_token_id": KV("u32", 1)}, [])
+    verbs = {"convert": tool(f"Path(args[0]).write_bytes({gguf_header(spec)!r})", "{output}")}
+    model = hugging(tmp_path / "m")
+    (model / "config.json").write_text('{"eos_token_id": 2}')
+    task = task_of(tmp_path / "t", verbs, {"model": model}, CONVERSION)
+
+    [found] = convert.run(task)["contradictions"]
+
+    assert found["said"] == "the file's end token is 1, but config.json says 2"
+    assert found["wrong"]
 
 
 def text_in(folder: Path) -> Path:

@@ -120,6 +120,18 @@ def require_same(file: str, ours: Templates, source: Templates, where: str) -> N
     Raises:
         StepError: One of them is missing, of the file's own, or not the same.
     """
+    for what in differences(ours, source, where):
+        raise StepError(
+            f"{file}: its {what}",
+            "Answers would suffer silently. Convert the model again with its own template "
+            "('orchestrate run'), and look for overrides of tokenizer.chat_template.",
+        )
+
+
+def differences(ours: Templates, source: Templates, where: str) -> Iterator[str]:
+    """What is not the same of a file's templates and its source's, such as "chat template is
+    missing, ..."; the arguments are those of :func:`require_same`.
+    """
     for name in sorted({*ours, *source}):
         if ours.get(name) == source.get(name):
             continue
@@ -131,11 +143,7 @@ def require_same(file: str, ours: Templates, source: Templates, where: str) -> N
         else:
             apart = _first_difference(ours[name], source[name])
             what = f"is not that of the model ({where}); {apart}"
-        raise StepError(
-            f"{file}: its {called} {what}",
-            "Answers would suffer silently. Convert the model again with its own template "
-            "('orchestrate run'), and look for overrides of tokenizer.chat_template.",
-        )
+        yield f"{called} {what}"
 
 
 def _first_difference(ours: str, theirs: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.modelfiles import gguf
-from orchestrator.workflows.publishing.chat_templates import of_file, of_source, require_same
+from orchestrator.modelfiles.chat_templates import of_file, of_source, require_same
 from tests.support.gguf_pairs import Model, write_gguf
 from tests.support.model_files import KV
 
