@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.step_values import Step
-from orchestrator.modelfiles import tensor_values
+from orchestrator.modelfiles import source_configs, tensor_values
 from orchestrator.planning import recipe_to_steps, rough_sizes
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.recipe import Recipe, RecipeError, load, schema_text
@@ -161,7 +161,9 @@ def test_an_option_that_does_not_go_with_the_models_format(mine: ToolChain) -> N
 def test_a_step_hands_every_option_to_the_template(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensor_values, "expect_sound", lambda *_, **__: None)  # it writes text
+    # It writes text.
+    monkeypatch.setattr(tensor_values, "expect_sound", lambda *_, **__: None)
+    monkeypatch.setattr(source_configs, "facts", lambda *_: {})
     code = "Path(args[0]).write_text(args[1] + args[2])"
     argv = ("{output}", "{upside_down}", "{shard}")
     params = {"verb": "convert", "file": "model.gguf", "model_name": "m", "outtype": "q4_x"}
