@@ -1,9 +1,10 @@
 """Write vendor/llama.cpp/selftest.gguf: the smallest llama that every matrix product accepts.
 
-    python scripts/make_selftest_model.py OUT
+    python scripts/make_selftest_model.py OUT [--untied]
 
 One layer of hidden size 256 (a whole k-quant block) with seeded weights; its words are
-bytes. Needs the packages ``gguf`` and ``numpy``.
+bytes. With --untied it has an output tensor, without which llama.cpp of before April 2024
+does not load a llama (selftest_untied.gguf). Needs the packages ``gguf`` and ``numpy``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def shapes(words: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def main(out: Path) -> None:
+def main(out: Path, untied: bool) -> None:
     """Write the file."""
     writer = gguf.GGUFWriter(out, "llama")
     writer.add_name("self-test")
@@ -66,7 +67,9 @@ def main(out: Path) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     random = np.random.default_rng(20230513)
-    for name, shape in shapes(vocabulary(writer)).items():
+    words = vocabulary(writer)
+    output = {"output.weight": (words, EMBEDDING)} if untied else {}
+    for name, shape in {**shapes(words), **output}.items():
         if len(shape) == 1:
             writer.add_tensor(name, np.ones(shape, dtype=np.float32))
         else:
@@ -79,4 +82,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "--untied" in sys.argv[2:])

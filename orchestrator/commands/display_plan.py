@@ -47,6 +47,8 @@ def _steps(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
 
 def _outputs(one: Preview) -> str:
     forecast = one.forecast
+    if forecast is None and not one.plan.forecast:
+        return f"{one.plan.recipe.name}: sizes are known once the files are made."
     if forecast is None:
         return (
             f"{one.plan.recipe.name}: sizes are known after the first fetch; "
@@ -70,6 +72,8 @@ def _outputs(one: Preview) -> str:
     shown = table(("File", "Bytes", "Size", "Bits/weight", "Fallbacks"), rows, right=(1, 2, 3))
     if forecast.exact:
         return shown
+    if not one.plan.forecast:
+        return f"{shown}\nSizes marked ≈ are estimates."
     return (
         f"{shown}\nSizes marked ≈ are estimates: no tool chain is built yet. "
         f"'orchestrate toolchain build {one.plan.chain.name}' makes them exact."
@@ -101,7 +105,9 @@ def _needs(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
         for what, reference in one.plan.sources.unpinned.items()
     }
     lines += [f"{status('Unpinned')}: {text}." for text in sorted(unpinned)]
-    lines += sorted({one.plan.untried for one in previews} - {""})
+    lines += sorted(
+        {said for one in previews for said in (one.plan.untried, one.plan.unable)} - {""}
+    )
     return "\n".join(lines)
 
 
@@ -119,6 +125,8 @@ def as_value(one: Preview, session: Session) -> JSON:
         else {},
         "unpinned": one.plan.sources.unpinned,
         "untried": one.plan.untried,
+        "unable": one.plan.unable,
+        "variants": list(one.plan.chain.held or ()),
         "steps": [
             {
                 "key": step.key,

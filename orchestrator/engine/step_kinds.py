@@ -69,6 +69,8 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "build": Kind("build", Role.TOOL, brings=Brings.UPSTREAM),
     "environment": Kind("environment", Role.TOOL, brings=Brings.PACKAGES, hashed=False),
+    "layer": Kind("environment", Role.TOOL, hashed=False),
+    "look": Kind("inspect_source", Role.DESCRIPTION),
     "outline": Kind("inspect_model", Role.DESCRIPTION),
     "peek": Kind("read_gguf_header", Role.DESCRIPTION),
     "header": Kind("convert_without_weights", Role.PREDICTION),

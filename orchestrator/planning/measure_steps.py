@@ -151,9 +151,8 @@ def _inputs(basis: Basis, work: Work, file: Measured, before: Mapping[str, str])
     """What a measure reads; a file is only measured by tools once upstream has loaded it."""
     if not work.loads:
         return {MODEL: file.step, "full": file.full}
-    inputs = {MODEL: file.step, **basis.tools}
-    if work.original:
-        inputs[ORIGINAL] = source_steps.merged(basis)
+    pinned = any(basis.chain.verbs[verb].pinned for verb in work.verbs)
+    inputs = {MODEL: file.step, **(basis.reader() if pinned else basis.tools)}
     inputs |= {ORIGINAL: source_steps.merged(basis)} if work.original else {}
     inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
     # The full file's perplexity on its own text was found with its logits.

@@ -11,6 +11,15 @@ from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.toolchain.load import ToolChain
 
 MODEL = "model"
+# What it means that a commit lacks a verb.
+_MEANS = {
+    "plan_quantize": "no exact sizes before converting",
+    "imatrix": "no importance matrices",
+    "divergence": "no divergence from the full file",
+    "split": "no files in parts",
+    "import_ggml": "no GGML files as models",
+    "complete_python": "no smoke test in Python",
+}
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,22 @@ class Plan:
     @property
     def untried(self) -> str:
         """A sentence when nobody knows whether the tool chain's data holds for its commit."""
-        source, commit = self.chain.source, self.sources.commit
-        if commit in (source.commit, *source.tried):
+        source, commit, held = self.chain.source, self.sources.commit, self.chain.held
+        if commit == source.commit or commit in (one.commit for one in source.tried):
             return ""
-        return (
-            f"{self.chain.name} {commit[:12]} was not tried with this data (pinned: "
-            f"{source.commit[:12]}); names and flags of the pinned commit are used."
-        )
+        what = f"{self.chain.name} {commit[:12]} was not tried with this data"
+        if held is None:
+            return f"{what} (pinned: {source.commit[:12]}); that of the pinned commit is used."
+        return f"{what}, of which these variants hold: {', '.join(held) or 'none'}."
+
+    @property
+    def unable(self) -> str:
+        """A sentence about what cannot be known or done with a commit before the pinned one."""
+        pinned = self.chain.pinned
+        gone = pinned.verbs.keys() - self.chain.verbs.keys() if pinned else set()
+        lost = [text for verb, text in _MEANS.items() if verb in gone]
+        name = f"{self.chain.name} {self.sources.commit[:12]}"
+        return f"{name}: {', '.join(lost)}." if lost else ""
 
     @property
     def targets(self) -> tuple[str, ...]:

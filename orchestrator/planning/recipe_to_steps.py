@@ -39,6 +39,7 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         UsageError: The tool chain has no such profile or back end or does not read such
             models, or ``--only`` names no file of the recipe.
     """
+    _check_types(recipe, chain, sources.commit)
     basis = _basis(recipe, chain, sources, choices)
     source_steps.check_weights(basis)
     predicted = forecast(basis)
@@ -87,7 +88,24 @@ def _basis(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices)
     chosen = replace(choices, profile=profile, backend=backend)
     tools = add_tools(collector, chain, sources.commit, chosen)
     file = f"{MODEL}{chain.extension}"
-    return Basis(recipe, chain, sources, choices, collector, file, tools)
+
+    def reader() -> dict[str, str]:
+        pinned = chain.pinned
+        return add_tools(collector, pinned, pinned.source.commit, chosen) if pinned else tools
+
+    return Basis(recipe, chain, sources, choices, collector, file, tools, reader)
+
+
+def _check_types(recipe: Recipe, chain: ToolChain, commit: str) -> None:
+    """Refuse types that other commits of upstream have and this one has not."""
+    lacking = [one.type for one in recipe.quantize if one.type not in chain.types]
+    if recipe.convert.outtype not in chain.outtypes:
+        lacking.append(recipe.convert.outtype)
+    if lacking:
+        raise UsageError(
+            f"{recipe.name}: {chain.name} {commit[:12]} has no type {', '.join(lacking)}",
+            f"It has {', '.join(chain.types)}; its converter writes {', '.join(chain.outtypes)}.",
+        )
 
 
 def _chosen(recipe: Recipe, only: Sequence[str]) -> list[Quant]:

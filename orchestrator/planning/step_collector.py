@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,9 @@ class Basis:
     """What all steps of one plan are made from, and where they are collected.
 
     ``tools`` are the keys of the tool chain's build and environment by the names that steps
-    use; ``gate`` those of the steps that must be done before any weight is fetched; ``file``
-    is what model files are called in the store, where no name may tell one from another.
+    use; ``reader`` collects and gives those of the pinned commit; ``gate`` are those of the
+    steps that must be done before any weight is fetched; ``file`` is what model files are
+    called in the store, where no name may tell one from another.
     """
 
     recipe: Recipe
@@ -63,6 +64,7 @@ class Basis:
     collector: StepCollector
     file: str
     tools: Mapping[str, str]
+    reader: Callable[[], Mapping[str, str]]
     gate: tuple[str, ...] = ()
 
     @property

@@ -6,6 +6,7 @@ from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.planning.plan import Choices
 from orchestrator.planning.step_collector import StepCollector
 from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity
+from orchestrator.toolchain.model import Verb
 
 
 def toolchain_steps(chain: ToolChain, choices: Choices) -> tuple[Step, ...]:
@@ -25,9 +26,8 @@ def add_tools(
     Raises:
         UsageError: The tool chain has no such profile or back end.
     """
-    options = chain.build.arguments(
-        choices.profile, choices.backend, choices.platform, choices.machine
-    )
+    asked = (choices.profile, choices.backend, choices.platform, choices.machine)
+    options = chain.build.arguments(*asked)
     build = collector.add(
         "build",
         f"build {chain.name} {commit[:7]}",
@@ -35,11 +35,42 @@ def add_tools(
             **build_identity(chain, options, commit),
             "system": [choices.platform, choices.machine],
         },
-        context={"source": _source_of(chain, commit), "data": str(chain.folder)},
+        context={
+            "source": _source_of(chain, commit),
+            "data": str(chain.folder),
+            "needed": list(chain.build.chosen(*asked)),
+            "refused": chain.build.refused.get(choices.profile or chain.build.profile_names[0], ""),
+            "calls": [_call(one) for one in chain.verbs.values() if _is_program(one)],
+        },
         resources=Resources(cpu=True, disk_bytes=80 << 20, scratch_bytes=900 << 20),
         keep="always",
     )
     return {"toolchain": build, **_environment(collector, chain)}
+
+
+def look(chain: ToolChain, commit: str) -> Step:
+    """The step that looks into the source of a commit for what the chain's variants ask."""
+    collector = StepCollector()
+    when = {name: one.when.model_dump(mode="json") for name, one in chain.variants.items()}
+    listed = chain.types_listed.model_dump(mode="json") if chain.types_listed else None
+    collector.add(
+        "look",
+        f"look into {chain.name} {commit[:7]}",
+        {"name": chain.name, "commit": commit, "variants": when, "types_listed": listed},
+        context={"source": _source_of(chain, commit)},
+        resources=Resources(net=True, disk_bytes=40 << 20, scratch_bytes=300 << 20),
+        keep="always",
+    )
+    return collector.steps[0]
+
+
+def _call(verb: Verb) -> list[JSON]:
+    """What of a verb's argv the program's help must speak of."""
+    return [one for one in verb.argv if one not in verb.unlisted]
+
+
+def _is_program(verb: Verb) -> bool:
+    return isinstance(verb.argv[0], str) and verb.argv[0].startswith("{bin}/")
 
 
 def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:
@@ -58,10 +89,29 @@ def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:
         resources=Resources(net=True, disk_bytes=1300 << 20),
         keep="always",
     )
-    return {"environment": key}
+    if not chain.environment.layer:
+        return {"environment": key}
+    return {"environment": key, "packages": _layer(collector, chain, key)}
+
+
+def _layer(collector: StepCollector, chain: ToolChain, environment: str) -> str:
+    """Packages that take the place of some of the environment's, without another torch."""
+    assert chain.environment is not None
+    packages = list(chain.environment.layer)
+    return collector.add(
+        "layer",
+        f"Python packages {', '.join(packages)}",
+        {"packages": packages},
+        {"environment": environment},
+        context={"extra_index": ""},
+        resources=Resources(net=True, disk_bytes=100 << 20),
+        keep="always",
+    )
 
 
 def _source_of(chain: ToolChain, commit: str) -> dict[str, JSON]:
-    """Where a commit is to be had; mirrors hold the pinned one only."""
-    source = chain.source.model_dump(mode="json")
-    return source if commit == chain.source.commit else {**source, "mirrors": []}
+    """Where a commit is to be had: of mirrors, those that hold it."""
+    source, pinned = chain.source, chain.source.commit
+    mirrors = [one for one in source.mirrors if (one.commit or pinned) == commit]
+    kept = source.model_copy(update={"mirrors": tuple(mirrors)})
+    return kept.model_dump(mode="json", exclude={"tried", "sdists"})

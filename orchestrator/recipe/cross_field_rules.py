@@ -38,6 +38,9 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     """Everything wrong across fields; never raises, whatever the data's shape."""
     converted = _converted(data, vocabulary)
     yield from _sources(data)
+    chosen = _mapping(data, "toolchain")
+    if chosen.get("commit") and chosen.get("release"):
+        yield ("toolchain", "release"), "a release is a commit: give one of the two"
     yield from _options(data, vocabulary)
     yield from _names(data, converted)
     yield from _imatrix(data)

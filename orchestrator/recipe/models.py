@@ -48,7 +48,11 @@ class ToolChainChoice(Frozen):
     name: Name = Field(description="A folder of vendor/, such as llama.cpp.")
     commit: Revision | None = Field(
         default=None,
-        description="Another commit or branch than the pinned one; a branch is resolved first.",
+        description="Another commit than the pinned one: whole, its beginning, a tag or a branch, "
+        "which is resolved first.",
+    )
+    release: Revision | None = Field(
+        default=None, description="Upstream's release in place of a commit, such as b3821."
     )
     backend: BackEnd = Field(
         default="",

@@ -15,7 +15,7 @@ from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import Recipe, Vocabulary, load_many
 from orchestrator.recipe.source_fields import Source
-from orchestrator.runs import find_recipes, use_lockfile
+from orchestrator.runs import chain_at_commit, find_recipes, use_lockfile
 from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
@@ -45,13 +45,8 @@ def vocabularies(folder: Path | None = None) -> list[Vocabulary]:
 
 def vocabulary_of(chain: ToolChain) -> Vocabulary:
     """What a tool chain allows in a recipe."""
-    spellings = {
-        spelling: known
-        for known, spec in chain.types.items()
-        for spelling in (known, *spec.aliases)
-    }
     return Vocabulary(
-        types=spellings,
+        types=chain.spellings,
         tensor_types=chain.tensor_types,
         outtypes=tuple(chain.outtypes),
         families=families_of(chain.folder).names,
@@ -132,9 +127,12 @@ def _naming(recipe: Recipe, key: str) -> Iterator[None]:
 
 
 def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits | None) -> str:
-    wanted = recipe.toolchain.commit
+    wanted = recipe.toolchain.commit or recipe.toolchain.release
     if wanted is None or _COMMIT.fullmatch(wanted):
         return wanted or chain.source.commit
+    here = chain.source.known(wanted)
+    if here:
+        return here
     if session.settings.offline:
         raise EnvironmentProblem(
             f"{recipe.file}: {wanted!r} of {chain.name} cannot be resolved to a commit offline",
@@ -193,6 +191,7 @@ def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
     chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
     lock = use_lockfile.held(recipe, chain, session)
     sources = resolve(recipe, chain, session, lock, commits)
+    chain = chain_at_commit.at_commit(chain, sources.commit, session)
     one = plan.make(recipe, chain, sources, session.choices)
     if lock is None:
         return one

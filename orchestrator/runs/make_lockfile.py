@@ -38,7 +38,7 @@ def make(plan: Plan, known: KnownArtifacts, *, offline: bool, say: Say) -> Lock:
         UsageError, EnvironmentProblem, StepError: A source cannot be listed.
     """
     recipe, chain = plan.recipe, plan.chain
-    reference = recipe.toolchain.commit or ""
+    reference = recipe.toolchain.commit or recipe.toolchain.release or ""
     commit = plan.sources.commit
     return Lock(
         recipe=Named(name=recipe.name, digest=recipe.digest),

@@ -16,7 +16,7 @@ from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Task
 from orchestrator.sources import archive, pypi
 from orchestrator.sources.ask_git import ask, reason
-from orchestrator.sources.git_messages import Done, Fetch, Reach, Resolve, Revision
+from orchestrator.sources.git_messages import Done, Fetch, Reach, Resolve, Revision, Show, Shown
 from orchestrator.toolchain import call_verb
 
 REACH_SECONDS = 15
@@ -37,6 +37,9 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
         StepError: A place delivered something else than the pinned source.
     """
     problems: list[str] = []
+    if source.get("folder") and Path(source["folder"]).is_dir():
+        _fetch(task, source["folder"], commit, dest)
+        return str(source["origin"])
     if source.get("git") and not task.offline:
         try:
             return _from_url(source["git"], commit, dest, task)
@@ -79,7 +82,7 @@ def _from_mirror(mirror: dict[str, Any], commit: str, dest: Path, task: Task) ->
         return where
     folder = task.scratch / "mirror.git"
     archive.extract_tree(found, mirror["git_dir"], folder)
-    _strip_config(folder)
+    strip(folder)
     _fetch(task, str(folder), commit, dest)
     return where
 
@@ -91,8 +94,11 @@ _LIVELY = (
 )
 
 
-def _strip_config(folder: Path) -> None:
-    """A git folder out of an archive may carry configuration and hooks: none is needed."""
+def strip(folder: Path) -> None:
+    """Take configuration and hooks out of a git folder: of an archive, they are a stranger's.
+
+    None is needed.
+    """
     for name in _LIVELY:
         path = folder / name
         if path.is_dir():
@@ -111,13 +117,20 @@ def _fetch(task: Task, url: str, commit: str, dest: Path) -> str:
     return url
 
 
+def commit_date(folder: Path, task: Task) -> str:
+    """The day of the commit that is checked out in a folder, such as 2024-09-25."""
+    launch = partial(call_verb.launch, task)
+    shown = ask(Show(clone=str(folder), name="HEAD"), Shown, launch, cwd=task.scratch).commit
+    return shown.date[:10] if shown else ""
+
+
 def resolve(url: str, revision: str) -> str:
-    """The commit a branch or tag of a remote repository points to now.
+    """The commit a branch, a tag or the beginning of a commit of a remote repository means now.
 
     Raises:
         NetworkProblem: The remote cannot be reached.
         EnvironmentProblem: Git is not installed.
-        StepError: It has no such branch or tag.
+        StepError: It has none such; of commits only those are known that a name points to.
     """
     found = None
     with suppress(ValidationError), TemporaryDirectory(prefix="orchestrate-") as folder:

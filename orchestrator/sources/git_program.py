@@ -39,6 +39,7 @@ from orchestrator.sources.git_messages import (
 
 _FIRST = re.compile(r"^# first bad commit: \[([0-9a-f]{40})\]", re.MULTILINE)
 _POSSIBLE = re.compile(r"^# possible first bad commit: \[([0-9a-f]{40})\]", re.MULTILINE)
+_SHORT = re.compile(r"[0-9a-f]{7,39}")
 _LEFT = re.compile(r"roughly (\d+) step")
 
 
@@ -89,12 +90,21 @@ def _fetch(request: Fetch) -> Revision:
 
 def _resolve(request: Resolve) -> Revision:
     revision = request.revision
-    listed = str(Git().ls_remote("--", request.url, revision, f"{revision}^{{}}"))
-    found = {name: commit for commit, _, name in (x.partition("\t") for x in listed.splitlines())}
+    found = _listed(request.url, revision, f"{revision}^{{}}")
     # Git also lists refs that only end so; an annotated tag means the commit behind it.
     tag, branch = f"refs/tags/{revision}", f"refs/heads/{revision}"
     names = (f"{tag}^{{}}", tag, branch, revision)
-    return Revision(commit=next((found[name] for name in names if name in found), None))
+    commit = next((found[name] for name in names if name in found), None)
+    if commit is None and _SHORT.fullmatch(revision):
+        whole = {one for one in _listed(request.url).values() if one.startswith(revision)}
+        commit = whole.pop() if len(whole) == 1 else None
+    return Revision(commit=commit)
+
+
+def _listed(url: str, *names: str) -> dict[str, str]:
+    """The commits that names of a repository point to, by name; of all names without any."""
+    lines = str(Git().ls_remote("--", url, *names)).splitlines()
+    return {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
 
 
 def _clone(request: Clone) -> Done:

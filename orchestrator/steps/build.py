@@ -26,6 +26,11 @@ _NO_COMPILER = re.compile(
     r"No CMAKE_C(XX)?_COMPILER"
     r"|: (\d+: )?(cc|gcc|clang|c\+\+|g\+\+|clang\+\+): (No such file|(command )?not found)"
 )
+_UNUSED = re.compile(
+    r"(?s)Manually-specified variables were not used by the project:.*?(?=\n-- |\Z)"
+)
+_NAME = re.compile(r"^-D|[:=].*$")
+_FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 # In the words of ninja and of make.
 _NO_TARGET = re.compile(r"(?:unknown|No rule to make) target ['`](?P<name>[^']+)'")
 
@@ -44,6 +49,7 @@ def run(task: Task) -> dict[str, JSON]:
     output = _compiled(task, source)
     _install(task, source, output)
     _self_test(task)
+    _check_flags(task)
     return {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
 
 
@@ -100,10 +106,37 @@ def _tool(name: str) -> Path:
 def _cmake(task: Task, source: Path, output: Path, options: Sequence[str]) -> None:
     cmake = str(_tool("cmake"))
     configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *options]
-    _compile(task, configure, "configure")
+    _check_options(task, _compile(task, configure, "configure").text)
+    _check_commands(task, output)
     jobs = str(task.threads)
     build = [cmake, "--build", str(output), "--config", "Release", "--parallel", jobs, "--target"]
     _compile(task, [*build, *task.step.params["build"]["targets"]], "compile")
+
+
+def _check_options(task: Task, said: str) -> None:
+    """Refuse a build that would silently be another one than its profile says.
+
+    Raises:
+        StepError: cmake does not know an option of the profile or of the back end.
+    """
+    unused = set(re.split(r"\s+", (_UNUSED.search(said) or [""])[0]))
+    ours = {_NAME.sub("", one): one for one in task.step.context.get("needed", ())}
+    lost = sorted(option for name, option in ours.items() if name in unused)
+    if lost:
+        raise StepError(
+            f"{task.step.label}: cmake does not know {', '.join(lost)}", _not_of_this_commit(task)
+        )
+
+
+def _check_commands(task: Task, output: Path) -> None:
+    """Refuse flags of compilers that a profile forbids, such as -march=native."""
+    refused, commands = task.step.context.get("refused"), output / "build.ninja"
+    found = re.search(refused, commands.read_text("utf-8")) if refused else None
+    if found:
+        raise StepError(
+            f"{task.step.label}: upstream compiles with {found[0]}, which the profile forbids",
+            _not_of_this_commit(task),
+        )
 
 
 def _make(task: Task, make: str, source: Path) -> None:
@@ -112,9 +145,9 @@ def _make(task: Task, make: str, source: Path) -> None:
     _compile(task, [*argv, *params["build"]["targets"]], "compile")
 
 
-def _compile(task: Task, argv: Sequence[str], what: str) -> None:
+def _compile(task: Task, argv: Sequence[str], what: str) -> run_process.Completed:
     try:
-        call_verb.launch(
+        done = call_verb.launch(
             task,
             argv,
             cwd=task.scratch,
@@ -129,22 +162,21 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> None:
                 "Install one (Debian: apt install g++; macOS: xcode-select --install).",
             ) from error
         target = _NO_TARGET.search(error.tail)
-        if target is not None and _names_changed(task):
+        if target is not None and _not_of_this_commit(task):
             missing = f"{task.step.label}: this source has no target {target['name']}"
-            raise StepError(missing, _names_changed(task)) from error
+            raise StepError(missing, _not_of_this_commit(task)) from error
         raise
+    return done
 
 
-def _names_changed(task: Task) -> str:
-    """A hint for commits that the data was not tried with: what was called how before."""
+def _not_of_this_commit(task: Task) -> str:
+    """A hint for commits other than the pinned one, of which the data may say the wrong things."""
     pinned, commit = task.step.context["source"], task.step.params["commit"]
-    if commit in (pinned.get("commit", commit), *pinned.get("tried", ())):
+    if commit == pinned.get("commit", commit):
         return ""
-    known = [f"{new} was called {old}" for new, old in pinned.get("renamed", {}).items()]
-    names = f" Known: {'; '.join(known)}." if known else ""
     return (
-        f"Commit {commit[:12]} was not tried with this data, and names change between "
-        f"versions.{names} Use the pinned commit, or write data for this one in vendor/."
+        f"The data of this tool chain does not fit commit {commit[:12]}: add a variant to its "
+        "toolchain.yaml, or use the pinned commit."
     )
 
 
@@ -168,11 +200,11 @@ def _install(task: Task, source: Path, output: Path) -> None:
     missing = [name for name in build["targets"] if not _made(name, products)]
     if missing:
         what = f"the build succeeded but did not make {', '.join(missing)}"
-        raise StepError(what, _names_changed(task))
-    scripts = set(build["sources"]) & set(task.step.context["source"].get("renamed", {}))
+        raise StepError(what, _not_of_this_commit(task))
+    scripts = [name for name in build["sources"] if name.endswith(".py") and "*" not in name]
     gone = sorted(name for name in scripts if not (source / name).is_file())
     if gone:
-        raise StepError(f"the source has no {', '.join(gone)}", _names_changed(task))
+        raise StepError(f"the source has no {', '.join(gone)}", _not_of_this_commit(task))
     (workdir / "bin").mkdir()
     for path in products:
         shutil.copy2(path, workdir / "bin" / path.name, follow_symlinks=False)
@@ -212,3 +244,33 @@ def _self_test(task: Task) -> None:
                 f"{task.step.label}: the self-test ran but did not print {command['expect']!r}",
                 f"See {task.log}.",
             )
+
+
+def _check_flags(task: Task) -> None:
+    """Ask each program for the flags that verbs always give it, before one of them fails.
+
+    Raises:
+        StepError: With what is gone.
+    """
+    wanted: dict[str, set[str]] = {}
+    for argv in task.step.context.get("calls", ()):
+        program = expand(argv[:1], {**call_verb.places(task), "bin": str(task.workdir / "bin")})[0]
+        flags = {one for one in argv[1:] if isinstance(one, str) and _FLAG.fullmatch(one)}
+        wanted.setdefault(program, set()).update(flags)
+    gone = [
+        f"{Path(program).stem} has no {', '.join(missing)}"
+        for program, flags in sorted(wanted.items())
+        if (missing := sorted(flags - _offered(task, program)))
+    ]
+    if gone:
+        raise StepError(f"{task.step.label}: {'; '.join(gone)}", _not_of_this_commit(task))
+
+
+def _offered(task: Task, program: str) -> set[str]:
+    """The flags that a program's help speaks of; several tools end with an error after it."""
+    try:
+        argv, env = [program, "--help"], run_process.clean_env()
+        said = call_verb.launch(task, argv, cwd=task.scratch, env=env, timeout=60).text
+    except run_process.ToolError as error:
+        said = error.tail
+    return set(_FLAG.findall(said))

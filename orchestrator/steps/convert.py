@@ -27,7 +27,7 @@ def run(task: Task) -> dict[str, JSON]:
     from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
 
     params = task.step.params
-    model = task.scratch / params["model_name"]
+    model = _place(task)
     _lay_out(task.inputs["model"], model)
     trusted = bool(task.step.context.get("trust_remote_code"))
     removed = () if trusted else foreign_code.remove(model)
@@ -65,9 +65,16 @@ def _contradictions(verb: str, model: Path, output: Path) -> dict[str, JSON]:
     return source_configs.facts(model, output)
 
 
+def _place(task: Task) -> Path:
+    """A folder called like the model; some converters take the name of the one above it."""
+    place = task.scratch / str(task.step.params["model_name"])
+    verb = task.step.context["verbs"][task.step.params["verb"]]
+    return place / place.name if verb.get("named_twice") else place
+
+
 def _lay_out(source: Path, model: Path) -> None:
     """A folder of links to the model's files."""
-    model.mkdir()
+    model.mkdir(parents=True)
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         target = model / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,8 @@ def run(task: Task) -> dict[str, JSON]:
         EnvironmentProblem: ``venv`` is not installed, or the package index is out of reach.
         StepError: A package does not install or import.
     """
+    if "environment" in task.inputs:
+        return _layer(task)
     venv = task.workdir / "venv"
     try:
         _call(task, [sys.executable, "-m", "venv", str(venv)], "create")
@@ -50,15 +52,34 @@ def run(task: Task) -> dict[str, JSON]:
     return {"packages": sorted(line for line in frozen.splitlines() if "==" in line)}
 
 
+def _layer(task: Task) -> dict[str, JSON]:
+    """A folder of packages alone, for the path before those of the environment.
+
+    Whatever they depend on is in the environment or named too: nothing is fetched twice.
+    """
+    python = str(call_verb.environment_python(task.inputs["environment"]))
+    target = str(task.workdir / call_verb.PACKAGES)
+    _fetch(task, [*_pip(python), "--no-deps", "--target", target, *task.step.params["packages"]])
+    return {"packages": list(task.step.params["packages"])}
+
+
+def _pip(python: str) -> list[str]:
+    argv = [python, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    return [*argv, "--disable-pip-version-check", "--no-compile"]
+
+
 def _install(task: Task, venv: Path, requirements: Path) -> None:
     python = str(call_verb.environment_python(venv.parent))
-    argv = [python, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
-    argv += ["--disable-pip-version-check", "--no-compile", "-r", str(requirements)]
+    argv = [*_pip(python), "-r", str(requirements)]
     locked = task.step.context.get("constraints")
     if locked:
         constraints = task.scratch / "constraints.txt"
         constraints.write_text("".join(f"{one}\n" for one in locked), encoding="utf-8")
         argv += ["-c", str(constraints)]
+    _fetch(task, argv)
+
+
+def _fetch(task: Task, argv: list[str]) -> None:
     index = task.step.context["extra_index"]
     if task.offline:
         argv += ["--no-index"]  # what PIP_FIND_LINKS names still serves
@@ -115,7 +136,7 @@ def _call(
     on_text: run_process.Reader | None = None,
     tool: Literal["tool", "pip"] = "tool",
 ) -> run_process.Completed:
-    extra = {**task.step.params["install_env"], "PYTHONDONTWRITEBYTECODE": "1"}
+    extra = {**task.step.params.get("install_env", {}), "PYTHONDONTWRITEBYTECODE": "1"}
     return call_verb.launch(
         task,
         argv,

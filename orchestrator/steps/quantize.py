@@ -33,7 +33,7 @@ def run(task: Task) -> dict[str, JSON]:
 
     Returns:
         Facts: ``size``, ``fallbacks`` (tensors that got another type than the type's own)
-        and the quantizer's own ``bits_per_weight``.
+        and ``bits_per_weight``.
 
     Raises:
         StepError: Tensors fell back to other types and the recipe does not accept that,
@@ -67,15 +67,21 @@ def run(task: Task) -> dict[str, JSON]:
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
     tensor_values.expect_sound_output(task, output)
     output.rename(task.workdir / params["file"])
-    facts: dict[str, JSON] = {"size": (task.workdir / params["file"]).stat().st_size}
-    if "bits_per_weight" in done.values:
-        facts["bits_per_weight"] = float(done.values["bits_per_weight"])
-    return {**facts, "fallbacks": fallbacks}
+    made = _header(task.workdir / params["file"], context)
+    return {
+        "size": made.size,
+        "bits_per_weight": made.bits_per_weight,
+        "fallbacks": fallbacks,
+    }
 
 
 def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:
+    return _header(path, context).tensors
+
+
+def _header(path: Path, context: Mapping[str, JSON]) -> header_facts.Header:
     form, layout = str(context.get("format") or "gguf"), str(context.get("layout") or "")
-    return header_facts.header(path, form, layout).tensors
+    return header_facts.header(path, form, layout)
 
 
 def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
 
+PACKAGES = "packages"  # a layer, and the folder in it for Python's path
 _PROGRESS_WINDOW = 4096
 
 
@@ -152,6 +153,8 @@ def _run(
     report: Callable[[Progress], None],
 ) -> run_process.Completed:
     env = {key: text.format_map(values) for key, text in verb.env.items()}
+    if PACKAGES in task.inputs:
+        env["PYTHONPATH"] = str(task.inputs[PACKAGES] / PACKAGES)
     try:
         return launch(
             task,

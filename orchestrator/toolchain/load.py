@@ -16,22 +16,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
+from orchestrator.toolchain import variants
 from orchestrator.toolchain.converter_option import Option
 from orchestrator.toolchain.data import Data
 from orchestrator.toolchain.model import (
     AllVerbs,
     Build,
     Environment,
+    Mirror,
     OutType,
     QuantType,
     Source,
     Verb,
 )
+from orchestrator.toolchain.variants import Listed, Variant
 
 # Verbs that make the file that is quantized from something else.
 _CONVERTERS = ("convert", "import_ggml")
@@ -72,6 +75,15 @@ class ToolChain(Data):
         description="Methods (quant_method in config.json) by which models may be quantized that "
         "it converts; where none is listed, any is tried.",
     )
+    variants: Mapping[str, Variant] = Field(
+        default={}, description="What is otherwise for some commits, by name, in order."
+    )
+    types_listed: Listed | None = Field(
+        default=None, description="Where the source lists the types that its quantizer knows."
+    )
+    held: tuple[str, ...] | None = Field(
+        default=None, description="Not written: which variants hold, where anybody looked."
+    )
     folder: Path = Field(description="Not written: the folder itself.")
     files: Mapping[str, str] = Field(
         default={}, description="Not written: SHA-256 of every file of the folder by its path."
@@ -79,6 +91,7 @@ class ToolChain(Data):
     requirements: str = Field(
         default="", description="Not written: the text of the environment's requirements."
     )
+    _pinned: ToolChain | None = PrivateAttr(default=None)
 
     @field_validator("verbs")
     @classmethod
@@ -105,6 +118,58 @@ class ToolChain(Data):
     def option_defaults(self) -> dict[str, str]:
         """The options that count as named by every recipe, so that keys of steps stay."""
         return dict(self.verbs["convert"].defaults) if "convert" in self.verbs else {}
+
+    @property
+    def pinned(self) -> ToolChain | None:
+        """The same for the pinned commit, where this is that of another."""
+        return self._pinned
+
+    @property
+    def spellings(self) -> dict[str, str]:
+        """Every name and alias of a type, of any of upstream's commits, and its own name."""
+        every = [self.types]
+        every += [
+            {
+                name: QuantType.model_validate(spec)
+                for name, spec in one.set["types"].items()
+                if spec
+            }
+            for one in self.variants.values()
+            if "types" in one.set
+        ]
+        return {
+            spelling: known
+            for types in every
+            for known, spec in types.items()
+            for spelling in (known, *spec.aliases)
+        }
+
+    def at(
+        self,
+        held: Sequence[str],
+        types: Collection[str] = (),
+        *,
+        folder: str = "",
+        origin: str = "",
+    ) -> ToolChain:
+        """The tool chain as it is for a commit.
+
+        Args:
+            held: The names of the variants that hold for it.
+            types: What its own quantizer lists, if anybody looked.
+            folder: A git folder on this machine that has the commit.
+            origin: Where that came from.
+        """
+        data = variants.applied(
+            self.model_dump(exclude={"variants"}),
+            [one for name, one in self.variants.items() if name in held],
+        )
+        data["types"] = variants.without(data["types"], types)
+        data["source"] |= {"folder": folder, "origin": origin}
+        changed = ToolChain.model_validate({**data, "held": tuple(held)})
+        changed = changed.model_copy(update={"variants": self.variants})
+        changed._pinned = self
+        return changed
 
     def verb(self, name: str) -> Verb:
         """The verb of this name.
@@ -197,7 +262,25 @@ def with_files(chain: ToolChain) -> ToolChain:
             text = path.read_text("utf-8")
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
-    return chain.model_copy(update={"files": files, "requirements": text})
+    update = {"files": files, "requirements": text, "source": _with_sdists(chain.source, folder)}
+    return chain.model_copy(update=update)
+
+
+def _with_sdists(source: Source, folder: Path) -> Source:
+    """The source with the mirrors of its table: text, since it is long and seldom needed."""
+    if source.sdists is None:
+        return source
+    package, git_dir, path = source.sdists.pypi, source.sdists.git_dir, source.sdists.table
+    try:
+        lines = (folder / path).read_text("utf-8").splitlines()
+        rows = [line.split() for line in lines if line and not line.startswith("#")]
+        more = tuple(
+            Mirror(pypi=package, version=version, commit=commit, sha256=sha256, git_dir=git_dir)
+            for version, commit, sha256 in rows
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / path}: {error}", "Fix the tool chain's data.") from error
+    return source.model_copy(update={"mirrors": (*source.mirrors, *more)})
 
 
 def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dict[str, Any]:
@@ -205,7 +288,8 @@ def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dic
     build = chain.build
     ours = [build.cmakelists] if build.cmakelists else []
     files = [*_named(build.self_test), *ours, *build.overlay.values()]
-    chosen = {"profiles", "backends", "platforms"} | (set() if build.overlay else {"overlay"})
+    chosen = {"profiles", "backends", "platforms", "refused"}
+    chosen |= set() if build.overlay else {"overlay"}
     return {
         "name": chain.name,
         "commit": commit,

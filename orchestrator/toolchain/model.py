@@ -18,6 +18,8 @@ from orchestrator.toolchain.converter_option import Option
 from orchestrator.toolchain.data import Data
 from orchestrator.toolchain.tool_results import BenchmarkFields, SavedLogits
 
+_SHORTEST = 7  # letters of a commit, as upstream writes them itself
+
 
 class Mirror(Data):
     """Another place for the same source: an sdist with upstream's git folder or its tree."""
@@ -25,6 +27,7 @@ class Mirror(Data):
     pypi: str = Field(description="Name of the package whose sdist it is.")
     version: str = Field(description="Its exact version.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the sdist.")
+    commit: str = Field(default="", description="The commit that it holds; else the pinned one.")
     git_dir: str = Field(
         default="",
         description="Git folder inside the archive that holds the pinned commit.",
@@ -32,6 +35,28 @@ class Mirror(Data):
     tree: str = Field(
         default="",
         description="Or the plain source tree in it, which is trusted by sha256 alone.",
+    )
+
+
+class Sdists(Data):
+    """Many versions of one package, each of which holds upstream's source at another commit."""
+
+    pypi: str = Field(description="Name of the package.")
+    git_dir: str = Field(description="Git folder inside the archives.")
+    table: str = Field(
+        description="File of ours with a line for each: version, commit, SHA-256 of the sdist."
+    )
+
+
+class Tried(Data):
+    """A commit that recipes were made with from the source to measured files."""
+
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="The commit, whole.")
+    date: str = Field(description="Its day, such as 2024-09-25.")
+    release: str = Field(default="", description="Upstream's name for it, if it is known: b3821.")
+    about: str = Field(default="", description="What is left out or otherwise with it.")
+    files: Mapping[str, str] = Field(
+        default={}, description="SHA-256 of files that came out, by recipe and name of the file."
     )
 
 
@@ -43,13 +68,24 @@ class Source(Data):
     mirrors: tuple[Mirror, ...] = Field(
         default=(), description="Places that are tried when git does not answer, in order."
     )
-    tried: tuple[str, ...] = Field(
+    sdists: Sdists | None = Field(
+        default=None, description="Such places for other commits than the pinned one."
+    )
+    tried: tuple[Tried, ...] = Field(
         default=(), description="Other commits that this data is known to hold for."
     )
-    renamed: Mapping[str, str] = Field(
-        default={},
-        description="What programs and scripts were called before, for commits nobody tried.",
+    folder: str = Field(
+        default="", description="Not written: git folder on this machine that has the commit."
     )
+    origin: str = Field(default="", description="Not written: where that came from.")
+
+    def known(self, name: str) -> str:
+        """The commit that a release or the beginning of a commit means, if it is known here."""
+        ids = [self.commit, *(one.commit for one in self.tried)]
+        ids += [one.commit for one in self.mirrors if one.commit]
+        found = {one for one in ids if len(name) >= _SHORTEST and one.startswith(name)}
+        found |= {one.commit for one in self.tried if one.release == name}
+        return found.pop() if len(found) == 1 else ""
 
 
 class Command(Data):
@@ -86,6 +122,10 @@ class Build(Data):
     platforms: Mapping[str, tuple[str, ...]] = Field(
         default={}, description="Options by system: linux, darwin, win32."
     )
+    refused: Mapping[str, str] = Field(
+        default={},
+        description="Patterns that no compiler's command may match, by build profile.",
+    )
     binaries: tuple[str, ...] = Field(
         default=("bin",), description="Folders of the build where the programs may be."
     )
@@ -119,9 +159,21 @@ class Build(Data):
         """
         return (
             *self.options,
+            *self.chosen(profile, backend, platform, machine),
+            *self.platforms.get(platform, ()),
+        )
+
+    def chosen(
+        self, profile: str, backend: str, platform: str = sys.platform, machine: str = ""
+    ) -> tuple[str, ...]:
+        """The options of a profile and a back end, without which a build is another one.
+
+        Raises:
+            UsageError: The tool chain knows no such profile or back end.
+        """
+        return (
             *_chosen(self.profiles, profile, machine, "build profile"),
             *_chosen(self.backends, backend, platform, "back end"),
-            *self.platforms.get(platform, ()),
         )
 
 
@@ -159,6 +211,10 @@ class Environment(Data):
     )
     imports: tuple[str, ...] = Field(
         default=(), description="Modules that must be importable afterwards."
+    )
+    layer: tuple[str, ...] = Field(
+        default=(),
+        description="Packages of other versions, all that are needed, in a folder before them.",
     )
 
 
@@ -227,6 +283,17 @@ class Verb(Data):
         default=(), description="What of a success is told in the report."
     )
     timeout: float | None = Field(default=None, description="Seconds until the call is ended.")
+    unlisted: tuple[str, ...] = Field(
+        default=(), description="Flags of the argv that the program's --help does not speak of."
+    )
+    pinned: bool = Field(
+        default=False,
+        description="Whether it runs with the build of the pinned commit, whatever made the file.",
+    )
+    named_twice: bool = Field(
+        default=False,
+        description="Of a converter: the model's folder lies in another of the same name.",
+    )
     options: Mapping[str, Option] = Field(
         default={}, description="Of converters: what recipes may say under convert, by name."
     )

@@ -17,7 +17,7 @@ from orchestrator.engine.step_kinds import Role
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.plan import Choices, Output, Plan
 from orchestrator.recipe import Recipe
-from orchestrator.runs import load_and_plan, use_lockfile
+from orchestrator.runs import chain_at_commit, load_and_plan, use_lockfile
 from orchestrator.runs.session import Session
 from orchestrator.sources.git_bisect import Bisection, clone
 from orchestrator.sources.git_messages import Commit, Verdict
@@ -175,7 +175,8 @@ class _Maker:
         choice = self._recipe.toolchain.model_copy(update={"commit": commit})
         recipe = self._recipe.model_copy(update={"toolchain": choice})
         sources = replace(self._sources, commit=commit)
-        return recipe_to_steps.make(recipe, self._chain, sources, self._session.choices)
+        chain = chain_at_commit.at_commit(self._chain, commit, self._session)
+        return recipe_to_steps.make(recipe, chain, sources, self._session.choices)
 
     def _output(self, planned: Plan) -> Output:
         if len(planned.outputs) != 1:

@@ -20,20 +20,19 @@ from orchestrator.steps import environment
 from tests.support.package_index import Index, running
 from tests.support.tasks import a_task
 
-INFO = "small-1.0.dist-info"
 
-
-def wheel(code: str) -> bytes:
+def wheel(code: str, version: str = "1.0") -> bytes:
     """A wheel with one module."""
+    info = f"small-{version}.dist-info"
     files = {
         "small.py": code,
-        f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n",
-        f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: small\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(f"{name},,\n" for name in [*files, f"{INFO}/RECORD"])
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
-        for name, text in {**files, f"{INFO}/RECORD": record}.items():
+        for name, text in {**files, f"{info}/RECORD": record}.items():
             bundle.writestr(name, text)
     return buffer.getvalue()
 
@@ -68,6 +67,27 @@ def test_an_environment_can_be_moved(tmp_path: Path, index: Index) -> None:
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["hello", str(moved / "venv")]
     assert f"--extra-index-url {index.url}" in task.log.read_text()
+
+
+def test_a_layer_holds_the_named_packages_alone_and_comes_before_the_environment(
+    tmp_path: Path, index: Index
+) -> None:
+    index.add("small", "small-1.0-py3-none-any.whl", wheel("word = 'hello'\n"))
+    base = task_of(tmp_path / "base", "small==1.0\n")
+    environment.run(base)
+    index.add("small", "small-2.0-py3-none-any.whl", wheel("word = 'other'\n", "2.0"))
+    inputs = {"environment": base.workdir}
+    task = a_task(tmp_path / "layer", {"packages": ["small==2.0"]}, {"extra_index": ""}, inputs)
+
+    assert environment.run(task) == {"packages": ["small==2.0"]}
+
+    packages = task.workdir / "packages"
+    assert "small.py" in {path.name for path in packages.iterdir()}
+    python = base.workdir / "venv" / "bin" / "python"
+    env = {"PYTHONPATH": str(packages)}
+    argv = [python, "-c", "import small; print(small.word)"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "other"
 
 
 def test_a_package_that_does_not_import_is_found_at_once(tmp_path: Path, index: Index) -> None:

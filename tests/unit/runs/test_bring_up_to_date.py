@@ -28,7 +28,8 @@ __all__ = ["fakes", "orchestrate", "recipes"]
 pytestmark = pytest.mark.usefixtures("fakes")
 
 # What is read as text too, beside being hashed.
-READ = {"toolchain.yaml", "requirements.txt", "architectures.yaml", "families.yaml", "drafts.yaml"}
+READ = {"toolchain.yaml", "requirements.txt", "sdists.txt", "architectures.yaml"}
+READ |= {"families.yaml", "drafts.yaml"}
 
 
 @pytest.fixture

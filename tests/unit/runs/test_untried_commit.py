@@ -11,7 +11,6 @@ from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resource_needs import Moment
 from orchestrator.runs.collect_results import _notes
 from orchestrator.runs.preflight import Preview
-from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
 from tests.support.plans import COMMIT, changed, make_chain, make_plan, sources
 
@@ -29,7 +28,8 @@ def test_another_commit_is_named_beside_the_pinned_one(tmp_path: Path) -> None:
 
 
 def test_the_pin_and_commits_that_were_tried_are_not_mentioned(tmp_path: Path) -> None:
-    tried = changed(make_chain(tmp_path), "source.tried", [OTHER])
+    entry = {"commit": OTHER, "date": "2024-09-25"}
+    tried = changed(make_chain(tmp_path), "source.tried", [entry])
     assert of(tmp_path, COMMIT, tried).untried == ""
     assert of(tmp_path, OTHER, tried).untried == ""
 
@@ -49,11 +49,19 @@ def test_a_plan_of_several_recipes_says_it_once(tmp_path: Path, commit: str, tim
 
 def test_words_for_people_change_no_key(tmp_path: Path) -> None:
     before = of(tmp_path, OTHER)
-    again = changed(before.chain, "source.renamed", {"tool": "old-tool"})
-    after = of(tmp_path, OTHER, again)
+    entry = {"commit": "d" * 40, "date": "2024-09-25", "about": "slow"}
+    after = of(tmp_path, OTHER, changed(before.chain, "source.tried", [entry]))
     assert [step.key for step in after.steps] == [step.key for step in before.steps]
 
 
-def test_names_that_changed_are_names_that_the_data_uses() -> None:
-    chain = load.load("llama.cpp")
-    assert set(chain.source.renamed) <= {*chain.build.targets, *chain.build.sources}
+def test_variants_that_hold_are_named_and_what_is_lost_with_them(tmp_path: Path) -> None:
+    old = {"about": "", "when": {"file": "x"}, "set": {"verbs": {"plan_quantize": None}}}
+    chain = changed(make_chain(tmp_path), "variants", {"no-dry-run": old})
+
+    one = of(tmp_path, OTHER, chain.at(["no-dry-run"]))
+
+    assert one.untried.endswith(
+        "was not tried with this data, of which these variants hold: no-dry-run."
+    )
+    assert one.unable == f"stand {OTHER[:12]}: no exact sizes before converting."
+    assert of(tmp_path, COMMIT, chain).unable == ""

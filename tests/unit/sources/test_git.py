@@ -56,6 +56,34 @@ def test_branches_and_tags_are_resolved(upstream: Repo) -> None:
     assert git.resolve(url(upstream), "other/v1") == second
 
 
+def test_the_beginning_of_a_commit_that_a_name_points_to_is_resolved(upstream: Repo) -> None:
+    first, second = commits(upstream)
+
+    assert git.resolve(url(upstream), first[:7]) == first
+    assert git.resolve(url(upstream), second[:12]) == second
+    with pytest.raises(StepError, match="has no branch or tag"):
+        git.resolve(url(upstream), first[:6])
+
+
+def test_a_folder_that_has_the_commit_is_asked_before_any_server(
+    tmp_path: Path, upstream: Repo
+) -> None:
+    first, _ = commits(upstream)
+    source = {"git": "file:///nonexistent", "folder": upstream.git_dir, "origin": "elsewhere"}
+
+    dest, origin = checkout(tmp_path / "t", source, first, offline=True)
+
+    assert (dest / "file.c").read_text() == "first"
+    assert origin == "elsewhere"
+
+
+def test_a_folder_that_is_gone_is_passed_over(tmp_path: Path, upstream: Repo) -> None:
+    first, _ = commits(upstream)
+    source = {"git": url(upstream), "folder": str(tmp_path / "gone"), "origin": "elsewhere"}
+
+    assert checkout(tmp_path / "t", source, first)[1] == url(upstream)
+
+
 def test_what_cannot_be_resolved_is_said(upstream: Repo) -> None:
     with pytest.raises(StepError, match="has no branch or tag 'nothing'"):
         git.resolve(url(upstream), "nothing")

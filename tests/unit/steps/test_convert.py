@@ -41,6 +41,29 @@ def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("text_for_weights")
+def test_a_converter_that_asks_the_folder_above_finds_the_name_there_too(tmp_path: Path) -> None:
+    code = "Path(args[1]).write_text('/'.join(Path(args[0]).parts[-2:]))"
+    verbs = {"convert": tool(code, "{input}", "{output}", named_twice=True)}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text() == "small/small"
+
+
+@pytest.mark.usefixtures("text_for_weights")
+def test_packages_of_a_layer_come_first_on_the_converters_path(tmp_path: Path) -> None:
+    code = "import os; Path(args[0]).write_text(os.environ['PYTHONPATH'])"
+    inputs = {"model": hugging(tmp_path / "m"), "packages": tmp_path / "layer"}
+    verbs = {"convert": tool(code, "{output}")}
+    task = task_of(tmp_path / "t", verbs, inputs, CONVERSION)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text() == str(tmp_path / "layer" / "packages")
+
+
+@pytest.mark.usefixtures("text_for_weights")
 @pytest.mark.parametrize(("trusted", "seen"), [(False, "{}config"), (True, "own.codecode")])
 def test_code_of_the_model_reaches_the_converter_if_it_is_trusted(
     tmp_path: Path, trusted: bool, seen: str
