@@ -85,7 +85,7 @@ def test_a_layer_holds_the_named_packages_alone_and_comes_before_the_environment
     assert "small.py" in {path.name for path in packages.iterdir()}
     python = base.workdir / "venv" / "bin" / "python"
     env = {"PYTHONPATH": str(packages)}
-    argv = [python, "-c", "import small; print(small.word)"]
+    argv = [str(python), "-c", "import small; print(small.word)"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "other"
 

@@ -24,6 +24,10 @@ def history(tmp_path: Path) -> list[str]:
     with repo.config_writer() as config:
         config.set_value("user", "name", "test")
         config.set_value("user", "email", "test@localhost")
+    imatrix = tmp_path / "upstream" / "tools" / "imatrix" / "imatrix.cpp"
+    imatrix.parent.mkdir(parents=True)
+    imatrix.write_text("what makes importance matrices", encoding="utf-8")
+    repo.git.add("-A")
     for number in range(4):
         repo.git.commit("-q", "--allow-empty", "-m", f"change {number}")
     settings = f'[url "file://{repo.working_dir}"]\n\tinsteadOf = {UPSTREAM}\n'
