@@ -12,7 +12,10 @@ struct Wanted {
     int tokens = 8;
 };
 
-void usage() { std::fprintf(stderr, "usage: ./main [options]\n"); }
+void usage() {
+    std::fprintf(stderr, "usage: ./main -m MODEL -p PROMPT -n TOKENS -s SEED --temp T");
+    std::fprintf(stderr, " --repeat_penalty P -t THREADS\n");
+}
 
 Wanted parse(int argc, char ** argv) {
     Wanted wanted;
