@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, astuple, fields
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 
 from orchestrator.base import units
 from orchestrator.history import Alarm, FileRow, History, StepRow, site
+from orchestrator.measures import file_numbers
 
 BEGIN = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
 TYPES = (
@@ -81,16 +82,24 @@ class Writer:
         if not failed:
             files = list(_files(chance, name, night * 5 // 7))
             self._rows("files", files)
+            self._numbers(files)
             if alarm:
                 self._rows("alarms", [Alarm(files[1].file, "bytes", "the bytes are other ones")])
 
     def _rows(self, table: str, rows: Sequence[Any]) -> None:
-        names = ", ".join(f'"{one.name}"' for one in fields(rows[0]))
-        marks = ", ".join("?" * (len(fields(rows[0])) + 1))
+        kept = [one.name for one in fields(rows[0]) if one.name != "numbers"]
+        names = ", ".join(f"[{name}]" for name in kept)
+        marks = ", ".join("?" * (len(kept) + 1))
         self._database.executemany(
             f"INSERT INTO {table} (run, {names}) VALUES ({marks})",
-            [(self._run, *astuple(row)) for row in rows],
+            [(self._run, *(getattr(row, name) for name in kept)) for row in rows],
         )
+
+    def _numbers(self, files: Sequence[FileRow]) -> None:
+        numbers = [
+            (self._run, row.file, *one) for row in files for one in file_numbers.rows(row.numbers)
+        ]
+        self._database.executemany("INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?)", numbers)
 
     def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" * len(rows[0]))
@@ -98,7 +107,7 @@ class Writer:
 
 
 def _told(chance: random.Random) -> Iterator[dict[str, Any]]:
-    return (asdict(row) for row in _files(chance, "model", 1))
+    return (row.as_json() for row in _files(chance, "model", 1))
 
 
 def _steps(failed: bool, night: int) -> Iterator[StepRow]:
@@ -120,18 +129,21 @@ def _files(chance: random.Random, name: str, commit: int) -> Iterator[FileRow]:
             type=kind,
             sha256=sha256(f"{name} {kind} {commit // 20}".encode()).hexdigest(),
             status="pass",
-            size=int(7e9 * bits / 8),
-            bits_per_weight=bits,
-            perplexity=round(5.79 + number * 0.05 + moved, 4),
-            perplexity_error=0.03,
-            increase=None if full else number * 0.01,
-            kld=None if full else round(0.001 * 3**number + moved, 6),
-            same_top=None if full else 0.97,
-            prompt_per_second=round(speed * 8, 2),
-            generation_per_second=round(speed, 2),
-            memory=4 * 10**9,
             verdict="identical",
             fresh=True,
+            numbers={
+                "header": {"size": int(7e9 * bits / 8), "bits_per_weight": bits},
+                "perplexity": {"value": round(5.79 + number * 0.05 + moved, 4), "error": 0.03}
+                | ({} if full else {"increase": number * 0.01}),
+                "kld": {}
+                if full
+                else {"mean": round(0.001 * 3**number + moved, 6), "same_top": 0.97},
+                "speed": {
+                    "prompt_per_second": round(speed * 8, 2),
+                    "generation_per_second": round(speed, 2),
+                },
+                "memory": {"peak": 4 * 10**9},
+            },
         )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.base import units
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import History, Run, run_states
+from orchestrator.measures import number_tables
 
 _SHORT = 12
 
@@ -62,7 +62,7 @@ def _values(
         "runs": [
             {
                 **asdict(run),
-                "files": [asdict(row) for row in files.get(run.id, ())],
+                "files": [row.as_json() for row in files.get(run.id, ())],
                 "alarms": [asdict(row) for row in alarms.get(run.id, ())],
                 "steps": [asdict(row) for row in steps.get(run.id, ())],
             }
@@ -112,25 +112,20 @@ def _runs(history: History, runs: Sequence[Run]) -> str:
 
 
 def _files(history: History, run: Run) -> str:
+    found = history.files([run.id]).get(run.id, [])
+    measured = number_tables.table(found, "history")
     rows = [
         (
             row.file,
-            status(row.status),
-            units.size(row.size),
-            _number(row.perplexity, "{:.4f}"),
-            _number(row.kld, "{:.5f}"),
-            _number(row.generation_per_second, "{:.1f}"),
+            status(run_states.label(row.status)),
+            *numbers,
             status(row.verdict),
             row.sha256[:_SHORT],
         )
-        for row in history.files([run.id]).get(run.id, ())
+        for row, numbers in zip(found, measured.texts, strict=True)
     ]
-    titles = ("File", "Checks", "Size", "Perplexity", "KLD", "Gen. t/s", "Bytes", "SHA-256")
-    return table(titles, rows, right=(2, 3, 4, 5)) if rows else ""
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+    titles = ("File", "Checks", *measured.titles, "Bytes", "SHA-256")
+    return table(titles, rows, right=range(2, len(titles) - 2)) if rows else ""
 
 
 def accept(history: History, recipe: str) -> Run:

@@ -11,6 +11,7 @@ from orchestrator.base.step_values import JSON, StepResult
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import run_states
+from orchestrator.measures import number_tables
 from orchestrator.measures.check_status import Status
 from orchestrator.runs import report
 
@@ -58,12 +59,12 @@ def step_value(result: StepResult) -> JSON:
 
 def _files(described: Report) -> str:
     """What fits a terminal of the report's table; all of it is in report.md."""
-    titles, cells = report.measured_columns(described, "terminal")
+    found = number_tables.table(described.rows, "terminal", described.full_name)
     rows = [
         (row.file, *measured, MARKS[row.status])
-        for row, measured in zip(described.rows, cells, strict=True)
+        for row, measured in zip(described.rows, found.texts, strict=True)
     ]
-    return table(["File", *titles, ""], rows, right=range(1, len(titles) + 1))
+    return table(["File", *found.titles, ""], rows, right=range(1, len(found.titles) + 1))
 
 
 def checks(result: Result) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,22 @@ from orchestrator.history.run_records import (
     Run,
     StepRow,
 )
+from orchestrator.measures import file_numbers
+from orchestrator.measures.file_numbers import ByMeasure, NumberRow
 
 if TYPE_CHECKING:
     import sqlite3
 
 NAME = "history.sqlite"
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """The columns of a table whose rows are such values."""
+    return tuple(one.name for one in fields(kind))
+
+
+_FILE = tuple(name for name in _names(FileRow) if name != "numbers")
+_NUMBER = ("file", "measure", "number", "value", "error")
 
 
 def now() -> str:
@@ -115,9 +126,10 @@ class History:
                 "UPDATE runs SET ended = ?, state = ?, error = ?, report = ? WHERE id = ?",
                 (now(), ended.state, ended.error, report, run),
             )
-            _insert_all(database, "steps", run, ended.steps)
-            _insert_all(database, "files", run, ended.files)
-            _insert_all(database, "alarms", run, ended.alarms)
+            _insert_all(database, "steps", run, _names(StepRow), map(astuple, ended.steps))
+            _insert_all(database, "files", run, _FILE, map(_file, ended.files))
+            _insert_all(database, "numbers", run, _NUMBER, _numbers_of(ended.files))
+            _insert_all(database, "alarms", run, _names(Alarm), map(astuple, ended.alarms))
 
     def accept(self, recipe: str) -> Run | None:
         """Let a recipe's newest finished night be what later ones are compared with.
@@ -213,7 +225,7 @@ class History:
 
     def steps_of(self, runs: Sequence[int]) -> dict[int, list[StepRow]]:
         """The steps of runs by the runs' numbers."""
-        found = self._rows_of("steps", StepRow, runs)
+        found = self._rows_of("steps", _names(StepRow), runs)
         return {run: [StepRow(*row) for row in rows] for run, rows in found.items()}
 
     def run_counts(self, since: int = 0) -> dict[int, int]:
@@ -237,7 +249,7 @@ class History:
 
     def failures(self, since: int = 0) -> dict[int, list[StepRow]]:
         """The steps that failed, by the numbers of the runs from ``since`` on."""
-        names = _columns(tuple(one.name for one in fields(StepRow)))
+        names = _columns(_names(StepRow))
         rows = self._all(
             f"SELECT run, {names} FROM steps WHERE run >= ? AND outcome = ? ORDER BY rowid",  # noqa: S608
             since,
@@ -250,12 +262,23 @@ class History:
 
     def files(self, runs: Sequence[int]) -> dict[int, list[FileRow]]:
         """The files of runs by the runs' numbers."""
-        found = self._rows_of("files", FileRow, runs)
-        return {run: [FileRow(*row) for row in rows] for run, rows in found.items()}
+        found, numbers = self._rows_of("files", _FILE, runs), self._numbers(runs)
+        return {
+            run: [replace(FileRow(*row), numbers=numbers.get((run, row[0]), {})) for row in rows]
+            for run, rows in found.items()
+        }
+
+    def _numbers(self, runs: Sequence[int]) -> dict[tuple[int, str], ByMeasure]:
+        """The numbers of files by run and file."""
+        found: dict[tuple[int, str], list[NumberRow]] = {}
+        for run, rows in self._rows_of("numbers", _NUMBER, runs).items():
+            for file, *told in rows:
+                found.setdefault((run, file), []).append(tuple(told))
+        return {place: file_numbers.joined(rows) for place, rows in found.items()}
 
     def alarms(self, runs: Sequence[int]) -> dict[int, list[Alarm]]:
         """The alarms of runs by the runs' numbers; runs without one are left out."""
-        found = self._rows_of("alarms", Alarm, runs)
+        found = self._rows_of("alarms", _names(Alarm), runs)
         return {run: [Alarm(*row) for row in rows] for run, rows in found.items()}
 
     def report(self, digest: str) -> Mapping[str, JSON]:
@@ -265,10 +288,9 @@ class History:
         return found
 
     def _rows_of(
-        self, table: str, kind: type, runs: Sequence[int]
+        self, table: str, names: Sequence[str], runs: Sequence[int]
     ) -> dict[int, list[tuple[Any, ...]]]:
         """Rows of a table by run; SQLite takes a bounded number of values at once."""
-        names = tuple(one.name for one in fields(kind))
         found: dict[int, list[tuple[Any, ...]]] = {}
         for part in _parts(list(runs), 500):
             marks = ", ".join("?" * len(part))
@@ -332,10 +354,17 @@ def _insert_all(
     database: sqlite3.Connection,
     table: str,
     run: int,
-    rows: Sequence[StepRow] | Sequence[FileRow] | Sequence[Alarm],
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
 ) -> None:
-    for row in rows:
-        names = ("run", *(one.name for one in fields(row)))
-        marks = ", ".join("?" * len(names))
-        statement = f"INSERT INTO {table} ({_columns(names)}) VALUES ({marks})"  # noqa: S608
-        database.execute(statement, (run, *astuple(row)))
+    marks = ", ".join("?" * (len(names) + 1))
+    statement = f"INSERT INTO {table} ({_columns(('run', *names))}) VALUES ({marks})"  # noqa: S608
+    database.executemany(statement, ((run, *row) for row in rows))
+
+
+def _file(row: FileRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in _FILE)
+
+
+def _numbers_of(files: Sequence[FileRow]) -> Iterator[tuple[Any, ...]]:
+    return ((row.file, *number) for row in files for number in file_numbers.rows(row.numbers))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.base.step_values import JSON
+from orchestrator.measures.file_numbers import ByMeasure, Numbered
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -95,54 +96,49 @@ class StepRow:
 
 
 @dataclass(frozen=True)
-class FileRow:
-    """One file of a run, and what was measured on it; numbers not measured are None.
+class FileRow(Numbered):
+    """One file of a run, and its ``numbers`` by measure and name, as far as they are known.
 
     ``step`` is the key of the step that made it and ``artifact_file`` its name there;
     ``asked`` is a digest of what the recipe asks for it: while that stays, nobody wanted
     other bytes. ``measure`` is the key of the step that measured it, and ``fresh`` says
-    whether it did so in this run or in an earlier one. ``size`` is in bytes,
-    ``increase`` relative to the full file's perplexity, ``same_top`` a share of 1, speeds
-    are tokens per second. ``verdict`` and ``note`` say how its bytes compare with those of
-    the run ``against`` (0: with none). ``measuring`` is a digest of how the recipe measures:
-    numbers of different ones are not compared.
+    whether it did so in this run or in an earlier one. ``verdict`` and ``note`` say how its
+    bytes compare with those of the run ``against`` (0: with none). ``measuring`` is a digest of
+    how the recipe measures: numbers of different ones are not compared.
     """
 
     file: str
     type: str
     sha256: str
     status: str
-    size: int
-    bits_per_weight: float
     step: str = ""
     artifact_file: str = ""
     asked: str = ""
     measure: str = ""
     fresh: bool = False
-    perplexity: float | None = None
-    perplexity_error: float | None = None
-    increase: float | None = None
-    kld: float | None = None
-    same_top: float | None = None
-    prompt_per_second: float | None = None
-    generation_per_second: float | None = None
-    memory: int | None = None
     verdict: str = ""
     note: str = ""
     against: int = 0
     measuring: str = ""
+    numbers: ByMeasure = field(default_factory=dict)
 
     @property
     def full(self) -> bool:
         """Whether it is the unquantized file, which is no output: others are held against it."""
         return self.file == f"{self.type}, for comparison"
 
+    def as_json(self) -> dict[str, JSON]:
+        """As reports have it: numbers under their keys, and all by measure."""
+        told = {name: value for name, value in vars(self).items() if name != "numbers"}
+        measures = {name: dict(found) for name, found in self.numbers.items()}
+        return {**told, **self.by_key(), "measures": measures}
+
 
 @dataclass(frozen=True)
 class Alarm:
     """One change beyond its limit: of which file, of what, from what to what.
 
-    ``what`` is ``bytes``, ``perplexity``, ``kld``, ``size``, ``speed`` or ``rebuild``.
+    ``what`` is ``bytes``, ``rebuild``, or the key of a number's alarm, such as ``size``.
     """
 
     file: str

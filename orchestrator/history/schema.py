@@ -63,5 +63,44 @@ _FIRST = (
 # How the recipe measured; empty for files of before.
 _SECOND = ("ALTER TABLE files ADD COLUMN measuring TEXT NOT NULL DEFAULT ''",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+# One row a number instead of one column. A value has no type here, so that bytes stay whole
+# numbers. The columns are named as they were then, whatever measures there are today.
+_COLUMNS = (
+    ("size", "header", "size", "NULL"),
+    ("bits_per_weight", "header", "bits_per_weight", "NULL"),
+    ("perplexity", "perplexity", "value", "perplexity_error"),
+    ("increase", "perplexity", "increase", "NULL"),
+    ("kld", "kld", "mean", "NULL"),
+    ("same_top", "kld", "same_top", "NULL"),
+    ("prompt_per_second", "speed", "prompt_per_second", "NULL"),
+    ("generation_per_second", "speed", "generation_per_second", "NULL"),
+    ("memory", "memory", "peak", "NULL"),
+)
+_KEPT = "run, file, type, sha256, status, step, artifact_file, asked, measure, fresh"
+_THIRD = (
+    """CREATE TABLE numbers (
+        run INTEGER NOT NULL REFERENCES runs,
+        file TEXT NOT NULL, measure TEXT NOT NULL, number TEXT NOT NULL,
+        value NOT NULL, error)""",
+    *(
+        f"INSERT INTO numbers SELECT run, file, '{measure}', '{number}', {column}, {error}"  # noqa: S608
+        f" FROM files WHERE {column} IS NOT NULL ORDER BY rowid"
+        for column, measure, number, error in _COLUMNS
+    ),
+    "CREATE INDEX numbers_of_run ON numbers (run)",
+    # DROP COLUMN needs SQLite 3.35 of 2021.
+    """CREATE TABLE kept (
+        run INTEGER NOT NULL REFERENCES runs,
+        file TEXT NOT NULL, type TEXT NOT NULL, sha256 TEXT NOT NULL, status TEXT NOT NULL,
+        step TEXT NOT NULL, artifact_file TEXT NOT NULL, asked TEXT NOT NULL,
+        measure TEXT NOT NULL, fresh INTEGER NOT NULL,
+        verdict TEXT NOT NULL, note TEXT NOT NULL, against INTEGER NOT NULL,
+        measuring TEXT NOT NULL DEFAULT '')""",
+    f"INSERT INTO kept SELECT {_KEPT}, verdict, note, against, measuring FROM files ORDER BY rowid",  # noqa: S608
+    "DROP TABLE files",
+    "ALTER TABLE kept RENAME TO files",
+    "CREATE INDEX files_of_run ON files (run)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 VERSION = len(MIGRATIONS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.measures.check_status import Check
 from orchestrator.measures.expectation import Expectation, Facts
@@ -14,7 +15,7 @@ Numbers = Mapping[str, float | int | None]
 Form = Callable[[float], str]
 # The input of measures that need the original model's folder.
 ORIGINAL = "original"
-Place = Literal["report", "terminal", "card"]
+Place = Literal["report", "terminal", "card", "site", "history"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ class Number:
     ``title`` names it in sentences and above charts, ``key`` in reports' JSON and in CSV
     files, where it stands beside other measures' numbers. ``error`` is the number that is its
     standard error. ``timed`` numbers are of the machine and the hour as much as of the file.
-    ``tolerance`` is how far it may be off a published one without a warning.
+    ``tolerance`` is how far it may be off a published one without a warning. ``quality``
+    numbers are drawn against size and over time. ``relative`` ones are against the full file,
+    which has none. ``paired`` is the number that tells differences of this one, with their own
+    error. ``unit`` is one of ``bytes``, ``share`` (of 1) and others that are only shown.
     """
 
     name: str
@@ -88,6 +92,19 @@ class Number:
     alarm: Alarm | None = None
     tolerance: float | None = None
     quality: bool = False
+    relative: bool = False
+    paired: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title as it begins a line."""
+        return self.title[:1].upper() + self.title[1:]
+
+    def shown(self, value: float) -> str:
+        """A value for people."""
+        if self.unit == "bytes":
+            return units.size(value)
+        return units.percent(value) if self.unit == "share" else self.form.format(value)
 
 
 @dataclass(frozen=True)
@@ -109,11 +126,15 @@ class Limit:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table of files; ``title`` may hold ``{full}``, the full file's name."""
+    """A column of a table of files.
+
+    ``title`` may hold ``{full}``, the full file's name; ``number`` is what it is sorted by.
+    """
 
     title: str
     cell: Callable[[Numbers], str]
     places: tuple[Place, ...] = ("report",)
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +187,7 @@ class Measure:
         read: Its numbers, from the same; those that are not known are None or missing.
         work: How it is taken; None when other measures' facts hold it.
         found_with: The measure whose facts hold it where it is not taken itself.
+        note: A sentence about its columns for a model card; ``{full}`` is the full file.
     """
 
     name: str
@@ -178,6 +200,7 @@ class Measure:
     numbers: Sequence[Number] = field(default=())
     limits: Sequence[Limit] = field(default=())
     columns: Sequence[Column] = field(default=())
+    note: str = ""
 
     def number(self, name: str) -> Number:
         """The number of this name."""

@@ -97,6 +97,16 @@ def _fallbacks(census: Mapping[str, int], expectation: Expectation) -> tuple[int
     return sum(strange.values()), ", ".join(strange)
 
 
+def _size(found: Numbers) -> str:
+    size = found.get("size")
+    return units.size(size) if size else ""
+
+
+def _bits(found: Numbers) -> str:
+    bits = found.get("bits_per_weight")
+    return "" if bits is None else f"{bits:.2f}"
+
+
 MEASURE = Measure(
     name="header",
     order=10,
@@ -141,10 +151,9 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column(
-            "Size", lambda found: units.size(found["size"] or 0), ("report", "terminal", "card")
-        ),
-        Column("Bits/weight", lambda found: f"{found['bits_per_weight']:.2f}", ("report", "card")),
-        Column("Bits/w", lambda found: f"{found['bits_per_weight']:.2f}", ("terminal",)),
+        Column("Size", _size, ("report", "terminal", "card", "site", "history"), "size"),
+        Column("Bits/weight", _bits, ("report", "card")),
+        Column("Bits per weight", _bits, ("site",), "bits_per_weight"),
+        Column("Bits/w", _bits, ("terminal",)),
     ),
 )

@@ -149,7 +149,14 @@ MEASURE = Measure(
         Number("p99", "99 % KL divergence", key="kld_p99", form="{:.6f}", better="lower"),
         Number("max", "maximum KL divergence", key="kld_max", form="{:.6f}", better="lower"),
         Number("median", "median KL divergence", key="kld_median", form="{:.6f}", better="lower"),
-        Number("same_top", "same top", key="same_top", better="higher", error="same_top_error"),
+        Number(
+            "same_top",
+            "same top",
+            key="same_top",
+            better="higher",
+            error="same_top_error",
+            unit="share",
+        ),
         Number("same_top_error", "error of same top", key="same_top_error"),
         Number("mean_change", "mean change of probability", error="mean_change_error"),
         Number("mean_change_error", "error of the mean change of probability"),
@@ -203,11 +210,13 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("KLD, mean", _cell("mean", "{:.5f}".format)),
-        Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "card")),
+        Column("KLD, mean", _cell("mean", "{:.5f}".format), ("report", "site"), "mean"),
+        Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "card", "history")),
         Column("KLD, 99 %", _cell("p99", "{:.5f}".format)),
         Column("KLD, maximum", _cell("max", "{:.5f}".format)),
-        Column("Same top", _cell("same_top", units.percent)),
+        Column("Same top", _cell("same_top", units.percent), ("report", "site"), "same_top"),
         Column("RMS Δp", _cell("rms_change", units.percent)),
     ),
+    note="KLD is the mean Kullback-Leibler divergence from {full} in nats per token: 0 would be "
+    "the same model.",
 )

@@ -31,5 +31,5 @@ MEASURE = Measure(
     read=_read,
     found_with="smoke",
     numbers=(Number("peak", "memory", key="memory", unit="bytes", better="lower", timed=True),),
-    columns=(Column("Memory", _cell),),
+    columns=(Column("Memory", _cell, ("report", "site"), "peak"),),
 )

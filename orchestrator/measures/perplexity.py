@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.measures import taking
+from orchestrator.measures import differences, taking
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.definition import (
     Alarm,
@@ -186,9 +186,8 @@ def _fact(found: Numbers, expectation: Expectation) -> str:
     if increase is not None:
         paired = f" ± {units.percent(error)}" if error is not None else ""
         fact += f", {units.percent(increase, sign=True)}{paired} against {expectation.full_name}"
-        # Two standard errors: what lies within comes by chance in 95 of 100 texts.
-        if error is not None and abs(increase) <= 2 * error:
-            fact += " (no difference seen)"
+        if error is not None and abs(increase) <= differences.ERRORS * error:
+            fact += f" ({differences.NONE_SEEN})"
     elif "max_ppl_increase" in expectation.limits:
         fact += f", {expectation.full_name}'s is not known"
     chunks = found["chunks"]
@@ -200,7 +199,7 @@ def _fact(found: Numbers, expectation: Expectation) -> str:
 def _value(found: Numbers) -> str:
     if found.get("value") is None:
         return ""
-    error = found["error"]
+    error = found.get("error")
     return f"{found['value']:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
 
@@ -253,6 +252,7 @@ MEASURE = Measure(
             alarm=Alarm("perplexity", 0.01, "Largest change of the perplexity, either way."),
             tolerance=0.01,
             quality=True,
+            paired="increase",
         ),
         Number("error", "error of the perplexity", key="perplexity_error"),
         Number("chunks", "pieces of text"),
@@ -262,6 +262,8 @@ MEASURE = Measure(
             key="increase",
             better="lower",
             error="increase_error",
+            unit="share",
+            relative=True,
         ),
         Number("increase_error", "error of the increase", key="increase_error"),
     ),
@@ -284,9 +286,11 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("Perplexity", _value),
-        Column("Perplexity", _plain, ("terminal", "card")),
+        Column("Perplexity", _value, ("report", "site"), "value"),
+        Column("Perplexity", _plain, ("terminal", "card", "history")),
         Column("Δ to {full}", _increase, ("report", "card")),
+        Column("Change to full", _increase, ("site",), "increase"),
         Column("Δ", _increase, ("terminal",)),
     ),
+    note="Perplexity: lower is better.",
 )

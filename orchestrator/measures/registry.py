@@ -10,6 +10,8 @@ from functools import cache
 import orchestrator.measures as room
 from orchestrator.measures.definition import Limit, Measure, Number, Section
 
+NumberOf = tuple[Measure, Number]
+
 
 @cache
 def measures() -> tuple[Measure, ...]:
@@ -35,6 +37,28 @@ def limits() -> Iterator[tuple[Measure, Limit]]:
     return ((measure, limit) for measure in measures() for limit in measure.limits)
 
 
-def numbers() -> Iterator[tuple[Measure, Number]]:
+def numbers() -> Iterator[NumberOf]:
     """All numbers with the measures that they are of."""
     return ((measure, number) for measure in measures() for number in measure.numbers)
+
+
+def quality() -> list[NumberOf]:
+    """Numbers that say how good a file is: drawn against size and over time."""
+    return [(measure, number) for measure, number in numbers() if number.quality]
+
+
+def speeds() -> list[NumberOf]:
+    """Numbers of the machine and the hour that are watched over time."""
+    return [(measure, number) for measure, number in numbers() if number.timed and number.alarm]
+
+
+def lasting() -> list[NumberOf]:
+    """Numbers that are watched over time and stay the same on every machine."""
+    watched = [(one, number) for one, number in numbers() if number.alarm and not number.timed]
+    return list(dict.fromkeys([*quality(), *watched]))
+
+
+def relative() -> list[NumberOf]:
+    """Numbers against the full file, which has none of them."""
+    compared = {one.name for one in measures() if one.work is not None and one.work.compares}
+    return [(one, n) for one, n in numbers() if n.relative or one.name in compared]

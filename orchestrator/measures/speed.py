@@ -12,10 +12,12 @@ from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.definition import (
     Alarm,
     Column,
+    Form,
     Measure,
     Number,
     Numbers,
     Option,
+    Place,
     Section,
     Work,
 )
@@ -131,12 +133,16 @@ def _both(way: str) -> Column:
     return Column(f"{way.capitalize()}, ms/token (tokens/s)", cell)
 
 
-def _rate(way: str, title: str) -> Column:
+def _rate(way: str, title: str, form: Form, place: Place) -> Column:
     def cell(found: Numbers) -> str:
         rate = found.get(f"{way}_per_second")
-        return "" if rate is None else f"{rate:.0f}"
+        return "" if rate is None else form(rate)
 
-    return Column(title, cell, ("terminal",))
+    return Column(title, cell, (place,), f"{way}_per_second")
+
+
+def _three_digits(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 99.95 else f"{rate:.1f}"
 
 
 _ALARM = Alarm(
@@ -171,7 +177,10 @@ MEASURE = Measure(
     columns=(
         _both("prompt"),
         _both("generation"),
-        _rate("prompt", "Prompt t/s"),
-        _rate("generation", "Gen. t/s"),
+        _rate("prompt", "Prompt t/s", "{:.0f}".format, "terminal"),
+        _rate("generation", "Gen. t/s", "{:.0f}".format, "terminal"),
+        _rate("prompt", "Prompt, tokens/s", _three_digits, "site"),
+        _rate("generation", "Generation, tokens/s", _three_digits, "site"),
+        _rate("generation", "Gen. t/s", "{:.1f}".format, "history"),
     ),
 )

@@ -16,12 +16,15 @@ from orchestrator.measures.definition import (
     Number,
     Numbers,
     Option,
+    Place,
     Section,
     Work,
 )
 from orchestrator.measures.expectation import Expectation, Facts
 from orchestrator.measures.judging import held, percent, unmeasured
 from orchestrator.toolchain.output_numbers import number, optional
+
+_PLACES: tuple[Place, ...] = ("report", "terminal", "card", "site", "history")
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,14 @@ def measure_of(tasks: Tasks) -> Measure:
             describes=f"Tasks of {tasks.title}.",
         ),
         numbers=(
-            Number("score", f"{tasks.title} score", better="higher", error="error"),
+            Number(
+                "score",
+                f"{tasks.title} score",
+                better="higher",
+                error="error",
+                unit="share",
+                quality=True,
+            ),
             Number("error", f"error of the {tasks.title} score"),
             Number("low", f"low end of the {tasks.title} score's 95 % interval"),
             Number("high", f"high end of the {tasks.title} score's 95 % interval"),
@@ -128,5 +138,6 @@ def measure_of(tasks: Tasks) -> Measure:
                 least=True,
             ),
         ),
-        columns=(Column(tasks.title, tasks.cell, ("report", "card")),),
+        columns=(Column(tasks.title, tasks.cell, _PLACES, "score"),),
+        note=f"{tasks.title}: share of tasks with the right answer.",
     )

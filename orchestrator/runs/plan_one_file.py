@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.measures import registry
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.recipe import Recipe
@@ -30,7 +31,9 @@ def plan_of(
         prompt: A prompt to continue; without one no text is generated.
         session: What all commands share.
     """
-    verify: dict[str, object] = {"kld": against is not None and corpus is not None}
+    compared = [one for one in registry.measures() if one.work is not None and one.work.compares]
+    both = against is not None and corpus is not None
+    verify: dict[str, object] = {one.section.name: both for one in compared if one.section}
     if corpus is not None:
         verify["perplexity"] = {"corpus": {"path": corpus.absolute()}}
     if prompt:

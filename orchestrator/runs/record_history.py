@@ -35,10 +35,6 @@ from orchestrator.runs import report
 from orchestrator.runs.finished_plan import Finished
 
 _NOT_RUN = -1
-_NUMBERS = (
-    *("perplexity", "perplexity_error", "increase", "kld", "same_top"),
-    *("prompt_per_second", "generation_per_second", "memory"),
-)
 # What of a file's entry in a recipe says how it is judged, not what it is.
 _JUDGING = {"limits", "allow_fallback", "allow_requantize", "name"}
 
@@ -208,15 +204,13 @@ def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> Fi
         type=row.type,
         sha256=row.sha256,
         status=row.status.value,
-        size=row.size,
-        bits_per_weight=row.bits_per_weight,
         step=output.step,
         artifact_file=output.artifact_file,
         asked=asked(plan, output),
         measure=_timed(output),
         fresh=_timed(output) in measured,
-        **{name: row.value(name) for name in _NUMBERS},  # type: ignore[arg-type]
         measuring=measuring(plan),
+        numbers=row.numbers,
     )
 
 

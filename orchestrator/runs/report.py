@@ -11,9 +11,9 @@ from orchestrator.base.safe_markdown import Safe, block, code, inline
 from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.history import run_states
-from orchestrator.measures import registry
+from orchestrator.measures import number_tables
 from orchestrator.measures.check_status import Check, Status
-from orchestrator.measures.definition import Column, Numbers, Place
+from orchestrator.measures.file_numbers import ByMeasure, Numbered
 from orchestrator.runs.judge_measures import worst
 
 FORMAT = 1
@@ -28,7 +28,7 @@ def _mark(status: Status) -> Safe:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Numbered):
     """One file; its ``numbers`` are by measure and number, in their units."""
 
     file: str
@@ -36,28 +36,7 @@ class Row:
     sha256: str
     status: Status
     checks: tuple[Check, ...]
-    numbers: Mapping[str, Numbers]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return int(self.value("size") or 0)
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits of the tensors over their elements; 0 where that is not known."""
-        return self.value("bits_per_weight") or 0.0
-
-    def value(self, key: str) -> float | int | None:
-        """The number of this key in reports, such as ``kld``."""
-        return next(
-            (
-                self.numbers.get(measure.name, {}).get(number.name)
-                for measure, number in registry.numbers()
-                if number.key == key
-            ),
-            None,
-        )
+    numbers: ByMeasure
 
 
 @dataclass(frozen=True)
@@ -157,8 +136,7 @@ def as_json(report: Report) -> dict[str, JSON]:
 
 def _row_json(row: Row) -> dict[str, JSON]:
     """A row: numbers by measure, and those that have a key of their own by that, too."""
-    keys = [number.key for _, number in registry.numbers() if number.key]
-    values: dict[str, JSON] = {key: row.value(key) for key in keys}
+    values = row.by_key()
     values |= {name: value for name, value in vars(row).items() if name != "numbers"}
     values |= {
         "status": row.status.value,
@@ -195,44 +173,11 @@ def markdown(report: Report) -> str:
 def files_table(report: Report) -> str:
     """The table of files in Markdown, without columns that would be empty."""
     named = [[row.file, row.type] for row in report.rows]
-    titles, cells = measured_columns(report, "report")
+    measured = number_tables.table(report.rows, "report", report.full_name)
     marks = [[_mark(row.status)] for row in report.rows]
-    lines = [[*one, *two, *three] for one, two, three in zip(named, cells, marks, strict=True)]
-    return markdown_table(["File", "Type", *titles, "Checks"], lines)
-
-
-def measured_columns(
-    report: Report, place: Place, rows: Sequence[Row] | None = None
-) -> tuple[list[str], list[list[str]]]:
-    """Titles and cells of what was measured, a line a row, without empty columns.
-
-    Args:
-        report: Says what the full file is called.
-        place: Which table it is for.
-        rows: Those to show; all of the report's when None.
-    """
-    shown = report.rows if rows is None else rows
-    columns = [
-        (column.title.format(full=report.full_name), [_shown(column, name, row) for row in shown])
-        for name, column in _columns(place)
-    ]
-    used = [(title, cells) for title, cells in columns if any(cells)]
-    lines = [[cells[at] for _, cells in used] for at in range(len(shown))]
-    return [title for title, _ in used], lines
-
-
-def _columns(place: Place) -> list[tuple[str, Column]]:
-    return [
-        (measure.name, column)
-        for measure in registry.measures()
-        for column in measure.columns
-        if place in column.places
-    ]
-
-
-def _shown(column: Column, measure: str, row: Row) -> str:
-    found = row.numbers.get(measure)
-    return column.cell(found) if found else ""
+    parts = zip(named, measured.texts, marks, strict=True)
+    lines = [[*one, *two, *three] for one, two, three in parts]
+    return markdown_table(["File", "Type", *measured.titles, "Checks"], lines)
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -27,11 +27,12 @@ class Types(_Data):
 
 
 class TypeLimits(_Data):
-    """The limits of types with at least so many nominal bits per weight."""
+    """The limits of types with at least so many nominal bits per weight, by a recipe's keys."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
 
     bits: float
-    max_ppl_increase: float | None = None
-    max_mean_kld: float | None = None
 
 
 class Smaller(_Data):
@@ -68,7 +69,7 @@ class Policy(_Data):
             return {}
         factors = (one.factor for one in self.smaller if parameters < one.below)
         factor = next(factors, 1.0)
-        stated = held.model_dump(exclude={"bits"}, exclude_none=True)
+        stated = held.__pydantic_extra__
         return {name: value * factor for name, value in stated.items()}
 
     def block(self, kind: str) -> int:

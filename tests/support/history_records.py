@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
+from orchestrator.measures import registry
 
+_FACTS = {one.name for one in fields(FileRow)}
 SHA = "ab" * 32
 
 
 def a_file(name: str = "Q4_0", **changes: Any) -> FileRow:
+    """A row; numbers by their keys, those that are None are not known."""
     values: dict[str, Any] = {
         "file": f"tiny-{name}.gguf",
         "type": name,
@@ -22,7 +26,23 @@ def a_file(name: str = "Q4_0", **changes: Any) -> FileRow:
         "kld": 0.01,
         "generation_per_second": 100.0,
     }
-    return FileRow(**{**values, **changes})
+    values |= changes
+    facts = {name: value for name, value in values.items() if name in _FACTS}
+    return with_numbers(FileRow(**facts), **{n: v for n, v in values.items() if n not in facts})
+
+
+def with_numbers(row: FileRow, **values: float | None) -> FileRow:
+    """The row with other numbers, by their keys in reports; None takes one away."""
+    numbers = {name: dict(found) for name, found in row.numbers.items()}
+    for measure, number in registry.numbers():
+        if number.key in values:
+            numbers.setdefault(measure.name, {})[number.name] = values.pop(number.key)
+    assert not values
+    known = {
+        name: {one: value for one, value in found.items() if value is not None}
+        for name, found in numbers.items()
+    }
+    return replace(row, numbers={name: found for name, found in known.items() if found})
 
 
 def a_step(label: str = "quantize tiny to Q4_0", **changes: Any) -> StepRow:

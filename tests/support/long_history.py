@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.history import Alarm, Ended, FileRow, History, StepRow
+from tests.support.history_records import with_numbers
 
 SOURCE = "https://github.com/ggml-org/llama.cpp"
 BEGIN = datetime(2026, 10, 18, 2, 0, tzinfo=timezone.utc)
@@ -138,11 +139,19 @@ def _file(
     digest = sha256(f"{name} {kind} {others}".encode()).hexdigest()
     full = kind == "F16"
     verdict = "near" if others and night == plot.changed else "identical"
-    return FileRow(
-        file=f"{name}-{kind}.gguf",
-        type=kind,
-        sha256=digest,
-        status="warn" if name == "chatglm3-6b" and night > 10 and kind == "Q2_K" else "pass",
+    return with_numbers(
+        FileRow(
+            file=f"{name}-{kind}.gguf",
+            type=kind,
+            sha256=digest,
+            status="warn" if name == "chatglm3-6b" and night > 10 and kind == "Q2_K" else "pass",
+            verdict=verdict if night else "",
+            fresh=True,
+            against=_before(plot, night, name),
+            note="tensor blk.0.attn_q.weight: 412 of 8388608 values differ"
+            if verdict == "near"
+            else "",
+        ),
         size=int(weights * bits / 8) + 1_200_000,
         bits_per_weight=bits,
         perplexity=round(perplexity * (1 + increase), 4),
@@ -153,12 +162,6 @@ def _file(
         prompt_per_second=round(speed * 9, 2),
         generation_per_second=round(speed, 2),
         memory=int(weights * bits / 8 * 1.1),
-        verdict=verdict if night else "",
-        fresh=True,
-        against=_before(plot, night, name),
-        note="tensor blk.0.attn_q.weight: 412 of 8388608 values differ"
-        if verdict == "near"
-        else "",
     )
 
 
@@ -188,9 +191,6 @@ def _step(label: str, outcome: str, **changes: Any) -> StepRow:
 
 def report(name: str, files: tuple[FileRow, ...]) -> dict[str, Any]:
     """What report.as_json would give, without steps."""
-    shared = ("file", "type", "sha256", "status", "size", "bits_per_weight", "perplexity")
-    more = ("perplexity_error", "increase", "kld", "same_top", "prompt_per_second")
-    names = (*shared, *more, "generation_per_second", "memory")
     good = {"name": "structure", "status": "pass", "message": "291 tensors", "numbers": {}}
     bad = {**good, "name": "perplexity", "status": "warn", "message": "9.8 % above F16"}
     return {
@@ -205,7 +205,7 @@ def report(name: str, files: tuple[FileRow, ...]) -> dict[str, Any]:
         },
         "files": [
             {
-                **{key: getattr(row, key) for key in names},
+                **row.as_json(),
                 "file": "F16, for comparison" if row.type == "F16" else row.file,
                 "checks": [good] if row.status == "pass" else [good, bad],
             }

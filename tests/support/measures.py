@@ -79,6 +79,6 @@ def numbered(**values: float | None) -> dict[str, dict[str, float | None]]:
     """Numbers of a row by measure, from their keys in reports."""
     found: dict[str, dict[str, float | None]] = {}
     for measure, number in registry.numbers():
-        if number.key in values:
+        if values.get(number.key) is not None:
             found.setdefault(measure.name, {})[number.name] = values[number.key]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.base import units
 from orchestrator.history import FileRow
@@ -11,7 +11,10 @@ from orchestrator.history.site import format_values, scatter_chart, time_series,
 from orchestrator.history.site.scatter_chart import Axes, Dot, Level
 from orchestrator.history.site.time_series import Runs, Value
 from orchestrator.history.site.trend_chart import Time
+from orchestrator.measures import differences, registry
+from orchestrator.measures.definition import Measure, Number
 
+_ABOUT = "Files on the line are beaten by no file in both; see the table for their errors."
 _SPREAD = 8.0  # from here on a logarithmic axis shows more
 
 
@@ -25,40 +28,59 @@ class Picture:
 
 
 def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Picture]:
-    """Perplexity and divergence against size, for files that were measured."""
+    """Each number of quality against size, for files that were measured."""
     name = time_series.full_type(rows)
     full = next((row for row in rows if row.type == name), None)
     files = [row for row in rows if row.type != name]
-    about = "No file is both smaller and better than one on the line."
-    if any(time_series.perplexity(row) is not None for row in files):
-        level = _level(full)
-        note = f"{about} Dashed: {full.type}, the unquantized file." if level and full else about
+    for measure, number in registry.quality():
+        value = _scaled(measure, number)
+        if all(value(row) is None for row in files):
+            continue
+        level = _level(full, measure, number)
+        dashed = f" Dashed: {full.type}, the unquantized file." if level and full else ""
+        what = _axis(number)
+        if (measure, number) in registry.relative():
+            what += f" from {name or 'the unquantized file'}"
         drawn = _against_size(
-            "ppl",
-            "Perplexity",
+            f"{measure.name}-{number.name}",
+            Axes("", what, higher=number.better == "higher"),
             files=files,
-            value=time_series.perplexity,
+            value=value,
             colours=colours,
             level=level,
         )
-        yield Picture("Perplexity against size", drawn, note)
-    if any(time_series.kld(row) is not None for row in files):
-        title = f"Mean KL divergence from {name or 'the unquantized file'}"
-        drawn = _against_size("kld", title, files=files, value=time_series.kld, colours=colours)
-        yield Picture("KL divergence against size", drawn, about)
+        yield Picture(f"{number.heading} against size", drawn, f"{_ABOUT}{dashed}")
 
 
-def _level(full: FileRow | None) -> Level | None:
-    value = time_series.perplexity(full) if full is not None else None
+def _scaled(measure: Measure, number: Number, factor: float = 1.0) -> Value:
+    """How a number is read for an axis: shares in percent, bytes in a unit of ``factor``."""
+    plain = time_series.values((measure, number))
+    factor = 0.01 if number.unit == "share" else factor
+
+    def value(row: FileRow) -> float | None:
+        found = plain(row)
+        return None if found is None else found / factor
+
+    return value
+
+
+def _axis(number: Number) -> str:
+    return f"{number.heading}, %" if number.unit == "share" else number.heading
+
+
+def _level(full: FileRow | None, measure: Measure, number: Number) -> Level | None:
+    value = _scaled(measure, number)(full) if full is not None else None
     if full is None or value is None:
         return None
-    label = f"{full.type} {value:.4f}, {units.size(full.size)}"
-    return Level(label, value, full.perplexity_error or 0.0)
+    exact = full.numbers[measure.name]
+    label = f"{full.type} {number.shown(exact[number.name] or 0)}, {units.size(full.size)}"
+    error = differences.error_of(number, exact) or 0.0
+    return Level(label, value, error * value / (exact[number.name] or 1))
 
 
 def _against_size(
     ident: str,
-    what: str,
+    axes: Axes,
     *,
     files: Sequence[FileRow],
     value: Value,
@@ -72,14 +94,14 @@ def _against_size(
             row.type,
             row.size / factor,
             found,
-            f"{row.type}: {what} {found:.6g}, {units.size(row.size)}",
+            f"{row.type}: {axes.y} {found:.6g}, {units.size(row.size)}",
             colours.get(row.type, 0),
         )
         for row, found in measured
     ]
     log = level is None and _spread([found for _, found in measured])
-    title = f"{what} against size"
-    return scatter_chart.draw(ident, title, dots, Axes(f"Size, {unit}", what, log), level)
+    drawn = replace(axes, x=f"Size, {unit}", log=log)
+    return scatter_chart.draw(ident, f"{axes.y} against size", dots, drawn, level)
 
 
 def _spread(values: Sequence[float]) -> bool:
@@ -88,46 +110,38 @@ def _spread(values: Sequence[float]) -> bool:
 
 
 def over_time(runs: Runs, time: Time, colours: Mapping[str, int]) -> Iterator[Picture]:
-    """Perplexity, divergence and size; only what was measured."""
+    """What is watched over time and is not the machine's; only what was measured."""
     # The full file's size is so much larger that it would hide changes of the others.
     full = time_series.full_type(runs[-1][1]) if runs else ""
-    sizes = [row.size for _, rows in runs for row in rows if row.type != full]
+    small = [(one, [row for row in rows if row.type != full]) for one, rows in runs]
+    sizes = [row.size for _, rows in small for row in rows]
     factor, unit = format_values.size_unit(max(sizes, default=0))
-
-    def size(row: FileRow) -> float | None:
-        return None if row.type == full else row.size / factor
-
-    wanted: tuple[tuple[str, str, str, Value], ...] = (
-        ("t-ppl", "Perplexity", "Perplexity", time_series.perplexity),
-        ("t-kld", "KL divergence, mean", "Mean KL divergence", time_series.kld),
-        (
-            "t-size",
-            f"Size, {unit}",
-            "Size",
-            size,
-        ),
-    )
-    for ident, title, axis, value in wanted:
-        yield from _trend(ident, title, axis, runs=runs, value=value, time=time, colours=colours)
+    for measure, number in registry.lasting():
+        bytes_ = number.unit == "bytes"
+        yield from _trend(
+            f"t-{measure.name}-{number.name}",
+            f"{number.heading}, {unit}" if bytes_ else _axis(number),
+            number.heading,
+            runs=small if bytes_ else runs,
+            value=_scaled(measure, number, factor if bytes_ else 1.0),
+            time=time,
+            colours=colours,
+        )
 
 
 def speed_over_time(
     runs: Runs, time: Time, colours: Mapping[str, int], machine: Callable[[str], str]
 ) -> Iterator[Picture]:
     """Speeds, each machine for itself: numbers of different ones do not compare."""
-    for number, (name, there) in enumerate(
-        time_series.by_machine(time_series.measured(runs)).items()
-    ):
-        for ident, what, value in (
-            ("t-prompt", "Prompt", time_series.prompt),
-            ("t-gen", "Generation", time_series.generation),
-        ):
+    machines = time_series.by_machine(time_series.measured(runs))
+    for place, (name, there) in enumerate(machines.items()):
+        for measure, number in registry.speeds():
             yield from _trend(
-                f"{ident}-{number}",
-                f"{what}, tokens/s, {machine(name)}",
-                f"{what} speed",
+                f"t-{measure.name}-{number.name}-{place}",
+                f"{number.heading}, {number.unit}, {machine(name)}",
+                number.heading,
                 runs=there,
-                value=value,
+                value=time_series.values((measure, number)),
                 time=time,
                 colours=colours,
                 steps=False,

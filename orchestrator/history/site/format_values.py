@@ -65,13 +65,8 @@ def filename(path: str) -> str:
     return PurePath(path).name
 
 
-def fixed(value: float | None, digits: int) -> str:
-    """A number with so many digits after the point; nothing for None."""
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def speed(value: float | None) -> str:
-    """Tokens per second with about three digits."""
+def rounded(value: float | None) -> str:
+    """A number with about three digits; nothing for None."""
     if value is None:
         return ""
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}"
@@ -80,16 +75,6 @@ def speed(value: float | None) -> str:
 def change(share: float | None) -> str:
     """A relative change in percent, with its sign."""
     return "" if share is None else units.percent(share, sign=True)
-
-
-def percent(share: float | None) -> str:
-    """A share in percent."""
-    return "" if share is None else units.percent(share)
-
-
-def size(count: int | None) -> str:
-    """Bytes for people; nothing for None and 0."""
-    return units.size(count) if count else ""
 
 
 def short(commit: str) -> str:

@@ -50,17 +50,13 @@ def _environment() -> Environment:
         finalize=_filled,
     )
     made.filters |= {
-        "change": format_values.change,
         "command": shell_words.command,
         "day": format_values.day,
         "duration": format_values.duration,
         "filename": format_values.filename,
-        "fixed": format_values.fixed,
         "minute": format_values.minute,
-        "percent": format_values.percent,
         "short": format_values.short,
-        "size": format_values.size,
-        "speed": format_values.speed,
+        "rounded": format_values.rounded,
         "tail": tail,
     }
     made.globals |= {

@@ -10,8 +10,9 @@ from orchestrator.base.step_values import JSON
 from orchestrator.history import FileRow, run_states
 from orchestrator.history.site import charts, render_template, time_series
 from orchestrator.history.site.report_page_is_current import mark
+from orchestrator.measures import number_tables
 
-_SHARED = tuple(one.name for one in fields(FileRow))
+_SHARED = tuple(one.name for one in fields(FileRow) if one.name != "numbers")
 
 
 def report_page(report: Mapping[str, JSON]) -> str:
@@ -40,6 +41,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "report": report,
             "state": run_states.of(str(report["status"])),
             "rows": rows,
+            "table": number_tables.table(rows, "site", full or "F16"),
             "links": {row.file: quote(row.file, safe="") for row in rows if row.type != full},
             "quality": list(charts.quality(rows, colours)),
             "checks": [(one["file"], one["checks"]) for one in report["files"]],
@@ -52,4 +54,5 @@ def report_page(report: Mapping[str, JSON]) -> str:
 
 
 def _row(told: Mapping[str, JSON]) -> FileRow:
-    return FileRow(**{name: told[name] for name in _SHARED if name in told})
+    shared = {name: told[name] for name in _SHARED if name in told}
+    return FileRow(**shared, numbers=told["measures"])

@@ -37,17 +37,18 @@ class Level:
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes measure, and whether the upright one is logarithmic."""
+    """What the axes measure; whether the upright one is logarithmic, and higher is better."""
 
     x: str
     y: str
     log: bool = False
+    higher: bool = False
 
 
 def draw(
     ident: str, title: str, dots: Sequence[Dot], axes: Axes, level: Level | None = None
 ) -> str:
-    """The picture; lower and further left is better.
+    """The picture; further left is better, and lower unless the axes say otherwise.
 
     Args:
         ident: Its name in the page.
@@ -56,7 +57,7 @@ def draw(
         axes: Titles of the axes.
         level: The full file.
     """
-    best = pareto([(dot.x, dot.y) for dot in dots])
+    best = pareto([(dot.x, -dot.y if axes.higher else dot.y) for dot in dots])
     heights = [dot.y for dot in dots] + ([level.value] if level else [])
     y = chart_scales.fitted(heights, HIGH - _BOTTOM, _TOP, log=axes.log, pad=0.09)
     left = label_placement.margin(y.tick_labels(6))

@@ -27,6 +27,7 @@ from orchestrator.history.site.read_history import Details, Entry, HistoryView, 
 from orchestrator.history.site.time_series import Runs
 from orchestrator.history.site.trend_chart import Time
 from orchestrator.history.site.write_pages import Text
+from orchestrator.measures import number_tables, registry
 
 COLUMNS = 30  # nights in the table of the index
 CHANGES = 60
@@ -205,11 +206,13 @@ class Site:
             advice=self._advice(recipe.newest) if self._now(recipe).needs_attention else [],
             made=made,
             rows=rows,
+            table=number_tables.table(rows, "site"),
             links=self._links(recipe, rows),
             quality=list(charts.quality(rows, colours)),
             trends=list(charts.over_time(runs, time, colours)) if time else [],
             races=self._races(runs, time, colours),
             speeds=list(time_series.speeds(runs)),
+            timed=[number for _, number in registry.speeds()],
             changes=changes[:CHANGES],
             more_changes=max(0, len(changes) - CHANGES),
             verdicts={

@@ -11,6 +11,9 @@ from orchestrator.history import FileRow
 from orchestrator.history.site import format_values
 from orchestrator.history.site.read_history import Entry
 from orchestrator.history.site.trend_chart import Line, Mark, Time
+from orchestrator.measures import registry
+from orchestrator.measures.definition import Number
+from orchestrator.measures.registry import NumberOf
 
 Value = Callable[[FileRow], float | None]
 Runs = Sequence[tuple[Entry, Sequence[FileRow]]]
@@ -28,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Spread:
-    """Values of several runs, in tokens per second."""
+    """Values of several runs."""
 
     newest: float
     median: float
@@ -39,12 +42,19 @@ class Spread:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast the files of one type were on one machine, in all runs there."""
+    """How fast the files of one type were on one machine, in all runs there.
+
+    ``spreads`` are in the order of :func:`registry.speeds`; None where that was not measured.
+    """
 
     type: str
     machine: str
-    prompt: Spread | None
-    generation: Spread | None
+    spreads: tuple[Spread | None, ...]
+
+    @property
+    def runs(self) -> int:
+        """In how many runs it was measured."""
+        return max(one.runs for one in self.spreads if one)
 
 
 def _finite(value: float | None) -> float | None:
@@ -52,24 +62,10 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def perplexity(row: FileRow) -> float | None:
-    """The perplexity."""
-    return _finite(row.perplexity)
-
-
-def kld(row: FileRow) -> float | None:
-    """The mean divergence from the full file."""
-    return _finite(row.kld)
-
-
-def prompt(row: FileRow) -> float | None:
-    """The speed of reading a prompt."""
-    return _finite(row.prompt_per_second)
-
-
-def generation(row: FileRow) -> float | None:
-    """The speed of writing."""
-    return _finite(row.generation_per_second)
+def values(of: NumberOf) -> Value:
+    """How a number is read from a file."""
+    measure, number = of
+    return lambda row: _finite(row.number(measure.name, number.name))
 
 
 def in_order(entries: Sequence[Entry], files: Mapping[int, Sequence[FileRow]]) -> Runs:
@@ -91,7 +87,8 @@ def full_type(rows: Sequence[FileRow]) -> str:
 
     A report says so in its name; in the history it is the one that is compared with nothing.
     """
-    alone = [row for row in rows if row.increase is None and row.kld is None]
+    against = [values(of) for of in registry.relative()]
+    alone = [row for row in rows if all(value(row) is None for value in against)]
     marked = [row for row in rows if row.full]
     found = marked or (alone if len(alone) == 1 < len(rows) else [])
     return found[0].type if found else ""
@@ -100,12 +97,13 @@ def full_type(rows: Sequence[FileRow]) -> str:
 def measured(runs: Runs) -> Runs:
     """The same without rows whose numbers were only carried over from the run before."""
     last: dict[tuple[str, str], tuple[float | None, ...]] = {}
+    timed = [values(of) for of in registry.speeds()]
     found = []
     for entry, rows in runs:
         kept = []
         for row in rows:
             place = (entry.run.machine, row.type)
-            numbers = (prompt(row), generation(row))
+            numbers = tuple(value(row) for value in timed)
             if row.fresh or last.get(place) != numbers:
                 kept.append(row)
             last[place] = numbers
@@ -147,8 +145,9 @@ def time(entries: Sequence[Entry]) -> Time | None:
 def _marks(timed: Sequence[tuple[float, Entry]]) -> Iterator[Mark]:
     """One mark for each stretch of runs with the same commit, or for an alarm within one."""
     before = ""
+    speeds = {number.alarm.key for _, number in registry.speeds() if number.alarm}
     for at, one in timed:
-        alarmed = any(alarm.what != "speed" for alarm in one.alarms)
+        alarmed = any(alarm.what not in speeds for alarm in one.alarms)
         if one.run.commit and (one.run.commit != before or alarmed):
             yield Mark(at, format_values.short(one.run.commit), alarmed)
         before = one.run.commit or before
@@ -177,16 +176,19 @@ def _changed(since: int, before: FileRow, after: FileRow) -> Iterator[tuple[str,
         else:
             good = f"against the last good night: {after.verdict}" if after.verdict else ""
             yield "bytes", "others", good
-    for what, digits, old, new in (
-        ("perplexity", 4, before.perplexity, after.perplexity),
-        ("KLD", 6, before.kld, after.kld),
-    ):
+    for measure, number in registry.lasting():
+        old, new = (one.number(measure.name, number.name) for one in (before, after))
         if old is not None and new is not None and old != new:
-            share = f" ({format_values.change(new / old - 1)})" if old else ""
-            yield what, f"{old:.{digits}f} → {new:.{digits}f}{share}", ""
-    if before.size != after.size:
-        share = f" ({format_values.change(after.size / before.size - 1)})" if before.size else ""
-        yield "size", f"{before.size:,} → {after.size:,} bytes{share}", ""
+            yield number.title, _from_to(number, old, new), ""
+
+
+def _from_to(number: Number, old: float, new: float) -> str:
+    if number.unit == "share":
+        return f"{number.shown(old)} → {number.shown(new)}"
+    share = f" ({format_values.change(new / old - 1)})" if old else ""
+    if number.unit == "bytes":
+        return f"{old:,} → {new:,} bytes{share}"
+    return f"{number.shown(old)} → {number.shown(new)}{share}"
 
 
 def by_machine(runs: Runs) -> dict[str, Runs]:
@@ -205,9 +207,9 @@ def speeds(runs: Runs) -> Iterator[Speed]:
             for row in files:
                 rows.setdefault(row.type, []).append(row)
         for name, found in rows.items():
-            one = Speed(name, machine, _spread(found, prompt), _spread(found, generation))
-            if one.prompt or one.generation:
-                yield one
+            spreads = tuple(_spread(found, values(of)) for of in registry.speeds())
+            if any(spreads):
+                yield Speed(name, machine, spreads)
 
 
 def _spread(rows: Sequence[FileRow], value: Value) -> Spread | None:

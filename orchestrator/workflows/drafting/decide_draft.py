@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 
@@ -10,6 +10,8 @@ from orchestrator.base import safe_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import JSON
+from orchestrator.measures import registry
+from orchestrator.measures.definition import Measure
 from orchestrator.toolchain.draft_policy import LARGEST_BLOCK, Policy
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting.survey_findings import Found
@@ -74,7 +76,8 @@ class Draft:
         corpus: What perplexity is measured on; None where nothing is measured.
         calibration: What the importance matrix is made from; None without one.
         chunks: How many pieces of ``corpus`` are used.
-        divergence: Whether the tool chain measures it.
+        compared: Sections that compare files with the full one on ``corpus``, as far as the
+            tool chain can.
         reference: Whether predictions are compared with those of the original model.
     """
 
@@ -88,7 +91,7 @@ class Draft:
     corpus: Mapping[str, str] | None
     calibration: Mapping[str, str] | None
     chunks: int
-    divergence: bool
+    compared: tuple[str, ...]
     reference: bool
 
 
@@ -108,7 +111,6 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
         )
     matrix = _matrix(types, wanted, chain)
     measured = "logits" in chain.verbs and not found.silent
-    divergence = measured and "divergence" in chain.verbs
     made = [_output(kind, found, chain, policy, matrix=matrix) for kind in types]
     outputs = made if measured else [replace(one, limits={}) for one in made]
     return Draft(
@@ -122,7 +124,7 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
         corpus=_text(wanted.corpus, MEASURED) if measured else None,
         calibration=_text(wanted.calibration, CALIBRATING) if matrix else None,
         chunks=16 if found.vocabulary > _LARGE_VOCABULARY else 32,
-        divergence=divergence,
+        compared=tuple(_compared(chain)) if measured else (),
         reference="reference_logits" in chain.verbs and _has_reference(found, policy),
     )
 
@@ -191,13 +193,26 @@ def _output(kind: str, found: Found, chain: ToolChain, policy: Policy, *, matrix
         size=round(found.weights.parameters * bits / _BPW_BYTE),
         imatrix=matrix and 0 < bits < _PRECISE_BITS,
         fallback=common % policy.block(kind) != 0,
-        limits=_limits(policy, bits, found, divergence="divergence" in chain.verbs),
+        limits=_limits(policy, bits, found, chain),
     )
 
 
-def _limits(policy: Policy, bits: float, found: Found, *, divergence: bool) -> Mapping[str, float]:
+def _limits(policy: Policy, bits: float, found: Found, chain: ToolChain) -> Mapping[str, float]:
+    """What the policy says, of what the tool chain measures."""
     held = policy.limits_for(bits, found.weights.parameters)
-    return {name: value for name, value in held.items() if divergence or "kld" not in name}
+    able = {limit.key for measure, limit in registry.limits() if _able(measure, chain)}
+    return {name: value for name, value in held.items() if name in able}
+
+
+def _able(measure: Measure, chain: ToolChain) -> bool:
+    return measure.work is not None and set(measure.work.verbs) <= chain.verbs.keys()
+
+
+def _compared(chain: ToolChain) -> Iterator[str]:
+    for one in registry.measures():
+        compares = one.work is not None and one.work.compares
+        if one.section is not None and compares and _able(one, chain):
+            yield one.section.name
 
 
 def _text(path: str, default: Mapping[str, str]) -> Mapping[str, str]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from orchestrator.base import units
 from orchestrator.history import Alarm, FileRow
+from orchestrator.measures import differences, registry
+from orchestrator.measures.definition import Measure, Number
 from orchestrator.recipe.verify_section import Alarms
 
 # Verdicts of orchestrator.modelfiles.comparing from the nearest on.
 VERDICTS = ("identical", "same tensors", "near", "different")
-# Divergences are printed to the sixth digit, and a tenth of next to nothing is nothing.
-KLD_FLOOR = 0.0005
 # Speeds are noisy: the median of the last RECENT nights that measured is held against that of
 # up to EARLIER nights before them, and LEAST of those must be there.
 RECENT = 3
@@ -33,10 +33,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Tokens per second of one file on one machine, the newest night first."""
+    """One number of the machine, of one file on one machine, the newest night first."""
 
     file: str
-    what: str
+    number: Number
     values: tuple[float, ...]
 
 
@@ -49,26 +49,41 @@ def changes(pair: Pair, limits: Alarms, since: str) -> Iterator[Alarm]:
         since: What the last good night was and what lies between, for the sentences.
     """
     yield from _bytes(pair, limits, since)
-    measured = (
-        ("perplexity", pair.before.perplexity, pair.after.perplexity, limits.perplexity, 0.0),
-        ("kld", pair.before.kld, pair.after.kld, limits.kld, KLD_FLOOR),
-        ("size", float(pair.before.size), float(pair.after.size), limits.size, 0.0),
-    )
     alike = measured_alike(pair.before, pair.after)
-    for what, before, after, most, floor in measured:
-        if before is None or after is None or most is None:
-            continue
-        if what != "size" and not alike:
-            continue
-        off = abs(after - before)
-        if off > most * abs(before) and off > floor:
-            alarm = _number(what, before, after)
-            yield replace(
-                alarm,
-                file=pair.after.file,
-                limit=f"{most * 100:g} %",
-                message=f"{alarm.message} since {since}",
-            )
+    for measure, number in registry.lasting():
+        if alike or not measure.asked_by:
+            yield from _changed(pair, measure, number, limits, since)
+
+
+def _changed(
+    pair: Pair, measure: Measure, number: Number, limits: Alarms, since: str
+) -> Iterator[Alarm]:
+    most = _limit(number, limits)
+    rows = (pair.before, pair.after)
+    before, after = (row.number(measure.name, number.name) for row in rows)
+    if number.alarm is None or most is None or before is None or after is None:
+        return
+    off = abs(after - before)
+    if off > most * abs(before) and off > number.alarm.floor:
+        then, now = number.shown(before), number.shown(after)
+        change = units.percent(after / before - 1, sign=True) if before else "from zero"
+        found = (row.numbers.get(measure.name, {}) for row in rows)
+        verdict = differences.difference(measure, number, *found)
+        said = f"{change}; {verdict}" if verdict else change
+        yield Alarm(
+            file=pair.after.file,
+            what=number.alarm.key,
+            message=f"the {number.title} went from {then} to {now} ({said}) since {since}",
+            before=then,
+            after=now,
+            limit=f"{most * 100:g} %",
+        )
+
+
+def _limit(number: Number, limits: Alarms) -> float | None:
+    """The largest change that raises no alarm; None where the recipe wants none of it."""
+    most: float | None = getattr(limits, number.alarm.key) if number.alarm else None
+    return most
 
 
 def measured_alike(one: FileRow, other: FileRow) -> bool:
@@ -101,34 +116,23 @@ def _of(verdict: str) -> str:
     return words.get(verdict, verdict)
 
 
-def _number(what: str, before: float, after: float) -> Alarm:
-    words = {"perplexity": "the perplexity", "kld": "the mean divergence", "size": "the size"}
-    change = units.percent(after / before - 1, sign=True) if before else "from zero"
-    then, now = _shown(what, before), _shown(what, after)
-    message = f"{words[what]} went from {then} to {now} ({change})"
-    return Alarm("", what, message, then, now)
-
-
-def _shown(what: str, value: float) -> str:
-    if what == "size":
-        return units.size(value)
-    return f"{value:.4f}" if what == "perplexity" else f"{value:.6f}"
-
-
 def slower(speeds: Speeds, limits: Alarms) -> Iterator[Alarm]:
     """An alarm when a file's speed on one machine fell, by medians."""
+    number, most = speeds.number, _limit(speeds.number, limits)
     recent, earlier = speeds.values[:RECENT], speeds.values[RECENT : RECENT + EARLIER]
-    if limits.speed is None or len(recent) < RECENT or len(earlier) < LEAST:
+    if number.alarm is None or most is None or len(recent) < RECENT or len(earlier) < LEAST:
         return
     now, before = median(recent), median(earlier)
-    if now < (1 - limits.speed) * before:
-        change = units.percent(now / before - 1, 1, sign=True)
+    worse = now > (1 + most) * before if number.better == "lower" else now < (1 - most) * before
+    if worse:
+        then, told = number.shown(before), number.shown(now)
         yield Alarm(
             file=speeds.file,
-            what="speed",
-            message=f"{speeds.what} fell from {before:.1f} to {now:.1f} tokens per second "
-            f"({change}), by the medians of {len(earlier)} and {len(recent)} nights",
-            before=f"{before:.1f}",
-            after=f"{now:.1f}",
-            limit=f"{limits.speed * 100:g} %",
+            what=number.alarm.key,
+            message=f"the {number.title} went from {then} to {told} {number.unit} "
+            f"({units.percent(now / before - 1, 1, sign=True)}), by the medians of "
+            f"{len(earlier)} and {len(recent)} nights",
+            before=then,
+            after=told,
+            limit=f"{most * 100:g} %",
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from orchestrator.engine.artifact_store import Store
 from orchestrator.history import Alarm, FileRow, History, Run
+from orchestrator.measures import registry
+from orchestrator.measures.registry import NumberOf
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.record_history import file_rows
@@ -22,7 +24,6 @@ from orchestrator.workflows.nightly.compare_numbers import (
     slower,
 )
 
-_SPEEDS = {"generation": "generation_per_second", "prompt": "prompt_per_second"}
 # Nights without a measurement lie between those with one.
 _LOOK_BACK = 200
 # How many good nights are looked through for a file that the last one lacks.
@@ -117,8 +118,8 @@ def _notes(
     others = {good.night for good, earlier, row in pairs if not measured_alike(earlier, row)}
     if others:
         yield (
-            f"the recipe measures differently than in night {max(others)}: perplexity, divergence "
-            "and speed are not compared"
+            f"the recipe measures differently than in night {max(others)}: numbers of quality and "
+            "speed are not compared"
         )
     asked = {output.file for output in finished.plan.outputs}
     newest = max((good.id for good, _ in before.values()), default=0)
@@ -163,7 +164,8 @@ def _speeds(
     Nights that measured nothing do not end an alarm: the newest measures are still slow.
     """
     limits = finished.plan.recipe.alarms
-    if limits.speed is None:
+    watched = [(m, n) for m, n in registry.speeds() if n.alarm and getattr(limits, n.alarm.key)]
+    if not watched:
         return
     runs = history.runs(finished.plan.recipe.name, nightly=True, limit=_LOOK_BACK)
     here = next((one.machine for one in runs if one.id == run), "")
@@ -171,19 +173,20 @@ def _speeds(
     earlier = [one for one in runs if accepted <= one.id < run and one.machine == here]
     rows = history.files([one.id for one in earlier])
     for row in after:
-        for what, field in _SPEEDS.items():
-            tonight = [getattr(row, field)] if row.fresh else []
-            values = [*tonight, *_values(row, field, earlier, rows)]
+        for measure, number in watched:
+            tonight = [row.number(measure.name, number.name)] if row.fresh else []
+            values = [*tonight, *_values(row, (measure, number), earlier, rows)]
             known = tuple(value for value in values if value is not None)
-            yield from slower(Speeds(row.file, what, known), limits)
+            yield from slower(Speeds(row.file, number, known), limits)
 
 
 def _values(
-    row: FileRow, field: str, runs: Sequence[Run], rows: Mapping[int, Sequence[FileRow]]
+    row: FileRow, of: NumberOf, runs: Sequence[Run], rows: Mapping[int, Sequence[FileRow]]
 ) -> list[float | None]:
     """What was measured on the same file in earlier nights, the newest first."""
+    measure, number = of
     found: list[float | None] = [
-        getattr(one, field)
+        one.number(measure.name, number.name)
         for run in runs
         for one in rows.get(run.id, ())
         if one.file == row.file and one.fresh and one.asked == row.asked

@@ -87,7 +87,7 @@ def _recipe(one: RecipeResult) -> dict[str, JSON]:
     values: dict[str, JSON] = {**vars(one), "file": one.file.as_posix()}
     values |= {
         "seconds": round(one.seconds, 1),
-        "files": [asdict(row) for row in one.files],
+        "files": [row.as_json() for row in one.files],
         "alarms": [asdict(alarm) for alarm in one.alarms],
         "notes": list(one.notes),
         "left": list(one.left),

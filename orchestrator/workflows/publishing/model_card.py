@@ -11,10 +11,10 @@ from orchestrator.base import safe_markdown
 from orchestrator.base.errors import StepError
 from orchestrator.base.safe_markdown import Safe
 from orchestrator.base.step_values import JSON
+from orchestrator.measures import closeness, number_tables, registry
 from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
-from orchestrator.runs import report
 from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing import markdown_template
 from orchestrator.workflows.publishing.model_facts import Facts
@@ -22,22 +22,6 @@ from orchestrator.workflows.publishing.published_files import Model
 
 # Most people are best served by a file of about five bits a weight.
 _USUAL_BITS = 4.85
-# Up to this mean divergence a file is good for most uses.
-_GOOD = 0.1
-# Mean divergence from the full model, nats a token, up to which a file is called so.
-_NEAR = (
-    (0.002, "as good as the unquantized model"),
-    (0.02, "very near the unquantized model"),
-    (_GOOD, "good for most uses"),
-    (0.3, "noticeably worse; where memory is short"),
-)
-_BITS = (
-    (7.5, "as good as the unquantized model, as a rule"),
-    (5.4, "very near the unquantized model, as a rule"),
-    (4.2, "good for most uses, as a rule"),
-    (3.2, "noticeably worse, as a rule; where memory is short"),
-)
-_LAST = "much worse; only where nothing larger fits"
 
 
 @dataclass(frozen=True)
@@ -114,7 +98,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
     best = recommended(card.models)
     rows = [one.row for one in card.models]
     whole = [one for one in card.models if not one.split]
-    full = next((r for r in card.report.rows if r.type == card.report.full_name), None)
+    quality = registry.quality()
     return {
         "title": card.title,
         "description": plan.recipe.description or f"Quantized files of {plan.recipe.name}.",
@@ -124,11 +108,9 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "version": __version__,
         "imatrix": card.imatrix,
         "smoke": plan.recipe.verify.smoke is not None,
-        "measured": any(row.value("perplexity") is not None for row in rows),
-        "divergence": any(row.value("kld") is not None for row in rows),
+        "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
         "warnings": list(_warnings(card.models)),
-        "full_name": card.report.full_name,
-        "full": _perplexity(full) if full is not None else "",
+        "columns": list(_columns(rows, card.report)),
         "table": Safe(table(card.models, card.report)),
         "models": card.models,
         "chat": card.chat,
@@ -171,12 +153,15 @@ def _shown(model: Model) -> dict[str, Any]:
 def recommended(models: Iterable[Model]) -> Model:
     """The file for those who do not want to choose: near five bits a weight, and still good."""
 
-    def rank(one: Model) -> tuple[bool, float]:
-        kld = one.row.value("kld")
-        bad = kld is not None and kld > _GOOD
-        return bad, abs(one.row.bits_per_weight - _USUAL_BITS)
+    given = list(models)
+    rows = [one.row for one in given]
 
-    return min(models, key=rank)
+    def rank(one: Model) -> tuple[bool, bool, float]:
+        beaten = closeness.beaten_by(one.row, rows) is not None
+        off = abs(one.row.bits_per_weight - _USUAL_BITS)
+        return not closeness.good(one.row), beaten, off
+
+    return min(given, key=rank)
 
 
 def ollama_tag(whole: Sequence[Model]) -> str:
@@ -224,7 +209,7 @@ def _local(plan: Plan) -> Iterable[str]:
     recipe = plan.recipe
     folder = recipe.file.parent.absolute()
     corpora = [recipe.imatrix.corpus] if recipe.imatrix else []
-    corpora += [recipe.verify.perplexity.corpus] if recipe.verify.perplexity else []
+    corpora += recipe.verify.texts.values()
     for source in (recipe.model, recipe.model.base, recipe.model.delta, *corpora):
         if source is not None and source.path is not None:
             path = source.path.absolute()
@@ -242,12 +227,12 @@ def _hub_link(repo: object) -> Safe:
 def table(models: Sequence[Model], described: Report) -> str:
     """The files with what was measured, without columns that would be empty."""
     rows = [one.row for one in models]
-    titles, cells = report.measured_columns(described, "card", rows)
-    head = ["File", *titles, "Good for"]
+    found = number_tables.table(rows, "card", described.full_name)
+    head = ["File", *found.titles, "Good for"]
     lines = [head, ["---"] * len(head)]
     lines += [
-        [_link(one), *measured, advice(one.row)]
-        for one, measured in zip(models, cells, strict=True)
+        [_link(one), *measured, safe_markdown.inline(closeness.words(one.row, rows))]
+        for one, measured in zip(models, found.texts, strict=True)
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -257,14 +242,16 @@ def _link(model: Model) -> str:
     return f"[{safe_markdown.inline(model.first)}]({safe_markdown.link(model.first)}){parts}"
 
 
-def _perplexity(row: Row) -> str:
-    value = row.value("perplexity")
-    return "" if value is None else f"{value:.4f}"
-
-
-def advice(row: Row) -> str:
-    """What a file is good for: by its divergence where that was measured, else by its bits."""
-    kld = row.value("kld")
-    if kld is not None:
-        return next((words for most, words in _NEAR if kld <= most), _LAST)
-    return next((words for least, words in _BITS if row.bits_per_weight >= least), _LAST)
+def _columns(rows: Sequence[Row], described: Report) -> Iterator[str]:
+    """Sentences about the columns of the table, and what the full file has in them."""
+    for measure in registry.measures():
+        if measure.note and any(row.numbers.get(measure.name) for row in rows):
+            yield measure.note.format(full=described.full_name)
+    full = next((row for row in described.rows if row.type == described.full_name), None)
+    numbers = [
+        f"{number.title} {number.shown(value)}"
+        for measure, number in registry.quality()
+        if full is not None and (value := full.number(measure.name, number.name)) is not None
+    ]
+    if numbers:
+        yield f"{described.full_name}, which is not published, has {', '.join(numbers)}."

@@ -15,6 +15,7 @@ import pytest
 
 import orchestrator
 from orchestrator.engine.step_kinds import KINDS
+from orchestrator.measures import registry
 from orchestrator.toolchain import load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -275,3 +276,69 @@ def test_only_the_table_of_kinds_knows_what_a_kind_means() -> None:
     ]
 
     assert not found
+
+
+# Who outside measures/ may know a measure by its name, and why.
+KNOW_MEASURES = {
+    # What the columns of old databases were called.
+    "orchestrator.history.schema": {"kld", "perplexity", "speed"},
+    # The full file's logits are taken while its perplexity is, on that section's text.
+    "orchestrator.planning.measure_steps": {"perplexity"},
+    "orchestrator.steps.full_file_logits": {"perplexity"},
+    # An importance matrix tells the perplexity of its calibration text, which is no measure.
+    "orchestrator.steps.imatrix": {"perplexity"},
+    # How many tokens sections ask for, held against the header's context before any fetch.
+    "orchestrator.runs.header_checks": {"perplexity", "smoke", "speed"},
+    # 'verify FILE --corpus --prompt': options of a command, which are these sections.
+    "orchestrator.runs.plan_one_file": {"perplexity", "smoke"},
+    # Published numbers that a recipe may state.
+    "orchestrator.recipe.verify_section": {"perplexity"},
+    # A card's example shows the smoke test's prompt.
+    "orchestrator.workflows.publishing.model_card": {"smoke"},
+}
+# Recipes that 'new' and 'adopt' write begin with these sections.
+TEMPLATES_KNOW = {
+    "adopted.yaml.j2": {"speed"},
+    "drafted.yaml.j2": {"perplexity", "smoke", "speed"},
+    "model_card.md.j2": {"smoke"},
+}
+
+
+def measure_names() -> set[str]:
+    """Names of measures and their sections that are no everyday words."""
+    names = {one.name for one in registry.measures()} | set(registry.sections())
+    return names - {"header", "load", "memory"}
+
+
+def known_measures(tree: ast.AST) -> set[str]:
+    """Measures that code knows: names as texts, attributes or keywords, and any ``kld``."""
+    names, found = measure_names(), set()
+    for node in ast.walk(tree):
+        for text in (getattr(node, part, None) for part in ("value", "attr", "arg", "id", "name")):
+            if isinstance(text, str):
+                found |= {text} & names | ({"kld"} if "kld" in text.lower() else set())
+    return found
+
+
+def test_only_the_room_of_measures_knows_measures_by_name() -> None:
+    found = {
+        name: known
+        for name, tree in TREES.items()
+        if not name.startswith("orchestrator.measures") and (known := known_measures(tree))
+    }
+
+    assert found == KNOW_MEASURES
+
+
+def test_no_page_knows_a_measure_by_name() -> None:
+    words = re.compile(rf"\b({'|'.join(sorted(measure_names()))})\b")
+    found = {path.name: set(words.findall(path.read_text())) for path in HOUSE.rglob("*.j2")}
+
+    assert {name: known for name, known in found.items() if known} == TEMPLATES_KNOW
+
+
+@pytest.mark.parametrize(
+    "code", ["row.kld", "f(kld=1)", "x = 'kld'", "found['max_kld']", "def kld(): ..."]
+)
+def test_the_rule_about_measures_sees_a_name(code: str) -> None:
+    assert known_measures(ast.parse(code)) == {"kld"}

@@ -17,7 +17,7 @@ from orchestrator.history.site import (
     time_series,
 )
 from orchestrator.toolchain import upstream_urls
-from tests.support.history_records import a_file, a_run, a_step
+from tests.support.history_records import a_file, a_run, a_step, with_numbers
 
 
 @settings(deadline=None)
@@ -129,7 +129,7 @@ def test_changes_tell_bytes_numbers_and_both_commits(tmp_path: Path) -> None:
     a_run(history, a_file(), night=1, commit="a" * 40)
     before = a_run(history, a_file(), night=2, commit="b" * 40)
     other = a_file(sha256="cd" * 32, verdict="near", note="3 values", against=before)
-    a_run(history, replace(other, perplexity=5.5, size=999_000), night=3, commit="c" * 40)
+    a_run(history, with_numbers(other, perplexity=5.5, size=999_000), night=3, commit="c" * 40)
     history.begin_night({})
     (recipe,) = read_history.read(history, -1).recipes
     runs = time_series.in_order(recipe.entries, read_history.details(history, recipe).files)
@@ -189,8 +189,7 @@ def test_speeds_of_machines_are_kept_apart(tmp_path: Path) -> None:
     (speed_,) = time_series.speeds(runs)
 
     assert {speed_.machine} == there
-    assert speed_.generation == time_series.Spread(50.0, 100.0, 50.0, 110.0, 3)
-    assert speed_.prompt is None
+    assert speed_.spreads == (None, time_series.Spread(50.0, 100.0, 50.0, 110.0, 3))
 
 
 def test_speeds_that_were_only_carried_over_are_not_counted_again(tmp_path: Path) -> None:
@@ -209,7 +208,7 @@ def test_speeds_that_were_only_carried_over_are_not_counted_again(tmp_path: Path
 
     (found,) = time_series.speeds(runs)
 
-    assert found.generation == time_series.Spread(90.0, 100.0, 90.0, 100.0, 3)
+    assert found.spreads == (None, time_series.Spread(90.0, 100.0, 90.0, 100.0, 3))
 
 
 @pytest.mark.parametrize("name", ["tiny-F16.gguf", "F16, for comparison"])

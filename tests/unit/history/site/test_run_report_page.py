@@ -13,7 +13,6 @@ from tests.support.rendered_pages import HOSTILE, drawings, parsed
 
 def a_report(**changes: Any) -> dict[str, Any]:
     check = {"name": "size", "status": "pass", "message": "as predicted", "numbers": {}}
-    names = ("file", "type", "sha256", "status", "size", "bits_per_weight", "perplexity", "kld")
     rows = [a_file(), a_file("F16", file="F16, for comparison", kld=None)]
     values: dict[str, Any] = {
         "name": "tiny",
@@ -21,7 +20,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "status": "pass",
         "pins": {"tool chain": "llama.cpp 1234"},
         "notes": [],
-        "files": [{**{n: getattr(row, n) for n in names}, "checks": [check]} for row in rows],
+        "files": [{**row.as_json(), "checks": [check]} for row in rows],
         "steps": [{"label": "convert", "seconds": 2.0, "calls": [{"argv": ["python", "a b"]}]}],
     }
     return {**values, **changes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_a_recipe_shows_files_pictures_alarms_and_commits(shown: Path) -> None:
         "Perplexity against size",
         "Mean KL divergence from F16 against size",
         "Perplexity",
-        "KL divergence, mean",
+        "Mean KL divergence",
         "Size, GB",
     ]
     assert [title for title in titles if "EPYC" in str(title)]
@@ -209,6 +210,29 @@ def test_numbers_that_are_none_have_no_place_in_a_picture(history: History, tmp_
     text = (tmp_path / "site" / "recipes" / "tiny.html").read_text("utf-8")
     assert not re.search(r"<(?:path|circle|text)[^>]*(?:nan|inf)", text)
     assert [one.findtext("{*}title") for one in drawings(text)]
+
+
+def test_scores_are_shown_without_a_page_that_knows_them(history: History, tmp_path: Path) -> None:
+    for place, scores in enumerate(((0.78, 0.75), (0.78, 0.76))):
+        rows = [
+            replace(row, numbers={**row.numbers, "hellaswag": {"score": score, "error": 0.01}})
+            for row, score in zip(
+                (a_file("Q8_0", size=2_000_000), a_file(kld=0.01 + place)), scores, strict=True
+            )
+        ]
+        a_run(history, *rows, night=history.begin_night({}))
+
+    site.write(history, tmp_path / "site")
+
+    page = (tmp_path / "site" / "recipes" / "tiny.html").read_text("utf-8")
+    told = {one.findtext("{*}title"): one.findtext("{*}desc") for one in drawings(page)}
+    assert "HellaSwag score, %" in told
+    assert "better than these: Q4_0, Q8_0." in str(told["HellaSwag score, % against size"])
+    text = words_of(tmp_path / "site" / "recipes" / "tiny.html")
+    assert "78.00 %" in text
+    assert "HellaSwag score: 75.00 % → 76.00 %" in text
+    head = (tmp_path / "site" / "recipes" / "tiny.csv").read_text("utf-8").splitlines()[0]
+    assert "hellaswag_score" in head.split(",")
 
 
 def test_a_recipe_that_is_no_longer_run_calls_for_nobody(history: History, tmp_path: Path) -> None:

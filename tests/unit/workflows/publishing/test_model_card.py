@@ -17,7 +17,7 @@ from orchestrator.planning.plan import Output
 from orchestrator.runs.judge_measures import verdict
 from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing.gguf_naming import Name
-from orchestrator.workflows.publishing.model_card import advice, ollama_tag, recommended, table
+from orchestrator.workflows.publishing.model_card import ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece
 from tests.support.measures import numbered
 from tests.support.publications import RecipeFolder, front_matter
@@ -121,25 +121,6 @@ def described(full_name: str) -> Report:
     return Report("x", "", (), {}, full_name=full_name)
 
 
-@pytest.mark.parametrize(
-    ("kld", "bits", "words"),
-    [
-        (0.0005, 3.0, "as good as"),
-        (0.01, 3.0, "very near"),
-        (0.05, 9.0, "good for most"),
-        (0.2, 9.0, "noticeably worse"),
-        (0.9, 9.0, "much worse"),
-        (None, 8.5, "as good as"),
-        (None, 4.85, "good for most uses, as a rule"),
-        (None, 2.1, "much worse"),
-    ],
-)
-def test_advice_is_by_what_was_measured_else_by_bits(
-    kld: float | None, bits: float, words: str
-) -> None:
-    assert words in advice(model(bits, kld=kld).row)
-
-
 def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
     assert recommended([model(8.5), model(4.8), model(2.6)]).row.bits_per_weight == 4.8
     worse = [model(8.5, kld=0.01), model(5.7, kld=0.002), model(4.8, kld=0.15)]
@@ -151,6 +132,16 @@ def test_columns_that_would_be_empty_are_left_out() -> None:
     assert head == "| File | Size | Bits/weight | Good for |"
     head = table([model(4.8, kld=0.1, increase=0.01)], described("BF16")).splitlines()[0]
     assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
+
+
+def test_a_file_that_another_beats_at_its_size_is_neither_called_good_nor_recommended() -> None:
+    near, far = model(4.8, kld=0.03, kld_error=0.001), model(4.81, kld=0.05, kld_error=0.001)
+
+    lines = table([far, near], described("F16")).splitlines()[2:]
+
+    assert lines[0].endswith("| Q5 is better at this size |")
+    assert lines[1].endswith("| good for most uses |")
+    assert recommended([far, near]) is near
 
 
 def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(

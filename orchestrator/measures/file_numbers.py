@@ -1,0 +1,72 @@
+"""The numbers of one file: by measure and name, by their keys, and as rows of a table; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from orchestrator.base.step_values import JSON
+from orchestrator.measures import registry
+from orchestrator.measures.definition import Numbers
+
+ByMeasure = Mapping[str, Numbers]
+# Measure, number, value, and its standard error where it has one.
+NumberRow = tuple[str, str, float, float | None]
+
+
+class Numbered:
+    """What has the numbers of a file, by measure and name; ``type`` is what it is called."""
+
+    type: str
+    numbers: ByMeasure
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return int(self.value("size") or 0)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the tensors over their elements; 0 where that is not known."""
+        return self.value("bits_per_weight") or 0.0
+
+    def number(self, measure: str, name: str) -> float | None:
+        """One number; None where it is not known."""
+        return self.numbers.get(measure, {}).get(name)
+
+    def value(self, key: str) -> float | None:
+        """The number of this key in reports, such as ``size``."""
+        return next(
+            (self.number(one.name, number.name) for one, number in keyed() if number.key == key),
+            None,
+        )
+
+    def by_key(self) -> dict[str, JSON]:
+        """All numbers that have a key of their own, by that."""
+        return {number.key: self.number(one.name, number.name) for one, number in keyed()}
+
+
+def keyed() -> list[registry.NumberOf]:
+    """Numbers that have a key of their own in reports."""
+    return [(one, number) for one, number in registry.numbers() if number.key]
+
+
+def rows(found: ByMeasure) -> Iterator[NumberRow]:
+    """The numbers that are known, each with its error beside it."""
+    errors = {(one.name, number.name): number.error for one, number in registry.numbers()}
+    beside = {(measure, error) for (measure, _), error in errors.items() if error}
+    for measure, numbers in found.items():
+        for name, value in numbers.items():
+            if value is not None and (measure, name) not in beside:
+                yield measure, name, value, numbers.get(errors.get((measure, name), ""))
+
+
+def joined(told: Iterable[NumberRow]) -> ByMeasure:
+    """The same from their rows; what this version does not know is kept under its own name."""
+    errors = {(one.name, number.name): number.error for one, number in registry.numbers()}
+    found: dict[str, dict[str, float | int | None]] = {}
+    for measure, name, value, error in told:
+        numbers = found.setdefault(measure, {})
+        numbers[name] = value
+        if error is not None:
+            numbers[errors.get((measure, name)) or f"{name}_error"] = error
+    return found
