@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import digest
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -34,6 +36,21 @@ def describe() -> Machine:
         memory=memory_total(),
         features=tuple(name for name in known if name in flags),
     )
+
+
+def identity() -> str:
+    """An id of this machine that stays while its processor and cores do.
+
+    Neither the kernel's version nor the last kilobyte of memory makes another machine.
+    """
+    found = describe()
+    lasting = {
+        "processor": found.processor,
+        "architecture": architecture(),
+        "cores": found.cores,
+        "features": list(found.features),
+    }
+    return digest.key(lasting)[:12]
 
 
 def _cpu_info() -> dict[str, str]:

@@ -170,6 +170,13 @@ def known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return _beginning(names, incomplete) or recipes(ctx, param, incomplete)
 
 
+def measures(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of measures."""
+    from orchestrator.measures import registry
+
+    return _beginning([one.name for one in registry.measures()], incomplete)
+
+
 def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     """Case does not matter in names of types."""
     wanted = incomplete.casefold()

@@ -1,9 +1,10 @@
-"""Results as tables and sentences for people, or JSON for programs; pure."""
+"""Results as tables and sentences for people, or JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from orchestrator.base.step_values import JSON, StepResult
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import run_states
-from orchestrator.measures import number_tables
+from orchestrator.measures import number_tables, timing
 from orchestrator.measures.check_status import Status
 from orchestrator.runs import report
 
@@ -31,6 +32,7 @@ def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
         MARKS[described.status] if described.status is not Status.SKIP else status("not verified")
     )
     parts = [f"\n{described.name}: {verdict}", _files(described)]
+    parts += filter(None, [timing.remark(described.taken, datetime.now(timezone.utc))])
     troubles = [
         f"{MARKS[check.status]}: {row.file}: {check.message}"
         for row in described.rows

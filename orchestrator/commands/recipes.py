@@ -40,6 +40,13 @@ def register(cli: click.Group) -> None:
     envvar="ORCHESTRATE_SIGN_KEY",
     help="Private key (PEM) to sign the files' provenance with; also ORCHESTRATE_SIGN_KEY.",
 )
+@click.option(
+    "--measure-again",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion_values.measures,
+    help="Take this measure of all files anew, such as speed; may be given again.",
+)
 @AS_JSON
 @planning
 def run(
@@ -49,6 +56,7 @@ def run(
     *,
     no_limits: bool,
     sign_key: Path | None,
+    measure_again: Sequence[str],
     as_json: bool,
 ) -> int:
     """Make and check the files of recipes, and report how.
@@ -56,7 +64,8 @@ def run(
     Fetches, converts, quantizes and measures what is not done yet; steps that are done are
     not repeated, and what failed or was interrupted goes on. The files, their checksums and a
     report are in a folder of the recipe's name below --out. A recipe's lock is respected.
-    One recipe that cannot be made does not stop the others.
+    One recipe that cannot be made does not stop the others. Speeds of different days or machines
+    do not compare, and the report says so: --measure-again speed takes all of them in one go.
 
     \b
     Example:
@@ -67,8 +76,10 @@ def run(
     2 a bad recipe; 3 the machine lacks something; 130 interrupted.
     """
     from orchestrator.commands import run_and_show
+    from orchestrator.runs import execute_plans
 
     out, voice = options["out"], shared_options.voice(as_json)
+    execute_plans.forget_measures(plans, session, measure_again)
     return run_and_show.run(
         session, plans, out, strict=not no_limits, voice=voice, sign_key=sign_key
     )

@@ -63,9 +63,7 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
                 f"{one.recipe.name}: {', '.join(missing)} is not made yet",
                 f"Run 'orchestrate run {one.recipe.file}'.",
             )
-        for output in (*one.outputs, one.full):
-            for key in output.measures.values():
-                session.known.release(key)
+    execute_plans.forget_measures(plans, session)
     return run(session, plans, out, strict=True, voice=voice)
 
 

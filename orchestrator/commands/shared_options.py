@@ -39,7 +39,7 @@ AS_JSON = click.option(
 )
 
 # Options of single commands; all others are those of a session.
-_OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key")
+_OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key", "measure_again")
 
 _OPTIONS = {
     "only": click.option(

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from orchestrator.base import machine_info
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_mutex import Locks
@@ -187,6 +188,7 @@ class Store:
             "seconds": round(seconds, 3),
             "peak_memory": peak_memory,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "machine": _machine(),
         }
         with translated(self.root, step.label):
             whole = seal(stage.workdir, manifest, facts, hash_files)
@@ -382,3 +384,10 @@ class Store:
                 f"the store in {self.root} cannot be written to: {error.strerror}",
                 "set ORCHESTRATE_HOME to a folder of your own",
             ) from error
+
+
+def _machine() -> dict[str, JSON]:
+    """Where something was made: speeds are the machine's as much as the file's."""
+    found = machine_info.describe()
+    id_ = machine_info.identity()
+    return {"id": id_, "processor": found.processor, "cores": found.cores}

@@ -324,15 +324,7 @@ def _inserted(database: sqlite3.Connection, statement: str, values: Sequence[Any
 
 def _here(database: sqlite3.Connection) -> str:
     """The id of this machine, which the database knows from now on."""
-    found = machine_info.describe()
-    # Neither the kernel's version nor the last kilobyte of memory makes another machine.
-    lasting = {
-        "processor": found.processor,
-        "architecture": machine_info.architecture(),
-        "cores": found.cores,
-        "features": list(found.features),
-    }
-    name = digest_of(lasting)[:12]
+    found, name = machine_info.describe(), machine_info.identity()
     database.execute(
         "INSERT OR REPLACE INTO machines (id, described) VALUES (?, ?)", (name, _text(vars(found)))
     )

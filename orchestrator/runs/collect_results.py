@@ -14,9 +14,10 @@ from orchestrator.engine.digest_cache import Digests
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
-from orchestrator.measures import registry
+from orchestrator.measures import registry, timing
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.expectation import Earlier, Expectation, Facts, Reference
+from orchestrator.measures.timing import Taken
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.runs import header_checks, judge_measures, output_folder, report, step_notes
@@ -111,7 +112,21 @@ def _row(
         status=judge_measures.verdict(checks),
         checks=checks,
         numbers=judge_measures.numbers(facts, wanted),
+        taken=dict(_taken(output, manifests)),
     )
+
+
+def _taken(
+    output: Output, manifests: Mapping[str, Mapping[str, JSON]]
+) -> Iterator[tuple[str, Taken]]:
+    """When and where the numbers of the machine were taken, by measure."""
+    for one in timing.timed():
+        keys = [output.measures.get(name, "") for name in (one.name, one.found_with)]
+        made = next((manifests[key] for key in keys if key in manifests), None)
+        if made is not None:
+            where = dict(made.get("machine", {}))
+            told = {"machine": where.pop("id"), **where} if where else {}
+            yield one.name, {"date": made["created"], **told}
 
 
 def _facts(output: Output, manifests: Mapping[str, Mapping[str, JSON]]) -> Facts:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestrator.base.errors import UsageError
+from orchestrator.base.near_match import near
 from orchestrator.base.step_values import StepResult
 from orchestrator.engine.retention_policy import RELEASED
 from orchestrator.engine.scheduler import needed, release
+from orchestrator.measures import registry
+from orchestrator.measures.definition import Measure
 from orchestrator.planning import recipe_to_steps as plan
-from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.runs.session import Session
 
 
@@ -22,6 +26,47 @@ def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
     steps = plan.union(plans)
     targets = list(dict.fromkeys(key for one in plans for key in one.targets))
     return session.runner.run(steps, targets)
+
+
+def forget_measures(
+    plans: Sequence[Plan], session: Session, names: Sequence[str] | None = None
+) -> None:
+    """Forget what was measured, so that the next run measures it again; no key changes.
+
+    Args:
+        plans: The plans.
+        session: What all commands share.
+        names: The measures; all when None. Of a full file that is no longer stored nothing is
+            forgotten: it would have to be made again first.
+
+    Raises:
+        UsageError: There is no such measure.
+    """
+    wanted = None if names is None else [_measure(name) for name in names]
+    for one in plans:
+        for output in (*one.outputs, one.full):
+            keys = set(output.measures.values())
+            if wanted is not None:
+                stored = session.known.find(output.step, quick=True) is not None
+                keys = {_key(output, measure) for measure in wanted} - {""} if stored else set()
+            for key in keys:
+                session.known.release(key)
+
+
+def _measure(name: str) -> Measure:
+    found = {one.name: one for one in registry.measures()}
+    if name not in found:
+        raise UsageError(
+            f"there is no measure {name!r}{near(name, found)}", f"There are {', '.join(found)}."
+        )
+    return found[name]
+
+
+def _key(output: Output, measure: Measure) -> str:
+    """Key of the step that finds a measure of a file: its own, or one that finds it along."""
+    along = measure.work.covered_by if measure.work is not None else ""
+    names = (measure.name, along, measure.found_with)
+    return next((output.measures[name] for name in names if name in output.measures), "")
 
 
 def tidy(plans: Sequence[Plan], session: Session) -> None:

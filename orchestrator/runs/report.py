@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from orchestrator.base import units
@@ -11,9 +11,10 @@ from orchestrator.base.safe_markdown import Safe, block, code, inline
 from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.history import run_states
-from orchestrator.measures import number_tables
+from orchestrator.measures import number_tables, timing
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.file_numbers import ByMeasure, Numbered
+from orchestrator.measures.timing import Taken
 from orchestrator.runs.judge_measures import worst
 
 FORMAT = 1
@@ -29,7 +30,10 @@ def _mark(status: Status) -> Safe:
 
 @dataclass(frozen=True)
 class Row(Numbered):
-    """One file; its ``numbers`` are by measure and number, in their units."""
+    """One file; its ``numbers`` are by measure and number, in their units.
+
+    ``taken`` says of measures whose numbers are the machine's when and where that was.
+    """
 
     file: str
     type: str
@@ -37,6 +41,7 @@ class Row(Numbered):
     status: Status
     checks: tuple[Check, ...]
     numbers: ByMeasure
+    taken: Mapping[str, Taken] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class Report:
     notes: tuple[str, ...] = ()
     full_name: str = "F16"
     missing: tuple[str, ...] = ()
+
+    @property
+    def taken(self) -> dict[str, Mapping[str, Taken]]:
+        """When and where numbers of the machine were taken, by type and measure."""
+        return {row.type: row.taken for row in self.rows}
 
     @property
     def status(self) -> Status:
@@ -141,6 +151,7 @@ def _row_json(row: Row) -> dict[str, JSON]:
     values |= {
         "status": row.status.value,
         "measures": {name: dict(found) for name, found in row.numbers.items()},
+        "taken": {name: dict(found) for name, found in row.taken.items()},
     }
     values["checks"] = [
         {**vars(check), "status": check.status.value, "numbers": dict(check.numbers)}
@@ -157,7 +168,7 @@ def markdown(report: Report) -> str:
         f"Checks: {_mark(report.status)}",
     ]
     parts += [f"- {_mark(Status.FAIL)}: {inline(file)}: it was not made" for file in report.missing]
-    parts += ["## Files", files_table(report)]
+    parts += ["## Files", files_table(report), inline(timing.line(report.taken))]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]
     parts += [

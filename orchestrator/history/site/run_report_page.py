@@ -10,7 +10,7 @@ from orchestrator.base.step_values import JSON
 from orchestrator.history import FileRow, run_states
 from orchestrator.history.site import charts, render_template, time_series
 from orchestrator.history.site.report_page_is_current import mark
-from orchestrator.measures import number_tables
+from orchestrator.measures import number_tables, timing
 
 _SHARED = tuple(one.name for one in fields(FileRow) if one.name != "numbers")
 
@@ -42,6 +42,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "state": run_states.of(str(report["status"])),
             "rows": rows,
             "table": number_tables.table(rows, "site", full or "F16"),
+            "timing": timing.line({one["type"]: one.get("taken", {}) for one in report["files"]}),
             "links": {row.file: quote(row.file, safe="") for row in rows if row.type != full},
             "quality": list(charts.quality(rows, colours)),
             "checks": [(one["file"], one["checks"]) for one in report["files"]],

@@ -207,6 +207,7 @@ class Site:
             made=made,
             rows=rows,
             table=number_tables.table(rows, "site"),
+            carried=time_series.carried(rows),
             links=self._links(recipe, rows),
             quality=list(charts.quality(rows, colours)),
             trends=list(charts.over_time(runs, time, colours)) if time else [],

@@ -11,7 +11,7 @@ from orchestrator.history import FileRow
 from orchestrator.history.site import format_values
 from orchestrator.history.site.read_history import Entry
 from orchestrator.history.site.trend_chart import Line, Mark, Time
-from orchestrator.measures import registry
+from orchestrator.measures import registry, timing
 from orchestrator.measures.definition import Number
 from orchestrator.measures.registry import NumberOf
 
@@ -109,6 +109,17 @@ def measured(runs: Runs) -> Runs:
             last[place] = numbers
         found.append((entry, kept))
     return found
+
+
+def carried(rows: Sequence[FileRow]) -> str:
+    """A sentence about numbers of the machine that are of an earlier run; empty without any."""
+    names = [one.name for one in timing.timed()]
+    there = {row.type: [name for name in names if row.numbers.get(name)] for row in rows}
+    old = [row.type for row in rows if there[row.type] and not row.fresh]
+    if not old:
+        return ""
+    what = " and ".join(name for name in names if any(name in there[one] for one in old))
+    return f"{what[:1].upper()}{what[1:]} of {', '.join(old)}: measured in an earlier run."
 
 
 def named(rows: Sequence[FileRow]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
 from tests.support.fake_steps import RECIPE, fails_for, fake_kinds, forecast, measured_but
-from tests.support.nights import artifacts
+from tests.support.nights import artifacts, forget
 
 
 @pytest.mark.usefixtures("fakes")
@@ -254,3 +255,53 @@ def test_a_recipe_whose_hub_does_not_answer_stops_no_other_one(
     alone = orchestrate(command, far)
     assert (alone.code, alone.out) == (3, "")
     assert f"{far}: model: The Hub at" in alone.err
+
+
+@pytest.mark.usefixtures("fakes")
+def test_speeds_are_taken_anew_in_one_go_and_nothing_else(orchestrate: Command) -> None:
+    recipe = without_checksums()
+    orchestrate("run", recipe)
+    keys = {one.key for one in artifacts()}
+
+    said = orchestrate("run", recipe, "--measure-again", "speed")
+
+    assert said.code == 0
+    done = [line for line in said.err.splitlines() if line.startswith("✓")]
+    assert len(done) > 3
+    assert all(": speed" in line for line in done)
+    assert {one.key for one in artifacts()} == keys
+    assert "to do" not in orchestrate("plan", recipe).out
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_measure_that_is_not_there_is_2_before_any_work(orchestrate: Command) -> None:
+    said = orchestrate("run", without_checksums(), "--measure-again", "sped")
+
+    assert said.code == 2
+    assert "there is no measure 'sped'; did you mean 'speed'?" in said.err
+    assert not any(one.kind == "quantize" for one in artifacts())
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_report_says_when_and_where_speeds_were_measured_and_that_they_are_mixed(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = without_checksums()
+    orchestrate("run", recipe)
+    here = machine_info.describe()
+    text = Path("dist/tiny-llama/report.md").read_text()
+    assert f"on machine {machine_info.identity()} (" in text
+    assert "do not compare" not in text
+    forget("measure tiny-llama Q4_0: speed")
+    monkeypatch.setattr(machine_info, "describe", lambda: replace(here, processor="another one"))
+
+    said = orchestrate("run", recipe)
+
+    assert "do not compare: " in said.out
+    assert "'orchestrate run --measure-again speed' measures all anew." in said.out
+    assert "(another one, " in Path("dist/tiny-llama/report.md").read_text()
+    assert "(another one, " in Path("dist/tiny-llama/report.html").read_text()
+    told = json.loads(Path("dist/tiny-llama/report.json").read_text())
+    [speed] = [one["taken"]["speed"] for one in told["files"] if one["type"] == "Q4_0"]
+    assert speed["processor"] == "another one"
+    assert speed["date"].endswith("+00:00")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base import machine_info
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.engine.artifact_store import Store
 from tests.support.stores import KEY, OTHER, a_step, left_in, put
@@ -34,6 +35,11 @@ def test_what_is_committed_is_found(store: Store) -> None:
     assert found.path == store.root / "artifacts" / "01" / KEY / "files"
     manifest = dict(found.manifest)
     assert manifest.pop("created").endswith("+00:00")
+    assert manifest.pop("machine") == {
+        "id": machine_info.identity(),
+        "processor": machine_info.describe().processor,
+        "cores": machine_info.cores(),
+    }
     assert manifest == {
         "format": 1,
         "key": KEY,

@@ -211,6 +211,15 @@ def test_speeds_that_were_only_carried_over_are_not_counted_again(tmp_path: Path
     assert found.spreads == (None, time_series.Spread(90.0, 100.0, 90.0, 100.0, 3))
 
 
+def test_a_table_says_of_which_files_speeds_are_of_an_earlier_run() -> None:
+    rows = [a_file(), a_file("Q8_0", fresh=True), a_file("Q2_K", generation_per_second=None)]
+
+    assert time_series.carried(rows) == "Speed of Q4_0: measured in an earlier run."
+    assert time_series.carried(rows[1:]) == ""
+    rows[0] = with_numbers(rows[0], memory=5)
+    assert time_series.carried(rows) == "Speed and memory of Q4_0: measured in an earlier run."
+
+
 @pytest.mark.parametrize("name", ["tiny-F16.gguf", "F16, for comparison"])
 def test_the_full_file_is_known_in_reports_and_in_the_history(name: str) -> None:
     full = a_file("F16", file=name, kld=None)
