@@ -118,7 +118,7 @@ def _notes(
     others = {good.night for good, earlier, row in pairs if not measured_alike(earlier, row)}
     if others:
         yield (
-            f"the recipe measures differently than in night {max(others)}: numbers of quality and "
+            f"the recipe measures differently than in night {max(others)}: quality and "
             "speed are not compared"
         )
     asked = {output.file for output in finished.plan.outputs}

@@ -132,8 +132,7 @@ def test_numbers_of_another_measurement_are_not_compared(
     one = told["recipes"]["one"]
     assert (code, one["alarms"]) == (0, [])
     assert one["notes"] == [
-        "the recipe measures differently than in night 1: perplexity, divergence and speed are not "
-        "compared"
+        "the recipe measures differently than in night 1: quality and speed are not compared"
     ]
 
 
