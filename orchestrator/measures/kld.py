@@ -114,6 +114,11 @@ def _cell(name: str, form: Form) -> Callable[[Numbers], str]:
     return cell
 
 
+def _with_error(name: str, form: Form) -> Callable[[Numbers], str]:
+    plain, error = _cell(name, form), _cell(f"{name}_error", form)
+    return lambda found: " ± ".join(filter(None, (plain(found), error(found))))
+
+
 MEASURE = Measure(
     name="kld",
     order=60,
@@ -210,12 +215,14 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("KLD, mean", _cell("mean", "{:.5f}".format), ("report", "site"), "mean"),
+        Column("KLD, mean", _with_error("mean", "{:.5f}".format)),
+        Column("KLD, mean", _cell("mean", "{:.5f}".format), ("site",), "mean"),
         Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "card", "history")),
         Column("KLD, 99 %", _cell("p99", "{:.5f}".format)),
         Column("KLD, maximum", _cell("max", "{:.5f}".format)),
-        Column("Same top", _cell("same_top", units.percent), ("report", "site"), "same_top"),
-        Column("RMS Δp", _cell("rms_change", units.percent)),
+        Column("Same top", _with_error("same_top", units.percent)),
+        Column("Same top", _cell("same_top", units.percent), ("site",), "same_top"),
+        Column("RMS Δp", _with_error("rms_change", units.percent)),
     ),
     note="KLD is the mean Kullback-Leibler divergence from {full} in nats per token: 0 would be "
     "the same model.",

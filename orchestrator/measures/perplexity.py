@@ -213,6 +213,11 @@ def _increase(found: Numbers) -> str:
     return "" if increase is None else units.percent(increase, sign=True)
 
 
+def _increase_with_error(found: Numbers) -> str:
+    error = found.get("increase_error")
+    return _increase(found) + ("" if error is None else f" ± {units.percent(error)}")
+
+
 MEASURE = Measure(
     name="perplexity",
     order=50,
@@ -288,7 +293,8 @@ MEASURE = Measure(
     columns=(
         Column("Perplexity", _value, ("report", "site"), "value"),
         Column("Perplexity", _plain, ("terminal", "card", "history")),
-        Column("Δ to {full}", _increase, ("report", "card")),
+        Column("Δ to {full}", _increase_with_error),
+        Column("Δ to {full}", _increase, ("card",)),
         Column("Change to full", _increase, ("site",), "increase"),
         Column("Δ", _increase, ("terminal",)),
     ),

@@ -57,9 +57,10 @@ def test_a_row_of_a_file_that_was_hardly_measured() -> None:
 
 def test_markdown_shows_the_table_the_sums_and_how_it_was_made() -> None:
     text = markdown(example())
-    assert "| tiny-Q4_0.gguf | Q4_0 | 1.20 MB | 4.84 | 5.4000 ± 0.0200 | +8.00 % |" in text
+    assert "| tiny-Q4_0.gguf | Q4_0 | 1.20 MB | 4.84 | 5.4000 ± 0.0200 | +8.00 % ± 1.08 % |" in text
     assert (
-        "| 0.05000 | 0.40000 | 1.00000 | 90.00 % | 4.00 % | 2.00 (500.0) | 8.00 (125.0) |" in text
+        "| 0.05000 ± 0.00100 | 0.40000 | 1.00000 | 90.00 % ± 1.00 % | 4.00 % ± 0.30 % "
+        "| 2.00 (500.0) | 8.00 (125.0) |" in text
     )
     assert f"| tiny-Q4_0.gguf | `{SHA}` |" in text
     assert "| tool chain | llama.cpp 0c1e570 |" in text
