@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 
 from orchestrator.base import units
@@ -24,41 +24,50 @@ def timed() -> list[Measure]:
     return [one for one in registry.measures() if any(number.timed for number in one.numbers)]
 
 
-def together(files: ByFile) -> bool:
-    """Whether all was taken on one machine within a day."""
-    machines = {one.get("machine", "") for one in _all(files)}
-    dates = [_date(one) for one in _all(files)]
-    return len(machines) < 2 and (not dates or max(dates) - min(dates) <= _TOGETHER)
-
-
 def line(files: ByFile) -> str:
-    """When and where, in one sentence; it warns where that differs. Empty without any."""
-    names = [one.name for one in timed() if any(one.name in found for found in files.values())]
-    if not names:
-        return ""
-    what = " and ".join(names)
-    places: dict[str, list[str]] = {}
-    for name, found in files.items():
-        for shown in dict.fromkeys(_shown(one) for one in found.values()):
-            places.setdefault(shown, []).append(name)
-    if together(files):
-        newest = max(_all(files), key=_date)
-        return f"{what[:1].upper()}{what[1:]}: measured {_shown(newest)}."
-    told = "; ".join(f"{', '.join(names)} {place}" for place, names in places.items())
-    return (
-        f"{what[:1].upper()}{what[1:]}, not measured together, do not compare: {told}. "
-        f"'orchestrate run --measure-again {names[0]}' measures all anew."
-    )
+    """When and where, in sentences that warn where files were measured apart; or nothing."""
+    return _sentences(files, lambda _taken: True)
 
 
 def remark(files: ByFile, now: datetime) -> str:
-    """The same where the table would mislead: taken apart, or before the day of ``now``."""
-    old = any(now - _date(one) > _TOGETHER for one in _all(files))
-    return line(files) if old or not together(files) else ""
+    """The same where the table would mislead: measured apart, or before the day of ``now``."""
+
+    def misleads(taken: Mapping[str, Taken]) -> bool:
+        old = any(now - _date(one) > _TOGETHER for one in taken.values())
+        return old or not _together(taken)
+
+    return _sentences(files, misleads)
 
 
-def _all(files: ByFile) -> Iterator[Taken]:
-    return (one for found in files.values() for one in found.values())
+def _sentences(files: ByFile, wanted: Callable[[Mapping[str, Taken]], bool]) -> str:
+    """A sentence for measures that were taken alike; ``wanted`` sees one measure of all files."""
+    said: dict[str, list[str]] = {}
+    for name in (one.name for one in timed()):
+        taken = {file: found[name] for file, found in files.items() if name in found}
+        if taken and wanted(taken):
+            said.setdefault(_sentence(taken), []).append(name)
+    found = ((" and ".join(names), text) for text, names in said.items())
+    return " ".join(f"{what[:1].upper()}{what[1:]}: {text}" for what, text in found)
+
+
+def _sentence(taken: Mapping[str, Taken]) -> str:
+    if _together(taken):
+        return f"measured {_shown(max(taken.values(), key=_date))}."
+    places: dict[str, list[str]] = {}
+    for name, one in taken.items():
+        places.setdefault(_shown(one), []).append(name)
+    told = "; ".join(f"{', '.join(names)} {place}" for place, names in places.items())
+    return (
+        f"not measured together, so files do not compare: {told}. "
+        "'orchestrate run --measure-again NAME' measures one of these for all files anew."
+    )
+
+
+def _together(taken: Mapping[str, Taken]) -> bool:
+    """Whether all files were measured on one machine within a day."""
+    dates = [_date(one) for one in taken.values()]
+    machines = {one.get("machine", "") for one in taken.values()}
+    return len(machines) == 1 and max(dates) - min(dates) <= _TOGETHER
 
 
 def _date(taken: Taken) -> datetime:

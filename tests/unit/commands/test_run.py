@@ -298,7 +298,7 @@ def test_a_report_says_when_and_where_speeds_were_measured_and_that_they_are_mix
     said = orchestrate("run", recipe)
 
     assert "do not compare: " in said.out
-    assert "'orchestrate run --measure-again speed' measures all anew." in said.out
+    assert "'orchestrate run --measure-again NAME' measures one of these" in said.out
     assert "(another one, " in Path("dist/tiny-llama/report.md").read_text()
     assert "(another one, " in Path("dist/tiny-llama/report.html").read_text()
     told = json.loads(Path("dist/tiny-llama/report.json").read_text())

@@ -19,7 +19,7 @@ def files(**speeds: dict[str, object]) -> timing.ByFile:
 
 def test_what_was_measured_in_one_night_is_told_once() -> None:
     later = {**FIRST, "date": "2026-11-21T01:00:00+00:00"}
-    told = {**files(Q8_0=FIRST, Q4_0=later), "F16": {"speed": FIRST, "memory": FIRST}, "Q2_K": {}}
+    told = {**files(Q8_0=FIRST, Q4_0=later), "F16": {"speed": FIRST, "memory": later}, "Q2_K": {}}
 
     line = timing.line(told)
 
@@ -47,11 +47,22 @@ def test_other_days_and_machines_do_not_compare(other: dict[str, object], shown:
     line = timing.line(told)
 
     assert line == (
-        "Speed, not measured together, do not compare: "
+        "Speed: not measured together, so files do not compare: "
         f"Q8_0, Q5_0 2026-11-20 on machine 1a2b (a processor, 2 cores); {shown}. "
-        "'orchestrate run --measure-again speed' measures all anew."
+        "'orchestrate run --measure-again NAME' measures one of these for all files anew."
     )
     assert timing.remark(told, NOW) == line
+
+
+def test_measures_that_were_taken_apart_are_told_apart() -> None:
+    other = {**FIRST, "machine": "ffff"}
+    told = {"Q8_0": {"speed": FIRST, "memory": other}, "Q4_0": {"speed": FIRST, "memory": other}}
+
+    assert timing.line(told) == (
+        "Speed: measured 2026-11-20 on machine 1a2b (a processor, 2 cores). "
+        "Memory: measured 2026-11-20 on machine ffff (a processor, 2 cores)."
+    )
+    assert timing.remark(told, NOW) == ""
 
 
 def test_old_numbers_are_told_where_a_run_shows_them() -> None:
