@@ -288,18 +288,20 @@ KNOW_MEASURES = {
     # An importance matrix tells the perplexity of its calibration text, which is no measure.
     "orchestrator.steps.imatrix": {"perplexity"},
     # How many tokens sections ask for, held against the header's context before any fetch.
-    "orchestrator.runs.header_checks": {"perplexity", "smoke", "speed"},
+    "orchestrator.runs.header_checks": {"perplexity", "reference_logits", "smoke", "speed"},
     # 'verify FILE --corpus --prompt': options of a command, which are these sections.
     "orchestrator.runs.plan_one_file": {"perplexity", "smoke"},
     # Published numbers that a recipe may state.
     "orchestrator.recipe.verify_section": {"perplexity"},
+    # 'new' asks for it where the original model fits the memory.
+    "orchestrator.workflows.drafting.decide_draft": {"reference_logits"},
     # A card's example shows the smoke test's prompt.
     "orchestrator.workflows.publishing.model_card": {"smoke"},
 }
 # Recipes that 'new' and 'adopt' write begin with these sections.
 TEMPLATES_KNOW = {
     "adopted.yaml.j2": {"speed"},
-    "drafted.yaml.j2": {"perplexity", "smoke", "speed"},
+    "drafted.yaml.j2": {"perplexity", "reference_logits", "smoke", "speed"},
     "model_card.md.j2": {"smoke"},
 }
 
