@@ -31,6 +31,7 @@ def of(plan: Plan, store: Store) -> Earlier | None:
     for run in runs:
         for row in files.get(run.id, ()) if run.good and run.file == here else ():
             other = row.full and row.step != plan.full.step and row.measuring == measuring
-            if other and row.perplexity is not None:
-                return Earlier(row.perplexity, row.perplexity_error, run.started[:10])
+            value = row.number("perplexity", "value")
+            if other and value is not None:
+                return Earlier(value, row.number("perplexity", "error"), run.started[:10])
     return None

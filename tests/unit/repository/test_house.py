@@ -293,6 +293,10 @@ KNOW_MEASURES = {
     "orchestrator.runs.plan_one_file": {"perplexity", "smoke"},
     # Published numbers that a recipe may state.
     "orchestrator.recipe.verify_section": {"perplexity"},
+    # The unquantized file's is held against that of earlier runs.
+    "orchestrator.runs.bring_up_to_date": {"perplexity"},
+    "orchestrator.runs.collect_results": {"perplexity"},
+    "orchestrator.runs.earlier_perplexity": {"perplexity"},
     # 'new' asks for it where the original model fits the memory.
     "orchestrator.workflows.drafting.decide_draft": {"reference_logits"},
     # A card's example shows the smoke test's prompt.
