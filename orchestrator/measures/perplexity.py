@@ -144,8 +144,8 @@ def _against_stated(found: Numbers, expectation: Expectation) -> Iterator[Check]
         return
     off = value / stated - 1
     kept = abs(off) <= _OFF
-    said = f"the recipe expects {stated:g} ({off * 100:+.2f} %)"
-    message = said if kept else f"{said}, and at most {_OFF * 100:g} % off is sound"
+    bound = "" if kept else f", and at most {_OFF * 100:g} % off is allowed"
+    message = f"perplexity {value:.4f}, {off * 100:+.2f} % off the expected {stated:g}{bound}"
     told = {"found": value, "expected": stated}
     yield Check("perplexity_expected", Status.PASS if kept else Status.FAIL, message, told)
 
@@ -159,9 +159,9 @@ def _against_earlier(found: Numbers, expectation: Expectation) -> Iterator[Check
     if value <= before.perplexity + error:
         return
     message = (
-        f"{before.perplexity:.4f} ± {error:.4f} in the run of {before.when}, whose file was made "
-        "from other weights or in another way; if this one is right, state it as "
-        "'verify.perplexity.expected'"
+        f"perplexity {value:.4f}, but {before.perplexity:.4f} ± {error:.4f} in the run of "
+        f"{before.when}, whose file was made from other weights or in another way; if this one "
+        "is right, state it as 'verify.perplexity.expected'"
     )
     told = {"found": value, "earlier": before.perplexity}
     yield Check("perplexity_earlier", Status.WARN, message, told)
@@ -174,8 +174,8 @@ def _against_unknowing(found: Mapping[str, JSON]) -> Iterator[Check]:
         return
     known = "knows only how often each token occurs" if bound == _UNKNOWING else "guesses blindly"
     message = (
-        f"beyond {bound}, worse than a model that {known}: it is damaged, or the text is in no "
-        "language that it has learned"
+        f"perplexity {found['value']:.4f}, beyond {bound}: worse than a model that {known}; it is "
+        "damaged, or the text is in no language that it has learned"
     )
     yield Check("perplexity_bound", Status.WARN, message, {"bound": bound})
 

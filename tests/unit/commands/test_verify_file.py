@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.command_line import Command
 from tests.support.fake_steps import fake_kinds
 from tests.support.model_files import GGUFSpec, Tensor, gguf_bytes, gguf_header
 
+# As trained ones are; shifted by a byte, some have the exponent of what is no number.
+WEIGHTS = np.random.default_rng(1).normal(0, 0.02, 1024).astype(np.float16).tobytes()
 SPEC = GGUFSpec({}, [Tensor("blk.0.ffn_up.weight", (256, 4), "F16")])
 
 
@@ -19,6 +22,8 @@ SPEC = GGUFSpec({}, [Tensor("blk.0.ffn_up.weight", (256, 4), "F16")])
         (gguf_bytes(SPEC), 0, ""),
         (gguf_header(SPEC) + bytes(2048), 1, "x.gguf: blk.0.ffn_up.weight holds zeros only"),
         (gguf_header(SPEC) + b"\0\x7e" * 1024, 1, "holds 1024 NaN values"),
+        (gguf_header(SPEC) + b"\0\x7c" * 1024, 1, "holds 1024 infinite values"),
+        (gguf_header(SPEC) + b"\0" + WEIGHTS[:-1], 1, "NaN values"),
     ],
 )
 def test_damaged_values_fail(

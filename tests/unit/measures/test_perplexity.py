@@ -33,7 +33,8 @@ def test_the_unquantized_file_is_held_against_what_the_recipe_expects(
     check = checks(value, expected=5.0)["perplexity_expected"]
 
     assert check.status is status
-    assert check.message.startswith(f"the recipe expects 5 ({(value / 5 - 1) * 100:+.2f} %)")
+    off = f"perplexity {value:.4f}, {(value / 5 - 1) * 100:+.2f} % off the expected 5"
+    assert check.message.startswith(off)
 
 
 def test_quantized_files_have_limits_of_their_own() -> None:
@@ -44,7 +45,8 @@ def test_a_perplexity_that_rose_beyond_its_error_is_a_warning() -> None:
     check = checks(5.11, earlier=EARLIER)["perplexity_earlier"]
 
     assert check.status is Status.WARN
-    assert check.message.startswith("5.0000 ± 0.1000 in the run of 2026-11-20, whose file was")
+    said = "perplexity 5.1100, but 5.0000 ± 0.1000 in the run of 2026-11-20, whose file was made"
+    assert check.message.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,9 @@ def test_what_is_near_better_or_stated_is_none(value: float, expected: float | N
 @pytest.mark.parametrize(
     ("value", "vocabulary", "said"),
     [
-        (1001, 32000, "beyond 1000, worse than a model that knows only how often each token"),
+        (1001, 32000, "beyond 1000: worse than a model that knows only how often each token"),
         (1001, None, "beyond 1000"),
-        (769, 768, "beyond 768, worse than a model that guesses blindly"),
+        (769, 768, "beyond 768: worse than a model that guesses blindly"),
     ],
 )
 def test_a_perplexity_that_no_model_of_language_has_is_a_warning(
@@ -68,7 +70,7 @@ def test_a_perplexity_that_no_model_of_language_has_is_a_warning(
     check = checks(value, vocabulary=vocabulary)["perplexity_bound"]
 
     assert check.status is Status.WARN
-    assert check.message.startswith(said)
+    assert check.message.startswith(f"perplexity {value:.4f}, {said}")
 
 
 def test_below_the_bound_nothing_is_said_nor_of_stand_ins() -> None:
