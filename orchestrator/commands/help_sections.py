@@ -6,7 +6,7 @@ import click
 
 # A command that stands nowhere here is listed under the last title.
 SECTIONS = {
-    "Make": ("run", "recipes", "new", "adopt", "lock"),
+    "Make": ("run", "recipes", "new", "fit", "adopt", "lock"),
     "Check": ("check", "plan", "verify", "diff", "reproduce", "bisect", "verify-provenance"),
     "Watch": ("nightly", "accept", "history", "site"),
     "Publish": ("publish",),

@@ -20,7 +20,7 @@ def register(cli: click.Group) -> None:
     cli.add_command(new)
 
 
-def _several(
+def several(
     _context: click.Context, _option: click.Parameter, given: Sequence[str]
 ) -> tuple[str, ...]:
     """Names from an option that is repeated, holds commas, or both."""
@@ -41,7 +41,7 @@ def _several(
     "--quantize",
     "types",
     multiple=True,
-    callback=_several,
+    callback=several,
     metavar="TYPES",
     help="Types such as Q4_K_M,Q8_0, may be repeated; without it, by the model's size.",
 )

@@ -32,7 +32,7 @@ __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many
 
 # What says nothing about the files: it may change without another digest.
 # Defaults of files are in the files.
-_APART = {"extends", "defaults", "download", "publish", "alarms"}
+_APART = {"extends", "defaults", "download", "publish", "alarms", "fit"}
 
 AllowedTypes = Callable[[str, Path], Vocabulary]
 

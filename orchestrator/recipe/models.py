@@ -37,6 +37,7 @@ from orchestrator.recipe.field_types import (
     TensorType,
     vocabulary_of,
 )
+from orchestrator.recipe.fit_section import Fit
 from orchestrator.recipe.publish_section import Publish
 from orchestrator.recipe.source_fields import Frozen, Model, Source
 from orchestrator.recipe.verify_section import Alarms, Limits, Verify
@@ -217,6 +218,7 @@ class Document(Frozen):
     )
     verify: Verify = Field(default=Verify(), description="What is checked.")
     publish: Publish = Field(default=Publish(), description="What publishing needs.")
+    fit: Fit | None = Field(default=None, description="How a search found the tensor types.")
     alarms: Alarms = Field(
         default=Alarms(), description="Which changes between nights raise an alarm."
     )

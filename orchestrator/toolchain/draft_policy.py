@@ -42,6 +42,39 @@ class Smaller(_Data):
     factor: float
 
 
+class TypeFamily(_Data):
+    """Tensor types of one kind in rising order of bits, and those that groups are probed in."""
+
+    types: tuple[str, ...] = Field(min_length=1)
+    probes: tuple[str, ...] = Field(min_length=1)
+
+
+class Base(_Data):
+    """The type that a fitted file is said to have, from so many bits per weight on."""
+
+    bits: float
+    type: str
+
+
+class Fitting(_Data):
+    """How the best file for a size is searched.
+
+    ``families`` are tried in their order: a group of tensors gets the first whose types fit its
+    rows. ``base`` is what all other tensors have while one group is probed, ``standards`` are
+    what a fitted file is held against, ``bases`` what it is said to be.
+    """
+
+    base: str
+    families: tuple[TypeFamily, ...] = Field(min_length=1)
+    standards: tuple[str, ...] = Field(min_length=1)
+    bases: tuple[Base, ...] = Field(min_length=1)
+
+    def base_for(self, bits: float) -> str:
+        """The type that a file of so many bits per weight is said to have."""
+        fitting = [one.type for one in self.bases if one.bits <= bits]
+        return fitting[-1] if fitting else self.bases[0].type
+
+
 class Policy(_Data):
     """What a tool chain's new recipes get.
 
@@ -56,6 +89,7 @@ class Policy(_Data):
     limits: tuple[TypeLimits, ...] = ()
     smaller: tuple[Smaller, ...] = ()
     reference: float = 0
+    fit: Fitting | None = None
 
     def types_for(self, parameters: int) -> tuple[str, ...]:
         """The types for a model of this size."""
