@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
+from orchestrator.modelfiles.ggml_types import tensor_bytes
 from orchestrator.planning.recipe_to_steps import union
 from orchestrator.planning.resource_needs import Moment
 from orchestrator.runs import preflight
@@ -15,6 +16,8 @@ from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
 
 _SHOWN = 3
+# Of a file, in one tensor that has another type than asked for.
+_LARGE_PART = 0.1
 
 
 def as_text(previews: Sequence[Preview], session: Session, *, refused: bool = False) -> str:
@@ -70,6 +73,7 @@ def _outputs(one: Preview) -> str:
             )
         )
     shown = table(("File", "Bytes", "Size", "Bits/weight", "Fallbacks"), rows, right=(1, 2, 3))
+    shown = "\n".join([shown, *_costly_fallbacks(one)])
     if forecast.exact:
         return shown
     if not one.plan.forecast:
@@ -86,6 +90,24 @@ def _fallbacks(fallbacks: Sequence[dict[str, str]]) -> str:
     names = ", ".join(one["tensor"] for one in fallbacks[:_SHOWN])
     more = ", …" if len(fallbacks) > _SHOWN else ""
     return f"{units.plural(len(fallbacks), 'tensor')}: {names}{more}"
+
+
+def _costly_fallbacks(one: Preview) -> Iterator[str]:
+    """Files of which a tensor that fell back is a large part, and what helps."""
+    if one.header is None or one.forecast is None:
+        return
+    shapes = {tensor.name: tensor.shape for tensor in one.header.tensors}
+    for name, entry in one.forecast.outputs.items():
+        found = entry.get("fallbacks") or ()
+        sizes = [tensor_bytes(each["got"], shapes[each["tensor"]]) for each in found]
+        most = max(sizes, default=0)
+        if most > _LARGE_PART * entry["size"]:
+            large = found[sizes.index(most)]
+            yield (
+                f"{status('warning')}: {name}: {large['tensor']} becomes {large['got']}, "
+                f"{units.size(most)} of {units.size(entry['size'])}, since its rows do not fit "
+                f"{large['wanted']}; 'orchestrate fit' searches for a better mix."
+            )
 
 
 def _needs(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:

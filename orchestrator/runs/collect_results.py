@@ -20,6 +20,7 @@ from orchestrator.measures.expectation import Earlier, Expectation, Facts, Refer
 from orchestrator.measures.timing import Taken
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
+from orchestrator.recipe.fit_section import Against
 from orchestrator.runs import header_checks, judge_measures, output_folder, report, step_notes
 from orchestrator.runs.report import Report, Row
 
@@ -251,7 +252,14 @@ def _notes(plan: Plan, strict: bool) -> list[str]:
         for what, reference in unpinned.items()
     ]
     moved += [plan.untried] if plan.untried else []
+    moved += [f"{name}: {found.sentence}." for name, found in _searched(plan).items()]
     return moved if strict else [*moved, without_checksums.NOTE]
+
+
+def _searched(plan: Plan) -> Mapping[str, Against]:
+    """What the recipe says of the files that a search found, by name."""
+    fit, made = plan.recipe.fit, {output.name for output in plan.outputs}
+    return {name: found for name, found in fit.files.items() if name in made} if fit else {}
 
 
 def write(

@@ -91,10 +91,10 @@ def recipe_text(found: Searched, target: Path) -> str:
         "published": [],
         "fit": json.loads(found.section.model_dump_json()),
     }
+    made_with = f"{recipe.toolchain.name} {found.commit[:12]}"
     head = (
-        f"# Written by 'orchestrate fit' for {found.recipe.toolchain.name} {found.commit[:12]}: types by measured\n"
-        f"# divergence. 'run' makes these files without a search; {target.stem}.fit.json has the\n"
-        "# probes.\n"
+        f"# Written by 'orchestrate fit' with {made_with}: types by measured divergence.\n"
+        f"# 'run' makes these files without a search; {target.stem}.fit.json has the probes.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
