@@ -112,6 +112,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "warnings": list(_warnings(card.models)),
         "columns": list(_columns(rows, card.report)),
         "table": Safe(table(card.models, card.report)),
+        "searched": list(_searched(plan, card.models)),
         "models": card.models,
         "chat": card.chat,
         "chain": plan.chain.name,
@@ -132,6 +133,12 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "license_link": card.facts.license_link,
         "papers": card.papers,
     }
+
+
+def _searched(plan: Plan, models: Iterable[Model]) -> Iterator[tuple[str, str]]:
+    """Files whose types a search placed, and what it measured."""
+    found = plan.recipe.fit.files if plan.recipe.fit else {}
+    return ((one.file, found[one.row.type].sentence) for one in models if one.row.type in found)
 
 
 def _warnings(models: Sequence[Model]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece
 from tests.support.measures import numbered
-from tests.support.publications import RecipeFolder, front_matter
+from tests.support.publications import RECIPE, RecipeFolder, front_matter
 
 HOSTILE = (
     '"<script>x</script> [a](javascript:b) | `c` ![d](e) **f** \\n---\\nlicense: other # &lt;"'
@@ -174,3 +175,34 @@ def test_ollama_is_told_a_type_that_it_knows_or_the_file() -> None:
     own = replace(known, name=Name("x", encoding="Q4_K_M_imatrix"))
     assert ollama_tag([own]) == "x-Q4_K_M_imatrix.gguf"
     assert ollama_tag([]) == ""
+
+
+def test_card_and_report_say_what_a_search_measured_of_the_files_that_it_found(
+    recipe_folder: RecipeFolder,
+) -> None:
+    found = {
+        "standard": "Q4_0",
+        "tokens": 1016,
+        "mean_kld": 0.03,
+        "error": 0.001,
+        "standard_mean_kld": 0.05,
+        "standard_error": 0.002,
+    }
+    fit = {
+        "text": "words.txt sha256:0",
+        "chunks": 3,
+        "context": 512,
+        "groups": "role",
+        "files": {"IQ4_XS": found, "not-made": found},
+    }
+    recipe_folder.write(RECIPE + f"fit: {json.dumps(fit)}\n")
+    assert recipe_folder.run().code == 0
+    sentence = (
+        "lower mean KL divergence than Q4_0 on the text of the verification: "
+        "0.03000 ± 0.00100 against 0.05000 ± 0.00200 (1016 tokens)."
+    )
+    report = (recipe_folder.dist / "report.md").read_text("utf-8")
+    assert words(report).count(sentence) == 1
+    assert recipe_folder.publish("--to", f"dir:{recipe_folder.place / 'public'}").code == 0
+    [card] = (recipe_folder.place / "public").rglob("README.md")
+    assert words(card.read_text("utf-8")).count(sentence) == 1
