@@ -147,7 +147,8 @@ def on_text(recipe: Recipe, text: Mapping[str, object]) -> Recipe:
 
 
 def _logits(plan: Plan) -> str:
-    return next(one.key for one in plan.steps if one.kind == "logits")
+    """The key of the converted file's logits, which every file is held against."""
+    return plan.step(plan.outputs[0].measures[DIVERGENCE]).inputs["logits"]
 
 
 def _done(results: Sequence[StepResult]) -> dict[str, StepResult]:
