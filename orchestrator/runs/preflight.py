@@ -9,13 +9,14 @@ from pathlib import Path
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
+from orchestrator.base.process import isolation
 from orchestrator.base.step_values import JSON, Outcome, Step, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.scheduler import needed
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
+from orchestrator.planning import file_steps, resource_needs, rough_sizes
 from orchestrator.planning import recipe_to_steps as plan
-from orchestrator.planning import resource_needs, rough_sizes
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resource_needs import Forecast, Moment
 from orchestrator.runs import header_checks
@@ -51,12 +52,23 @@ def previews(
     Returns:
         For each plan its preview, or why its model cannot be made.
     """
+    _warn_of_trust(plans, session)
     ready = [one for one in plans if one.forecast and (build or _built(one, session))]
     failed: dict[str, StepResult] = {}
     if ready:
         results = session.runner.run(plan.union(ready), [one.forecast for one in ready])
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
     return [_obstacle(one, failed) or _preview(one, session) for one in plans]
+
+
+def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
+    """Say which models' own code is not cut off here from the network and the home folder."""
+    trusting = [one.recipe.name for one in plans if file_steps.trusts_code(one.recipe.model)]
+    if trusting and (reason := isolation.obstacle()):
+        session.store.warn(
+            f"the models' own code of {', '.join(trusting)} can read your files and use the "
+            f"network: {reason}"
+        )
 
 
 def _built(one: Plan, session: Session) -> bool:

@@ -7,6 +7,7 @@ data (a step's context), so that a step needs nothing but its task.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +17,13 @@ from typing import Any
 
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
+from orchestrator.base.process.isolation import Visible
 from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
 
 PACKAGES = "packages"  # a layer, and the folder in it for Python's path
 _PROGRESS_WINDOW = 4096
+_TOOLS = ("toolchain", "environment")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,25 @@ def empty_home(task: Task) -> dict[str, str]:
         "HF_HOME": str(hub),
         "HF_MODULES_CACHE": str(hub / "modules"),
     }
+
+
+def _visible(task: Task) -> Visible:
+    """What a tool sees of the user's files: its step's folders, and the files they refer to."""
+    read = [*task.inputs.values()]
+    for name, folder in task.inputs.items():
+        if name not in _TOOLS:
+            read += _referred(folder)
+    if "data" in task.step.context:
+        read.append(Path(str(task.step.context["data"])))
+    return Visible(tuple(read), (task.workdir, task.scratch))
+
+
+def _referred(folder: Path) -> Iterator[Path]:
+    """Where links of an input lead: into the Hub's cache, or to a model of the user's own."""
+    for base, _, names in os.walk(folder):
+        for path in (Path(base, name) for name in names):
+            if path.is_symlink():
+                yield path.parent / path.readlink()
 
 
 def environment_python(environment: Path) -> Path:
@@ -166,6 +188,7 @@ def _run(
             on_text=_progress_reader(verb, report),
             needed_bytes=needed_bytes,
             what=what,
+            visible=_visible(task),
         )
     except run_process.ToolError as error:
         raise _explained(verb, error) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.base import machine_info, units
+from orchestrator.base.process import isolation
 from orchestrator.base.step_values import JSON
 from orchestrator.base.terminal_colours import status
 from orchestrator.sources import http_client
@@ -46,6 +47,7 @@ def examine(store: Path) -> list[Finding]:
         lambda: _disk(store),
         _memory,
         _processor,
+        _isolation,
         _index,
         *(_host(url, why) for url, why in _hosts()),
     ]
@@ -107,6 +109,12 @@ def _memory() -> Finding:
     found = f"{units.size(total)}, {units.size(machine_info.memory_available())} available"
     advice = "A 7B model needs about 16 GB to be measured in F16."
     return Finding("memory", total >= LEAST_MEMORY, found, advice)
+
+
+def _isolation() -> Finding:
+    why = isolation.obstacle()
+    advice = "Without it, code of a model that a recipe trusts can read your files."
+    return Finding("isolation of tools", not why, why or "works", advice, required=False)
 
 
 def _processor() -> Finding:

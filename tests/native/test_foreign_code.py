@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.base.process import isolation
 from tests.support.typed_commands import MODELS, RECIPES, Said, typed, variant
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -85,15 +88,57 @@ def test_code_that_is_not_trusted_is_not_run(
     assert not canary.exists(), said.all
 
 
-def test_the_same_code_is_run_where_it_is_trusted(
-    store_with: Callable[..., Path], payload: Path, canary: Path, tmp_path: Path
+SPY = """
+import json, os, socket
+got = []
+for place in {places!r}:
+    try:
+        open(place).read()
+        got.append(os.path.basename(place))
+    except OSError:
+        pass
+try:
+    socket.create_connection(("127.0.0.1", {port}), timeout=5).close()
+    got.append("network")
+except OSError:
+    pass
+raise SystemExit("the model's code got " + json.dumps(got))
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("isolated", [True, False])
+def test_code_that_is_trusted_reaches_no_secret_and_no_server(
+    store_with: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    isolated: bool,
 ) -> None:
     store_with("llama.cpp")
-    model = model_that_names(f"{payload}--canary.Tokenizer", tmp_path)
+    isolation.obstacle.cache_clear()
+    if isolated and (why := isolation.obstacle()):
+        pytest.skip(why)
+    home = Path(os.environ["HOME"])
+    secrets = [home / ".ssh" / "id_ed25519", home / ".aws" / "credentials", home / "hf" / "token"]
+    for path in secrets:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("secret")
+    if not isolated:
+        monkeypatch.setenv(isolation.SWITCH, "off")
+        isolation.obstacle.cache_clear()
+    (tmp_path / "payload").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = SPY.format(places=[str(path) for path in secrets], port=server.getsockname()[1])
+        (tmp_path / "payload" / "canary.py").write_text(code, "utf-8")
+        model = model_that_names("canary.Tokenizer", tmp_path)
+        said = ordered(command, tmp_path, {**model, "trust_remote_code": True})
+    isolation.obstacle.cache_clear()
 
-    said = ordered("plan", tmp_path, {**model, "trust_remote_code": True})
-
-    assert canary.exists(), said.all
+    got = [] if isolated else ["id_ed25519", "credentials", "token", "network"]
+    assert f"the model's code got {json.dumps(got)}" in said.all
+    warned = "can read your files and use the network: ORCHESTRATE_ISOLATION is off"
+    assert (warned in said.all) != isolated
 
 
 def trusting(source: Path) -> Iterator[ast.Call]:

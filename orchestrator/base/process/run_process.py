@@ -26,7 +26,7 @@ from orchestrator.base.disk_space import (
     translated,
 )
 from orchestrator.base.errors import Interrupted, OrchestrateError, StepError
-from orchestrator.base.process import environment_variables
+from orchestrator.base.process import environment_variables, isolation
 from orchestrator.base.process.environment_variables import clean_env
 from orchestrator.base.process.process_tree import Ended, Tree
 
@@ -147,6 +147,7 @@ def run(
     needed_bytes: int = 0,
     check: bool = True,
     what: str = "",
+    visible: isolation.Visible | None = None,
 ) -> Completed:
     """Run a program to its end.
 
@@ -162,6 +163,8 @@ def run(
             full disk.
         check: Whether an exit code other than 0 is an error.
         what: What a person calls this program; its file name when not given.
+        visible: All that it sees of the user's files, without a network, where the system
+            can do that; everything when not given.
 
     Raises:
         ToolError: It could not be started, timed out, or (with ``check``) failed.
@@ -174,9 +177,14 @@ def run(
         words, cwd, log, what or Path(words[0]).name, needed_bytes, machine_info.disk_free(cwd)
     )
     environment = dict(clean_env() if env is None else env)
+    started = words
+    if visible is not None:
+        started = tuple(isolation.around(words, visible, cwd, environment.get("PATH", "")))
     with translated(log, job.label), _Output(log, on_text) as output:
         output.note(environment_variables.describe(words, cwd, environment))
-        done, late = _follow(job, environment, timeout, output)
+        if started != words:
+            output.note("# without network and home folder\n")
+        done, late = _follow(job, started, environment, timeout, output)
         output.note(
             f"\n# exit code {done.returncode}, {done.seconds:.2f} s, "
             f"peak memory {units.size(done.peak_memory)}\n"
@@ -203,12 +211,16 @@ class _Job:
 
 
 def _follow(
-    job: _Job, env: dict[str, str], timeout: float | None, output: _Output
+    job: _Job,
+    started: Sequence[str],
+    env: dict[str, str],
+    timeout: float | None,
+    output: _Output,
 ) -> tuple[Completed, bool]:
     """Run the tree to its end; say also whether it ran out of time."""
     begin = time.monotonic()
     try:
-        tree = Tree(job.argv, job.cwd, env, GRACE_SECONDS)
+        tree = Tree(started, job.cwd, env, GRACE_SECONDS)
     except OSError as error:
         raise _cannot_start(job, error, output) from error
     _running.add(tree)

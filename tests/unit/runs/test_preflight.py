@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.process import isolation
 from orchestrator.base.step_values import Resources, Step
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
@@ -25,6 +26,7 @@ from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain import load
 from tests.support.plans import (
     ASKS_FOR_REFERENCE,
+    COMMIT,
     RECIPE,
     WITH_REFERENCE,
     by_label,
@@ -155,6 +157,29 @@ def test_an_intermediate_that_nobody_reads_is_released_at_once() -> None:
 def session(tmp_path: Path) -> Session:
     quiet = Plain((tmp_path / "out").open("w"))
     return Session(Store(tmp_path / "store", print), Settings(), choices(), quiet)
+
+
+def warned(tmp_path: Path, text: str) -> list[str]:
+    """What a preview of a recipe warns of where the system isolates no tool."""
+    said: list[str] = []
+    quiet = Plain((tmp_path / "out").open("w"))
+    asking = Session(Store(tmp_path / "store", said.append), Settings(), choices(), quiet)
+    preflight.previews([make_plan(tmp_path, text)], asking, build=False)
+    return said
+
+
+def test_trusted_code_that_cannot_be_isolated_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "obstacle", lambda: "only Linux has the namespaces for it")
+    trusting = RECIPE.replace("revision: main", f"revision: {COMMIT}, trust_remote_code: true")
+    assert trusting != RECIPE
+
+    assert warned(tmp_path, RECIPE) == []
+    assert warned(tmp_path, trusting) == [
+        "the models' own code of small can read your files and use the network: "
+        "only Linux has the namespaces for it"
+    ]
 
 
 def preview(tmp_path: Path, **changes: Any) -> Preview:

@@ -52,14 +52,14 @@ def header_task(
     """Trying a conversion; what the converter saw is in the file."""
     words = KV("arr", ["a", "b", "c"], "str")
     made = whole(folder / "made", **{"tokenizer.ggml.tokens": words}) / "model.gguf"
-    seen = folder / "seen.json"
+    seen = folder / "t" / "scratch" / "seen.json"
     writes = f"Path(args[1]).write_text({json.dumps(json.dumps(shapes))})"
     verbs = {
         "describe": tool(CONVERT_HOLES, "{input}", "{output}", str(made), str(seen)),
         "shapes": tool(writes, "{input}", "{output}"),
     }
     settings = {**CONVERSION, "trust_remote_code": trusted}
-    return task_of(folder / "t", verbs, inputs, settings), seen
+    return task_of(folder / "t", verbs, {**inputs, "made": made.parent}, settings), seen
 
 
 def test_a_pointer_in_place_of_a_tokenizer_is_named(tmp_path: Path, weights: Path) -> None:

@@ -68,13 +68,15 @@ def test_a_tool_sees_no_secret_and_an_empty_home(
     set_secrets(monkeypatch)
     monkeypatch.setenv("HF_HOME", "/huggingface")
     listing = 'echo "in=$(find "$HOME" -mindepth 1)" >> "$0.env"'
-    verb = {"argv": [str(shim(tmp_path / "bin", "converter", listing))]}
+    # All else that lies below the temporary folder it could not write to.
+    folder = tmp_path / "t" / "scratch"
+    verb = {"argv": [str(shim(folder, "converter", listing))]}
     task = a_task(tmp_path / "t", context={"verbs": {"go": verb}})
 
     call_verb.call(task, "go", {})
 
-    seen = environment_of(tmp_path / "bin", "converter")
-    assert secrets_seen(tmp_path / "bin", "converter") == set()
+    seen = environment_of(folder, "converter")
+    assert secrets_seen(folder, "converter") == set()
     assert Path(seen["HOME"]).parent == task.scratch
     assert Path(seen["HF_HOME"]).parent == Path(seen["HOME"])
     assert Path(seen["HF_MODULES_CACHE"]).is_relative_to(seen["HOME"])

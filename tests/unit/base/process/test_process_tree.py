@@ -157,17 +157,18 @@ os.read(reader, 1)
 ORCHESTRATOR = """
 import sys
 from pathlib import Path
-from orchestrator.base.process import run_process as process
-code, fifo, folder = sys.argv[1:]
+from orchestrator.base.process import isolation, run_process as process
+code, fifo, folder, isolated = sys.argv[1:]
+view = isolation.Visible((), (Path(folder),)) if isolated else None
 process.run([sys.executable, "-I", "-S", "-c", code, fifo],
-            cwd=Path(folder), log=Path(folder) / "log")
+            cwd=Path(folder), log=Path(folder) / "log", visible=view)
 """
 
 
-def start_orchestrator(tmp_path: Path, fifo: Path) -> subprocess.Popen[bytes]:
+def start_orchestrator(tmp_path: Path, fifo: Path, isolated: str = "") -> subprocess.Popen[bytes]:
     root = Path(run_process.__file__).parents[3]
     return subprocess.Popen(
-        [sys.executable, "-c", ORCHESTRATOR, FAMILY, str(fifo), str(tmp_path)],
+        [sys.executable, "-c", ORCHESTRATOR, FAMILY, str(fifo), str(tmp_path), isolated],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
     )
@@ -181,9 +182,13 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_kill_9_of_the_orchestrator_leaves_no_process(tmp_path: Path) -> None:
+ISOLATED = pytest.mark.parametrize("isolated", ["", "isolated"])
+
+
+@ISOLATED
+def test_kill_9_of_the_orchestrator_leaves_no_process(tmp_path: Path, isolated: str) -> None:
     fifo = named_pipe(tmp_path)
-    orchestrator = start_orchestrator(tmp_path, fifo)
+    orchestrator = start_orchestrator(tmp_path, fifo, isolated)
     pids = read_pids(fifo, 3)
     pids += children_of(orchestrator.pid)  # the guard
     assert len(pids) == 4
@@ -216,9 +221,12 @@ def test_kill_9_of_the_guard_kills_the_tool_and_fails_the_run(tmp_path: Path) ->
     assert caught[0].message == "the tool failed: it was killed by SIGKILL"
 
 
-def test_the_tool_dies_with_its_guard_even_when_nobody_can_help(tmp_path: Path) -> None:
+@ISOLATED
+def test_the_tool_dies_with_its_guard_even_when_nobody_can_help(
+    tmp_path: Path, isolated: str
+) -> None:
     fifo = named_pipe(tmp_path)
-    orchestrator = start_orchestrator(tmp_path, fifo)
+    orchestrator = start_orchestrator(tmp_path, fifo, isolated)
     pids = read_pids(fifo, 3)
     (guard,) = children_of(orchestrator.pid)
     (tool,) = {os.getpgid(pid) for pid in pids if os.getsid(pid) == guard}
