@@ -22,6 +22,7 @@ from orchestrator.commands import (
     diff,
     fit,
     help_sections,
+    interrupts,
     list_recipes,
     new,
     nightly,
@@ -54,15 +55,17 @@ def cli() -> None:
 def main() -> None:
     """The console script: every expected error is a sentence and an exit code."""
     try:
-        sys.exit(cli(standalone_mode=False, color=terminal_colours.chosen()) or EXIT_OK)
+        with interrupts.heeded(interrupts.end):
+            code = cli(standalone_mode=False, color=terminal_colours.chosen())
+        sys.exit(code or EXIT_OK)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.UsageError as error:
         _fail(_usage(error), error.exit_code)
     except click.ClickException as error:
         _fail(_error(error.format_message()), error.exit_code)
-    except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(_error("interrupted"), EXIT_INTERRUPTED)
     except OrchestrateError as error:
         _fail(_error(error), error.exit_code)
     except OSError as error:
@@ -111,6 +114,3 @@ for _module in (
     completion,
 ):
     _module.register(cli)
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.base.errors import EXIT_OK
-from orchestrator.commands import completion_values, shared_options
+from orchestrator.commands import completion_values, interrupts, shared_options
 
 
 def register(cli: click.Group) -> None:
@@ -88,7 +88,7 @@ def publish(
             shared_options.say(display_publication.preview(preview))
         done = publishing.Publication(preview, None)
         if not dry_run:
-            with shared_options.abortable():
+            with interrupts.heeded(interrupts.abort):
                 done = publishing.publish_prepared(preview, current)
     if as_json:
         shared_options.print_json(display_publication.as_json(done))

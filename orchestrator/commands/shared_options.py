@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.base import safe_text, terminal_colours
 from orchestrator.base.errors import EXIT_ENVIRONMENT
-from orchestrator.commands import completion_values
+from orchestrator.commands import completion_values, interrupts
 
 if TYPE_CHECKING:
     from orchestrator.base.command_output import Voice
@@ -183,7 +181,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     )
     listener = _listener(options)
     try:
-        with _interruptible():
+        with interrupts.heeded(interrupts.stop_tools):
             mode: Mode = "require" if options["locked"] else "use"
             yield Session(store(), settings, chosen, listener, mode)
     finally:
@@ -213,38 +211,6 @@ def _listener(options: dict[str, Any]) -> Watcher:
     return progress_listeners.JsonLog(options["log_json"], then) if options["log_json"] else then
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the running tools; the runner then raises Interrupted."""
-    from orchestrator.base.process import run_process
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        run_process.stop_all()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def abortable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end work of this process alone, where no tool runs, at once."""
-    from orchestrator.base.errors import Interrupted
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Interrupted("interrupted", "run the same command again: it goes on from there")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _last_of(problems: Sequence[EnvironmentProblem]) -> EnvironmentProblem:
     """The last problem, which ends the command, after the others were said."""
     *others, last = problems
@@ -258,7 +224,7 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(command)
     def call(recipes: Sequence[Path], **options: Any) -> int:
-
+        from orchestrator.base.process import run_process
         from orchestrator.runs import load_and_plan
 
         own = {name: options.pop(name) for name in _OWN if name in options}
@@ -275,6 +241,7 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
                 loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
                 current = replace(current, choices=replace(current.choices, stand_in=True))
             plans, problems = load_and_plan.make_reachable(loaded, current)
+            run_process.check_stopped()
             if not plans:
                 raise _last_of(problems)
             code = command(current, plans, options, **own)

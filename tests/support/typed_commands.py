@@ -63,7 +63,7 @@ class Running:
     """A command in a process and a process group of its own."""
 
     def __init__(self, *words: str | Path, home: Path, **settings: Any) -> None:
-        program = "from orchestrator.cli import main; main()"
+        program = "from orchestrator.__main__ import main; main()"
         self.home = home
         self.lines: list[str] = []
         self.process = subprocess.Popen(

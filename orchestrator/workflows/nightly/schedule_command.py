@@ -49,7 +49,7 @@ def _program() -> tuple[str, ...]:
     """The installed console script beside this interpreter, or the module."""
     beside = Path(sys.executable).parent / "orchestrate"
     found = str(beside) if beside.is_file() else shutil.which("orchestrate")
-    return (found,) if found else (sys.executable, "-m", "orchestrator.cli")
+    return (found,) if found else (sys.executable, "-m", "orchestrator")
 
 
 def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -> Iterator[str]:
