@@ -3,6 +3,7 @@
 locks/<key>.lock        held by the process that makes the artifact
 locks/<key>.holder      who that is, for people
 locks/<key>.use/*.lock  one for each reader; an artifact with one is not removed
+locks/leases/*.lock     one for each run; its keys, in *.keys beside it, are left to it
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # How long one attempt waits before it looks whether the run was interrupted.
 SLICE_SECONDS = 0.25
 POLL_SECONDS = 0.05
+_LEASES = "leases"
 
 
 def _lock_on(path: Path) -> BaseFileLock:
@@ -44,11 +46,18 @@ def _try(lock: BaseFileLock, seconds: float) -> bool:
     return True
 
 
+def _end_lease(mark: BaseFileLock, path: Path) -> None:
+    path.with_suffix(".keys").unlink(missing_ok=True)
+    mark.release()
+    path.unlink(missing_ok=True)
+
+
 class Locks:
     """The locks of one store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._own: set[str] = set()
 
     @contextmanager
     def exclusive(self, key: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -120,6 +129,43 @@ class Locks:
             mark.release()  # its owner was killed
             path.unlink(missing_ok=True)
         return False
+
+    @contextmanager
+    def lease(self, keys: Collection[str]) -> Iterator[None]:
+        """Let nobody else remove what has these keys, or gets them meanwhile.
+
+        Raises:
+            OSError: The lease cannot be written down.
+        """
+        name = uuid.uuid4().hex
+        path = self._folder / _LEASES / f"{name}.lock"
+        mark = _lock_on(path)
+        with self.exclusive(_LEASES):  # else a removal could be under way
+            mark.acquire()
+            path.with_suffix(".keys").write_text("\n".join(keys), encoding="ascii")
+        self._own.add(name)
+        try:
+            yield
+        finally:
+            self._own.discard(name)
+            _end_lease(mark, path)
+
+    @contextmanager
+    def unleased(self, key: str) -> Iterator[bool]:
+        """Tell whether no other run has a lease on a key; none gets one in this context."""
+        with self.exclusive(_LEASES):
+            yield not any(key in keys for keys in self._leases_of_others())
+
+    def _leases_of_others(self) -> Iterator[frozenset[str]]:
+        for path in (self._folder / _LEASES).glob("*.lock"):
+            if path.stem in self._own:
+                continue
+            mark = _lock_on(path)
+            if _try(mark, 0):
+                _end_lease(mark, path)  # its owner was killed
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it ends at this moment
+                yield frozenset(path.with_suffix(".keys").read_text("ascii").split())
 
     def _sign(self, key: str) -> None:
         record = {"pid": os.getpid(), "host": socket.gethostname()}

@@ -133,7 +133,7 @@ def store_verify(as_json: bool) -> int:
 def store_gc(max_size: str, as_json: bool) -> int:
     """Remove leftovers, and the least recently used beyond --max-size.
 
-    What somebody makes or reads at the moment stays. Files in output folders stay too.
+    What a run makes or needs at the moment stays. Files in output folders stay too.
 
     \b
     Example:

@@ -84,7 +84,10 @@ class Store:
         except Damaged as error:
             found, wrong = None, [str(error)]
         if found is not None and not quick and not wrong:
-            wrong = self._changed(found, stamp, self.digests.sha256)
+            try:
+                wrong = self._changed(found, stamp, self.digests.sha256)
+            except FileNotFoundError:
+                return None  # it was removed meanwhile
         elif wrong:
             self._quarantine(key, stamp, wrong, found)
         if wrong:
@@ -119,6 +122,18 @@ class Store:
                 self._check(key)
                 with self._writable():
                     stack.enter_context(self._locks.use(key))
+            yield
+
+    @contextmanager
+    def lease(self, keys: Collection[str]) -> Iterator[None]:
+        """Keep what has these keys, or gets them meanwhile, from removal by other processes.
+
+        For all that a run needs, from its begin to its end. In a store that cannot be written
+        to there is no lease, and no removal.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                stack.enter_context(self._locks.lease(keys))
             yield
 
     @contextmanager
@@ -208,12 +223,18 @@ class Store:
             link.symlink_to(found.path.parent.resolve(), target_is_directory=True)
 
     def release(self, key: str) -> int:
-        """Remove an artifact unless someone makes or uses it; return the bytes it gave back."""
+        """Remove an artifact unless someone makes, uses or needs it; return the bytes it gave back.
+
+        What this process has a lease on it may remove.
+        """
         folder = self._folder(key)
         if not folder.exists():
             return 0
         with self._locks.if_free(key) as held:
-            return self._discard(key) if held and not self._locks.in_use(key) else 0
+            if not held or self._locks.in_use(key):
+                return 0
+            with self._locks.unleased(key) as free:
+                return self._discard(key) if free else 0
 
     def artifacts(self) -> Iterator[Artifact]:
         """Yield all artifacts with a readable manifest, in the order of their keys."""
@@ -238,12 +259,15 @@ class Store:
                 found, wrong = Artifact(each, folder / artifact.FILES, {}), [str(error)]
             except FileNotFoundError:
                 continue  # it was removed meanwhile
-            if found is None:
+            if found is None or (wrong and artifact.stamp(folder) != stamp):
                 continue
             if wrong:
                 self._quarantine(each, stamp, wrong, found)
             else:
-                wrong = self._changed(found, stamp, self.digests.read_again)
+                try:
+                    wrong = self._changed(found, stamp, self.digests.read_again)
+                except FileNotFoundError:
+                    continue
             yield found, wrong
 
     def gc(
@@ -261,7 +285,7 @@ class Store:
             older_than: Also remove what was not used for this many seconds.
 
         Returns:
-            The artifacts that were removed. What someone makes or uses stays.
+            The artifacts that were removed. What someone makes, uses or needs stays.
         """
         self.sweep()
         for damaged in (self.root / "quarantine").glob("*"):
@@ -345,6 +369,8 @@ class Store:
         self, key: str, stamp: artifact.Stamp, wrong: list[str], found: Artifact | None
     ) -> None:
         """Move a damaged artifact aside, if it is still the one that was looked at."""
+        if artifact.stamp(self._folder(key)) != stamp:
+            return  # it was removed or replaced meanwhile
         label = found.label if found else key[:12]
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         told = f"the stored result of {label} is damaged ({'; '.join(wrong[:3])}{more})"

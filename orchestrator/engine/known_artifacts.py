@@ -47,6 +47,16 @@ class KnownArtifacts:
         self._answers.pop(key, None)
         return self._store.release(key)
 
+    def forget_removed(self) -> None:
+        """Drop the answers about what another process has removed since."""
+        gone = [
+            key
+            for key, known in self._answers.items()
+            if known.artifact is not None and not known.artifact.path.exists()
+        ]
+        for key in gone:
+            del self._answers[key]
+
     def forget(self) -> None:
         """Drop all answers: work was done, and time has passed."""
         self._answers.clear()

@@ -80,6 +80,10 @@ class Runner:
         Raises:
             Interrupted: After everything that ran was stopped.
         """
+        with self._store.lease([step.key for step in steps]):
+            return self._run(steps, targets)
+
+    def _run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         work = self._needed(steps, targets)
         state = _State()
         by_key = {step.key: step for step in steps}

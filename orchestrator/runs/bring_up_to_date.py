@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import StepResult
-from orchestrator.planning.recipe_to_steps import Plan
+from orchestrator.planning.recipe_to_steps import Plan, union
 from orchestrator.runs import (
     attest_outputs,
     earlier_perplexity,
@@ -53,6 +53,20 @@ def bring(
     if sign_key is not None:
         attest_outputs.check_key(sign_key)
     session.store.sweep()
+    with session.store.lease([step.key for step in union(plans)]):
+        session.known.forget_removed()  # from here on nothing is
+        return _bring(session, plans, out, fit, strict=strict, sign_key=sign_key)
+
+
+def _bring(
+    session: Session,
+    plans: Sequence[Plan],
+    out: Path,
+    fit: Fit | None,
+    *,
+    strict: bool,
+    sign_key: Path | None,
+) -> list[Finished]:
     try:
         ready = _prepare(plans, session, fit or _all_or_none(session, out))
         going = [one for one in ready if isinstance(one, Plan)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,15 @@ from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
-from tests.support.fake_steps import RECIPE, fails_for, fake_kinds, forecast, measured_but
+from tests.support.fake_steps import (
+    RECIPE,
+    ROOT,
+    fails_for,
+    fake_kinds,
+    forecast,
+    imatrix,
+    measured_but,
+)
 from tests.support.nights import artifacts, forget
 
 
@@ -36,6 +47,33 @@ def test_a_run_makes_files_and_says_so(orchestrate: Command) -> None:
     assert "✓" not in again.err
     verbose = orchestrate("run", RECIPE, "--no-limits", "-v")
     assert "· quantize tiny-llama to Q4_0  up to date" in verbose.err
+
+
+def test_gc_in_another_process_takes_nothing_that_a_run_needs(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def collected(task: Task) -> dict[str, JSON]:
+        argv = [sys.executable, "-m", "orchestrator", "store", "gc", "--max-size", "0"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+        said.append(done.stdout + done.stderr)
+        return imatrix(task)
+
+    fake_kinds(monkeypatch)
+    assert orchestrate("run", RECIPE, "--no-limits").code == 0
+    forget("importance", "quantize", "measure")
+    fake_kinds(monkeypatch, imatrix=collected)
+
+    again = orchestrate("run", RECIPE, "--no-limits")
+
+    assert said
+    assert again.code == 0, again
+    assert "damage" not in again.err + said[0]
+    done = {line for line in again.err.splitlines() if line.startswith("✓")}
+    assert not any("convert" in line or "build" in line for line in done)
+    assert "✓ quantize tiny-llama to Q4_0" in again.err
 
 
 @pytest.mark.usefixtures("fakes")

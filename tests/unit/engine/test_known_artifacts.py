@@ -127,3 +127,17 @@ def test_targets_that_are_there_cost_one_question_each(
 
     assert run(tmp_path, [A, B], A, B).outcomes == {"a": "hit", "b": "hit"}
     assert asked == {A.key: 1, B.key: 1}
+
+
+def test_an_answer_about_what_was_removed_since_is_dropped(tmp_path: Path) -> None:
+    run(tmp_path, [A, B], A, B)
+    store = Store(tmp_path, print)
+    known = KnownArtifacts(store)
+    assert known.find(A.key) is not None
+    kept = known.find(B.key)
+    Store(tmp_path, print).release(A.key)
+
+    known.forget_removed()
+
+    assert known.find(A.key) is None
+    assert known.find(B.key) is kept

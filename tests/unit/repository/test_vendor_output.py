@@ -35,7 +35,7 @@ def replay(folder: Path, recorded: str, code: int = 0, **counts: int) -> call_ve
     step = Step("test", recorded, "0" * 64, {}, context={"verbs": {verb: data.model_dump()}})
     for part in ("work", "scratch"):
         (folder / part).mkdir(exist_ok=True)
-    task = Task(step, {}, folder / "work", folder / "scratch", folder / "log", 1)
+    task = Task(step, {"outputs": OUTPUTS}, folder / "work", folder / "scratch", folder / "log", 1)
     prompt = PROMPTS.get(recorded, "Once upon a time")
     return call_verb.call(task, verb, {"prompt": prompt}, counts=counts)
 
