@@ -14,6 +14,7 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import (
     execute_plans,
+    output_folder,
     plan_one_file,
     record_history,
     report,
@@ -39,6 +40,8 @@ def run(
     Raises:
         EnvironmentProblem, UsageError: As :func:`bring`.
     """
+    session.store.require_usable(writable=True)
+    output_folder.require_usable(out)
     with record_history.by_hand(session.store, plans) as record:
         done = bring(session, plans, out, strict=strict, sign_key=sign_key)
         record(done)

@@ -189,10 +189,16 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
 
 
 def store() -> Store:
-    """The store of this user; warnings go to standard error."""
+    """The store of this user; warnings go to standard error.
+
+    Raises:
+        EnvironmentProblem: ORCHESTRATE_HOME can be no store.
+    """
     from orchestrator.engine.artifact_store import Store
 
-    return Store(Store.default_root(), warn)
+    found = Store(Store.default_root(), warn)
+    found.require_usable()
+    return found
 
 
 def _listener(options: dict[str, Any]) -> Watcher:

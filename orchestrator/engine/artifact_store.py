@@ -69,6 +69,25 @@ class Store:
 
         return user_cache_path("orchestrate")
 
+    def require_usable(self, *, writable: bool = False) -> None:
+        """Refuse a root that can be no store, in one sentence and before any work.
+
+        Raises:
+            EnvironmentProblem: It is or lies below a file, or this user has no right to it.
+        """
+        place = machine_info.existing(self.root)
+        writable = writable or place != self.root
+        if not place.is_dir():
+            why = f"{place} is a file"
+        elif not os.access(place, os.R_OK | os.X_OK | (os.W_OK if writable else 0)):
+            why = f"{place} cannot be {'written to' if writable else 'read'} by you"
+        else:
+            return
+        raise EnvironmentProblem(
+            f"the store in {self.root} cannot be used: {why}",
+            "Set ORCHESTRATE_HOME to a folder of your own.",
+        )
+
     def find(self, key: str, quick: bool = False) -> Artifact | None:
         """Return a key's artifact if it is there and whole; a damaged one is moved aside.
 

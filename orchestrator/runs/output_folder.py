@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.base import machine_info
 from orchestrator.base.atomic_file import part_of, put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
@@ -46,6 +47,18 @@ class Published:
     ways: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def require_usable(out: Path) -> None:
+    """Refuse a folder for outputs that cannot be written to, before any work.
+
+    Raises:
+        EnvironmentProblem: It lies below a file, or this user has no right to it.
+    """
+    place = machine_info.existing(out)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "cannot be written to by you" if place.is_dir() else "is a file"
+        raise EnvironmentProblem(f"{out} cannot be used: {place} {why}", "Choose another --out.")
 
 
 def publish_files(

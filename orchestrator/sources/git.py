@@ -47,16 +47,18 @@ def checkout(source: dict[str, Any], commit: str, dest: Path, task: Task) -> str
             run_process.check_stopped()
             problems.append(f"{source['git']}: {reason(error)}")
             shutil.rmtree(dest, ignore_errors=True)
+    if task.offline:
+        raise EnvironmentProblem(
+            f"the source of commit {commit[:12]} is not stored here, and not fetched offline",
+            "Run once without --offline.",
+        )
     for mirror in source.get("mirrors", ()):
-        if task.offline:
-            break
         try:
             return _from_mirror(mirror, commit, dest, task)
         except EnvironmentProblem as error:
             problems.append(f"{mirror['pypi']} {mirror['version']}: {error.message}")
-    kind = EnvironmentProblem if task.offline else NetworkProblem
-    raise kind(
-        f"the source of commit {commit[:12]} cannot be fetched: {'; '.join(problems) or 'offline'}",
+    raise NetworkProblem(
+        f"the source of commit {commit[:12]} cannot be fetched: {'; '.join(problems)}",
         "Check the network; a machine with a mirror can use git's url.<base>.insteadOf.",
     )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
-from orchestrator.base.errors import NetworkProblem, OrchestrateError
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError
 from orchestrator.sources.attended_stream import Attended, TooLateError
 from orchestrator.sources.choose_model_files import HubFile, is_weights
 from orchestrator.sources.http_client import without_secrets
@@ -70,9 +70,22 @@ def where_is(repo: str, revision: str, repo_type: str) -> Where:
     return Where(endpoint(), repo, repo_type, revision)
 
 
+_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+
+
 def endpoint() -> str:
-    """The Hub the environment names now."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """The Hub the environment names now.
+
+    Raises:
+        EnvironmentProblem: It names none.
+    """
+    named = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    if not _ADDRESS.fullmatch(named):
+        raise EnvironmentProblem(
+            f"HF_ENDPOINT is {named!r}, which is not the address of a server.",
+            "Give it one such as https://huggingface.co, or unset it.",
+        )
+    return named
 
 
 @contextmanager
