@@ -299,6 +299,12 @@ KNOW_MEASURES = {
     "orchestrator.runs.earlier_perplexity": {"perplexity"},
     # 'new' asks for it where the original model fits the memory.
     "orchestrator.workflows.drafting.decide_draft": {"reference_logits"},
+    # A search for a size goes by divergence, and states the perplexity of what it found.
+    "orchestrator.commands.fit": {"kld"},
+    "orchestrator.recipe.fit_section": {"kld"},
+    "orchestrator.workflows.fitting.fitted_recipe": {"kld", "perplexity"},
+    "orchestrator.workflows.fitting.probing": {"kld", "perplexity"},
+    "orchestrator.workflows.fitting.start_search": {"kld"},
     # A card's example shows the smoke test's prompt.
     "orchestrator.workflows.publishing.model_card": {"smoke"},
 }
