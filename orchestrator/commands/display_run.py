@@ -40,6 +40,7 @@ def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
         if check.status in (Status.FAIL, Status.WARN)
     ]
     troubles += [f"{MARKS[Status.FAIL]}: {file}: it was not made" for file in described.missing]
+    troubles += [f"{MARKS[Status.WARN]}: {one.message}" for one in described.warnings]
     parts += [*troubles, *notes, f"Files and report: {folder}"]
     return "\n".join(parts)
 

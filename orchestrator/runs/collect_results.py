@@ -73,9 +73,10 @@ def collect(
         rows=tuple(rows),
         pins=_pins(plan, manifests),
         steps=report.made_steps(plan.steps, manifests, earlier),
-        notes=(*_notes(plan, strict), *step_notes.of(found)),
+        notes=tuple(_notes(plan, strict)),
         full_name=plan.full.name,
         missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
+        warnings=step_notes.of(plan.steps, manifests),
     )
     return Result(plan, described, files, manifests)
 

@@ -55,6 +55,15 @@ class MadeStep:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """What a step found worth saying though it did its work; ``step`` is its label."""
+
+    step: str
+    message: str
+    numbers: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Report:
     """All there is to say about one recipe's files.
 
@@ -70,6 +79,7 @@ class Report:
     notes: tuple[str, ...] = ()
     full_name: str = "F16"
     missing: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def taken(self) -> dict[str, Mapping[str, Taken]]:
@@ -141,6 +151,10 @@ def as_json(report: Report) -> dict[str, JSON]:
         ],
         "notes": list(report.notes),
         "missing": list(report.missing),
+        "warnings": [
+            {"step": one.step, "message": one.message, "numbers": dict(one.numbers)}
+            for one in report.warnings
+        ],
     }
 
 
@@ -168,6 +182,7 @@ def markdown(report: Report) -> str:
         f"Checks: {_mark(report.status)}",
     ]
     parts += [f"- {_mark(Status.FAIL)}: {inline(file)}: it was not made" for file in report.missing]
+    parts += [f"- {_mark(Status.WARN)}: {inline(one.message)}" for one in report.warnings]
     parts += ["## Files", files_table(report), inline(timing.line(report.taken))]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.modelfiles import imatrix_counts
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 
@@ -15,7 +16,8 @@ def run(task: Task) -> dict[str, JSON]:
     path into the matrix, and the quantizer copies it from there.
 
     Returns:
-        Facts: the ``perplexity`` of the calibration text, ``chunks`` and the ``dataset``.
+        Facts: the ``perplexity`` of the calibration text, ``chunks`` and the ``dataset``;
+        ``notes`` if the text did not reach all of the model.
 
     Raises:
         StepError: The text is too short, or the tool failed.
@@ -40,8 +42,10 @@ def run(task: Task) -> dict[str, JSON]:
     done = call_verb.call(task, "imatrix", values, cwd=task.scratch, report=report)
     if not output.is_file():
         raise StepError(f"{task.step.label}: the tool exited 0 but wrote no matrix")
+    notes = imatrix_counts.notes(imatrix_counts.read(output))
     return {
         "perplexity": float(done.values["perplexity"]),
         "chunks": params["chunks"],
         "dataset": corpus.name,
+        **({"notes": notes} if notes else {}),
     }

@@ -51,7 +51,7 @@ def run(task: Task) -> dict[str, JSON]:
     }
 
 
-def _notes(weights: Mapping[str, JSON]) -> list[str]:
+def _notes(weights: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     """Tensors of small whole numbers that nothing beside them scales."""
     parsed = [
         safetensors.parse_header(item["header"], item["size"], name)
@@ -69,7 +69,8 @@ def _notes(weights: Mapping[str, JSON]) -> list[str]:
     if not bare:
         return []
     count = units.plural(len(bare), "tensor")
-    return [f"{count} of whole numbers without a scale, such as {bare[0]}, taken as they are."]
+    said = f"{count} of whole numbers without a scale, such as {bare[0]}, taken as they are."
+    return [{"message": said, "numbers": {"tensors": bare}}]
 
 
 def _parameters(weights: Mapping[str, JSON]) -> int:

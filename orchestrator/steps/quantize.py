@@ -33,7 +33,7 @@ def run(task: Task) -> dict[str, JSON]:
 
     Returns:
         Facts: ``size``, ``fallbacks`` (tensors that got another type than the type's own)
-        and ``bits_per_weight``.
+        and ``bits_per_weight``; ``notes`` if the quantizer said something odd.
 
     Raises:
         StepError: Tensors fell back to other types and the recipe does not accept that,
@@ -68,10 +68,12 @@ def run(task: Task) -> dict[str, JSON]:
     tensor_values.expect_sound_output(task, output)
     output.rename(task.workdir / params["file"])
     made = _header(task.workdir / params["file"], context)
+    notes = {"notes": list(done.notes)} if done.notes else {}
     return {
         "size": made.size,
         "bits_per_weight": made.bits_per_weight,
         "fallbacks": fallbacks,
+        **notes,
     }
 
 

@@ -31,8 +31,8 @@ class Result:
     """What a verb's output says: its stdout, the named values and the named lists.
 
     ``values`` are strings of the last match of each pattern; ``lists`` hold every match,
-    a dictionary of named groups each; ``notes`` are sentences for the report. ``parsed`` is
-    the JSON of a verb that prints JSON.
+    a dictionary of named groups each; ``notes`` are what of it belongs
+    into the report. ``parsed`` is the JSON of a verb that prints JSON.
     """
 
     stdout: str
@@ -41,7 +41,7 @@ class Result:
     parsed: JSON
     seconds: float
     peak_memory: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[dict[str, JSON], ...] = ()
 
 
 def places(task: Task) -> dict[str, str]:
@@ -290,9 +290,10 @@ def _result(verb: Verb, done: run_process.Completed, what: str) -> Result:
     return Result(done.stdout, values, lists, parsed, done.seconds, done.peak_memory, notes)
 
 
-def _notes(verb: Verb, text: str) -> Iterator[str]:
-    """What the tool said that belongs into the report."""
+def _notes(verb: Verb, text: str) -> Iterator[dict[str, JSON]]:
+    """What the tool said that belongs into the report, as a sentence and its numbers."""
     for known in verb.notes:
         found = list(re.finditer(known.match, text))
         if found:
-            yield known.say.format_map({**found[0].groupdict(), "count": len(found)})
+            numbers: dict[str, JSON] = {**found[0].groupdict(), "count": len(found)}
+            yield {"message": known.say.format_map(numbers), "numbers": numbers}

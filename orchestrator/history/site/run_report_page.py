@@ -48,6 +48,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "checks": [(one["file"], one["checks"]) for one in report["files"]],
             "pins": sorted(report["pins"].items()),
             "notes": report["notes"],
+            "warnings": report.get("warnings", ()),
             "steps": [step for step in report["steps"] if step["calls"]],
         },
     )

@@ -21,7 +21,7 @@ from orchestrator.planning.plan import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.runs import output_folder, report
 from orchestrator.runs.judge_measures import verdict
-from orchestrator.runs.report import MadeStep, Report, Row
+from orchestrator.runs.report import MadeStep, Report, Row, Warned
 from orchestrator.workflows import reproduce
 
 # What stands in the folder beside the files of the record.
@@ -127,6 +127,7 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             notes=tuple(map(_text, told["notes"])),
             full_name=full_name,
             missing=tuple(map(_text, told["missing"])),
+            warnings=tuple(Warned(**one) for one in told["warnings"]),
         )
         report.markdown(found)  # values of other types do not get through this
     except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -12,7 +12,7 @@ from orchestrator.base.step_values import Step
 from orchestrator.measures.check_status import Status
 from orchestrator.runs import report
 from orchestrator.runs.judge_measures import Expectation, judge, numbers, verdict
-from orchestrator.runs.report import MadeStep, Report, as_json, made_steps, markdown
+from orchestrator.runs.report import MadeStep, Report, Warned, as_json, made_steps, markdown
 from tests.support.measures import FULL, MEASURES, asked, measured
 
 SHA = "ab" * 32
@@ -101,6 +101,7 @@ def everywhere(stranger: str) -> Counter[str]:
             pins={stranger: stranger},
             notes=(stranger,),
             missing=(stranger,),
+            warnings=(Warned(stranger, stranger, {"names": [stranger]}),),
             steps=(MadeStep("k", stranger, 0, (call,)),),
         )
     )
@@ -179,3 +180,12 @@ def test_json_has_every_number_by_its_measure() -> None:
     assert file["measures"]["kld"]["p99"] == 0.4
     assert file["measures"]["perplexity"]["increase_error"] == 0.01 * 5.4 / 5.0
     assert file["kld"] == file["measures"]["kld"]["mean"]
+
+
+def test_warnings_stand_before_the_files_and_keep_their_numbers() -> None:
+    found = example(warnings=(Warned("imatrix of tiny", "Experts unreached.", {"share": 0.5}),))
+
+    assert "Checks: ok\n\n- **warning**: Experts unreached.\n\n## Files" in markdown(found)
+    assert as_json(found)["warnings"] == [
+        {"step": "imatrix of tiny", "message": "Experts unreached.", "numbers": {"share": 0.5}}
+    ]

@@ -107,9 +107,12 @@ def test_whole_numbers_without_a_scale_are_noted(tmp_path: Path) -> None:
 
     facts = inspect_model.run(task_of(tmp_path / "t", Weights(path=folder)))
 
-    assert facts["notes"] == [
-        "1 tensor of whole numbers without a scale, such as a.weight, taken as they are."
-    ]
+    [note] = facts["notes"]
+    assert note == {
+        "message": "1 tensor of whole numbers without a scale, such as a.weight, "
+        "taken as they are.",
+        "numbers": {"tensors": ["a.weight"]},
+    }
 
 
 def test_fetched_files_stay_in_the_cache_and_are_referred_to(

@@ -236,5 +236,6 @@ def test_what_a_success_says_for_the_report_is_noted_with_its_count(tmp_path: Pa
     script = "print('ignore token 7'); print('ignore token 9')"
     known = [{"match": r"ignore token (?P<id>\d+)", "say": "{count} left out, first {id}"}]
 
-    assert call(tmp_path, script, notes=known).notes == ("2 left out, first 7",)
+    [note] = call(tmp_path, script, notes=known).notes
+    assert note == {"message": "2 left out, first 7", "numbers": {"id": "7", "count": 2}}
     assert call(tmp_path / "b", "print('fine')", notes=known).notes == ()
