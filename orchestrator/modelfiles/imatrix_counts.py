@@ -18,13 +18,16 @@ _LAYER = re.compile(r"(?:^|\.)blk\.(\d+)\.")
 def read(path: Path) -> dict[str, tuple[float, ...]]:
     """The counts of every entry by its tensor's name: one a matrix, so one an expert.
 
+    Files of before August 2025 are no GGUF and hold no counts of single experts.
+
     Raises:
         FormatError: The file is no sound GGUF.
         OSError: It cannot be read.
     """
-    found = gguf.read(path)
-    counts = {}
     with path.open("rb") as file:
+        if file.read(len(gguf.MAGIC)) != gguf.MAGIC:
+            return {}
+        found, counts = gguf.read(path), {}
         for one in found.tensors:
             if one.name.endswith(_COUNTS) and one.type == "F32":
                 file.seek(found.data_offset + one.offset)

@@ -54,3 +54,9 @@ def test_a_text_that_reached_everything_is_no_reason_to_warn(tmp_path: Path) -> 
     path = matrix(tmp_path, {"blk.0.attn_q.weight": [512], "blk.0.ffn_up_exps.weight": [5, 1]})
 
     assert imatrix_counts.notes(imatrix_counts.read(path)) == []
+
+
+def test_matrices_of_older_versions_hold_no_counts(tmp_path: Path) -> None:
+    (tmp_path / "imatrix.gguf").write_bytes(b"\x02\0\0\0older")
+
+    assert imatrix_counts.read(tmp_path / "imatrix.gguf") == {}
