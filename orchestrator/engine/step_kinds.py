@@ -74,6 +74,7 @@ KINDS: Mapping[str, Kind] = {
     "outline": Kind("inspect_model", Role.DESCRIPTION),
     "peek": Kind("read_gguf_header", Role.DESCRIPTION),
     "header": Kind("convert_without_weights", Role.PREDICTION),
+    "census": Kind("census", Role.PREDICTION),
     "forecast": Kind("predict_sizes", Role.PREDICTION, version=2),
     "explain": Kind("explain_types", Role.PREDICTION),
     "fetch": Kind("fetch", Role.SOURCE, brings=Brings.FILES, budget=step_budgets.fetch),

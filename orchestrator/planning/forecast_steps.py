@@ -1,4 +1,4 @@
-"""The steps that predict the sizes of all files before a weight is fetched; pure."""
+"""The steps that say what will be made, and of what, before a weight is fetched; pure."""
 
 from __future__ import annotations
 
@@ -27,6 +27,30 @@ def forecast(basis: Basis) -> str:
         },
         {**inputs, **basis.built},
         context={**context, "requantize": basis.reads_quantizable},
+        keep="always",
+    )
+
+
+def census(basis: Basis) -> str:
+    """Add the count of what becomes of the source's tensors; '' where nothing can tell.
+
+    Of merged models the merge itself holds both sides' tensors against each other.
+    """
+    source, options = basis.sources.model, basis.recipe.convert.options
+    if source is None or source.format != "hf" or "census" not in basis.chain.verbs:
+        return ""
+    argvs, context = verbs(basis.chain, "census", "shapes", options=options)
+    return basis.collector.add(
+        "census",
+        f"account for the tensors of {basis.recipe.name}",
+        {
+            **basis.chain.verb("census").given(options),
+            "outtype": basis.recipe.convert.outtype,
+            "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
+            "argv": argvs,
+        },
+        {"model": source_steps.outline(basis, source, ""), **basis.tools},
+        context=context,
         keep="always",
     )
 

@@ -69,7 +69,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything one recipe needs: its steps in order, its outputs, what predicts them."""
+    """Everything one recipe needs: its steps in order, its outputs, what predicts them.
+
+    ``forecast`` and ``census`` are keys of steps, or empty where the tool chain has no such verb.
+    """
 
     recipe: Recipe
     chain: ToolChain
@@ -78,6 +81,7 @@ class Plan:
     outputs: tuple[Output, ...]
     full: Output
     forecast: str = ""
+    census: str = ""
 
     def step(self, key: str) -> Step:
         """The step with this key."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from orchestrator.base.errors import UsageError
 from orchestrator.planning import file_steps, measure_steps, source_steps
-from orchestrator.planning.forecast_steps import forecast
+from orchestrator.planning.forecast_steps import census, forecast
 from orchestrator.planning.measure_steps import Measured
 from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.planning.step_collector import Basis, StepCollector
@@ -42,8 +42,8 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     _check_types(recipe, chain, sources.commit)
     basis = _basis(recipe, chain, sources, choices)
     source_steps.check_weights(basis)
-    predicted = forecast(basis)
-    basis = replace(basis, gate=(predicted,) if predicted else ())
+    predicted, counted = forecast(basis), census(basis)
+    basis = replace(basis, gate=tuple(filter(None, (predicted, counted))))
     full = file_steps.full(basis)
     imatrix = file_steps.imatrix(basis, full)
     made = [
@@ -56,7 +56,7 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         _output(basis, quant.name, key, full, logits, quant=quant) for quant, key in made
     )
     steps = basis.collector.steps
-    return Plan(recipe, chain, sources, steps, outputs, whole, predicted)
+    return Plan(recipe, chain, sources, steps, outputs, whole, predicted, counted)
 
 
 def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -> Plan:

@@ -30,7 +30,7 @@ _WHY = {
     "sha256": "the checksum of what is downloaded",
     "delta": "the weights to add",
 }
-_OF_EVERY_CONVERTER = ("outtype", "model_name")
+_OF_EVERY_CONVERTER = ("outtype", "model_name", "drop")
 _ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
 
 

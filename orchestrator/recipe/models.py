@@ -31,6 +31,7 @@ from orchestrator.recipe.field_types import (
     Positive,
     Profile,
     QuantType,
+    Regex,
     Revision,
     Size,
     TensorPattern,
@@ -70,7 +71,7 @@ class ToolChainChoice(Frozen):
 class Convert(Frozen):
     """How the model becomes the file that is quantized.
 
-    All keys but outtype and model_name are options of the tool chain's converter.
+    All keys but outtype, model_name and drop are options of the tool chain's converter.
     """
 
     # Which others there are is the tool chain's data: see cross_field_rules.
@@ -83,6 +84,11 @@ class Convert(Frozen):
     )
     model_name: Name | None = Field(
         default=None, description="Name written into the file; without it, the recipe's."
+    )
+    drop: tuple[Regex, ...] = Field(
+        default=(),
+        description="Patterns of the source's tensors that the converter may leave out, such as "
+        "vision_tower; others that it leaves out stop the run before weights are fetched.",
     )
 
     @model_validator(mode="before")

@@ -21,7 +21,14 @@ from orchestrator.measures.timing import Taken
 from orchestrator.planning.recipe_to_steps import Output, Plan
 from orchestrator.recipe import without_checksums
 from orchestrator.recipe.fit_section import Against
-from orchestrator.runs import header_checks, judge_measures, output_folder, report, step_notes
+from orchestrator.runs import (
+    header_checks,
+    judge_measures,
+    output_folder,
+    report,
+    source_census,
+    step_notes,
+)
 from orchestrator.runs.report import Report, Row
 
 
@@ -77,6 +84,7 @@ def collect(
         full_name=plan.full.name,
         missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
         warnings=step_notes.of(plan.steps, manifests),
+        source=source_census.told(plan, manifests.get(plan.census, {}).get("facts")),
     )
     return Result(plan, described, files, manifests)
 

@@ -19,7 +19,7 @@ from orchestrator.planning import file_steps, resource_needs, rough_sizes
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resource_needs import Forecast, Moment
-from orchestrator.runs import header_checks
+from orchestrator.runs import header_checks, source_census
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.artifact_file_names import HEADER
 from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
@@ -29,13 +29,15 @@ from orchestrator.toolchain.quantizer_facts import refuse_fallbacks
 class Preview:
     """A plan with what is known before it runs: sizes, and the converted file's header.
 
-    ``contradictions`` are what that says otherwise than the source's configs.
+    ``contradictions`` are what that says otherwise than the source's configs, ``census`` the
+    facts of the step that counts the source's tensors.
     """
 
     plan: Plan
     forecast: Forecast | None
     header: GGUF | None = None
     contradictions: Sequence[Mapping[str, JSON]] = ()
+    census: Mapping[str, JSON] | None = None
 
 
 def previews(
@@ -56,7 +58,8 @@ def previews(
     ready = [one for one in plans if one.forecast and (build or _built(one, session))]
     failed: dict[str, StepResult] = {}
     if ready:
-        results = session.runner.run(plan.union(ready), [one.forecast for one in ready])
+        keys = [key for one in ready for key in (one.forecast, one.census) if key]
+        results = session.runner.run(plan.union(ready), keys)
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
     return [_obstacle(one, failed) or _preview(one, session) for one in plans]
 
@@ -100,12 +103,15 @@ def _preview(one: Plan, session: Session) -> Preview:
         facts = artifact.manifest["facts"]
         forecast = Forecast(facts["full"], facts["outputs"], fetch)
     plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
+    counted = session.known.find(one.census) if one.census else None
+    census = counted.manifest["facts"] if counted else None
     key = one.step(one.forecast).inputs["header"] if one.forecast else ""
     known = session.known.find(key) if key else None
     if known is None:
-        return Preview(plan_, forecast)
+        return Preview(plan_, forecast, census=census)
     header = gguf.read(known.path / HEADER, partial=True)
-    return Preview(plan_, forecast, header, known.manifest["facts"].get("contradictions", ()))
+    contradictions = known.manifest["facts"].get("contradictions", ())
+    return Preview(plan_, forecast, header, contradictions, census)
 
 
 def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
@@ -133,6 +139,10 @@ def check_outputs(preview: Preview, choices: Choices) -> None:
         )
         if wrong is not None:
             raise wrong
+    if preview.census is not None:
+        lost = source_census.objection(preview.plan, preview.census)
+        if lost is not None:
+            raise lost
     forecast = preview.forecast
     found = list(_quantizer_objections(preview.plan, forecast)) if forecast else []
     if found:

@@ -68,7 +68,8 @@ class Report:
     """All there is to say about one recipe's files.
 
     ``pins`` maps what was used (tool chain, model, recipe, ...) to its exact version;
-    ``missing`` are files that were to be made and are not there.
+    ``missing`` are files that were to be made and are not there. ``source`` says what became
+    of the source's tensors, where they were counted.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Report:
     full_name: str = "F16"
     missing: tuple[str, ...] = ()
     warnings: tuple[Warned, ...] = ()
+    source: Warned | None = None
 
     @property
     def taken(self) -> dict[str, Mapping[str, Taken]]:
@@ -151,11 +153,13 @@ def as_json(report: Report) -> dict[str, JSON]:
         ],
         "notes": list(report.notes),
         "missing": list(report.missing),
-        "warnings": [
-            {"step": one.step, "message": one.message, "numbers": dict(one.numbers)}
-            for one in report.warnings
-        ],
+        "warnings": [_warned_json(one) for one in report.warnings],
+        "source": _warned_json(report.source) if report.source is not None else None,
     }
+
+
+def _warned_json(one: Warned) -> dict[str, JSON]:
+    return {"step": one.step, "message": one.message, "numbers": dict(one.numbers)}
 
 
 def _row_json(row: Row) -> dict[str, JSON]:
@@ -183,6 +187,7 @@ def markdown(report: Report) -> str:
     ]
     parts += [f"- {_mark(Status.FAIL)}: {inline(file)}: it was not made" for file in report.missing]
     parts += [f"- {_mark(Status.WARN)}: {inline(one.message)}" for one in report.warnings]
+    parts += [inline(report.source.message)] if report.source is not None else []
     parts += ["## Files", files_table(report), inline(timing.line(report.taken))]
     parts += ["## Checksums (SHA-256)", markdown_table(("File", "SHA-256"), _sums(report.rows))]
     parts += ["## Checks", *(_checks(row) for row in report.rows)]

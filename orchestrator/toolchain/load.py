@@ -28,6 +28,7 @@ from orchestrator.toolchain.model import (
     AllVerbs,
     Build,
     Environment,
+    HarmlessTensor,
     Mirror,
     OutType,
     QuantType,
@@ -83,6 +84,10 @@ class ToolChain(Data):
     )
     held: tuple[str, ...] | None = Field(
         default=None, description="Not written: which variants hold, where anybody looked."
+    )
+    harmless: tuple[HarmlessTensor, ...] = Field(
+        default=(),
+        description="Tensors of a source that its converter leaves out and that no file needs.",
     )
     folder: Path = Field(description="Not written: the folder itself.")
     files: Mapping[str, str] = Field(

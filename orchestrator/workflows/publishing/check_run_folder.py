@@ -128,6 +128,7 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             full_name=full_name,
             missing=tuple(map(_text, told["missing"])),
             warnings=tuple(Warned(**one) for one in told["warnings"]),
+            source=Warned(**told["source"]) if told["source"] else None,
         )
         report.markdown(found)  # values of other types do not get through this
     except (LookupError, TypeError, ValueError, AttributeError) as error:

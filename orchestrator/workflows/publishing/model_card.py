@@ -110,6 +110,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
         "warnings": list(_warnings(card.models)),
+        "census": card.report.source.message if card.report.source is not None else "",
         "told": [one.message for one in card.report.warnings],
         "columns": list(_columns(rows, card.report)),
         "table": Safe(table(card.models, card.report)),

@@ -215,6 +215,18 @@ def test_gates_hold_back_weights_and_are_no_part_of_keys(tmp_path: Path) -> None
         assert other[label].key == gated[label].key
 
 
+def test_the_census_of_a_source_is_a_gate_that_other_names_share(tmp_path: Path) -> None:
+    argv = ["{python}", "{data}/convert.py", "{output}"]
+    chain = changed(make_chain(tmp_path), "verbs.census", {"argv": argv})
+    one = make_plan(tmp_path, chain=chain)
+    other = make_plan(tmp_path, RECIPE.replace("name: small", "name: other"), chain=chain)
+
+    assert one.census
+    assert one.census == other.census
+    assert by_label(one)["fetch org/small@ccccccc"].after == (one.forecast, one.census)
+    assert one.census not in one.targets
+
+
 def test_two_recipes_share_what_is_the_same(tmp_path: Path) -> None:
     chain = make_chain(tmp_path)
     first = make_plan(tmp_path, chain=chain)

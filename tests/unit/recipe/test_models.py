@@ -230,6 +230,16 @@ def test_an_option_that_came_later_is_in_the_digest_only_where_it_is_given(tmp_p
     assert plain.digest != stated.digest
 
 
+def test_tensors_to_drop_are_part_of_the_digest_once_a_recipe_names_some(tmp_path: Path) -> None:
+    plain = loaded(tmp_path, MINIMAL)
+    empty = loaded(tmp_path, MINIMAL + "convert: {drop: []}\n")
+    named = loaded(tmp_path, MINIMAL + "convert: {drop: [vision_tower]}\n")
+
+    assert plain.digest == empty.digest != named.digest
+    with pytest.raises(RecipeError, match="drop"):
+        loaded(tmp_path, MINIMAL + "convert: {drop: ['(']}\n")
+
+
 def test_several_recipes_tell_all_their_problems(tmp_path: Path) -> None:
     good = write(tmp_path, MINIMAL, "good.yaml")
     bad = write(tmp_path, MINIMAL.replace("Q4_0", "Q4"), "bad.yaml")

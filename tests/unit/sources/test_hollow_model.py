@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.steps.convert_without_weights import stored
+from orchestrator.sources.hollow_model import stored
 
 WEIGHT = {"dtype": "float16", "shape": [4, 2]}
 SHAPES: dict[str, Any] = {

@@ -1,0 +1,79 @@
+"""What became of the source's tensors: refused where some get lost, told in the report; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from orchestrator.base import units
+from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import JSON
+from orchestrator.planning.plan import Plan
+from orchestrator.runs.report import Warned
+
+_SHOWN = 12
+
+
+def objection(plan: Plan, facts: Mapping[str, JSON]) -> UsageError | None:
+    """Why a plan would lose something of its source, or drops nothing by a pattern; or None."""
+    dropped, patterns = facts["dropped"], plan.recipe.convert.drop
+    idle = [one for one in patterns if not _matching((one,), dropped)]
+    if idle:
+        return UsageError(
+            f"{plan.recipe.name}: convert.drop: {', '.join(map(repr, idle))} matches no tensor "
+            "that the converter leaves out",
+            f"It leaves out: {_shown(dropped)}." if dropped else "It leaves out none: remove it.",
+        )
+    harmless = [one.match for one in plan.chain.harmless]
+    lost = [name for name in dropped if name not in _matching((*patterns, *harmless), dropped)]
+    if not lost:
+        return None
+    return UsageError(
+        f"{plan.recipe.name}: the converter would leave out {units.plural(len(lost), 'tensor')} "
+        f"of the source's {facts['tensors']}: {_shown(lost)}",
+        "If they are to stay behind, name them in the recipe with a pattern that is found in their "
+        f"names: 'convert: {{drop: [{_advice(lost)}]}}'.",
+    )
+
+
+def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
+    """What the report says of the source's tensors; None where they were not counted."""
+    if not facts or not facts["tensors"]:
+        return None
+    total, dropped = int(facts["tensors"]), facts["dropped"]
+    numbers = {"tensors": total, "dropped": dropped}
+    label = plan.step(plan.census).label
+    if not dropped:
+        return Warned(label, f"All {total} tensors of the source are in the file.", numbers)
+    parts, rest = [], list(dropped)
+    for one in plan.chain.harmless:
+        parts += _part(found := _matching((one.match,), rest), one.why)
+        rest = [name for name in rest if name not in found]
+    parts += _part(rest, "as the recipe says")
+    said = f"{total - len(dropped)} of the {total} tensors of the source are in the file"
+    return Warned(label, f"{said}; left out: {'; '.join(parts)}.", numbers)
+
+
+def _part(names: Collection[str], why: str) -> list[str]:
+    return [f"{_shown(names)} ({why})"] if names else []
+
+
+def _matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The names in which one of the patterns is found."""
+    known = [re.compile(one) for one in patterns]
+    return [name for name in names if any(one.search(name) for one in known)]
+
+
+def _shown(names: Iterable[str]) -> str:
+    """Names with those of many layers as one, and how often."""
+    groups = Counter(re.sub(r"\d+", "*", name) for name in names)
+    shown = [f"{n} of {name}" if n > 1 else name for name, n in groups.most_common(_SHOWN)]
+    more = len(groups) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _advice(names: Iterable[str]) -> str:
+    """What the most of them begin with."""
+    heads = Counter(".".join(re.split(r"\.\d+\.", name)[0].split(".")[:2]) for name in names)
+    return ", ".join(re.escape(head) for head, _ in heads.most_common(3))
