@@ -46,6 +46,10 @@ def header(task: Task) -> dict[str, JSON]:
     return {"size": 4_000_000, "parameters": 2_000_000, "vocabulary": 512}
 
 
+def census(task: Task) -> dict[str, JSON]:
+    return {"tensors": 21, "dropped": []}
+
+
 def forecast(task: Task) -> dict[str, JSON]:
     full = {"size": 4_000_000, "bits_per_weight": 16.0, "largest_tensor": 1000, "vocabulary": 512}
     told = {"size": 1_200_000, "bits_per_weight": 4.84, "fallbacks": [], "needs_imatrix": False}
@@ -65,7 +69,7 @@ def imatrix(task: Task) -> dict[str, JSON]:
 
 def logits(task: Task) -> dict[str, JSON]:
     (task.workdir / "perplexity.json").write_text(json.dumps({"perplexity": 5.0}))
-    return {"perplexity": 5.0}
+    return {"perplexity": 5.0, "bytes": 100}
 
 
 def measured(task: Task) -> dict[str, JSON]:
@@ -89,6 +93,7 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch, **others: Work) -> None:
         "build": built,
         "environment": environment,
         "header": header,
+        "census": census,
         "forecast": forecast,
         "convert": written,
         "imatrix": imatrix,
