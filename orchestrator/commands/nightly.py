@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
 _SESSION = (
     *("profile", "backend", "jobs", "threads", "out", "keep", "offline", "locked"),
-    *("verbose", "log_json"),
+    *("keep_logits", "verbose", "log_json"),
 )
 _KINDS = ("systemd", "cron", "github-actions")
 

@@ -39,6 +39,15 @@ AS_JSON = click.option(
 # Options of single commands; all others are those of a session.
 _OWN = ("no_limits", "as_json", "rebuild_tools", "twice", "sign_key", "measure_again")
 
+KEEP_LOGITS = "10GB"
+
+
+def _bytes(_context: click.Context, _option: click.Parameter, text: str) -> int:
+    from orchestrator.base import units
+
+    return units.parse_size(text)
+
+
 _OPTIONS = {
     "only": click.option(
         "--only",
@@ -88,6 +97,15 @@ _OPTIONS = {
         default="f16",
         help="Intermediate files to keep in the store: all, the converted file, or none.",
     ),
+    "keep_logits": click.option(
+        "--keep-logits",
+        default=KEEP_LOGITS,
+        metavar="SIZE",
+        envvar="ORCHESTRATE_KEEP_LOGITS",
+        callback=_bytes,
+        help="With --keep f16: how much of the full files' logits stays in the store, so that one "
+        "more type is compared without another pass; also ORCHESTRATE_KEEP_LOGITS.",
+    ),
     "offline": click.option("--offline", is_flag=True, help="Use no network, only what is stored."),
     "locked": click.option("--locked", is_flag=True, help="Refuse recipes that have no lock."),
     "update_lock": click.option(
@@ -106,6 +124,7 @@ _OPTIONS = {
 # What holds for an option that a command does not have.
 _ABSENT: dict[str, Any] = {
     **{"only": (), "profile": "", "backend": "", "jobs": 1, "threads": None, "keep": "f16"},
+    "keep_logits": 0,
     **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
 }
 # Names of options that are the same wherever they stand.
@@ -175,6 +194,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
         threads=options["threads"] or machine_info.cores(),
         offline=options["offline"],
         keep=options["keep"],
+        keep_logits=options["keep_logits"],
     )
     chosen = choices(
         options["only"], options["profile"], options["backend"], not options["no_verify"]

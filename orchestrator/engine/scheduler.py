@@ -17,10 +17,10 @@ from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import Outcome, Step, StepResult
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import Find, KnownArtifacts
-from orchestrator.engine.retention_policy import RELEASED
+from orchestrator.engine.retention_policy import release
 from orchestrator.engine.step_worker import Listener, Settings, Worker, hit
 
-__all__ = ["Listener", "Runner", "Settings", "needed", "release"]
+__all__ = ["Listener", "Runner", "Settings", "needed"]
 
 NET_SLOTS = 4
 LATE = "the time is up"
@@ -233,11 +233,5 @@ class Runner:
         for key, step in work.items():
             done = key in made and state.results[key].outcome is Outcome.DONE
             if done and key not in awaited and key not in targets:
-                release(self._store, [step], self._settings.keep)
-
-
-def release(store: Store, steps: Iterable[Step], keep: str) -> None:
-    """Remove the artifacts of steps that the ``--keep`` policy does not keep."""
-    for step in steps:
-        if step.keep in RELEASED[keep]:
-            store.release(step.key)
+                keep, limit = self._settings.keep, self._settings.keep_logits
+                release(self._store, [step], keep, limit, awaited)

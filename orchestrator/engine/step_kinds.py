@@ -48,6 +48,7 @@ class Kind:
             dependencies, and all other steps as work that was done, under the kind's name.
         budget: What a step needs while it runs, from the sizes that are predicted; None
             where the planner's own statement is enough.
+        bounded: Its intermediate results are kept up to a size, for they may be wanted again.
         hashed: False for thousands of small files: sizes say enough, and hashing them would
             take longer than using them.
     """
@@ -57,6 +58,7 @@ class Kind:
     version: int = 1
     brings: Brings | None = None
     budget: Budget | None = None
+    bounded: bool = False
     hashed: bool = True
 
     def run(self, task: Task) -> dict[str, JSON]:
@@ -83,7 +85,7 @@ KINDS: Mapping[str, Kind] = {
     "imatrix": Kind("imatrix", Role.INTERMEDIATE, budget=step_budgets.evaluate),
     "quantize": Kind("quantize", Role.OUTPUT, budget=step_budgets.quantize),
     "split": Kind("split", Role.OUTPUT),
-    "logits": Kind("full_file_logits", Role.INTERMEDIATE, budget=step_budgets.logits),
+    "logits": Kind("full_file_logits", Role.INTERMEDIATE, budget=step_budgets.logits, bounded=True),
     "measure": Kind("measure", Role.MEASURE, budget=step_budgets.evaluate),
 }
 
@@ -102,6 +104,11 @@ def made_a_tool(manifest: Mapping[str, JSON]) -> bool:
     """Whether a manifest is a tool's; it may be older than this table."""
     known = KINDS.get(str(manifest["kind"]))
     return known is not None and known.role is Role.TOOL
+
+
+def is_bounded(kind: str) -> bool:
+    """Whether results of a kind are kept up to a size; its name may be older than this table."""
+    return kind in KINDS and KINDS[kind].bounded
 
 
 def bringing(steps: Iterable[Step], what: Brings) -> Step | None:

@@ -44,6 +44,7 @@ class Listener(Protocol):
 class Settings:
     """How a run behaves: CPU-bound steps at once, threads of each, what is kept.
 
+    ``keep_logits`` are the bytes that saved logits may take in the store when they are kept.
     From ``deadline`` on (a moment of ``time.monotonic``) no step is started.
     """
 
@@ -51,6 +52,7 @@ class Settings:
     threads: int = 1
     offline: bool = False
     keep: str = "f16"
+    keep_logits: int = 0
     deadline: float = math.inf
 
 

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.base.step_values import JSON, Step
-from orchestrator.engine import step_kinds
-from orchestrator.engine.retention_policy import RELEASED
+from orchestrator.engine import retention_policy, step_kinds
 from orchestrator.engine.step_budgets import Sizes
 from orchestrator.planning.recipe_to_steps import MODEL, Plan
 
@@ -80,13 +79,16 @@ def _fetched(plan: Plan, step: Step, forecast: Forecast) -> int:
     return forecast.fetch_bytes if source in identities and source["kind"] != "path" else 0
 
 
-def timeline(steps: Sequence[Step], hits: Collection[str], keep: str) -> list[Moment]:
+def timeline(
+    steps: Sequence[Step], hits: Collection[str], keep: str, keep_logits: int = 0
+) -> list[Moment]:
     """Disk and memory during each step that is to run, one after the other.
 
     Args:
         steps: All steps in order.
         hits: Keys of the steps whose artifacts are there already.
         keep: The release policy; what it releases stops counting after its last reader.
+        keep_logits: Bytes of saved logits that stay; the first ones beyond it go.
     """
     todo = [step for step in steps if step.key not in hits]
     last_use = {key: index for index, step in enumerate(todo) for key in step.inputs.values()}
@@ -97,8 +99,20 @@ def timeline(steps: Sequence[Step], hits: Collection[str], keep: str) -> list[Mo
         held[step.key] = cost.disk_bytes + cost.fetch_bytes
         now = sum(held.values()) + cost.scratch_bytes
         moments.append(Moment(step, now, cost.memory_bytes))
-        for other in todo[: index + 1]:
-            over = last_use.get(other.key, index) <= index
-            if over and other.keep in RELEASED[keep] and other.key in held:
-                del held[other.key]
+        over = [one for one in todo[: index + 1] if last_use.get(one.key, index) <= index]
+        for other in over:
+            if retention_policy.goes(other, keep):
+                held.pop(other.key, None)
+        _trim(
+            held,
+            [one for one in over if retention_policy.stays_within_limit(one, keep)],
+            keep_logits,
+        )
     return moments
+
+
+def _trim(held: dict[str, int], steps: Sequence[Step], limit: int) -> None:
+    """Give back the first of what is kept up to a limit."""
+    for step in steps:
+        if sum(held.get(one.key, 0) for one in steps) > limit:
+            held.pop(step.key, None)

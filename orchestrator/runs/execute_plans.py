@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import StepResult
-from orchestrator.engine.retention_policy import RELEASED
-from orchestrator.engine.scheduler import needed, release
+from orchestrator.engine.retention_policy import RELEASED, release
+from orchestrator.engine.scheduler import needed
 from orchestrator.measures import registry
 from orchestrator.measures.definition import Measure
 from orchestrator.planning import recipe_to_steps as plan
@@ -86,4 +86,5 @@ def tidy(plans: Sequence[Plan], session: Session) -> None:
     if loose:
         unmade = needed(steps, targets, session.known.find).values()
         awaited = {key for step in unmade for key in step.inputs.values()}
-        release(session.store, [step for step in loose if step.key not in awaited], keep)
+        free = [step for step in loose if step.key not in awaited]
+        release(session.store, free, keep, session.settings.keep_logits, awaited)

@@ -173,7 +173,8 @@ def moments(previews: Sequence[Preview], session: Session) -> list[Moment]:
     """Disk and memory of everything that is to run, step by step."""
     steps = plan.union([one.plan for one in previews])
     hits = _hits(steps, previews, session)
-    return resource_needs.timeline(steps, hits, session.settings.keep)
+    settings = session.settings
+    return resource_needs.timeline(steps, hits, settings.keep, settings.keep_logits)
 
 
 def _hits(steps: Sequence[Step], previews: Sequence[Preview], session: Session) -> set[str]:

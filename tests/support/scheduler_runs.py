@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Own(Kind):
 def own(name: str, work: Work) -> Own:
     """A kind with the work of a test; one that there is keeps all but its work."""
     known = step_kinds.KINDS.get(name, Kind("", Role.OUTPUT))
-    return Own("", known.role, brings=known.brings, budget=known.budget, work=work)
+    own_work = Own("", known.role, brings=known.brings, budget=known.budget, work=work)
+    return replace(own_work, bounded=known.bounded)
 
 
 def teach(monkeypatch: pytest.MonkeyPatch, **works: Work) -> None:

@@ -14,6 +14,7 @@ from orchestrator.workflows.nightly.night_values import Options
 from orchestrator.workflows.nightly.schedule_files import Job, render
 
 _PLAIN = ("profile", "backend", "jobs", "threads", "keep")
+_USUAL_LOGITS = "10GB"
 _FLAGS = ("offline", "locked", "verbose")
 
 
@@ -54,6 +55,7 @@ def _program() -> tuple[str, ...]:
 
 def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -> Iterator[str]:
     yield from map(str, wanted.paths)
+    kept = _size(session["keep_logits"])
     options = {
         "select": wanted.select,
         "site": site,
@@ -62,6 +64,7 @@ def _arguments(wanted: Options, site: Path | None, session: Mapping[str, Any]) -
         "retries": wanted.retries if wanted.retries != Options.retries else None,
         "out": wanted.out if wanted.out != Path("dist") else None,
         **{name: session[name] for name in _PLAIN if session[name] not in ("f16", 1)},
+        "keep-logits": "" if kept == _USUAL_LOGITS else kept,
     }
     for name, value in options.items():
         if value not in (None, ""):

@@ -250,9 +250,10 @@ def test_only_one_file_leaves_the_others_and_what_stands_beside_them(orchestrate
 @pytest.mark.parametrize(
     ("chosen", "kept"),
     [
-        ((), {"convert"}),
+        ((), {"convert", "logits"}),
         (("--keep", "all"), {"convert", "logits"}),
-        (("--keep", "f16"), {"convert"}),
+        (("--keep", "f16"), {"convert", "logits"}),
+        (("--keep", "f16", "--keep-logits", "0"), {"convert"}),
         (("--keep", "final"), set()),
     ],
 )

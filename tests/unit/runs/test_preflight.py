@@ -144,6 +144,18 @@ def test_what_is_there_costs_nothing() -> None:
     assert disks(CHAIN, "all", ["merged", "full"]) == {"small": 10, "tiny": 22, "measured": 16}
 
 
+def test_logits_count_up_to_their_limit_after_their_last_reader() -> None:
+    logits = [replace(step(name, 10, keep="intermediate"), kind="logits") for name in "ab"]
+    readers = [step(f"read {one.label}", 1, one) for one in logits]
+    steps = (logits[0], readers[0], logits[1], readers[1], step("last", 1))
+
+    def at_the_end(limit: int, keep: str = "f16") -> int:
+        return resource_needs.timeline(steps, (), keep, limit)[-1].disk
+
+    assert [at_the_end(limit) for limit in (0, 10, 20)] == [3, 13, 23]
+    assert at_the_end(20, "final") == 3
+
+
 def test_an_intermediate_that_nobody_reads_is_released_at_once() -> None:
     alone = step("alone", 9, keep="intermediate")
 

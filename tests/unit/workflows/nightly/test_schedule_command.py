@@ -23,6 +23,7 @@ def test_the_line_of_cron_has_every_option_and_none_that_was_not_given(
     said = orchestrate(
         *("nightly", "recipes", "--select", "*7b*", "--site", "site", "--max-hours", "5.5"),
         *("--max-store", "200G", "--rebuild", "-t", "4", "--offline", "--print", "cron"),
+        *("--keep-logits", "40G"),
     )
 
     words = shlex.split(said.out.splitlines()[-1].split(" ", 5)[5])
@@ -30,7 +31,16 @@ def test_the_line_of_cron_has_every_option_and_none_that_was_not_given(
     assert said.code == 0
     assert words[start : words.index("--offline") + 1] == [
         *("nightly", "recipes", "--select", "*7b*", "--site", "site", "--max-hours", "5.5"),
-        *("--max-store", "200GB", "--threads", "4", "--rebuild", "--offline"),
+        *(
+            "--max-store",
+            "200GB",
+            "--threads",
+            "4",
+            "--keep-logits",
+            "40GB",
+            "--rebuild",
+            "--offline",
+        ),
     ]
     assert f"ORCHESTRATE_HOME={tmp_path / 'my store'}" in words
     assert Path(words[start - 1]).name == "orchestrate"
