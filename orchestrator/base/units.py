@@ -67,6 +67,6 @@ def percent(share: float, digits: int = 2, *, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.{digits}f} %"
 
 
-def plural(count: int, word: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def plural(count: int, word: str, many: str = "") -> str:
+    """``1 file``, ``2 files``; ``many`` is the plural of words that take no s."""
+    return f"{count} {word}" if count == 1 else f"{count} {many or f'{word}s'}"

@@ -47,6 +47,8 @@ class Expectation:
         failed: Measures that were to be taken, and whose steps failed or were not run.
         allow_fallback: Whether tensors may have other types than the one asked for.
         fallbacks: What the quantizer said about such tensors: tensor, wanted, got.
+        constant: Matrices of one value that were accepted when the file was made, as it was
+            made for a stand-in model.
         mix: Tensor types that belong to the file's type; empty when that is not known.
         sha256: The file's digest; empty when not known.
         expected_sha256: The digest it must have; empty when none is stated.
@@ -66,6 +68,7 @@ class Expectation:
     failed: frozenset[str] = frozenset()
     allow_fallback: bool = False
     fallbacks: Sequence[Mapping[str, str]] = ()
+    constant: Sequence[str] = ()
     mix: tuple[str, ...] = ()
     sha256: str = ""
     expected_sha256: str = ""

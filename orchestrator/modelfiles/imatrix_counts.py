@@ -62,7 +62,9 @@ def _experts(counts: dict[str, tuple[float, ...]]) -> list[dict[str, JSON]]:
             shares[int(layer[1])] = max(shares[int(layer[1])], share)
     if not shares:
         return []
-    told = ", ".join(f"{share:.0%} in layer {layer}" for layer, share in sorted(shares.items()))
+    told = ", ".join(
+        f"{units.percent(share, 0)} in layer {layer}" for layer, share in sorted(shares.items())
+    )
     numbers = {str(layer): share for layer, share in sorted(shares.items())}
     return [
         {

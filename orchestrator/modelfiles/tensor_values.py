@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from orchestrator.base import units
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
-from orchestrator.base.step_values import Progress, Task
+from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles.comparing import opened_files
 from orchestrator.modelfiles.comparing.opened_files import Family, Located
 
@@ -125,24 +125,32 @@ def scan(
             yield damage
 
 
-def expect_sound_output(task: Task, output: Path) -> None:
+def expect_sound_output(task: Task, output: Path) -> dict[str, JSON]:
     """Hold the values of a file that a step made against what weights are.
 
     Quantizing would only hide damage. The step's context says whether it is of a stand-in.
+
+    Returns:
+        Facts: the names of ``constant`` matrices, if a stand-in has any. Runs of real models
+        find that file in the store too, and judge it by them.
 
     Raises:
         StepError: As :func:`expect_sound`, which may raise its other errors too.
     """
     stand_in = bool(task.step.context.get("stand_in"))
-    expect_sound(output, task.step.label, task.report, constant=stand_in)
+    allowed = expect_sound(output, task.step.label, task.report, constant=stand_in)
+    return {"constant": allowed} if allowed else {}
 
 
 def expect_sound(
     path: Path, label: str, report: Callable[[Progress], None], *, constant: bool = False
-) -> None:
+) -> list[str]:
     """Hold a file's values against what weights are; can be interrupted.
 
     ``constant`` allows matrices of one value, which stand-in models have.
+
+    Returns:
+        The names of those.
 
     Raises:
         StepError: Names the first damaged tensors, and what helps.
@@ -154,9 +162,10 @@ def expect_sound(
         run_process.check_stopped()
         report(Progress(done, total, "B", note="look for NaN"))
 
-    found = [one for one in scan(path, report=told) if not (constant and one.constant)]
+    damaged = list(scan(path, report=told))
+    found = [one for one in damaged if not (constant and one.constant)]
     if not found:
-        return
+        return [one.tensor for one in damaged]
     more = f"; and {len(found) - _SHOWN} more tensors" if len(found) > _SHOWN else ""
     overflow = any(one.infinite for one in found) and not any(one.nan for one in found)
     raise ExplainedFailure(

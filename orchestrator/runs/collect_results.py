@@ -105,7 +105,7 @@ def _row(
     """What is known of one file; None for the full one where nothing was measured on it."""
     facts = _facts(output, manifests)
     if "header" not in facts:
-        return _unmeasured(output, made) if output is not plan.full else None
+        return _unmeasured(output, made, strict) if output is not plan.full else None
     sha256 = _sha256(made, output) if made is not None else ""
     told = made.manifest["facts"] if made is not None else {}
     full = _facts(plan.full, manifests) if output is not plan.full else {}
@@ -162,7 +162,7 @@ def _shown_name(plan: Plan, output: Output) -> str:
     return output.file if output is not plan.full else f"{output.name}, for comparison"
 
 
-def _unmeasured(output: Output, made: Artifact | None) -> Row | None:
+def _unmeasured(output: Output, made: Artifact | None, strict: bool) -> Row | None:
     """A file that was made and not measured: its size and digest.
 
     It is not judged where nothing was to be measured; else it has failed.
@@ -173,6 +173,7 @@ def _unmeasured(output: Output, made: Artifact | None) -> Row | None:
     size = int(made.manifest["files"][output.artifact_file]["size"])
     bits = float(made.manifest["facts"].get("bits_per_weight", 0))
     checks = [Check("header", Status.FAIL, "it could not be measured")] * bool(output.measures)
+    checks += judge_measures.values(made.manifest["facts"].get("constant", ()), strict=strict)
     status = judge_measures.verdict(checks)
     numbers = {"header": {"size": size, "bits_per_weight": bits}}
     return Row(output.file, output.name, sha256, status, tuple(checks), numbers)
@@ -195,6 +196,7 @@ def _expectation(
         lacking=output.lacking,
         allow_fallback=quant.allow_fallback if quant else True,
         fallbacks=made.get("fallbacks", ()) if quant else (),
+        constant=made.get("constant", ()),
         mix=plan.chain.types[quant.type].mix if quant else (),
         sha256=sha256,
         expected_sha256=_stated(verify.sha256, output),

@@ -5,7 +5,7 @@ Every check says in one sentence what was found and what it was held against.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON
@@ -25,8 +25,23 @@ def judge(facts: Facts, expectation: Expectation) -> tuple[Check, ...]:
         for measure in registry.measures()
         for check in measure.judge(measure, facts, expectation)
     ]
+    constant = values(expectation.constant, strict=expectation.strict)
     found = (*_configs(expectation), *_references(facts, expectation))
-    return (*checks, _sha256(expectation), *found)
+    return (*checks, *constant, _sha256(expectation), *found)
+
+
+def values(constant: Sequence[str], *, strict: bool) -> tuple[Check, ...]:
+    """A failure for matrices of one value, in a file that was made where they were accepted.
+
+    Where they are not, the step that makes the file fails; but the file may be there already.
+    """
+    if not constant or not strict:
+        return ()
+    message = (
+        f"{units.plural(len(constant), 'matrix', 'matrices')} of one value, such as "
+        f"{constant[0]}, which only runs with --no-limits accept"
+    )
+    return (Check("values", Status.FAIL, message, {"tensors": list(constant)}),)
 
 
 def numbers(facts: Facts, expectation: Expectation) -> dict[str, Numbers]:

@@ -49,10 +49,11 @@ def run(task: Task) -> dict[str, JSON]:
             needed_bytes=task.step.resources.disk_bytes,
         )
     _settle(task, output)
-    tensor_values.expect_sound_output(task, output)
+    found = tensor_values.expect_sound_output(task, output)
     notes = {"notes": list(done.notes)} if done.notes else {}
     return {
         "size": output.stat().st_size,
+        **found,
         **notes,
         **_contradictions(params["verb"], model, output),
     }

@@ -65,7 +65,7 @@ def run(task: Task) -> dict[str, JSON]:
     said, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
     fallbacks = _fallbacks(said, found, str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
-    tensor_values.expect_sound_output(task, output)
+    sound = tensor_values.expect_sound_output(task, output)
     output.rename(task.workdir / params["file"])
     made = _header(task.workdir / params["file"], context)
     notes = {"notes": list(done.notes)} if done.notes else {}
@@ -73,6 +73,7 @@ def run(task: Task) -> dict[str, JSON]:
         "size": made.size,
         "bits_per_weight": made.bits_per_weight,
         "fallbacks": fallbacks,
+        **sound,
         **notes,
     }
 

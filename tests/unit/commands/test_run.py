@@ -23,6 +23,7 @@ from tests.support.fake_steps import (
     forecast,
     imatrix,
     measured_but,
+    written,
 )
 from tests.support.nights import artifacts, forget
 
@@ -344,3 +345,26 @@ def test_a_report_says_when_and_where_speeds_were_measured_and_that_they_are_mix
     [speed] = [one["taken"]["speed"] for one in told["files"] if one["type"] == "Q4_0"]
     assert speed["processor"] == "another one"
     assert speed["date"].endswith("+00:00")
+
+
+def accepts_constants(task: Task) -> dict[str, JSON]:
+    """Quantizing that finds a matrix of one value, which only stand-in models may have."""
+    if not task.step.context["stand_in"]:
+        raise StepError(f"{task.step.label}: blk.0.ffn_up.weight holds zeros only")
+    return {**written(task), "constant": ["blk.0.ffn_up.weight"]}
+
+
+@pytest.mark.parametrize("measured", [(), ("--no-verify",)])
+@pytest.mark.usefixtures("fakes")
+def test_what_only_a_run_without_limits_accepts_fails_though_it_is_in_the_store(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch, measured: tuple[str, ...]
+) -> None:
+    fake_kinds(monkeypatch, quantize=accepts_constants)
+    recipe = without_checksums()
+    assert orchestrate("run", recipe, "--no-limits", *measured).code == 0
+
+    said = orchestrate("run", recipe, *measured)
+
+    assert said.code == 1
+    assert "tiny-llama: failed" in said.out
+    assert "matrix of one value, such as blk.0.ffn_up.weight" in said.out

@@ -38,7 +38,7 @@ def test_the_share_of_unreached_experts_is_told_for_each_layer(tmp_path: Path) -
     [note] = imatrix_counts.notes(imatrix_counts.read(path))
 
     assert note["numbers"] == {"unreached_experts": {"0": 0.25, "2": 0.5}}
-    assert "never reached some experts: 25% in layer 0, 50% in layer 2." in note["message"]
+    assert "never reached some experts: 25 % in layer 0, 50 % in layer 2." in note["message"]
 
 
 def test_entries_without_any_count_are_named(tmp_path: Path) -> None:

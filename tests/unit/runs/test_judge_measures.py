@@ -327,3 +327,13 @@ def test_what_the_file_says_otherwise_than_its_source_fails_or_warns() -> None:
     ]
     loose = judge(MEASURES, wanted(contradictions=said, strict=False))
     assert "configs" not in {one.name for one in loose}
+
+
+def test_matrices_of_one_value_that_a_run_without_limits_accepted_fail_a_run_with_limits() -> None:
+    found = check("values", constant=["blk.0.up", "blk.1.up"])
+
+    assert found.status is Status.FAIL
+    assert found.message.startswith("2 matrices of one value, such as blk.0.up")
+    assert found.numbers == {"tensors": ["blk.0.up", "blk.1.up"]}
+    names = {one.name for one in judge(MEASURES, wanted(constant=["blk.0.up"], strict=False))}
+    assert "values" not in names
