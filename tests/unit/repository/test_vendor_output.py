@@ -91,6 +91,18 @@ BAD: list[tuple[str, int, str]] = [
     ("llama.cpp-ggjt-v3.quantize.cut.txt", 1, "middle of a tensor"),
     ("llama.cpp-ggjt-v3.logits.short.txt", 0, "shorter than one context"),
     ("llama.cpp-ggjt-v3.complete.gqa.txt", 1, "256 x +128, and the tool expects 256 x +256"),
+    ("llama.cpp-ggjt-v1.convert.type.txt", 1, "weights are of the type F8_E4M3"),
+    ("llama.cpp-ggjt-v1.convert.gptq.txt", 1, "quantized already, in a layout"),
+    ("llama.cpp-ggjt-v1.convert.cut.txt", 1, "ends in the middle of a tensor"),
+    ("llama.cpp-ggjt-v1.convert.lost.txt", 1, r"lack the tensor model\.layers\.1\.mlp\.up_proj"),
+    ("llama.cpp-ggjt-v1.convert.config.txt", 1, "config.json lacks 'num_attention_heads'"),
+    ("llama.cpp-ggjt-v1.convert.pointer.txt", 1, "^tokenizer.model is no SentencePiece model"),
+    ("llama.cpp-ggjt-v3.convert.type.txt", 1, "weights are of the type F8_E4M3"),
+    ("llama.cpp-ggjt-v3.convert.gptq.txt", 1, "quantized already, in a layout"),
+    ("llama.cpp-ggjt-v3.convert.cut.txt", 1, "ends in the middle of a tensor"),
+    ("llama.cpp-ggjt-v3.convert.lost.txt", 1, r"lack the tensor model\.layers\.1\.mlp\.up_proj"),
+    ("llama.cpp-ggjt-v3.convert.config.txt", 1, "config.json lacks 'num_attention_heads'"),
+    ("llama.cpp-ggjt-v3.convert.pointer.txt", 1, "^tokenizer.model is no SentencePiece model"),
     ("bloomz.cpp.convert.llama.txt", 1, "no n_head, so it is no bloom"),
     ("bloomz.cpp.quantize.type.txt", 0, "does not know the quantization type 7"),
     ("bloomz.cpp.quantize.cut.txt", 0, "tensors: 18, not 30"),
@@ -117,6 +129,23 @@ def test_failures_are_told_from_successes(
     """Half of these exited with 0."""
     with pytest.raises(StepError, match=sentence):
         replay(tmp_path, recorded, abs(code), tensors=30)
+
+
+@pytest.mark.parametrize("name", ["llama.cpp-ggjt-v1", "llama.cpp-ggjt-v3"])
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("GGML_ASSERT: /source/ggml.c:4711: a != b", "the tool gave up at ggml.c:4711: a != b"),
+        ("LLAMA_ASSERT: llama.cpp:86: false", "the tool gave up at llama.cpp:86: false"),
+        ("error loading model: bad magic", "llama.cpp cannot load the file: bad magic"),
+    ],
+)
+def test_aborts_of_2023_are_told_by_their_place(name: str, line: str, sentence: str) -> None:
+    for known in load.load(name).all_verbs.errors:
+        if found := re.search(known.match, line):
+            assert known.say.format_map(found.groupdict()) == sentence
+            return
+    pytest.fail(f"nothing explains {line!r}")
 
 
 def test_every_recorded_output_is_used() -> None:
