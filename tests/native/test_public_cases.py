@@ -1,0 +1,78 @@
+"""Situations from public bug reports, with the right verdict or the right sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.typed_commands import MODELS, TINY, artifacts, typed, variant
+
+TEXT = TINY.parent / "corpus" / "perplexity.txt"
+PLAIN = {"verify": None, "imatrix": None, "quantize": ["Q8_0"]}
+
+
+@pytest.fixture(autouse=True)
+def _built(store_with: Callable[..., Path]) -> None:
+    store_with("llama.cpp")
+
+
+def model(folder: Path, **config: Any) -> Path:
+    """The tiny llama's folder with another config.json."""
+    shutil.copytree(MODELS / "llama", folder)
+    found = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(found | config), encoding="utf-8")
+    return folder
+
+
+def test_windows_line_ends_make_no_sound_file_fail(tmp_path: Path) -> None:
+    """Saved logits are clamped, which made a base of 2.05 out of 2.18 (ik_llama.cpp#325)."""
+    (tmp_path / "crlf.txt").write_bytes(TEXT.read_bytes().replace(b"\n", b"\r\n"))
+    verify = {
+        "perplexity": {"corpus": str(tmp_path / "crlf.txt"), "context": 256, "chunks": 4},
+        "kld": True,
+        "limits": {"max_ppl_increase": "3%", "max_mean_kld": 0.01},
+        "speed": False,
+    }
+
+    said = typed("run", variant(tmp_path, {**PLAIN, "verify": verify}), "--out", tmp_path / "dist")
+
+    assert said.code == 0, said.all
+    report = json.loads((tmp_path / "dist" / "tiny-llama" / "report.json").read_text("utf-8"))
+    [row] = [one for one in report["files"] if one["type"] == "Q8_0"]
+    assert abs(row["increase"]) < 0.001
+    assert any(
+        "\\r\\n" in one["message"] or "Windows" in one["message"] for one in report["warnings"]
+    )
+
+
+def test_weights_of_fewer_layers_than_the_configuration_says_are_refused(tmp_path: Path) -> None:
+    source = {"path": str(model(tmp_path / "m", num_hidden_layers=3))}
+
+    said = typed("run", variant(tmp_path, {**PLAIN, "model": source}), "--out", tmp_path / "dist")
+
+    assert said.code == 1
+    assert "the configuration says 3 layers, the weights have 2" in said.err
+    assert "convert" not in artifacts(tmp_path / "store")
+    assert not (tmp_path / "dist").exists()
+
+
+def test_the_advice_for_a_model_that_transformers_5_saved_works(tmp_path: Path) -> None:
+    saved = model(tmp_path / "m", rope_parameters={"rope_theta": 10000.0, "rope_type": "default"})
+    (saved / "tokenizer.model").unlink()
+    shutil.copy(MODELS / "bloom" / "tokenizer.json", saved)
+    (saved / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
+    recipe = variant(tmp_path, {**PLAIN, "model": {"path": str(saved)}})
+
+    refused = typed("plan", recipe)
+    for name in ("tokenizer_config.json", "tokenizer.model"):
+        shutil.copy(MODELS / "llama" / name, saved)
+    (saved / "tokenizer.json").unlink()
+
+    assert "does not know the tokenizer class TokenizersBackend" in refused.err
+    assert "Take tokenizer_config.json (and tokenizer.model" in refused.err
+    assert typed("plan", recipe).code == 0
