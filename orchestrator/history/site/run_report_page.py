@@ -49,6 +49,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "pins": sorted(report["pins"].items()),
             "notes": report["notes"],
             "warnings": report.get("warnings", ()),
+            "source": report.get("source"),
             "steps": [step for step in report["steps"] if step["calls"]],
         },
     )

@@ -20,6 +20,8 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "status": "pass",
         "pins": {"tool chain": "llama.cpp 1234"},
         "notes": [],
+        "warnings": [{"step": "s", "message": "Experts unreached.", "numbers": {}}],
+        "source": {"step": "s", "message": "All 21 tensors are there.", "numbers": {}},
         "files": [{**row.as_json(), "checks": [check]} for row in rows],
         "steps": [{"label": "convert", "seconds": 2.0, "calls": [{"argv": ["python", "a b"]}]}],
     }
@@ -34,6 +36,15 @@ def test_a_report_is_one_page_that_needs_nothing_else() -> None:
     assert {one for one in addresses if one and one[:5] != "data:"} == {"#main", "tiny-Q4_0.gguf"}
     assert "python 'a b'" in text.replace("&#39;", "'")
     assert len(drawings(text)) == 2
+    assert "Experts unreached." in text
+    assert "All 21 tensors are there." in text
+
+
+def test_reports_of_older_versions_have_pages_too() -> None:
+    older = a_report()
+    del older["warnings"], older["source"]
+
+    assert "Warnings" not in run_report_page.report_page(older)
 
 
 def test_what_a_report_says_is_not_obeyed() -> None:
