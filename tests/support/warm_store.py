@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +43,20 @@ def _folder(store: Store, step: Step) -> Path:
 def link(root: Path, name: str) -> None:
     """Put a built tool chain into the store at ``root``."""
     for folder in ready(name).values():
-        artifact = folder.parent
-        place = root / "artifacts" / artifact.name[:2] / artifact.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            place.symlink_to(artifact, target_is_directory=True)
+        _link(root, folder.parent)
+
+
+def link_steps(root: Path, store: Store, steps: Iterable[Step]) -> None:
+    """Put what steps have made in another store into the one at ``root``."""
+    for step in steps:
+        _link(root, _folder(store, step).parent)
+
+
+def _link(root: Path, artifact: Path) -> None:
+    place = root / "artifacts" / artifact.name[:2] / artifact.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        place.symlink_to(artifact, target_is_directory=True)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,19 @@ def test_minimal_recipe_has_the_documented_defaults(tmp_path: Path) -> None:
     assert recipe.file == tmp_path / "x.yaml"
 
 
+def test_a_release_takes_the_place_of_a_commit_and_changes_no_other_recipes_digest(
+    tmp_path: Path,
+) -> None:
+    plain, chosen = "toolchain: llama.cpp", "toolchain: {name: llama.cpp, %s}"
+    released = loaded(tmp_path, MINIMAL.replace(plain, chosen % "release: b3821"))
+    written = loaded(tmp_path, MINIMAL.replace(plain, chosen % "release: null"))
+    both = problems(tmp_path, MINIMAL.replace(plain, chosen % "commit: master, release: b3821"))
+
+    assert released.toolchain.release == "b3821"
+    assert len({released.digest, written.digest, loaded(tmp_path, MINIMAL).digest}) == 2
+    assert any("toolchain.release: a release is a commit: give one of the two" in x for x in both)
+
+
 def test_a_type_is_named_with_place_and_near_match(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL.replace("[Q4_0]", "\n- Q4_0\n- {type: Q4_KM}"), "x.yaml")
     with pytest.raises(RecipeError) as caught:

@@ -24,6 +24,7 @@ from orchestrator.recipe import Document, load
 from orchestrator.runs import load_and_plan, report
 from orchestrator.runs.report import Row
 from orchestrator.runs.session import Session, choices
+from orchestrator.toolchain import find_toolchain
 from orchestrator.toolchain.load import ToolChain
 from tests.support.command_tree import LEAVES, parse
 from tests.support.documents import (
@@ -179,6 +180,13 @@ def test_the_reference_is_what_the_program_says() -> None:
         assert (ROOT / "docs" / "reference" / file).read_text("utf-8") == made, (
             "run 'python scripts/make_reference.py'"
         )
+
+
+def test_the_page_of_versions_is_what_the_data_says_was_tried() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "try_versions.py"))
+    page = script["page"](find_toolchain.load("llama.cpp"))
+
+    assert script["PAGE"].read_text("utf-8") == page, "run 'python scripts/try_versions.py --write'"
 
 
 def step_labels(text: str) -> set[str]:

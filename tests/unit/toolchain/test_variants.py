@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -119,6 +120,27 @@ def test_no_program_of_the_newest_is_called_in_the_oldest() -> None:
     programs = {one.removeprefix("{bin}/").removesuffix("{exe}") for one in called if "bin" in one}
     assert programs == {"quantize", "perplexity", "llama-bench", "main"} == set(chain.build.targets)
     assert not {"plan_quantize", "describe", "imatrix", "divergence", "split"} & chain.verbs.keys()
+
+
+def test_fallbacks_in_the_words_of_2023_and_2024() -> None:
+    said = """
+[   2/  12]          blk.0.attn_norm.weight - [  320,     1,     1,     1], type =    f32, size = 0.001 MB
+[   3/  12]             blk.0.attn_q.weight - [  320,   320,     1,     1], type =    f16, 
+
+llama_tensor_get_type : tensor cols 320 x 320 are not divisible by 256, required for q4_K - using fallback quantization q5_0
+converting to q5_0 .. size =     0.20 MiB ->     0.07 MiB
+"""  # noqa: E501, W291 - the tool's own lines
+    pattern = oldest().verbs["quantize"].lists["fallbacks"]
+
+    assert [found.groupdict() for found in re.finditer(pattern, said)] == [
+        {
+            "tensor": "blk.0.attn_q.weight",
+            "columns": "320",
+            "block": "256",
+            "wanted": "q4_K",
+            "got": "q5_0",
+        }
+    ]
 
 
 def test_files_that_variants_name_are_there() -> None:
