@@ -78,6 +78,8 @@ def _outputs(one: Preview) -> str:
         return shown
     if not one.plan.forecast:
         return f"{shown}\nSizes marked ≈ are estimates."
+    if one.plan.chain.pinned is not None:
+        return f"{shown}\nSizes marked ≈ are estimates: the tools of this commit are not built yet."
     return (
         f"{shown}\nSizes marked ≈ are estimates: no tool chain is built yet. "
         f"'orchestrate toolchain build {one.plan.chain.name}' makes them exact."
