@@ -274,7 +274,8 @@ class History:
         for run, rows in self._rows_of("numbers", _NUMBER, runs).items():
             for file, *told in rows:
                 found.setdefault((run, file), []).append(tuple(told))
-        return {place: file_numbers.joined(rows) for place, rows in found.items()}
+        errors = file_numbers.error_names()
+        return {place: file_numbers.joined(rows, errors) for place, rows in found.items()}
 
     def alarms(self, runs: Sequence[int]) -> dict[int, list[Alarm]]:
         """The alarms of runs by the runs' numbers; runs without one are left out."""

@@ -22,12 +22,12 @@ class Numbered:
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return int(self.value("size") or 0)
+        return int(self.number("header", "size") or 0)
 
     @property
     def bits_per_weight(self) -> float:
         """Bits of the tensors over their elements; 0 where that is not known."""
-        return self.value("bits_per_weight") or 0.0
+        return self.number("header", "bits_per_weight") or 0.0
 
     def number(self, measure: str, name: str) -> float | None:
         """One number; None where it is not known."""
@@ -50,9 +50,14 @@ def keyed() -> list[registry.NumberOf]:
     return [(one, number) for one, number in registry.numbers() if number.key]
 
 
+def error_names() -> dict[tuple[str, str], str]:
+    """What the error of each number is called; empty for those without one."""
+    return {(one.name, number.name): number.error for one, number in registry.numbers()}
+
+
 def rows(found: ByMeasure) -> Iterator[NumberRow]:
     """The numbers that are known, each with its error beside it."""
-    errors = {(one.name, number.name): number.error for one, number in registry.numbers()}
+    errors = error_names()
     beside = {(measure, error) for (measure, _), error in errors.items() if error}
     for measure, numbers in found.items():
         for name, value in numbers.items():
@@ -60,9 +65,11 @@ def rows(found: ByMeasure) -> Iterator[NumberRow]:
                 yield measure, name, value, numbers.get(errors.get((measure, name), ""))
 
 
-def joined(told: Iterable[NumberRow]) -> ByMeasure:
-    """The same from their rows; what this version does not know is kept under its own name."""
-    errors = {(one.name, number.name): number.error for one, number in registry.numbers()}
+def joined(told: Iterable[NumberRow], errors: Mapping[tuple[str, str], str]) -> ByMeasure:
+    """The same from their rows; what this version does not know is kept under its own name.
+
+    ``errors`` are from :func:`error_names`, made once for many files.
+    """
     found: dict[str, dict[str, float | int | None]] = {}
     for measure, name, value, error in told:
         numbers = found.setdefault(measure, {})

@@ -55,7 +55,7 @@ def speeds() -> list[NumberOf]:
 def lasting() -> list[NumberOf]:
     """Numbers that are watched over time and stay the same on every machine."""
     watched = [(one, number) for one, number in numbers() if number.alarm and not number.timed]
-    return list(dict.fromkeys([*quality(), *watched]))
+    return [*quality(), *((one, number) for one, number in watched if not number.quality)]
 
 
 def relative() -> list[NumberOf]:

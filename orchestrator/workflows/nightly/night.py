@@ -112,7 +112,7 @@ class Night:
         except OrchestrateError as error:
             self._give_up(error)
             raise
-        self.history.end_night(self._number, summary.state, as_json(summary))
+        self.history.end_night(self._number, summary.state, as_json(summary, files=False))
         return summary
 
     def _work(self, files: Sequence[Path], started: str) -> Summary:

@@ -54,8 +54,11 @@ def recipe_result(
     )
 
 
-def as_json(summary: Summary) -> dict[str, JSON]:
-    """A night for machines and webhooks; the errors in it were freed of secrets before."""
+def as_json(summary: Summary, *, files: bool = True) -> dict[str, JSON]:
+    """A night for machines and webhooks; the errors in it were freed of secrets before.
+
+    Without ``files`` for the history, which has these and their numbers in tables.
+    """
     return {
         "format": FORMAT,
         "night": summary.night,
@@ -66,7 +69,7 @@ def as_json(summary: Summary) -> dict[str, JSON]:
         "store_bytes": summary.store_bytes,
         "collected": summary.collected,
         "notes": list(summary.notes),
-        "recipes": [_recipe(one) for one in summary.recipes],
+        "recipes": [_recipe(one, files=files) for one in summary.recipes],
     }
 
 
@@ -83,11 +86,11 @@ def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
     return f"# No night\n\n{block(said, 'text')}\n", value
 
 
-def _recipe(one: RecipeResult) -> dict[str, JSON]:
+def _recipe(one: RecipeResult, *, files: bool) -> dict[str, JSON]:
     values: dict[str, JSON] = {**vars(one), "file": one.file.as_posix()}
     values |= {
         "seconds": round(one.seconds, 1),
-        "files": [row.as_json() for row in one.files],
+        "files": [row.as_json() for row in one.files if files],
         "alarms": [asdict(alarm) for alarm in one.alarms],
         "notes": list(one.notes),
         "left": list(one.left),

@@ -31,7 +31,7 @@ def test_rows_give_back_every_number_and_its_error(told: dict[tuple[str, str], f
     alone = {place for place in told if is_error(*place) and (place[0], of[place]) not in told}
     numbers = by_measure({place: value for place, value in told.items() if place not in alone})
 
-    assert file_numbers.joined(file_numbers.rows(numbers)) == numbers
+    assert file_numbers.joined(file_numbers.rows(numbers), file_numbers.error_names()) == numbers
 
 
 def test_an_error_stands_beside_its_number_and_what_is_not_known_has_no_row() -> None:
@@ -46,7 +46,9 @@ def test_an_error_stands_beside_its_number_and_what_is_not_known_has_no_row() ->
 def test_numbers_of_measures_that_are_gone_are_kept() -> None:
     rows = [("cosine", "mean", 0.99, 0.01)]
 
-    assert file_numbers.joined(rows) == {"cosine": {"mean": 0.99, "mean_error": 0.01}}
+    assert file_numbers.joined(rows, file_numbers.error_names()) == {
+        "cosine": {"mean": 0.99, "mean_error": 0.01}
+    }
 
 
 def test_a_table_has_the_columns_of_its_place_without_empty_ones() -> None:

@@ -74,6 +74,20 @@ def test_one_that_fails_is_told_with_its_log_and_the_others_are_made(
     assert (step.exit, step.kind) == (1, "quantize")
 
 
+def test_the_numbers_of_files_stand_in_the_history_once(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_kinds(monkeypatch)
+
+    _, told = night()
+
+    assert told["recipes"]["one"]["files"][0]["perplexity"]
+    [kept] = recorded_history().nights()
+    assert {len(one["files"]) for one in kept.summary["recipes"]} == {0}
+    [run] = recorded_history().runs("one")
+    assert recorded_history().files([run.id])[run.id][0].value("perplexity")
+
+
 def test_a_full_disk_is_the_environments_fault(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
