@@ -15,8 +15,8 @@ _RUNS = 50
 def of(plan: Plan, store: Store) -> Earlier | None:
     """The perplexity in the last good run whose unquantized file was made by another step.
 
-    The recipe's file must be the same, and it must measure as today. A history that cannot be
-    read is a warning, and nothing is known.
+    The recipe's file must be the same, and it must measure as today. Nothing is known where the
+    history cannot be read: whoever notes the run there says so.
     """
     if "perplexity" not in plan.recipe.verify.sections:
         return None
@@ -24,8 +24,7 @@ def of(plan: Plan, store: Store) -> Earlier | None:
     try:
         runs = history.runs(plan.recipe.name, limit=_RUNS)
         files = history.files([run.id for run in runs])
-    except EnvironmentProblem as error:
-        store.warn(error.message)
+    except EnvironmentProblem:
         return None
     here = str(plan.recipe.file.absolute())
     for run in runs:

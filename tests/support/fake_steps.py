@@ -87,9 +87,15 @@ def measured_but(name: str, **changes: JSON) -> Work:
     return work
 
 
+def looked(_task: Task) -> dict[str, JSON]:
+    """A commit that is as the pinned one."""
+    return {"variants": [], "types": [], "origin": "a test"}
+
+
 def fake_kinds(monkeypatch: pytest.MonkeyPatch, **others: Work) -> None:
     """Put the fakes into the table of kinds; ``others`` win."""
     works: dict[str, Work] = {
+        "look": looked,
         "build": built,
         "environment": environment,
         "header": header,

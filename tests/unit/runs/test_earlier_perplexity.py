@@ -66,10 +66,10 @@ def test_failed_runs_and_other_recipes_do_not(plan: Plan, store: Store, tmp_path
     assert earlier_perplexity.of(plan, store) is None
 
 
-def test_a_history_that_cannot_be_read_is_a_warning(plan: Plan, tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_read_knows_nothing(plan: Plan, tmp_path: Path) -> None:
     warnings: list[str] = []
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "history.sqlite").write_bytes(b"no database" * 500)
 
     assert earlier_perplexity.of(plan, Store(tmp_path / "store", warnings.append)) is None
-    assert len(warnings) == 1
+    assert not warnings  # who notes the run warns, once
