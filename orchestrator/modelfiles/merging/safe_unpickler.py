@@ -29,6 +29,10 @@ STORAGE_DTYPES = {
     "DoubleStorage": "F64",
 }
 MAX_DIMENSIONS = 16  # a product of millions of sizes would take for ever
+# One tensor takes about 45 opcodes, and a pickler fills a dictionary by 1000 entries at once.
+MAX_OPCODES = 2_000_000
+MAX_STACK = 10_000
+MAX_KEY = 100  # characters of a storage's name, which torch counts from 0
 _HINT = "Only plain dictionaries of tensors are read; ask the publisher for safetensors files."
 
 
@@ -110,10 +114,12 @@ class _Machine:
 
     def run(self, data: bytes) -> object:
         try:
-            for opcode, argument, _ in pickletools.genops(data):
+            for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
                 if opcode.name == "STOP":
                     return self.pop()
                 self.step(opcode.name, argument)
+                if number > MAX_OPCODES or len(self.stack) > MAX_STACK:
+                    raise _MalformedError("the pickle is larger than any list of tensors is")
         except (ValueError, UnicodeDecodeError) as error:
             raise _MalformedError(f"the pickle is damaged ({error})"[:200]) from None
         raise _MalformedError("the pickle is cut short")
@@ -174,7 +180,8 @@ class _Machine:
 
     def stack_global(self) -> None:
         name, module = self.pop(), self.pop()
-        self.push_global(f"{module}.{name}" if isinstance(module, str) else "")
+        # Exactly texts: the text of a list that holds itself many times would never end.
+        self.push_global(f"{module}.{name}" if type(module) is type(name) is str else "")
 
     def persistent(self) -> None:
         self.stack.append(_storage(self.pop()))
@@ -188,7 +195,7 @@ class _Machine:
         if len(items) % 2:
             raise _MalformedError("the pickle is damaged (a key without a value)")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, (str, int)):
+            if type(key) not in (str, int):
                 raise _MalformedError("a key of a pickled dictionary is not a string")
             target[key] = value
 
@@ -237,13 +244,13 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
 
 
 def _apply(function: object, arguments: object) -> object:
-    if not isinstance(function, _Global) or not isinstance(arguments, tuple):
+    if type(function) is not _Global or type(arguments) is not tuple:
         raise _MalformedError("the pickle is damaged (it calls what is not a function)")
     if function is _ORDERED_DICT and arguments == ():
         return {}
     if function is _REBUILD_TENSOR:
         return _tensor(arguments)
-    if function is _REBUILD_PARAMETER and arguments and isinstance(arguments[0], PickledTensor):
+    if function is _REBUILD_PARAMETER and _types(arguments) == [PickledTensor, bool, dict]:
         return arguments[0]
     if function is _SIZE and len(arguments) == 1:
         return _sizes(arguments[0])
@@ -252,28 +259,34 @@ def _apply(function: object, arguments: object) -> object:
 
 def _storage(identity: object) -> Storage:
     """Decode ``("storage", type, key, device, count)``, as torch's persistent_id writes it."""
-    if isinstance(identity, tuple) and len(identity) == 5:
+    if type(identity) is tuple and _types(identity) == [str, _Global, str, str, int]:
         tag, kind, key, _, count = identity
-        if tag == "storage" and isinstance(kind, _Global) and isinstance(key, str):
-            dtype = STORAGE_DTYPES.get(kind.name.removeprefix("torch."))
-            if dtype and _is_size(count):
-                return Storage(dtype, key, count)
+        dtype = STORAGE_DTYPES.get(kind.name.removeprefix("torch."))
+        if tag == "storage" and dtype and len(key) <= MAX_KEY and _is_size(count):
+            return Storage(dtype, key, count)
     raise _MalformedError("the pickle refers to something that is not a typed storage")
 
 
 def _tensor(arguments: tuple[Any, ...]) -> PickledTensor:
     """Decode ``(storage, offset, size, stride, requires_grad, hooks[, metadata])``."""
-    if len(arguments) in (6, 7) and isinstance(arguments[0], Storage) and _is_size(arguments[1]):
+    kinds = [Storage, int, tuple, tuple, bool, dict, dict]
+    if len(arguments) in (6, 7) and _types(arguments) == kinds[: len(arguments)]:
         shape, stride = _sizes(arguments[2]), _sizes(arguments[3])
-        if len(shape) == len(stride) <= MAX_DIMENSIONS:
+        if len(shape) == len(stride) and _is_size(arguments[1]):
             return PickledTensor(arguments[0], arguments[1], shape, stride)
     raise _MalformedError("the pickle describes a tensor in a way this reader does not know")
 
 
-def _sizes(value: object) -> tuple[int, ...]:
-    if not isinstance(value, (tuple, list)) or not all(map(_is_size, value)):
-        raise _MalformedError("the pickle gives a shape that is not a list of sizes")
+def _sizes(value: Any) -> tuple[int, ...]:
+    short = type(value) in (tuple, list) and len(value) <= MAX_DIMENSIONS
+    if not short or not all(map(_is_size, value)):
+        raise _MalformedError("the pickle gives a shape that is not a short list of sizes")
     return tuple(value)
+
+
+def _types(values: tuple[Any, ...]) -> list[type]:
+    """The exact types of arguments, of which a call takes a few."""
+    return [type(value) for value in values[:8]]
 
 
 def _is_size(value: object) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import StepError
-from orchestrator.modelfiles.merging import torch_zip
+from orchestrator.modelfiles.merging import safe_unpickler, torch_zip
 from orchestrator.modelfiles.merging.safe_unpickler import read_state_dict
 from tests.support.merge_pairs import (
     archive,
@@ -148,7 +148,7 @@ def test_what_is_not_a_checkpoint_gets_a_sentence(
         (rebuilt(storage("Half", "0", 6), -1, (2,)), "does not know"),
         (rebuilt(storage("Half", "0", 2**60), 0, (2,)), "missing or short"),
         (rebuilt(storage("Half", "0", 6), 0, (2**40, 2**40)), "past the end"),
-        (rebuilt(storage("Half", "0", 6), 0, (1,) * 17), "does not know"),
+        (rebuilt(storage("Half", "0", 6), 0, (1,) * 17), "short list of sizes"),
         (rebuilt(storage("Half", "0", 6), 0, (-2,)), "list of sizes"),
         (rebuilt(storage("Half", "0", -6), 0, (2,)), "typed storage"),
         (rebuilt(number(0), 0, (2,)), "does not know"),
@@ -191,6 +191,75 @@ def test_a_big_endian_file_is_refused(tmp_path: Path) -> None:
 def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path = bin_file(tmp_path, archive(state_dict(SOUND), {"0": bytes(12)}, **{"data/0": bytes(12)}))
     assert "twice" in refusal(path)
+
+
+def doubled(times: int) -> bytes:
+    """A list whose text has 2 to the power of ``times`` parts, in a few bytes each."""
+    return b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (last, last, last + 1) for last in range(times))
+
+
+LISTED = (
+    b"\x8c\x02os" + doubled(60) + b"\x93",
+    doubled(60) + b"\x8c\x02os\x93",
+    b"\x8c\x02os" + b"]" * 5000 + b"a" * 4999 + b"\x93",
+    b"]q\x00h\x00ah\x00\x93",
+    call("torch._utils._rebuild_tensor_v2", doubled(60) * 6),
+    b"(" + text("storage") + b"ctorch\nHalfStorage\n" + doubled(60) + text("cpu") + b"K\x01tQ",
+)
+
+
+@pytest.mark.parametrize("value", LISTED)
+def test_lists_in_place_of_names_are_refused_at_once(tmp_path: Path, value: bytes) -> None:
+    path = bin_file(tmp_path, archive(state_dict({"w": value}), {}))
+    assert "the pickle" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"]" * 100_000,
+        b"(" * 100_000,
+        b"](" + b"]" * 5000 + b"e" + (b"(" + b"]" * 5000 + b"e") * 1000,
+        b"]" + b"]a" * 2_000_000,
+    ],
+    ids=["lists", "marks", "lists in one", "one by one"],
+)
+def test_the_work_for_a_pickle_is_bounded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_unpickler, "MAX_OPCODES", 200_000)
+    with pytest.raises(StepError, match="larger than any list of tensors"):
+        read_state_dict(b"\x80\x02" + data + b".", "x.bin")
+
+
+def test_one_long_name_is_not_copied_for_each_tensor() -> None:
+    with pytest.raises(StepError, match="typed storage"):
+        read_state_dict(state_dict({"w": rebuilt(storage("Half", "0" * 101, 6), 0, (6,))}), "x")
+
+
+PARTS = st.sampled_from(
+    [
+        *(bytes([one]) for one in b"](}Nt\x85\x86\x87RQusaeb\x93\x94\x88."),
+        *(b"%c%c" % (one, place) for one in b"qh" for place in range(4)),
+        *(text(one) for one in ("storage", "cpu", "0", "torch", "HalfStorage")),
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch\nSize\n",
+        b"ctorch\nHalfStorage\n",
+        b"K\x06",
+        storage("Half", "0", 6),
+        rebuilt(storage("Half", "0", 6), 0, (2, 3)),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(PARTS, max_size=60))
+def test_any_row_of_opcodes_gives_tensors_or_a_sentence(parts: list[bytes]) -> None:
+    try:
+        found = read_state_dict(b"\x80\x02" + b"".join(parts), "x.bin")
+    except StepError:
+        return
+    assert all(type(name) is str for name in found)
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
