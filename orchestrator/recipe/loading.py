@@ -49,6 +49,7 @@ _SENTENCES = {
     "is_instance_of": "must be a path",
     "path_type": "must be a path",
     "string_too_short": "must not be empty",
+    "too_long": "has more entries than any recipe needs (500)",
     "finite_number": "must be a finite number",
 }
 

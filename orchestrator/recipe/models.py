@@ -217,7 +217,7 @@ class Document(Frozen):
         default=QuantDefaults(), description="What holds for all quantized files."
     )
     quantize: tuple[Annotated[Quant, Also()], ...] = Field(
-        description="The quantized files: types, or mappings with options."
+        max_length=500, description="The quantized files: types, or mappings with options."
     )
     runtime: Runtime = Field(
         default=Runtime(), description="Values that old tools need as options."

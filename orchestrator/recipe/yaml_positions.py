@@ -8,7 +8,6 @@ of the file that holds it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,14 @@ from typing import Any
 import yaml
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.safe_text import line
+from orchestrator.base.units import LARGEST, plural
 from orchestrator.measures import registry
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_VALUES = 20_000
+MAX_SHOWN = 100  # problems
 
 Loc = tuple[str | int, ...]
 
@@ -62,15 +64,18 @@ class Problem:
 
     def __str__(self) -> str:
         where = dotted(self.loc)
-        return f"{self.mark}: {where}: {self.text}" if where else f"{self.mark}: {self.text}"
+        return line(f"{self.mark}: {where}: {self.text}" if where else f"{self.mark}: {self.text}")
 
 
 class RecipeError(UsageError):
-    """Recipes that cannot be used: one line for each problem of every file."""
+    """Recipes that cannot be used: one line for each problem of every file, up to a hundred."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
-        super().__init__("\n".join(map(str, self.problems)))
+        shown = [str(problem) for problem in self.problems[:MAX_SHOWN]]
+        if more := self.problems[MAX_SHOWN:]:
+            shown.append(f"and {plural(len(more), 'more problem')}")
+        super().__init__("\n".join(shown))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems,)
@@ -202,10 +207,10 @@ class _Builder:
             return self._text(node, loc)
         try:
             value = self._scalars.construct_object(node)
-            if not isinstance(value, float) or math.isfinite(value):
+            if not isinstance(value, float | int) or abs(value) < LARGEST:
                 return value
-            text = f"{node.value} is not a finite number"
-        except (ValueError, KeyError, IndexError):
+            text = f"{str(node.value)[:40]} is not a finite number below 2^63"
+        except (ValueError, KeyError, IndexError, OverflowError):
             text = f"{str(node.value)[:40]!r} is not a value; quote it if it is text"
         self.problems.append(Problem(self._mark(node), loc, text))
         return None

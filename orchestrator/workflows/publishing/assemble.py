@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -44,6 +45,8 @@ from orchestrator.workflows.publishing.published_files import (
 
 README = "README.md"
 MODELFILE = "Modelfile"
+# In a text: all but tabs, ends of lines, and the form feeds of the GNU licences.
+_CONTROLS = re.compile(rb"[^\t\n\f\r\x20-\x7e\x80-\xff]|\xc2[\x80-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
         *_provenance(material, found),
         *_imatrix(plan, store, notes),
         *_made(material),
-        *(file_piece(name, path) for name, path in material.origin.papers.items()),
+        *_papers(material, notes),
     ]
     notes += _terms(material)
     if plan.chain.format == "gguf":
@@ -180,6 +183,19 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
         text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole))
     )
     return Tree(plan.recipe.name, found, tuple(whole), tuple(notes))
+
+
+def _papers(material: Material, notes: list[str]) -> Iterator[Piece]:
+    """The licence texts as they are, for their words count; none that a terminal would obey."""
+    for name, path in material.origin.papers.items():
+        paper = file_piece(name, path)
+        if _CONTROLS.search(paper.data):
+            notes.append(
+                f"{name} of the model's repository holds control characters and is not published; "
+                "look at it ('cat -v') and add it there by hand"
+            )
+        else:
+            yield paper
 
 
 def _terms(material: Material) -> Iterator[str]:
@@ -283,7 +299,7 @@ def _card(material: Material, found: tuple[Model, ...], whole: list[Piece]) -> s
             chat=bool(material.origin.templates),
             imatrix=IMATRIX_FILE in names,
             modelfile=MODELFILE in names,
-            papers=list(material.origin.papers),
+            papers=[name for name in material.origin.papers if name in names],
             recipe_file=plan.recipe.file.name,
         ),
     )

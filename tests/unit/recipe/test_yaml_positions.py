@@ -232,3 +232,18 @@ def test_extending_in_a_circle_nothing_or_a_number(tmp_path: Path) -> None:
 def test_a_key_path_is_written_as_people_do() -> None:
     assert dotted(("quantize", 1, "type")) == "quantize[1].type"
     assert dotted(()) == ""
+
+
+def test_of_very_many_problems_the_first_hundred_are_shown(tmp_path: Path) -> None:
+    text = MINIMAL + "".join(f"k{number}: 1\n" for number in range(3000))
+    with pytest.raises(RecipeError) as caught:
+        loaded(tmp_path, text)
+    shown = str(caught.value).splitlines()
+    assert len(shown) == 101
+    assert shown[-1] == "and 2900 more problems"
+
+
+def test_more_files_than_any_recipe_has_are_refused(tmp_path: Path) -> None:
+    types = ", ".join(f"{{type: Q4_0, name: q{number}}}" for number in range(501))
+    [problem] = problems(tmp_path, MINIMAL.replace("[Q4_0]", f"[{types}]"))
+    assert "quantize: has more entries" in problem

@@ -230,6 +230,16 @@ def test_a_licence_with_terms_and_no_text_is_told(finished: RecipeFolder) -> Non
     assert "note: no text of the licence bigscience-bloom-rail-1.0 is in" in said.out
 
 
+def test_a_licence_that_a_terminal_would_obey_is_not_published(finished: RecipeFolder) -> None:
+    (finished.place / "model" / "LICENSE").write_bytes(b"You may.\x1b]0;title\x07\n")
+    finished.run()
+    said = finished.publish("--to", TO)
+    assert said.code == 0, said.err
+    assert "note: LICENSE of the model's repository holds control characters" in said.out
+    assert not (finished.place / "out" / "LICENSE").exists()
+    assert "(LICENSE)" not in (finished.place / "out" / "README.md").read_text()
+
+
 def test_a_matrix_that_is_gone_is_told(finished: RecipeFolder) -> None:
     store = Path(os.environ["ORCHESTRATE_HOME"])
     for manifest in store.glob("artifacts/??/*/manifest.json"):
