@@ -81,3 +81,19 @@ class Attended(Generic[Piece]):
     def close(self) -> None:
         """Let the thread end: nothing more is wanted."""
         self._unwanted.set()
+
+
+def within(seconds: float, work: Callable[[], Piece]) -> Piece:
+    """What ``work`` gives, done by a thread.
+
+    Raises:
+        TooLateError: It took longer.
+        Interrupted: The run is interrupted.
+    """
+    waiting = Attended(lambda: iter((work(),)))
+    try:
+        given = waiting.take(time.monotonic() + seconds)
+    finally:
+        waiting.close()
+    assert given is not None
+    return given

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.sources import retry_after
-from orchestrator.sources.attended_stream import Attended, TooLateError
+from orchestrator.sources.attended_stream import Attended, TooLateError, within
 
 if TYPE_CHECKING:
     import requests
@@ -104,26 +104,25 @@ def asked(
     """
     import requests  # noqa: PLC0415 - heavy
 
+    from orchestrator.sources.bounded_session import session  # noqa: PLC0415 - heavy
+
     shown = name or without_secrets(url)
     if url.partition(":")[0].lower() not in ("http", "https"):
         raise StepError(f"{shown} cannot be used: it is neither http nor https")
     try:
         request = partial(
-            requests.request,
+            session(0).request,
             method,
             url,
             # Compressed, a file would not be the one that its checksum is of.
-            headers={
-                "User-Agent": "orchestrate",
-                "Accept-Encoding": "identity",
-                **(headers or {}),
-            },
+            headers={"Accept-Encoding": "identity", **(headers or {})},
             data=content,
             timeout=IDLE_SECONDS,
             allow_redirects=redirects,
             stream=True,
         )
-        opened = _answered(request)
+        # The headers of an answer may come slowly, too, or without end.
+        opened = within(HEAD_SECONDS, request)
     except TooLateError as error:
         raise _unreached(shown, error) from error
     except (requests.ConnectionError, requests.Timeout, requests.TooManyRedirects) as error:
@@ -137,17 +136,6 @@ def asked(
             yield Answer(shown, opened.status_code, opened.headers, body)
         except requests.RequestException as error:
             raise _unreached(shown, error) from error
-
-
-def _answered(request: Callable[[], requests.Response]) -> requests.Response:
-    """What is answered; the headers of an answer may come slowly, too, or without end."""
-    waiting = Attended(lambda: iter((request(),)))
-    try:
-        opened = waiting.take(time.monotonic() + HEAD_SECONDS)
-    finally:
-        waiting.close()
-    assert opened is not None
-    return opened
 
 
 def _body(

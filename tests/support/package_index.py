@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,7 +21,7 @@ class Index:
     Attributes:
         url: The simple index.
         files: Content by project and file name.
-        form: ``html``, ``json`` or ``page`` (something that is no index).
+        form: ``html``, ``json``, ``page`` (something that is no index) or ``endless``.
         hashes: Whether digests are stated.
         status: Answers by path that are errors.
         damaged: File names whose first byte is another one.
@@ -81,7 +81,9 @@ def running() -> Iterator[Index]:
         def do_GET(self) -> None:
             index.asked.append(self.path)
             parts = self.path.strip("/").split("/")
-            if self.path in index.status:
+            if index.form == "endless":
+                self._endless(index.status.get(self.path, 200))
+            elif self.path in index.status:
                 self._send(index.status[self.path], "text/plain", b"no")
             elif parts[0] == "simple" and len(parts) == 2 and parts[1] in index.files:
                 self._send(200, *index.page(parts[1]))
@@ -89,6 +91,15 @@ def running() -> Iterator[Index]:
                 self._file(parts[2], index.files[parts[1]][parts[2]])
             else:
                 self._send(404, "text/plain", b"not found")
+
+        def _endless(self, status: int) -> None:
+            """Bytes until nobody reads them; of a redirect to the project's page too."""
+            self.send_response(status)
+            self.send_header("Location", "/simple/other/")
+            self.end_headers()
+            with suppress(ConnectionError):
+                while True:
+                    self.wfile.write(bytes(1 << 16))
 
         def _file(self, name: str, content: bytes) -> None:
             if name in index.damaged:

@@ -62,7 +62,7 @@ def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     made = tar_of(tmp_path / "x.tgz", entry(name, b"evil"))
     folder = tmp_path / "a" / "b" / "out"
 
-    with pytest.raises(StepError, match="not a valid archive"):
+    with pytest.raises(StepError, match="not a sound archive"):
         archive.extract_tree(made, "v", folder)
 
     assert not list(tmp_path.rglob("evil"))
@@ -126,6 +126,44 @@ def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(StepError, match="3 files: refused"):
         archive.extract_tree(made, "v", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [entry("x/v/a", b"1"), entry("x/v/a/b", b"2")],
+        [entry("x/v/a/b", b"1"), entry("x/v/a", b"2")],
+        [entry("x/v/a", b"1"), entry("x/v/a", kind=tarfile.DIRTYPE)],
+        [entry("x/v/" + "n" * 300, b"1")],
+    ],
+    ids=["a file below a file", "a file over a folder", "a folder over a file", "a long name"],
+)
+def test_members_that_no_folder_can_hold_together(tmp_path: Path, entries: list[Entry]) -> None:
+    with pytest.raises(StepError, match=r"x\.tgz is not a sound archive: .+"):
+        archive.extract_tree(tar_of(tmp_path / "x.tgz", *entries), "v", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_long_header_is_refused_and_not_read(tmp_path: Path, kind: bytes) -> None:
+    """Also as the first: the size alone is looked at, so that it may be any number."""
+    info = tarfile.TarInfo("x/v/long")
+    info.type, info.size = kind, 300_000_000
+    for before in (b"", tarfile.TarInfo("x/v").tobuf()):
+        (tmp_path / "x.tar").write_bytes(before + info.tobuf() + bytes(1024))
+        with pytest.raises(StepError, match=r"a header in it has 300 MB"):
+            archive.extract_tree(tmp_path / "x.tar", "v", tmp_path / "out")
+
+
+def test_files_with_holes_are_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x/v/sparse")
+    info.type = tarfile.GNUTYPE_SPARSE
+    old = tmp_path / "old.tar"
+    old.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    info, data = entry("x/v/a", b"1\n0\n1\n" + bytes(506) + b"a")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    for path in (old, tar_of(tmp_path / "new.tgz", (info, data))):
+        with pytest.raises(StepError, match="files with holes"):
+            archive.extract_tree(path, "v", tmp_path / "out")
 
 
 def test_an_old_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +273,7 @@ def test_a_member_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
     data[place + 24 : place + 28] = (10).to_bytes(4, "little")
     made.write_bytes(bytes(data))
 
-    with pytest.raises(StepError, match="not a valid archive"):
+    with pytest.raises(StepError, match="not a sound archive"):
         archive.extract_member(made, "a", tmp_path / "a")
 
 

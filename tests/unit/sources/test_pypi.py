@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import EnvironmentProblem, Interrupted, StepError, UsageError
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    NetworkProblem,
+    StepError,
+    UsageError,
+)
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Progress
 from orchestrator.sources import pypi
@@ -126,6 +132,37 @@ def test_what_is_no_index_is_said(tmp_path: Path, index: Index) -> None:
 
     with pytest.raises(EnvironmentProblem, match="not that of a package index"):
         get(tmp_path)
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_an_endless_page_is_refused(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """The page behind a redirect too, whose own body is not read at all."""
+    monkeypatch.setattr(pypi, "PAGE_BYTES", 1_000_000)
+    index.form = "endless"
+    index.status["/simple/small-model/"] = status
+
+    with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1 sends more than 1\.00 MB"):
+        get(tmp_path)
+    assert index.asked[-1] == ("/simple/other/" if status == 302 else "/simple/small-model/")
+
+
+def test_a_page_that_takes_too_long_is_the_network(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pypi, "PAGE_SECONDS", -1.0)
+    index.add("small-model", WHEEL, b"a wheel")
+
+    with pytest.raises(NetworkProblem, match="cannot be reached for small-model"):
+        get(tmp_path)
+
+
+def test_a_file_longer_than_the_index_says_is_refused(index: Index) -> None:
+    meter = pypi._Meter(10, lambda _progress: None)
+    meter.update(10)
+    with pytest.raises(StepError, match="sends more than the file has"):
+        meter.update(1)
 
 
 def test_an_interruption_ends_a_download(tmp_path: Path, index: Index) -> None:
