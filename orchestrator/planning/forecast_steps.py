@@ -88,7 +88,7 @@ def _header(
             "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
         },
         {**outlines, **basis.tools},
-        context=dict(context),
+        context={**context, **source_steps.names(basis)},
         keep="always",
     )
     return {"header": key}, {"full": ""}

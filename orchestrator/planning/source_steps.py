@@ -76,10 +76,17 @@ def merged(basis: Basis) -> str:
         f"merge base and delta of {basis.recipe.name}",
         {"method": basis.recipe.model.method},
         parts,
+        context=names(basis),
         after=basis.gate,
         resources=Resources(cpu=True),
         keep="intermediate",
     )
+
+
+def names(basis: Basis) -> dict[str, str]:
+    """What errors call the parts of the weights: the repository or the path in the recipe."""
+    parts = weights(basis).items()
+    return {part: str(source.context.get("path", _short(source))) for part, source in parts}
 
 
 def outline(basis: Basis, source: Resolved, what: str) -> str:

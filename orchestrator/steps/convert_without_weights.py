@@ -13,7 +13,9 @@ from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, gguf, source_configs
-from orchestrator.modelfiles.merging.delta import TOKENIZER_FILES, merged_config
+from orchestrator.modelfiles.merging.checkpoint import Checkpoint, outlined
+from orchestrator.modelfiles.merging.delta import copies, expect_fit, merged_config
+from orchestrator.modelfiles.merging.side_names import as_in_recipe
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
 
@@ -71,14 +73,20 @@ def _keep_header(path: Path, length: int, target: Path) -> None:
 
 
 def _small_files_of_merge(task: Task, model: Path) -> None:
-    """What merging base and delta will give beside weights: the delta's tokenizer."""
+    """What merging base and delta will give beside weights: the delta's tokenizer.
+
+    Raises:
+        StepError: The two cannot fit.
+    """
     model.mkdir()
-    base, delta = task.inputs["base"] / "small", task.inputs["delta"] / "small"
-    for name in TOKENIZER_FILES:
-        if (delta / name).is_file():
-            shutil.copyfile(delta / name, model / name)
-    if (base / "generation_config.json").is_file():
-        shutil.copyfile(base / "generation_config.json", model / "generation_config.json")
-    rows = json.loads((delta / "config.json").read_text()).get("vocab_size")
-    config = merged_config(json.loads((base / "config.json").read_text()), rows, base)
+    with as_in_recipe(task):
+        base, delta = (outlined(task.inputs[side]) for side in ("base", "delta"))
+        expect_fit(base, delta, shapes=_has_shapes(base) and _has_shapes(delta))
+        for name, path in copies(base.folder / "small", delta.folder / "small").items():
+            shutil.copyfile(path, model / name)
+        config = merged_config(base.config, delta.config.get("vocab_size"), base.folder)
     (model / "config.json").write_text(json.dumps(config))
+
+
+def _has_shapes(side: Checkpoint) -> bool:
+    return bool(side.tensors) and all(one.dtype for one in side.tensors.values())

@@ -11,7 +11,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.merging import torch_zip
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
-from orchestrator.modelfiles.safetensors import read_header
+from orchestrator.modelfiles.safetensors import parse_header, read_header
 
 MAX_JSON_BYTES = 64 * 2**20
 _COMPARE_BYTES = 4 * 2**20
@@ -46,6 +46,30 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             tensors[ref.name] = ref
     _check_index(folder, index, tensors)
     return Checkpoint(folder, read_json(folder / "config.json"), tensors)
+
+
+def outlined(folder: Path) -> Checkpoint:
+    """What an outline (see ``steps.inspect_model``) tells of a model whose weights are elsewhere.
+
+    Tensors have their names alone where only an index tells them, and no type then; there are
+    none where nothing does.
+
+    Raises:
+        StepError: Its configuration, index or a header is not what it must be.
+    """
+    tensors: dict[str, TensorRef] = {}
+    weights = read_json(folder / "weights.json")
+    if all("header" in entry for entry in weights.values()):
+        for name, entry in weights.items():
+            head = (folder / entry["header"]).read_bytes()
+            for one in parse_header(head, entry["size"], name).tensors:
+                tensors[one.name] = TensorRef(one.name, one.dtype, one.shape, Path(name), 0, 0)
+    else:
+        for index in sorted((folder / "small").glob("*.bin.index.json")):
+            names = read_json(index).get("weight_map")
+            for name in names if isinstance(names, dict) else ():
+                tensors[name] = TensorRef(name, "", (), index, 0, 0)
+    return Checkpoint(folder, read_json(folder / "small" / "config.json"), tensors)
 
 
 def same_bytes(one: TensorRef, other: TensorRef) -> bool:

@@ -44,6 +44,13 @@ TOKENIZER_FILES = (
 )
 _VOCABULARIES = TOKENIZER_FILES[:4]
 _LISTED = 10
+# Keys of configurations, new and old, that decide about the shapes of tensors.
+_SIZES = (
+    *("hidden_size", "n_embed", "n_embd", "d_model"),
+    *("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    *("intermediate_size", "ffn_hidden_size", "n_inner"),
+    *("num_attention_heads", "n_head", "num_key_value_heads"),
+)
 
 Tensors = Mapping[str, TensorRef]
 
@@ -75,10 +82,46 @@ def plan_delta(base: Checkpoint, delta: Checkpoint) -> MergePlan:
     return MergePlan(
         tensors,
         merged_config(base.config, rows if new_rows else None, base.folder),
-        _copies(base.folder, delta.folder),
+        copies(base.folder, delta.folder),
         new_rows,
         tuple(_warnings(sides, new_rows, rows)),
     )
+
+
+def expect_fit(base: Checkpoint, delta: Checkpoint, *, shapes: bool) -> None:
+    """Refuse before weights are fetched what :func:`plan_delta` would refuse after that.
+
+    Args:
+        base: Its ``folder`` is what errors call it. Without tensors their names are unknown.
+        delta: As ``base``.
+        shapes: Whether types and shapes of the tensors are known; if not, the sizes that the
+            configurations state are compared.
+
+    Raises:
+        StepError: The two cannot fit.
+    """
+    left, right = _weights(base), _weights(delta)
+    if (HEAD in left) != (HEAD in right):  # only its bytes tell whether it copies the embeddings
+        left.pop(HEAD, None)
+        right.pop(HEAD, None)
+    sides = _Sides(left, right, tied=False)
+    problems = list(_name_problems(sides)) if left and right else []
+    if shapes:
+        problems += [*_type_problems(sides), *_shape_problems(sides)]
+    else:
+        problems += _config_problems(base.config, delta.config)
+    if problems:
+        raise _mismatch(base.folder, delta.folder, problems)
+
+
+def _config_problems(base: Mapping[str, JSON], delta: Mapping[str, JSON]) -> Iterator[str]:
+    for key in _SIZES:
+        left, right = base.get(key), delta.get(key)
+        if type(left) is type(right) is int and left != right:
+            yield f"{key} is {left} in the base, {right} in the delta"
+    left, right = base.get("vocab_size"), delta.get("vocab_size")
+    if type(left) is type(right) is int and right < left:
+        yield f"the delta's vocabulary ({right}) is smaller than the base's ({left})"
 
 
 def _warnings(sides: _Sides, new_rows: int, rows: int) -> Iterator[str]:
@@ -180,7 +223,8 @@ def _mismatch(base: Path, delta: Path, problems: list[str]) -> StepError:
     more = f"; and {rest} more" if rest > 0 else ""
     return StepError(
         f"The delta in {delta} does not fit the base in {base}: {listed}{more}.",
-        "Check that the recipe's base is the very model that the delta was made from.",
+        "Check that the recipe's base is the very model that the delta was made from, and that "
+        "the two are not swapped.",
     )
 
 
@@ -208,12 +252,17 @@ def merged_config(config: Mapping[str, JSON], rows: int | None, where: Path) -> 
     return merged
 
 
-def _copies(base: Path, delta: Path) -> dict[str, Path]:
-    copies = {name: delta / name for name in TOKENIZER_FILES if (delta / name).is_file()}
-    if not any(name in copies for name in _VOCABULARIES):
+def copies(base: Path, delta: Path) -> dict[str, Path]:
+    """The files that the merged model has from either side: name there -> source.
+
+    Raises:
+        StepError: The delta holds no tokenizer.
+    """
+    found = {name: delta / name for name in TOKENIZER_FILES if (delta / name).is_file()}
+    if not any(name in found for name in _VOCABULARIES):
         raise StepError(
             f"{delta} holds no tokenizer (none of {', '.join(_VOCABULARIES)}).",
             "The merged model takes its tokenizer from the delta; fetch the delta again.",
         )
     generation = base / "generation_config.json"
-    return copies | ({generation.name: generation} if generation.is_file() else {})
+    return found | ({generation.name: generation} if generation.is_file() else {})

@@ -55,7 +55,11 @@ def test_base_and_delta_are_merged(tmp_path: Path) -> None:
         "toolchain": "build stand aaaaaaa",
         "environment": "Python environment of stand",
     }
-    assert by_label(made)["merge base and delta of small"].keep == "intermediate"
+    merge = by_label(made)["merge base and delta of small"]
+    assert merge.keep == "intermediate"
+    for step in (merge, by_label(made)["try converting small without weights"]):
+        assert step.context["base"] == "org/base@ccccccc"
+        assert step.context["delta"] == "org/delta@eeeeeee"
 
 
 def test_the_other_way_round_is_another_merge(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Task
 from orchestrator.modelfiles import gguf, safetensors
-from orchestrator.steps import convert_without_weights, predict_sizes
+from orchestrator.steps import convert_without_weights, inspect_model, predict_sizes
 from tests.support.hub_repositories import tensor_file
+from tests.support.merge_pairs import HIDDEN, Tensors, llama, make, write_model
 from tests.support.model_files import KV
+from tests.support.tasks import a_task
 from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
 
 CONVERT_HOLES = """
@@ -131,8 +134,9 @@ def test_the_converter_sees_references_to_code_if_they_are_trusted(
     tmp_path: Path, weights: Path, trusted: bool, named: bool, merged: bool
 ) -> None:
     sides = ("base", "delta") if merged else ("model",)
-    inputs = {side: outlined(tmp_path / side, weights) for side in sides}
+    inputs = {side: outlined(tmp_path / side, weights, headers=not merged) for side in sides}
     for outline in inputs.values():
+        (outline / "small" / "tokenizer.model").touch()
         for name in ("config.json", "tokenizer_config.json"):
             (outline / "small" / name).write_text('{"auto_map": "x.Y", "vocab_size": 33}')
     task, _ = header_task(tmp_path, inputs, SHAPES, trusted=trusted)
@@ -145,11 +149,11 @@ def test_the_converter_sees_references_to_code_if_they_are_trusted(
 
 
 def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) -> None:
-    base, delta = outlined(tmp_path / "b", weights), outlined(tmp_path / "d", weights)
-    (base / "small" / "config.json").write_text('{"vocab_size": 32, "hidden_size": 8}')
+    base, delta = (outlined(tmp_path / side, weights, headers=False) for side in ("b", "d"))
+    (base / "small" / "config.json").write_text('{"vocab_size": 32, "rope_theta": 8}')
     (base / "small" / "generation_config.json").write_text("{}")
     (base / "small" / "tokenizer.model").write_text("base")
-    (delta / "small" / "config.json").write_text('{"vocab_size": 33, "hidden_size": 9}')
+    (delta / "small" / "config.json").write_text('{"vocab_size": 33, "rope_theta": 9}')
     (delta / "small" / "tokenizer.model").write_text("delta")
     task, _ = header_task(tmp_path, {"base": base, "delta": delta}, SHAPES)
 
@@ -157,9 +161,50 @@ def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) ->
 
     model = task.scratch / "small"
     config = json.loads((model / "config.json").read_text())
-    assert (config["vocab_size"], config["hidden_size"]) == (33, 8)
+    assert (config["vocab_size"], config["rope_theta"]) == (33, 8)
     assert (model / "tokenizer.model").read_text() == "delta"
     assert (model / "generation_config.json").is_file()
+
+
+def described(folder: Path, model: Path) -> Path:
+    """The artifact that describing a real model folder leaves."""
+    source = {"kind": "path", "files": {path.name: "0" * 64 for path in model.iterdir()}}
+    task = a_task(folder, {"source": source}, {"path": str(model)}, {}, [])
+    inspect_model.run(task)
+    return task.workdir
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize(
+    ("base", "delta", "said"),
+    [
+        (
+            32,
+            {**llama(33, "F16", 2), "model.norm.weight": make("F16", (2 * HIDDEN,), 1)},
+            str(2 * HIDDEN),
+        ),
+        (33, llama(32, "F16", 2), "32"),
+        (32, {k: v for k, v in llama(33, "F16", 2).items() if "q_proj" not in k}, "q_proj"),
+    ],
+    ids=["another hidden size", "swapped", "a missing tensor"],
+)
+def test_sides_that_cannot_fit_are_refused_before_weights_are_fetched(
+    tmp_path: Path, kind: str, base: int, delta: Tensors, said: str
+) -> None:
+    size = 2 * HIDDEN if said == str(2 * HIDDEN) else HIDDEN
+    pair = {
+        "base": write_model(tmp_path / "base", llama(base, "F16", 1), kind, 2),
+        "delta": write_model(tmp_path / "delta", delta, kind, 2, hidden_size=size),
+    }
+    inputs = {side: described(tmp_path / f"of {side}", model) for side, model in pair.items()}
+    task, _ = header_task(tmp_path, inputs, SHAPES)
+    named = {"base": "org/base@1234567", "delta": "/my/delta"}
+    task = replace(task, step=replace(task.step, context={**task.step.context, **named}))
+
+    with pytest.raises(StepError, match=r"in /my/delta does not fit .* in org/base@1234567") as it:
+        convert_without_weights.run(task)
+    assert said in it.value.message
+    assert str(tmp_path) not in it.value.message
 
 
 DRY = """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import Progress, Step, Task
 from orchestrator.steps import merge
 from tests.support.merge_pairs import llama, read_model, write_model
@@ -48,3 +49,12 @@ def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> Non
         merge.run(task(tmp_path, "xor", []))
     assert caught.value.hint == "Known ways: delta."
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_errors_name_what_the_recipe_names(tmp_path: Path) -> None:
+    made = task(tmp_path, "delta", [])
+    named = replace(made.step, context={"base": "org/base@1234567", "delta": "/my/delta"})
+    (made.inputs["base"] / "config.json").unlink()
+    with pytest.raises(StepError) as caught:
+        merge.run(replace(made, step=named))
+    assert caught.value.message == "org/base@1234567/config.json is missing."
