@@ -15,6 +15,7 @@ from orchestrator.base.errors import (
     EXIT_OK,
     OrchestrateError,
 )
+from orchestrator.base.process import utf8_names
 from orchestrator.commands import (
     adopt_and_provenance,
     bisect,
@@ -55,6 +56,8 @@ def cli() -> None:
 def main() -> None:
     """The console script: every expected error is a sentence and an exit code."""
     try:
+        utf8_names.start_again_in_utf8()
+        utf8_names.check(sys.argv[1:])
         with interrupts.heeded(interrupts.end):
             code = cli(standalone_mode=False, color=terminal_colours.chosen())
         sys.exit(code or EXIT_OK)

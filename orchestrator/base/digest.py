@@ -87,7 +87,8 @@ def tree_files(folder: Path) -> list[str]:
     Links are listed and never followed. Empty folders do not count.
 
     Raises:
-        UsageError: The folder holds something that is neither file, folder nor link.
+        UsageError: The folder holds something that is neither file, folder nor link, or whose
+            name is no text.
         OSError: A folder cannot be read.
     """
     found: list[str] = []
@@ -109,4 +110,19 @@ def _regular(entry: os.DirEntry[str], folder: Path) -> str:
             f"{entry.path} is neither a file, a folder nor a link",
             f"remove it, or copy the files that matter out of {folder}",
         )
-    return Path(entry.path).relative_to(folder).as_posix()
+    name = Path(entry.path).relative_to(folder).as_posix()
+    require_text(name)
+    return name
+
+
+def require_text(name: str) -> None:
+    """Refuse a name of a file that no JSON and no database takes.
+
+    Raises:
+        UsageError: It is not UTF-8, on systems where names are bytes.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        raise UsageError(
+            f"'{shown}' is not UTF-8 text", "Rename the file or folder, or type it in UTF-8."
+        )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.base.digest import require_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.planning.lockfile import Lock
@@ -107,6 +108,8 @@ class Resolver:
         else:
             files = {root.name: self.digest(root)}
             root = root.parent
+        for name in files:
+            require_text(name)
         _hold(files, source)
         if not isinstance(source, Weights) and not source.member:
             for name in files:

@@ -128,9 +128,7 @@ def _weights(
     missing = [shard for shard in shards if shard not in by_path]
     if shards and not missing:
         return tuple(by_path[shard] for shard in shards), index
-    if single in by_path:
-        return (by_path[single],), ""
-    if missing:
+    if missing and single not in by_path:
         raise _incomplete(f"{index} names {units.plural(len(shards), 'file')}", missing)
     return _without_index(by_path, single)
 
@@ -138,15 +136,21 @@ def _weights(
 def _without_index(
     by_path: dict[str, HubFile], single: str
 ) -> tuple[tuple[HubFile, ...], str] | None:
-    """Shards whose names say how many there are: converters take them without an index."""
+    """Shards whose names say how many there are: converters take them without an index.
+
+    A lone file is taken where they are not all there; beside them it is often a quantized one.
+    """
     stem, end = PurePosixPath(single).stem, PurePosixPath(single).suffix
     named = filter(None, map(_SHARD.fullmatch, by_path))
     counts = {int(one["count"]) for one in named if one["stem"] == stem and one["end"] == end}
+    lone = ((by_path[single],), "") if single in by_path else None
     if not counts:
-        return None
+        return lone
     count = max(counts)
     shards = [f"{stem}-{at:05}-of-{count:05}{end}" for at in range(1, count + 1)]
     missing = [shard for shard in shards if shard not in by_path]
+    if missing and lone:
+        return lone
     if missing:
         raise _incomplete(
             f"The names of {stem}-*{end} speak of {units.plural(count, 'file')}", missing

@@ -4,6 +4,7 @@ import enum
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from types import MappingProxyType
 
@@ -96,6 +97,14 @@ def test_tree_files_are_sorted_posix_paths(tmp_path: Path) -> None:
         "sub/deep/c",
         "sub/link",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "t")
+    Path(os.fsdecode(os.fsencode(tree) + b"/caf\xe9")).touch()
+    with pytest.raises(UsageError, match=r"'caf\\xe9' is not UTF-8 text"):
+        digest.tree_files(tree)
 
 
 def test_linked_folders_are_not_entered(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,14 @@ def test_trusted_code_belongs_to_the_model(tmp_path: Path) -> None:
     found = resolve(weights(path=model(tmp_path / "one"), trust_remote_code=True))
 
     assert "modeling.py" in found.identity["files"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_file_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    Path(os.fsdecode(os.fsencode(folder) + b"/NOTICE.caf\xe9")).touch()
+    with pytest.raises(UsageError, match=r"'NOTICE\.caf\\xe9' is not UTF-8 text"):
+        resolve(weights(path=folder))
 
 
 def test_metas_own_files(tmp_path: Path) -> None:

@@ -165,6 +165,14 @@ def test_a_lone_file_beside_full_shards_is_left() -> None:
     assert names(got.others) == [INDEX]
 
 
+def test_a_lone_file_beside_full_shards_without_an_index_is_left() -> None:
+    shards = [f"model-{at:05}-of-00002.safetensors" for at in (1, 2)]
+    found = chosen("config.json", "model.safetensors", *shards)
+    assert [file.path for file in found.weights] == shards
+    found = chosen("config.json", "model.safetensors", *shards[:1])
+    assert [file.path for file in found.weights] == ["model.safetensors"]
+
+
 def test_a_lone_file_beside_an_index_without_its_shards_is_the_model() -> None:
     got = chosen("model.safetensors", INDEX, index=shard_map("model-00001-of-00002.safetensors"))
     assert got.paths == ("model.safetensors",)
