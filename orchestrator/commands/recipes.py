@@ -214,7 +214,8 @@ def verify(
 ) -> int:
     """Check a recipe's files again, or any GGUF file.
 
-    PATH is a recipe (its file or name), whose files must have been made, or a GGUF file.
+    PATH is a recipe (its file or name), whose files must have been made, or a GGUF file: of a
+    model in several files any of them, or their folder.
     Everything is measured anew; nothing is quantized. --against, --corpus and --prompt are for
     a file; a recipe says these itself.
 
@@ -230,6 +231,7 @@ def verify(
     from orchestrator.runs import find_recipes, load_and_plan
 
     voice = shared_options.voice(as_json)
+    path = _set_in(path) or path
     if not path.is_file() or path.suffix in find_recipes.SUFFIXES:
         loaded = load_and_plan.load([path])
         with shared_options.session(options) as session:
@@ -239,6 +241,16 @@ def verify(
         raise UsageError(f"{path} is no GGUF file", "Name a recipe (.yaml) or a GGUF file.")
     with shared_options.session(options) as session:
         return run_and_show.verify_file(session, path, against, corpus, prompt, voice=voice)
+
+
+def _set_in(folder: Path) -> Path | None:
+    """The model that a folder holds, if it holds one and no recipes."""
+    from orchestrator.modelfiles import gguf_parts
+    from orchestrator.runs import find_recipes
+
+    if not folder.is_dir() or any(one.suffix in find_recipes.SUFFIXES for one in folder.iterdir()):
+        return None
+    return gguf_parts.only_set(folder)
 
 
 def _is_gguf(path: Path) -> bool:

@@ -70,6 +70,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "build": Kind("build", Role.TOOL, brings=Brings.UPSTREAM),
+    "program": Kind("build", Role.TOOL),
     "environment": Kind("environment", Role.TOOL, brings=Brings.PACKAGES, hashed=False),
     "layer": Kind("environment", Role.TOOL, hashed=False),
     "look": Kind("inspect_source", Role.DESCRIPTION),

@@ -17,21 +17,23 @@ class Grade:
     """Words, and what a file must keep for them.
 
     ``mean_kld`` (nats a token) and ``increase`` (of the perplexity, a share) are the most,
-    ``same_top`` (a share) and ``bits`` a weight the least.
+    ``same_top`` (a share), ``agreement`` (of orders of texts, for encoders) and ``bits`` a weight
+    the least.
     """
 
     words: str
     mean_kld: float
     same_top: float
     increase: float
+    agreement: float
     bits: float
 
 
 GRADES = (
-    Grade("as good as the unquantized model", 0.002, 0.97, 0.005, 7.5),
-    Grade("very near the unquantized model", 0.02, 0.93, 0.02, 5.4),
-    Grade("good for most uses", 0.1, 0.85, 0.08, 4.2),
-    Grade("noticeably worse; where memory is short", 0.3, 0.75, 0.3, 3.2),
+    Grade("as good as the unquantized model", 0.002, 0.97, 0.005, 0.995, 7.5),
+    Grade("very near the unquantized model", 0.02, 0.93, 0.02, 0.98, 5.4),
+    Grade("good for most uses", 0.1, 0.85, 0.08, 0.95, 4.2),
+    Grade("noticeably worse; where memory is short", 0.3, 0.75, 0.3, 0.9, 3.2),
 )
 LAST = "much worse; only where nothing larger fits"
 # Files whose sizes are this share apart count as of one size.
@@ -53,7 +55,7 @@ def words(row: Numbered, rows: Sequence[Numbered]) -> str:
     if place == len(GRADES):
         return LAST
     found = GRADES[place].words
-    if row.number("kld", "mean") is not None:
+    if _compared(row):
         return found
     first, mark, rest = found.partition(";")
     return f"{first}, as a rule{mark}{rest}"
@@ -81,12 +83,18 @@ def _better(row: Numbered, other: Numbered) -> bool:
 def _place(row: Numbered) -> int:
     """The place of a file's grade; that after the last for none of them.
 
-    Divergence, same top and increase must all be kept. Where no divergence was measured, the
-    bits decide, or the increase of the perplexity if that is worse.
+    Divergence, same top and increase must all be kept. Where none of that was measured, nor an
+    agreement, the bits decide, or the increase of the perplexity if that is worse.
     """
-    bits = row.number("kld", "mean") is None
+    bits = not _compared(row)
     kept = (_kept(row, grade, bits=bits) for grade in GRADES)
     return next((place for place, one in enumerate(kept) if one), len(GRADES))
+
+
+def _compared(row: Numbered) -> bool:
+    """Whether what it says was compared with the full file's, token by token or text by text."""
+    found = (row.number("kld", "mean"), row.number("embedding", "rank_agreement"))
+    return any(one is not None for one in found)
 
 
 def _kept(row: Numbered, grade: Grade, *, bits: bool) -> bool:
@@ -98,6 +106,7 @@ def _kept(row: Numbered, grade: Grade, *, bits: bool) -> bool:
             (grade.mean_kld, _at_worst(row, "kld", "mean")),
             (1 - grade.same_top, _at_worst(row, "kld", "same_top")),
             (grade.increase, _at_worst(row, "perplexity", "increase")),
+            (1 - grade.agreement, _at_worst(row, "embedding", "rank_agreement")),
         )
         if value is not None
     )
@@ -122,6 +131,7 @@ def thresholds() -> Iterator[tuple[str, ...]]:
             f"{one.mean_kld:g}",
             f"{one.same_top * 100:g} %",
             f"{one.increase * 100:g} %",
+            f"{one.agreement:g}",
             f"{one.bits:g}",
         )
-    yield (LAST, "", "", "", "")
+    yield (LAST, "", "", "", "", "")

@@ -22,13 +22,13 @@ Place = Literal["report", "terminal", "card", "site", "history"]
 class Option:
     """One key of a measure's section under ``verify:``.
 
-    ``kind`` is ``text`` (a source of one file), ``words``, ``pattern``, ``count``,
-    ``count or all`` or ``number``. One that came later (``in_digest`` False) is no part of a
-    recipe's digest where it is not given.
+    ``kind`` is ``text`` (a source of one file), ``words``, ``lines`` (several texts of one line
+    each), ``pattern``, ``count``, ``count or all`` or ``number``. One that came later
+    (``in_digest`` False) is no part of a recipe's digest where it is not given.
     """
 
     name: str
-    kind: Literal["text", "words", "pattern", "count", "count or all", "number"]
+    kind: Literal["text", "words", "lines", "pattern", "count", "count or all", "number"]
     about: str
     default: int | None = None
     required: bool = False
@@ -39,8 +39,9 @@ class Option:
 class Section:
     """A measure's key under ``verify:``: true or false where it has no options.
 
-    ``default`` says whether it is measured when a recipe is silent; ``needs`` is a section
-    that must be there too, and ``why`` the reason in words. A section that is not used is no
+    ``default`` says whether it is measured when a recipe is silent, ``of_encoders`` the same for
+    models that write no text; ``needs`` is a section that must be there too, and ``why`` the
+    reason in words. A section that is not used is no
     part of a recipe's digest, unless it was so from the first version on (``in_digest``).
     """
 
@@ -49,9 +50,15 @@ class Section:
     options: tuple[Option, ...] = ()
     describes: str = ""
     default: bool = False
+    of_encoders: bool = False
     needs: str = ""
     why: str = ""
     in_digest: bool = False
+
+    @property
+    def all_optional(self) -> bool:
+        """Whether ``true`` says enough: it has no options, or none that is required."""
+        return not any(one.required for one in self.options)
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,7 @@ class Work:
         compares: Whether it needs the full file's logits, so that only other files have it.
         original: Whether it needs the original model's folder, so that only the full file has
             it, and only where that was converted from one.
+        against_full: Whether other files need what it found on the full one, as ``full``.
         covered_by: A measure whose step finds this one's facts too where it is taken.
         loads: Whether a tool loads the file, which it would not if its header is wrong.
     """
@@ -164,6 +172,7 @@ class Work:
     text: str = ""
     compares: bool = False
     original: bool = False
+    against_full: bool = False
     covered_by: str = ""
     loads: bool = True
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.base.file_links import borrow, only_file
 from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.modelfiles import gguf_parts
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.model import Verb
 
@@ -29,7 +30,7 @@ def call(task: Task, verb_name: str, values: Mapping[str, Any], doing: str) -> c
         StepError, EnvironmentProblem: As :func:`orchestrator.toolchain.call_verb.call`.
     """
     name = str(task.step.params["file"])
-    given = borrow(task.inputs["model"] / name, task.scratch / name).name
+    borrow_model(task.inputs["model"] / name, task.scratch)
 
     def noted(progress: Progress) -> None:
         task.report(replace(progress, note=doing))
@@ -39,11 +40,18 @@ def call(task: Task, verb_name: str, values: Mapping[str, Any], doing: str) -> c
     return call_verb.call(
         task,
         verb_name,
-        {**runtime, "input": given, **values},
+        {**runtime, "input": name, **values},
         cwd=task.scratch,
         counts=_counts(task),
         report=noted,
     )
+
+
+def borrow_model(path: Path, folder: Path) -> None:
+    """Put a model file, and the other parts of its model if it is one of several, into a folder."""
+    for part in gguf_parts.named(path):
+        if part == path or part.exists():
+            borrow(part, folder / part.name)
 
 
 def verb(task: Task, name: str) -> Verb:

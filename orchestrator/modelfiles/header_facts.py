@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
-from orchestrator.modelfiles import ggml, gguf
+from orchestrator.modelfiles import ggml, gguf, gguf_parts
 from orchestrator.modelfiles.gguf import TensorInfo
 
 _PLAIN = ("F16", "F32")
@@ -31,21 +31,34 @@ def header(path: Path, form: str, layout: str = "") -> Header:
     """Read the header of ``path``, whose every tensor must lie inside the file.
 
     Args:
-        path: The file.
+        path: The file; of a model in several GGUF files the first.
         form: ``gguf`` or ``ggml``.
         layout: The tool chain's layout of GGML files; names bloom's, which look like llama's.
 
     Raises:
-        FormatError: The file is malformed or truncated; names the byte.
+        FormatError: The file is malformed or truncated; names the byte. A part is missing.
     """
     if form == "gguf":
-        modern = gguf.read(path)
-        return _header(modern, "gguf")
+        return _whole(gguf_parts.read(path))
     old = ggml.read(path, "bloom" if layout.startswith("bloom") else "llama")
     return _header(old, old.layout)
 
 
-def _header(file: gguf.GGUF | ggml.GGMLFile, layout: str) -> Header:
+def _whole(parts: Sequence[gguf.GGUF]) -> Header:
+    tensors = tuple(one for part in parts for one in part.tensors)
+    numbers = sum(part.n_elements for part in parts)
+    bits = 8 * sum(one.nbytes for one in tensors) / numbers if len(parts) > 1 else 0.0
+    return Header(
+        parts[0].version,
+        "gguf",
+        tensors,
+        numbers,
+        bits or parts[0].bits_per_weight,
+        sum(part.file_size for part in parts),
+    )
+
+
+def _header(file: ggml.GGMLFile, layout: str) -> Header:
     return Header(
         file.version, layout, file.tensors, file.n_elements, file.bits_per_weight, file.file_size
     )

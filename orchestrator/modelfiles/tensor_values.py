@@ -9,7 +9,7 @@ Sources: the structures of ggml-common.h of llama.cpp 0c1e570, and of ggml.c in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Damage:
         infinite: How many are infinite.
         constant: ``zeros``, ``one value``, or empty.
         scales: Whether blocks' scales were counted, not numbers.
+        part: The file that it is in, where a model has several.
     """
 
     tensor: str
@@ -86,14 +87,16 @@ class Damage:
     infinite: int = 0
     constant: str = ""
     scales: bool = False
+    part: str = ""
 
     def __str__(self) -> str:
+        where = f"{self.tensor} in {self.part}" if self.part else self.tensor
         if self.constant:
-            return f"{self.tensor} holds {self.constant} only"
+            return f"{where} holds {self.constant} only"
         what = "scale" if self.scales else "value"
         counts = ((self.nan, f"NaN {what}"), (self.infinite, f"infinite {what}"))
         told = " and ".join(units.plural(count, word) for count, word in counts if count)
-        return f"{self.tensor} holds {told}"
+        return f"{where} holds {told}"
 
 
 def scan(
@@ -109,7 +112,8 @@ def scan(
     Raises:
         FormatError: Its header is malformed.
     """
-    tensors = opened_files.open_model(path, family).tensors
+    opened = opened_files.open_model(path, family)
+    tensors, several = opened.tensors, len(opened.side.files) > 1
     total, done = sum(one.nbytes for one in tensors), 0
     buffer = bytearray(_BUFFER)
     for one in tensors:
@@ -122,7 +126,7 @@ def scan(
                     report(done, total)
         damage = look.damage()
         if damage is not None:
-            yield damage
+            yield replace(damage, part=one.path.name) if several else damage
 
 
 def expect_sound_output(task: Task, output: Path) -> dict[str, JSON]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
@@ -12,6 +12,7 @@ from orchestrator.measures.definition import ORIGINAL, Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
+from orchestrator.planning.toolchain_steps import add_program
 
 _HEADER, _LOADED = "header", "load"
 
@@ -26,6 +27,7 @@ class Measured:
         file: What it is called in the store.
         full: Key of the step that makes the unquantized file.
         logits: Key from :func:`logits`, or an empty string.
+        full_measures: Keys of the unquantized file's own measures, empty for that file itself.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Measured:
     file: str
     full: str
     logits: str
+    full_measures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -76,12 +79,19 @@ def measures(basis: Basis, file: Measured) -> dict[str, str]:
 
 def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:
     """Add what of the full file others are held against, where it is no output itself."""
-    found = [one for one in registry.measures() if one.work and one.work.text == "perplexity"]
     return {
         one.name: _step(basis, one, one.work, file, {})
-        for one in found
-        if one.work is not None and file.logits
+        for one in registry.measures()
+        if one.work is not None and _held_against(basis, one, file)
     }
+
+
+def _held_against(basis: Basis, measure: Measure, full: Measured) -> bool:
+    work = measure.work
+    assert work is not None
+    if work.against_full:
+        return _wanted(basis, measure, full)
+    return work.text == "perplexity" and bool(full.logits)
 
 
 def lacking(basis: Basis) -> frozenset[str]:
@@ -140,25 +150,42 @@ def _step(
         "measure",
         f"measure {basis.recipe.name} {file.name}: {work.doing}",
         params,
-        _inputs(basis, work, file, before),
+        _inputs(basis, measure, file, before),
         context=context,
         resources=Resources(cpu=work.loads),
         keep="always",
     )
 
 
-def _inputs(basis: Basis, work: Work, file: Measured, before: Mapping[str, str]) -> dict[str, str]:
+def _inputs(
+    basis: Basis, measure: Measure, file: Measured, before: Mapping[str, str]
+) -> dict[str, str]:
     """What a measure reads; a file is only measured by tools once upstream has loaded it."""
+    work = measure.work
+    assert work is not None
     if not work.loads:
         return {MODEL: file.step, "full": file.full}
     pinned = any(basis.chain.verbs[verb].pinned for verb in work.verbs)
-    inputs = {MODEL: file.step, **(basis.reader() if pinned else basis.tools)}
+    tools = basis.reader() if pinned else basis.tools
+    inputs = {MODEL: file.step, **tools, **_programs(basis, work)}
     inputs |= {ORIGINAL: source_steps.merged(basis)} if work.original else {}
     inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
     # The full file's perplexity on its own text was found with its logits.
     reads_logits = work.compares or (file.is_full and work.text == "perplexity")
+    if work.against_full and measure.name in file.full_measures:
+        inputs["full"] = file.full_measures[measure.name]
     if reads_logits and file.logits:
         inputs["logits"] = file.logits
     elif work.text:
         inputs["corpus"] = source_steps.corpus(basis, work.text)
     return inputs
+
+
+def _programs(basis: Basis, work: Work) -> dict[str, str]:
+    """A program that its verb calls, with the whole build beside it, in the build's place."""
+    wanted = {basis.chain.verbs[verb].program for verb in work.verbs} - {""}
+    if not wanted:
+        return {}
+    [program] = wanted
+    build = basis.collector.step(basis.tools["toolchain"])
+    return {"toolchain": add_program(basis.collector, basis.chain, program, build)}

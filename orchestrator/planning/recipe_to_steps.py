@@ -6,7 +6,7 @@ misses included, before a weight file is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.base.errors import UsageError
@@ -53,7 +53,8 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     logits = measure_steps.logits(basis, full)
     whole = _output(basis, recipe.converted_name, full, full, logits)
     outputs = tuple(
-        _output(basis, quant.name, key, full, logits, quant=quant) for quant, key in made
+        _output(basis, quant.name, key, full, logits, quant=quant, whole=whole.measures)
+        for quant, key in made
     )
     steps = basis.collector.steps
     return Plan(recipe, chain, sources, steps, outputs, whole, predicted, counted)
@@ -63,20 +64,20 @@ def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Cho
     """Plan the measuring of one file that is there.
 
     ``sources.base`` is the file, ``sources.model`` the unquantized one that it is compared
-    with, or the file itself.
+    with, or the file itself. Of a model in parts each has all, the first one first.
     """
     assert sources.model is not None
     assert sources.base is not None
-    [file], [name] = sources.model.identity["files"], sources.base.identity["files"]
+    file, name = (next(iter(one.identity["files"])) for one in (sources.model, sources.base))
     own = replace(choices, profile="", backend="")
     basis = replace(_basis(recipe, chain, sources, own), file=file)
     full = source_steps.fetch(basis.collector, sources.model)
     step = source_steps.fetch(basis.collector, sources.base)
     logits = measure_steps.logits(basis, full) if step != full else ""
-    measures = measure_steps.measures(basis, Measured(name, step, name, full, logits))
-    output = Output(name, name, name, step, measures, lacking=measure_steps.lacking(basis))
     alone = Measured(recipe.converted_name, full, file, full, logits)
-    compared = measure_steps.of_full_alone(basis, alone)
+    compared = measure_steps.of_full_alone(basis, alone) if step != full else {}
+    measures = measure_steps.measures(basis, Measured(name, step, name, full, logits, compared))
+    output = Output(name, name, name, step, measures, lacking=measure_steps.lacking(basis))
     whole = Output(recipe.converted_name, file, file, full, compared)
     return Plan(recipe, chain, sources, basis.collector.steps, (output,), whole)
 
@@ -123,11 +124,18 @@ def _chosen(recipe: Recipe, only: Sequence[str]) -> list[Quant]:
 
 
 def _output(
-    basis: Basis, name: str, step: str, full: str, logits: str, *, quant: Quant | None = None
+    basis: Basis,
+    name: str,
+    step: str,
+    full: str,
+    logits: str,
+    *,
+    quant: Quant | None = None,
+    whole: Mapping[str, str] | None = None,
 ) -> Output:
     file = f"{basis.recipe.name}-{name}{basis.chain.extension}"
     if not basis.choices.verify:
         return Output(name, file, basis.file, step, {}, quant)
-    measured = Measured(name, step, basis.file, full, logits)
+    measured = Measured(name, step, basis.file, full, logits, whole or {})
     keys = measure_steps.measures(basis, measured)
     return Output(name, file, basis.file, step, keys, quant, measure_steps.lacking(basis))

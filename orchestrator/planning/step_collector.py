@@ -25,6 +25,10 @@ class StepCollector:
         """All steps so far; each comes after its inputs."""
         return tuple(self._steps.values())
 
+    def step(self, key: str) -> Step:
+        """The step with this key."""
+        return self._steps[key]
+
     def add(
         self,
         kind: str,

@@ -5,14 +5,26 @@ from __future__ import annotations
 from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.planning.plan import Choices
 from orchestrator.planning.step_collector import StepCollector
-from orchestrator.toolchain.load import ToolChain, build_identity, environment_identity
+from orchestrator.toolchain.load import (
+    ToolChain,
+    build_identity,
+    environment_identity,
+    program_identity,
+)
 from orchestrator.toolchain.model import Verb
 
 
-def toolchain_steps(chain: ToolChain, choices: Choices) -> tuple[Step, ...]:
-    """The steps that make a tool chain alone, with the chain's own defaults."""
+def toolchain_steps(
+    chain: ToolChain, choices: Choices, *, programs: bool = False
+) -> tuple[Step, ...]:
+    """The steps that make a tool chain alone, with the chain's own defaults.
+
+    ``programs`` adds those that recipes seldom need.
+    """
     collector = StepCollector()
-    add_tools(collector, chain, chain.source.commit, choices)
+    tools = add_tools(collector, chain, chain.source.commit, choices)
+    for name in chain.programs if programs else ():
+        add_program(collector, chain, name, collector.step(tools["toolchain"]))
     return collector.steps
 
 
@@ -40,7 +52,7 @@ def add_tools(
             "data": str(chain.folder),
             "needed": list(chain.build.chosen(*asked)),
             "refused": chain.build.refused.get(choices.profile or chain.build.profile_names[0], ""),
-            "calls": [_call(one) for one in chain.verbs.values() if _is_program(one)],
+            "calls": [_call(one) for one in chain.verbs.values() if _is_built(one)],
         },
         resources=Resources(cpu=True, disk_bytes=80 << 20, scratch_bytes=900 << 20),
         keep="always",
@@ -69,8 +81,25 @@ def _call(verb: Verb) -> list[JSON]:
     return [one for one in verb.argv if one not in verb.unlisted]
 
 
-def _is_program(verb: Verb) -> bool:
-    return isinstance(verb.argv[0], str) and verb.argv[0].startswith("{bin}/")
+def _is_built(verb: Verb) -> bool:
+    """Whether a verb calls a program of the build itself."""
+    return not verb.program and isinstance(verb.argv[0], str) and verb.argv[0].startswith("{bin}/")
+
+
+def add_program(collector: StepCollector, chain: ToolChain, name: str, build: Step) -> str:
+    """Add a program that is built when it is needed; the key of the step that makes it."""
+    return collector.add(
+        "program",
+        f"build {name} with {chain.name} {str(build.params['commit'])[:7]}",
+        program_identity(chain, name, build.params),
+        {"toolchain": build.key},
+        context={
+            **{part: build.context[part] for part in ("source", "data")},
+            "calls": [_call(one) for one in chain.verbs.values() if one.program == name],
+        },
+        resources=Resources(cpu=True, disk_bytes=1 << 20, scratch_bytes=300 << 20),
+        keep="always",
+    )
 
 
 def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:

@@ -148,7 +148,8 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
     has = {
         name
         for name, section in sections.items()
-        if (verify.get(name) is True if not section.options else _mapping(verify, name))
+        if verify.get(name) is True
+        or (section.options and isinstance(verify.get(name), Mapping))
         or (section.default and name not in verify)
     }
     for name in sections:

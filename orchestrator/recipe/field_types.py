@@ -49,6 +49,7 @@ class Vocabulary:
         tensor_types: Types of single tensors.
         outtypes: What the converter writes, the usual type first.
         families: Families of models.
+        encoders: Those of them whose models write no text and are measured by their embeddings.
         backends: Back ends, the usual one first.
         profiles: Build profiles, the usual one first.
         options: Options of the converter by name.
@@ -59,6 +60,7 @@ class Vocabulary:
     tensor_types: Collection[str] = ()
     outtypes: Sequence[str] = ()
     families: Collection[str] = ()
+    encoders: Collection[str] = ()
     backends: Sequence[str] = ()
     profiles: Sequence[str] = ()
     options: Mapping[str, Option] | None = None
@@ -292,5 +294,6 @@ Override = Annotated[str, AfterValidator(_override)]
 MetadataKey = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")
 ]
+Line = Annotated[str, Matches(r"[^\t\r\n]*[^\s][^\t\r\n]*", "is not one line of text without tabs")]
 Regex = Annotated[str, AfterValidator(_regex)]
 TensorPattern = Annotated[str, AfterValidator(_tensor_pattern)]

@@ -69,6 +69,7 @@ def load(path: Path, allowed_types: AllowedTypes, *, check_files: bool = True) -
     tree = _with_defaults(read_tree(path))
     problems: list[Problem] = []
     vocabulary = _vocabulary(tree, path.parent, allowed_types, problems)
+    tree = _with_encoders_measures(tree, vocabulary)
     context = {"vocabulary": vocabulary, "check_files": check_files}
     document = None
     try:
@@ -164,6 +165,17 @@ def _with_defaults(tree: Tree) -> Tree:
     known = {name: value for name, value in given.items() if name in QuantDefaults.model_fields}
     filled = tuple({**known, **one} if isinstance(one, Mapping) else one for one in files)
     return replace(tree, data={**tree.data, "quantize": filled})
+
+
+def _with_encoders_measures(tree: Tree, vocabulary: Vocabulary) -> Tree:
+    """The tree with what is measured of encoders, where a recipe of one is silent about it."""
+    verify = tree.data.get("verify", {})
+    if tree.data.get("family") not in vocabulary.encoders or not isinstance(verify, Mapping):
+        return tree
+    usual: dict[str, Any] = {
+        name: {} for name, one in registry.sections().items() if one.of_encoders
+    }
+    return replace(tree, data={**tree.data, "verify": {**usual, **verify}})
 
 
 def _said_once(tree: Tree, problems: Sequence[Problem]) -> list[Problem]:

@@ -93,7 +93,11 @@ class Publish(Frozen):
         default=(),
         description="Codes of the languages it speaks; without them, what its own card says.",
     )
-    pipeline_tag: Word = Field(default="text-generation", description="What the model does.")
+    pipeline_tag: Word | None = Field(
+        default=None,
+        description="What the model does; without it, text-generation, or feature-extraction or "
+        "text-ranking for what is measured as an encoder.",
+    )
     tags: _Words = Field(default=(), description="More tags for the model card.")
     quantized_by: Person | None = Field(
         default=None, description="Who quantized it; without it, the owner of the repository."

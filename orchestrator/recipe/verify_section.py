@@ -18,6 +18,7 @@ from orchestrator.measures import registry
 from orchestrator.measures.definition import Limit, Option, Section
 from orchestrator.recipe.field_types import (
     Also,
+    Line,
     Number,
     Percentage,
     Positive,
@@ -31,6 +32,7 @@ from orchestrator.recipe.source_fields import Frozen, Source
 _OPTIONS: Mapping[str, Any] = {
     "text": Annotated[Source, Also()],
     "words": Annotated[str, Field(min_length=1)],
+    "lines": Annotated[tuple[Line, ...], Field(min_length=3)] | None,
     "pattern": Regex,
     "count": Positive,
     "count or all": Positive | None,
@@ -41,6 +43,10 @@ _LIMITS: Mapping[str, Any] = {"number": Number, "percentage": Percentage, "size"
 
 def _off(value: Any) -> Any:
     return None if value is False else value
+
+
+def _on_or_off(value: Any) -> Any:
+    return {} if value is True else _off(value)
 
 
 # What false turns off.
@@ -147,7 +153,7 @@ def model_name(section: str) -> str:
 
 
 def _section(section: Section) -> Any:
-    """The field of a section: true or false, or its options; false turns a default off."""
+    """The field of a section: true or false, or its options, or either where none is required."""
     if not section.options:
         return (bool, Field(default=section.default, description=section.about))
     name = model_name(section.name)
@@ -158,10 +164,11 @@ def _section(section: Section) -> Any:
     model.later = frozenset(one.name for one in section.options if not one.in_digest)
     _MODELS[name] = model
     optional: Any = model | None
-    if section.default:
-        kind = Annotated[optional, BeforeValidator(_off), Also('{"const": false}')]
-        return (kind, Field(default=model(), description=section.about))
-    return (optional, Field(default=None, description=section.about))
+    if not section.all_optional:
+        return (optional, Field(default=None, description=section.about))
+    kind = Annotated[optional, BeforeValidator(_on_or_off), Also('{"type": "boolean"}')]
+    default = model() if section.default else None
+    return (kind, Field(default=default, description=section.about))
 
 
 def _alarms() -> dict[str, Any]:

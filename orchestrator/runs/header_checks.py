@@ -11,6 +11,7 @@ from orchestrator.modelfiles import header_consistency
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning.plan import Choices, Plan
 from orchestrator.toolchain import tensor_patterns
+from orchestrator.toolchain.families import Families
 from orchestrator.toolchain.families import load as families_of
 
 _DIMENSIONS = 2
@@ -86,8 +87,14 @@ def _silent(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str, s
         yield (
             f"models of this architecture continue no text, which {' and '.join(named)} "
             f"{'asks' if len(named) == 1 else 'ask'} for",
-            f"Remove {' and '.join(named)}; sizes, tensors and types are checked all the same.",
+            f"Remove {' and '.join(named)}; {_instead({recipe.family, own}, families)}",
         )
+
+
+def _instead(names: set[str], families: Families) -> str:
+    if names & set(families.encoders):
+        return "embeddings are measured instead, unless 'verify' says 'embedding: false'."
+    return "sizes, tensors and types are checked all the same."
 
 
 def _contexts(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str, str]]:

@@ -45,11 +45,13 @@ def vocabularies(folder: Path | None = None) -> list[Vocabulary]:
 
 def vocabulary_of(chain: ToolChain) -> Vocabulary:
     """What a tool chain allows in a recipe."""
+    families = families_of(chain.folder)
     return Vocabulary(
         types=chain.spellings,
         tensor_types=chain.tensor_types,
         outtypes=tuple(chain.outtypes),
-        families=families_of(chain.folder).names,
+        families=families.names,
+        encoders=families.encoders,
         backends=chain.build.backend_names,
         profiles=chain.build.profile_names,
         options=chain.options,

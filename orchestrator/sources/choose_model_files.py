@@ -63,6 +63,9 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>
 _TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}
 _PAPERS = re.compile(r"(readme|licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
 _TEMPLATES = "additional_chat_templates"
+# How an embedding model of sentence-transformers makes one vector of all tokens': converters
+# follow modules.json to it.
+_POOLING = re.compile(r"\d+_Pooling/config\.json")
 
 
 def safe_path(path: str) -> bool:
@@ -190,7 +193,8 @@ def _describes(path: PurePosixPath, code: bool) -> bool:
     if path.name.endswith(".index.json"):
         return False  # the chosen one is kept by name; another one would confuse converters
     if len(path.parts) > 1:
-        return path.parts[0] == _TEMPLATES and path.suffix == ".jinja"
+        template = path.parts[0] == _TEMPLATES and path.suffix == ".jinja"
+        return template or _POOLING.fullmatch(str(path)) is not None
     return path.suffix in _TEXT or bool(_PAPERS.fullmatch(path.name)) or _tokenizer(path.name)
 
 

@@ -1,5 +1,6 @@
 """Build a tool chain's native tools, test them, and keep what is needed of them.
 
+A program that was left out of the build is made here too, against the libraries of the build.
 The result has ``bin/`` (tools and libraries that find each other by their own place, so
 that the folder can be moved) and ``src/`` (the converters and what they import).
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base import file_links
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
@@ -105,7 +107,9 @@ def _tool(name: str) -> Path:
 
 def _cmake(task: Task, source: Path, output: Path, options: Sequence[str]) -> None:
     cmake = str(_tool("cmake"))
-    configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *options]
+    built = task.inputs.get("toolchain")
+    added = [] if built is None else [f"-DBUILT={built / 'bin'}"]
+    configure = [cmake, "-S", str(source), "-B", str(output), "-G", "Ninja", *options, *added]
     _check_options(task, _compile(task, configure, "configure").text)
     _check_commands(task, output)
     jobs = str(task.threads)
@@ -206,12 +210,24 @@ def _install(task: Task, source: Path, output: Path) -> None:
     if gone:
         raise StepError(f"the source has no {', '.join(gone)}", _not_of_this_commit(task))
     (workdir / "bin").mkdir()
+    _link_built(task)
     for path in products:
         shutil.copy2(path, workdir / "bin" / path.name, follow_symlinks=False)
     for path in _matching(source, build["sources"]):
         target = workdir / "src" / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+
+
+def _link_built(task: Task) -> None:
+    """What a program is linked with lies beside it: programs find libraries in their folder."""
+    folder = task.inputs["toolchain"] / "bin" if "toolchain" in task.inputs else None
+    for path in sorted(folder.iterdir()) if folder is not None else ():
+        target = task.workdir / "bin" / path.name
+        if path.is_symlink():
+            target.symlink_to(path.readlink())
+        else:
+            file_links.place(path, target)
 
 
 def _made(target: str, products: Sequence[Path]) -> bool:

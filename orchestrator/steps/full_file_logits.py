@@ -9,6 +9,7 @@ from orchestrator.base.disk_space import disk_full, is_short
 from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow, only_file
 from orchestrator.base.step_values import JSON, Task
+from orchestrator.measures import taking
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import FACTS, LOGITS
 from orchestrator.toolchain.model import Verb
@@ -34,9 +35,10 @@ def run(task: Task) -> dict[str, JSON]:
     """
     params = task.step.params
     saved = task.workdir / LOGITS if params["save"] else None
+    taking.borrow_model(task.inputs["model"] / params["file"], task.scratch)
     values = {
         **params.get("runtime", {}),
-        "input": borrow(task.inputs["model"] / params["file"], task.scratch / params["file"]).name,
+        "input": params["file"],
         "corpus": borrow(_corpus(task), task.scratch / "corpus.txt").name,
         "context": str(params["context"]),
         "chunks": str(params["chunks"]),

@@ -103,8 +103,11 @@ class Policy(_Data):
             return {}
         factors = (one.factor for one in self.smaller if parameters < one.below)
         factor = next(factors, 1.0)
-        stated = held.__pydantic_extra__
-        return {name: value * factor for name, value in stated.items()}
+        # What is at most 1 loses what it lacks of it.
+        return {
+            name: round(1 - (1 - value) * factor, 6) if name.startswith("min_") else value * factor
+            for name, value in held.__pydantic_extra__.items()
+        }
 
     def block(self, kind: str) -> int:
         """What the rows must be a multiple of, so that no tensor gets another type."""

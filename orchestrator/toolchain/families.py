@@ -24,7 +24,8 @@ class Families(BaseModel):
 
     ``architectures`` gives the family of each name in config.json's ``architectures``,
     ``gguf`` that of each architecture which GGUF calls otherwise, ``also`` further families,
-    ``silent`` those whose models do not continue a text.
+    ``encoders`` those whose models do not continue a text but turn it into numbers, ``silent``
+    further ones that continue none; once loaded, ``silent`` holds both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class Families(BaseModel):
     architectures: Mapping[str, str] = {}
     gguf: Mapping[str, str] = {}
     also: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
 
     @property
@@ -57,7 +59,11 @@ def load(folder: Path) -> Families:
         own = Families.model_validate(_mapping(folder / "families.yaml"))
         renamed = own.architectures
         gguf = {upstream[name]: family for name, family in renamed.items() if name in upstream}
-        known = {"architectures": {**upstream, **renamed}, "gguf": gguf}
+        known = {
+            "architectures": {**upstream, **renamed},
+            "gguf": gguf,
+            "silent": (*own.silent, *own.encoders),
+        }
         return Families.model_validate({**own.model_dump(), **known})
     except (ValidationError, TypeError) as error:
         raise UsageError(

@@ -31,6 +31,7 @@ from orchestrator.toolchain.model import (
     HarmlessTensor,
     Mirror,
     OutType,
+    Program,
     QuantType,
     Source,
     Verb,
@@ -53,6 +54,9 @@ class ToolChain(Data):
     extension: str = Field(description="How its files' names end.")
     source: Source = Field(description="Where its source comes from.")
     build: Build = Field(description="How it is built.")
+    programs: Mapping[str, Program] = Field(
+        default={}, description="Programs that are only built when a verb needs them, by name."
+    )
     environment: Environment | None = Field(
         default=None, description="Its Python environment, if it needs one."
     )
@@ -302,6 +306,18 @@ def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dic
         "build": build.model_dump(mode="json", exclude=chosen),
         "options": list(options),
         "files": chain.digests(files),
+    }
+
+
+def program_identity(chain: ToolChain, name: str, build: Mapping[str, Any]) -> dict[str, Any]:
+    """What can change the bytes of a program; ``build`` are the parameters of the build's step."""
+    program = chain.programs[name]
+    parts = {"system": "cmake", "binaries": ["."], "sources": [], "self_test": [], "overlay": {}}
+    return {
+        "commit": build["commit"],
+        "build": {**program.model_dump(mode="json"), **parts},
+        "options": build["options"],
+        "files": chain.digests([program.cmakelists]),
     }
 
 

@@ -177,6 +177,20 @@ class Build(Data):
         )
 
 
+class Program(Data):
+    """A program of the same source that few recipes need: it is compiled when one does.
+
+    It is linked with the libraries of the build, which therefore stays as it is, and lies
+    beside them afterwards.
+    """
+
+    cmakelists: str = Field(
+        description="A CMakeLists.txt of ours for it alone; BUILT is the folder of the libraries."
+    )
+    targets: tuple[str, ...] = Field(description="What is built.")
+    products: tuple[str, ...] = Field(description="Patterns of the files that are kept.")
+
+
 def _bare(table: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.partition("@")[0] for name in table))
 
@@ -262,6 +276,9 @@ class Verb(Data):
     """
 
     argv: tuple[Argument, ...] = Field(description="The arguments; see above.")
+    program: str = Field(
+        default="", description="Of measures: the one of the programs that it calls."
+    )
     env: Mapping[str, str] = Field(default={}, description="Environment variables of the call.")
     progress: str = Field(
         default="", description="Pattern of progress, with groups done and perhaps total."

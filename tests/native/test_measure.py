@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,45 @@ def position(made: Mapping[str, Path], name: str, file: str = "Q4_K_M") -> int:
     """Byte of the file where a tensor's data begins."""
     head = gguf.read(made[file] / FILE)
     return head.data_offset + next(one.offset for one in head.tensors if one.name == name)
+
+
+TASKS: tuple[tuple[str, Sequence[str], int], ...] = (
+    ("Once upon a time there was a boy named", ("Tom", "seven", "blue of"), 0),
+    ("Once upon a", ("dog of", "was", "time there was"), 2),
+    ("Once upon a time there was a small", ("boy named", "of the", "was had"), 0),
+    ("Once upon a time there was a girl", ("of", "named", "the", "had", "blue", "and", "it"), 1),
+)
+
+
+def choices(tasks: Sequence[tuple[str, Sequence[str], int]], before: str = "") -> bytes:
+    """Tasks as llama-perplexity reads them: their number, their places, questions and answers."""
+
+    def text(words: str) -> bytes:
+        return struct.pack("<I", len(words.encode())) + words.encode()
+
+    def answers(given: Sequence[str], right: int) -> bytes:
+        labels = (int(at == right) for at in range(len(given)))
+        texts = b"".join(text(before + one) for one in given)
+        return struct.pack("<I", len(given)) + texts + struct.pack(f"<{len(given)}i", *labels)
+
+    bodies = [text(question) + 2 * answers(given, right) for question, given, right in tasks]
+    starts = [4 + 4 * len(bodies) + sum(map(len, bodies[:at])) for at in range(len(bodies))]
+    return struct.pack(f"<{len(bodies) + 1}I", len(bodies), *starts) + b"".join(bodies)
+
+
+@pytest.mark.parametrize(("before", "score"), [("", 1.0), (" ", 0.5)])
+def test_a_trained_model_chooses_right_and_the_tool_puts_the_space_before_an_answer(
+    toolchain_inputs: Tools, made: dict[str, Path], tmp_path: Path, before: str, score: float
+) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "tasks.bin").write_bytes(choices(TASKS, before))
+    params = {"measure": "multiple_choice", "file": FILE, "tasks": 0}
+    inputs = {"model": made["Q4_K_M"], "corpus": tmp_path / "tasks"}
+
+    found = measure.run(task_in(tmp_path, toolchain_inputs, "measure", params, inputs))
+
+    assert found["tasks"] == len(TASKS)
+    assert found["score"] == score
 
 
 def test_a_quantized_file_is_measured_in_every_way(measured: Run, made: dict[str, Path]) -> None:

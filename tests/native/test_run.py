@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.support.typed_commands import (
     typed,
     variant,
 )
-from tests.support.warm_store import Finished
+from tests.support.warm_store import Finished, ready
 
 NAMES = [f"tiny-llama-{name}.gguf" for name in TYPES]
 
@@ -180,6 +181,27 @@ def test_verify_any_file(finished: Finished, tmp_path: Path) -> None:
     assert said.code == 0, said.all
     for check in ("structure", "census", "smoke", "smoke_python", "perplexity", "kld"):
         assert re.search(rf"{NAMES[0]} +{check} +ok ", said.out), check
+
+
+def test_verify_a_file_in_parts_measures_what_the_whole_has(
+    finished: Finished, tmp_path: Path
+) -> None:
+    split = ready("llama.cpp")["build"] / "bin" / "llama-gguf-split"
+    whole = finished.out / NAMES[0]
+    argv = [str(split), "--split", "--split-max-tensors", "8", str(whole), str(tmp_path / "part")]
+    subprocess.run(argv, check=True, capture_output=True)
+    words = ("--corpus", TINY.parent / "corpus" / "perplexity.txt", "--prompt", "Once upon a")
+
+    said = [
+        typed("verify", path, *words, home=finished.home)
+        for path in (whole, tmp_path / "part-00002-of-00003.gguf", tmp_path)
+    ]
+
+    assert [one.code for one in said] == [0, 0, 0], said[1].all
+    for check in ("structure", "census", "load", "smoke", "perplexity"):
+        found = [re.search(rf" {check} +ok +(.*)", one.out) for one in said]
+        assert len({match[1] for match in found if match is not None}) == 1, check
+        assert None not in found, check
 
 
 def test_verify_a_broken_file(finished: Finished, tmp_path: Path) -> None:

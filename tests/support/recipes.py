@@ -18,7 +18,8 @@ CHAIN = Vocabulary(
     },
     tensor_types=("q4_0", "q6_K", "q8_0"),
     outtypes=("f16", "f32", "q8_0"),
-    families=("llama", "chimera", "bloomz", "falcon"),
+    families=("llama", "chimera", "bloomz", "falcon", "bert"),
+    encoders=("bert",),
     backends=("cpu", "cuda"),
     profiles=("portable", "native"),
     options={

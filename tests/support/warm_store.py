@@ -21,10 +21,11 @@ from tests.support.typed_commands import Said
 CACHE = Store.default_root()
 
 
-def ready(name: str) -> dict[str, Path]:
+def ready(name: str, *, programs: bool = False) -> dict[str, Path]:
     """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
     store = Store(CACHE, print)
-    steps = recipe_to_steps.toolchain_steps(load(name), session.choices())
+    chosen = session.choices()
+    steps = recipe_to_steps.toolchain_steps(load(name), chosen, programs=programs)
     missing = [step.key for step in steps if store.find(step.key) is None]
     if missing:
         runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))
@@ -40,9 +41,9 @@ def _folder(store: Store, step: Step) -> Path:
     return found.path
 
 
-def link(root: Path, name: str) -> None:
+def link(root: Path, name: str, *, programs: bool = False) -> None:
     """Put a built tool chain into the store at ``root``."""
-    for folder in ready(name).values():
+    for folder in ready(name, programs=programs).values():
         _link(root, folder.parent)
 
 

@@ -6,22 +6,18 @@ numbers and its vocabulary as keys.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.base import units
-from orchestrator.modelfiles import detect_format, ggml, ggml_types, gguf
+from orchestrator.modelfiles import detect_format, ggml, ggml_types, gguf, gguf_parts
 from orchestrator.modelfiles.comparing.byte_ranges import Pair, Range
 from orchestrator.modelfiles.comparing.comparison import Side
 from orchestrator.modelfiles.format_error import FormatError
 
 Family = Literal["auto", "llama", "bloom"]
 
-# As llama-gguf-split names them, and as llama.cpp wants them to be named.
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
 _NO_SCORES = "ggml"
 # Blocks of this type lie in rows, in one of two ways.
@@ -142,7 +138,7 @@ def _twin(model: Opened, path: Path) -> Opened | None:
 
 
 def _open_gguf(path: Path) -> Opened:
-    parts = _parts(path)
+    parts = gguf_parts.read(path)
     entries: dict[str, Entry] = {"(version)": Entry("u32", parts[0].version)}
     tensors: dict[str, Located] = {}
     for part in parts:
@@ -159,38 +155,6 @@ def _open_gguf(path: Path) -> Opened:
     paths = tuple(one.path for one in parts)
     side = Side(path, paths, "gguf", sum(sizes))
     return Opened(side, entries, tuple(tensors.values()), _gaps(paths, sizes, tensors.values()))
-
-
-def _parts(path: Path) -> list[gguf.GGUF]:
-    first = gguf.read(path)
-    count = first.metadata.get("split.count", 0)
-    if not isinstance(count, int) or count < 2:
-        return [first]
-    name = _PART.fullmatch(path.name)
-    if name is None or int(name["count"]) != count:
-        raise FormatError(
-            f"{path} is one of {count} parts, but its name does not say which.",
-            f"Name the parts NAME-00001-of-{count:05}.gguf and so on, as llama-gguf-split does.",
-        )
-    parts = [_part(path, name["stem"], number, count) for number in range(count)]
-    stated = parts[0].metadata.get("split.tensors.count")
-    found = sum(len(one.tensors) for one in parts)
-    if stated not in (None, found):
-        raise FormatError(
-            f"The parts of {path} hold {units.plural(found, 'tensor')}, not {stated}."
-        )
-    return parts
-
-
-def _part(path: Path, stem: str, number: int, count: int) -> gguf.GGUF:
-    part = path.with_name(f"{stem}-{number + 1:05}-of-{count:05}.gguf")
-    if not part.exists():
-        raise FormatError(f"{part} is missing: {path} is one of {count} parts.", "Fetch it too.")
-    found = gguf.read(part)
-    said = found.metadata.get("split.no"), found.metadata.get("split.count")
-    if said != (number, count):
-        raise FormatError(f"{part} says that it is part {said[0]} (from 0) of {said[1]}.")
-    return found
 
 
 def _entry(path: Path, field: gguf.Field) -> Entry:

@@ -11,7 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import JSON
 from orchestrator.measures import registry
-from orchestrator.measures.definition import Measure
+from orchestrator.measures.definition import Limit, Measure
 from orchestrator.toolchain.draft_policy import LARGEST_BLOCK, Policy
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting.survey_findings import Found
@@ -112,7 +112,8 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
     matrix = _matrix(types, wanted, chain)
     measured = "logits" in chain.verbs and not found.silent
     made = [_output(kind, found, chain, policy, matrix=matrix) for kind in types]
-    outputs = made if measured else [replace(one, limits={}) for one in made]
+    limited = measured or bool(found.encodes)
+    outputs = made if limited else [replace(one, limits={}) for one in made]
     return Draft(
         name=recipe_name(found.repo),
         chain=chain.name,
@@ -200,12 +201,23 @@ def _output(kind: str, found: Found, chain: ToolChain, policy: Policy, *, matrix
 def _limits(policy: Policy, bits: float, found: Found, chain: ToolChain) -> Mapping[str, float]:
     """What the policy says, of what the tool chain measures."""
     held = policy.limits_for(bits, found.weights.parameters)
-    able = {limit.key for measure, limit in registry.limits() if _able(measure, chain)}
+    able = {
+        limit.key
+        for measure, limit in registry.limits()
+        if _able(measure, chain) and _fits(measure, limit, found)
+    }
     return {name: value for name, value in held.items() if name in able}
 
 
 def _able(measure: Measure, chain: ToolChain) -> bool:
     return measure.work is not None and set(measure.work.verbs) <= chain.verbs.keys()
+
+
+def _fits(measure: Measure, limit: Limit, found: Found) -> bool:
+    """Whether a measure is one of such models; scores of texts have no cosines."""
+    of_encoders = measure.section is not None and measure.section.of_encoders
+    scored = found.encodes == "text-ranking" and "cosine" in limit.number
+    return of_encoders == bool(found.encodes) and not scored
 
 
 def _compared(chain: ToolChain) -> Iterator[str]:

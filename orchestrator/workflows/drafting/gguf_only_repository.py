@@ -72,6 +72,7 @@ def survey(place: Place, files: Sequence[HubFile], chain: ToolChain, families: F
         architecture=architecture,
         family=family,
         silent=family in families.silent,
+        encodes="feature-extraction" if family in families.encoders else "",
         chat="tokenizer.chat_template" in header.metadata,
         code=False,
         quantized="",

@@ -127,11 +127,18 @@ def _notes(draft: Draft) -> Iterator[str]:
     if any(output.fallback for output in draft.outputs):
         yield "Some rows do not fit the types' blocks; the recipe accepts larger types there."
     if found.silent:
-        yield "This model does not generate text: no prompt, perplexity or speed is checked."
+        yield f"This model does not generate text: {_instead(found)}."
     if found.weights.layout == "bin":
         yield "Pickled weights state no sizes: parameters and sizes are estimated from the files'."
     elif not found.weights.exact:
         yield "Packed weights hide their number of parameters: the numbers shown are too small."
+
+
+def _instead(found: Found) -> str:
+    if not found.encodes:
+        return "no prompt, perplexity or speed is checked"
+    what = "scores of pairs of texts" if found.encodes == "text-ranking" else "embeddings of texts"
+    return f"{what} are compared with the unquantized file's"
 
 
 def _licence(found: Found) -> str:

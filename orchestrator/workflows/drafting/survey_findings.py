@@ -60,6 +60,8 @@ class Found:
         architecture: As config.json or the GGUF header calls it.
         family: As recipes call it.
         silent: Whether the model continues no text.
+        encodes: The Hub's tag of what a model does that is measured by its embeddings or scores:
+            ``text-ranking``, ``feature-extraction`` or ``sentence-similarity``; or empty.
         chat: Whether it has a chat template.
         code: Whether it brings Python code of its own.
         quantized: How its weights are quantized already; empty when they are not.
@@ -75,6 +77,7 @@ class Found:
     architecture: str
     family: str
     silent: bool
+    encodes: str
     chat: bool
     code: bool
     quantized: str

@@ -29,6 +29,8 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LARGEST_TEXT = 64 << 20
 _CARD, _LARGEST_CARD = "README.md", 1 << 20
 _BYTES = {"f32": 4}
+# The Hub's tags of what encoders do.
+_RANKS, _EMBEDS = "text-ranking", ("sentence-similarity", "feature-extraction")
 
 
 def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Found:
@@ -66,6 +68,7 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     if chain.quantized_inputs and config.quantized not in ("", *chain.quantized_inputs):
         raise unsupported_repository.quantized(repo, config.quantized, chain)
     family = families.architectures[architecture]
+    encodes = _encodes(stated, architecture, files, encoder=family in families.encoders)
     return Found(
         repo=repo,
         commit=about.commit,
@@ -73,7 +76,8 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         file="",
         architecture=architecture,
         family=family,
-        silent=family in families.silent,
+        silent=family in families.silent or bool(encodes),
+        encodes=encodes,
         chat=_chats(files, read),
         code=config.code,
         quantized=config.quantized,
@@ -99,6 +103,19 @@ def _front_matter(files: Sequence[HubFile], read: partial[bytes], repo: str) -> 
 def _known(config: Config, families: Families) -> str:
     """The first of a model's names that the converter knows, or an empty one."""
     return next((one for one in config.architectures if one in families.architectures), "")
+
+
+def _encodes(
+    card: Mapping[str, JSON], architecture: str, files: Sequence[HubFile], *, encoder: bool
+) -> str:
+    """What the model does if it is one for embeddings or scores, by the Hub's tag; else empty."""
+    tag = str(card.get("pipeline_tag"))
+    if encoder and architecture.endswith("ForSequenceClassification"):
+        return _RANKS
+    if tag in (_RANKS, *_EMBEDS):
+        return tag
+    sentences = any(file.path == "modules.json" for file in files)
+    return "sentence-similarity" if sentences else "feature-extraction" if encoder else ""
 
 
 def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from orchestrator.base.errors import UsageError
@@ -11,6 +12,7 @@ from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting.model_config import Config
 
 _SHOWN = 4
+_SCORES = re.compile(r"For(Sequence|Token)Classification|Reward")
 
 
 def adapter(repo: str, base: str) -> UsageError:
@@ -82,6 +84,12 @@ def architecture(repo: str, config: Config, families: Families, chain: str) -> U
             "The converter goes by 'architectures'; choose a repository that states it.",
         )
     wanted = config.architectures[0]
+    if _SCORES.search(wanted):
+        return UsageError(
+            f"{chain} does not convert {wanted}, the architecture of {repo}: such models give "
+            "scores to texts, which the converter has no place for in models of this kind",
+            "A file made of it under the name of a model that writes text would give no scores.",
+        )
     return UsageError(
         f"{chain} does not convert {wanted}, the architecture of {repo}"
         f"{near(wanted, families.architectures)}",

@@ -16,12 +16,14 @@ from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
 from orchestrator.runs.report import Report, Row
+from orchestrator.toolchain.families import load as families_of
 from orchestrator.workflows.publishing import markdown_template
 from orchestrator.workflows.publishing.model_facts import Facts
 from orchestrator.workflows.publishing.published_files import Model
 
 # Most people are best served by a file of about five bits a weight.
 _USUAL_BITS = 4.85
+_ENCODER_TASKS = ("sentence-similarity", "feature-extraction", "text-ranking")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
     tags = [form, plan.recipe.family, "quantized"]
     tags += ["imatrix"] if card.imatrix else []
     bases = list(facts.base_models)
+    task = said.pipeline_tag or _encoder_task(plan, card.models) or "text-generation"
     return {
         "base_model": bases[0] if len(bases) == 1 else bases,
         "base_model_relation": "quantized" if bases else None,
@@ -88,7 +91,7 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
         "license": facts.license,
         "license_name": facts.license_name,
         "license_link": facts.license_link,
-        "pipeline_tag": said.pipeline_tag,
+        "pipeline_tag": task,
         "quantized_by": said.quantized_by or card.owner,
         "tags": list(dict.fromkeys([*tags, *said.tags])),
     }
@@ -117,6 +120,9 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "searched": list(_searched(plan, card.models)),
         "models": card.models,
         "chat": card.chat,
+        "encoder": _encoder_task(plan, card.models),
+        # What programs must be told; of a reranker they are told by its use.
+        "pooling": _pooling(card.models, stated=False),
         "chain": plan.chain.name,
         "gguf": plan.chain.format == "gguf",
         "modelfile": card.modelfile,
@@ -194,6 +200,25 @@ def _prompt(plan: Plan, chat: bool) -> str:
     if smoke is not None and not chat:
         return str(smoke.prompt)
     return "Why is the sky blue?" if chat else "Once upon a time"
+
+
+def _encoder_task(plan: Plan, models: Sequence[Model]) -> str:
+    """What a model does that writes no text, by the Hub's tag of it; empty for all others."""
+    said, found = plan.recipe.publish.pipeline_tag, _pooling(models)
+    if said in _ENCODER_TASKS:
+        return str(said)
+    if found:
+        return "text-ranking" if found == "rank" else "feature-extraction"
+    encodes = plan.recipe.family in families_of(plan.chain.folder).encoders
+    return "feature-extraction" if encodes else ""
+
+
+def _pooling(models: Sequence[Model], *, stated: bool = True) -> str:
+    """How the files' embeddings were made; with ``stated`` false only if no file says it."""
+    for one in models[0].row.checks:
+        if "pooling" in one.numbers and (stated or not one.numbers["pooling_stated"]):
+            return str(one.numbers["pooling"])
+    return ""
 
 
 def _source(plan: Plan) -> str:

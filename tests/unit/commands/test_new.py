@@ -267,8 +267,44 @@ def test_a_chat_model_is_asked_a_question(
 def test_a_model_that_writes_nothing_is_not_asked_to(new: New, tmp_path: Path) -> None:
     said = new(repository(tmp_path / "m", {**LLAMA, "architectures": ["BertModel"]}))
 
-    verify = written(said).verify
+    recipe = written(said)
+    verify = recipe.verify
     assert (verify.smoke, verify.perplexity, verify.kld, verify.speed) == (None, None, False, None)
+    assert verify.embedding is not None
+    assert recipe.publish.pipeline_tag == "feature-extraction"
+    assert recipe.quantize[0].limits.min_mean_cosine == pytest.approx(0.955)
+    assert "embeddings of texts are compared with the unquantized file's" in said.out
+
+
+def test_a_reranker_is_measured_by_its_scores(new: New, tmp_path: Path) -> None:
+    named = {**LLAMA, "architectures": ["XLMRobertaForSequenceClassification"]}
+
+    recipe = written(new(repository(tmp_path / "m", named)))
+
+    assert recipe.publish.pipeline_tag == "text-ranking"
+    assert set(recipe.quantize[0].limits.model_dump(exclude_none=True)) == {"min_rank_agreement"}
+
+
+@pytest.mark.parametrize(
+    ("card", "modules", "tag"),
+    [
+        ({"pipeline_tag": "feature-extraction"}, False, "feature-extraction"),
+        ({"pipeline_tag": "text-ranking"}, False, "text-ranking"),
+        ({}, True, "sentence-similarity"),
+    ],
+)
+def test_a_decoder_that_embeds_texts_is_no_text_generator(
+    new: New, tmp_path: Path, card: dict[str, str], modules: bool, tag: str
+) -> None:
+    repo = repository(tmp_path / "m", card=card)
+    if modules:
+        (repo.folder / "modules.json").write_text("[]")
+
+    recipe = written(new(repo))
+
+    assert recipe.publish.pipeline_tag == tag
+    assert (recipe.verify.smoke, recipe.verify.perplexity) == (None, None)
+    assert recipe.verify.embedding is not None
 
 
 def test_the_text_model_of_a_seeing_model_counts(new: New, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import StepError
 from orchestrator.measures.check_status import Status
 from orchestrator.runs.judge_measures import Expectation, judge
 from tests.support.measure_outputs import taken
@@ -34,3 +35,12 @@ def test_a_score_is_held_against_its_limit(tmp_path: Path) -> None:
 
     assert check.status is Status.FAIL
     assert check.message.startswith("37.50 % of 8 tasks ± 18.30 %, but at least 40 %")
+
+
+def test_more_answers_than_the_tool_takes_are_one_sentence(tmp_path: Path) -> None:
+    printed = (
+        "0.00.039.265 E multiple_choice_score : task 0 requires a higher -np|--parallel value "
+        "(at least 17)"
+    )
+    with pytest.raises(StepError, match="the tasks cannot be read: task 0 requires a higher"):
+        taken(tmp_path, "multiple_choice", printed, tasks=None)

@@ -11,9 +11,11 @@ from orchestrator.base.step_values import Step
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolved_source import Resolved
+from orchestrator.toolchain.load import ToolChain
 from tests.support.file_access import accesses
 from tests.support.plans import (
     ASKS_FOR_REFERENCE,
+    CHAIN,
     RECIPE,
     WITH_REFERENCE,
     by_label,
@@ -200,3 +202,63 @@ def test_a_gguf_has_no_original_to_compare_with(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=r"'verify\.reference_logits' needs the original model"):
         make_plan(tmp_path, text, chain=make_chain(tmp_path, text=WITH_REFERENCE), found=found)
+
+
+EMBEDDING = RECIPE.partition("verify:")[0] + "verify: {embedding: true, speed: false}\n"
+WITH_PROGRAM = """
+  embed: {{program: embedder, argv: ["{{bin}}/embedder", "{{texts}}"]}}
+programs:
+  embedder: {{cmakelists: selftest.txt, targets: [embedder], products: [embedder]}}
+"""
+
+
+def with_program(folder: Path) -> ToolChain:
+    text = CHAIN.replace("\ntypes:", f"{WITH_PROGRAM}types:")
+    return make_chain(folder, text=text)
+
+
+def embedding(folder: Path, chain: ToolChain, text: str = EMBEDDING) -> Plan:
+    found = sources(corpora={"calibration": local("c")})
+    return make_plan(folder, text, chain=chain, found=found)
+
+
+def test_a_program_is_only_built_for_what_calls_it_and_leaves_the_build_as_it_is(
+    tmp_path: Path,
+) -> None:
+    chain = with_program(tmp_path)
+    text = EMBEDDING.replace("embedding: true, ", "")
+    without, made = embedding(tmp_path, chain, text), embedding(tmp_path, chain)
+
+    assert "program" not in kinds(without)
+    assert {step.key for step in without.steps} <= {step.key for step in made.steps}
+    assert inputs(made, "measure small Q4_0: embeddings")["toolchain"] == (
+        "build embedder with stand aaaaaaa"
+    )
+    assert inputs(made, "build embedder with stand aaaaaaa") == {"toolchain": "build stand aaaaaaa"}
+    assert inputs(made, "measure small Q4_0: load")["toolchain"] == "build stand aaaaaaa"
+
+
+def test_embeddings_are_held_against_those_of_the_full_file(tmp_path: Path) -> None:
+    made = embedding(tmp_path, with_program(tmp_path))
+
+    assert "full" not in inputs(made, "measure small F16: embeddings")
+    assert inputs(made, "measure small Q4_0: embeddings")["full"] == (
+        "measure small F16: embeddings"
+    )
+
+
+def test_other_texts_measure_only_embeddings_again(tmp_path: Path) -> None:
+    chain = with_program(tmp_path)
+    other = EMBEDDING.replace("embedding: true", "embedding: {texts: [a, b, c]}")
+    before, after = embedding(tmp_path, chain), embedding(tmp_path, chain, other)
+
+    known = {step.key for step in before.steps}
+    assert {step.label for step in after.steps if step.key not in known} == {
+        f"measure small {name}: embeddings" for name in ("F16", "Q4_0", "Q4_K_M")
+    }
+
+
+def test_a_tool_chain_without_the_verb_lacks_the_measure(tmp_path: Path) -> None:
+    made = embedding(tmp_path, make_chain(tmp_path))
+
+    assert all("embedding" in output.lacking for output in made.outputs)

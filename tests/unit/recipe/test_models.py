@@ -330,3 +330,29 @@ def test_no_shape_of_data_breaks_the_checks(
         return
     assert problems_found
     assert all(problem.mark.file == path for problem in problems_found)
+
+
+ENCODER = MINIMAL.replace("family: llama", "family: bert")
+
+
+def test_embeddings_of_encoders_are_measured_unless_their_recipe_says_no(tmp_path: Path) -> None:
+    silent = loaded(tmp_path, ENCODER)
+    off = loaded(tmp_path, ENCODER + "verify: {embedding: false}\n")
+    llama = loaded(tmp_path, MINIMAL)
+
+    assert silent.verify.sections["embedding"] == {"texts": None}
+    assert "embedding" not in off.verify.sections
+    assert "embedding" not in llama.verify.sections
+
+
+def test_a_section_without_required_options_may_be_true(tmp_path: Path) -> None:
+    limited = "verify: {embedding: true, limits: {min_cosine: 0.99}}\n"
+
+    assert loaded(tmp_path, MINIMAL + limited).verify.embedding is not None
+    found = problems(tmp_path, MINIMAL + limited.replace("embedding: true, ", ""))
+    assert any("needs 'verify.embedding', which measures it" in text for text in found)
+
+
+@pytest.mark.parametrize("texts", ["[a, b]", '[a, b, "c\\td"]', '[a, b, "  "]', '[a, b, "c\\nd"]'])
+def test_texts_are_three_or_more_of_one_line(tmp_path: Path, texts: str) -> None:
+    assert problems(tmp_path, f"{MINIMAL}verify: {{embedding: {{texts: {texts}}}}}\n")

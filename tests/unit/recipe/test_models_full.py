@@ -87,6 +87,7 @@ def test_everything_that_a_recipe_can_say_of_texts_checks_and_publishing(
     own = full.limits_for(second)
     assert (own.max_size, own.max_ppl_increase) == (4_000_000_000, 0.08)
     told = {"bytes": "same-tensors", "perplexity": 0.02, "kld": 0.2, "size": None}
-    assert full.alarms.model_dump() == {**told, "speed": 0.2}  # the speed's is the default
+    usual = {"speed": 0.2, "embedding": 0.001}
+    assert full.alarms.model_dump() == {**told, **usual}
     assert (full.publish.license, full.publish.to) == ("mit", "hub:org/x")
     assert full.publish.languages == ("en",)

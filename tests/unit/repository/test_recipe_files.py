@@ -90,7 +90,7 @@ def test_the_schema_knows_the_short_forms() -> None:
     listed = next(one for one in fields["quantize"]["anyOf"] if "items" in one)
     assert plain in listed["items"]["anyOf"]
     assert plain in schema["$defs"]["Perplexity"]["properties"]["corpus"]["anyOf"]
-    assert {"const": False} in schema["$defs"]["Verify"]["properties"]["speed"]["anyOf"]
+    assert {"type": "boolean"} in schema["$defs"]["Verify"]["properties"]["speed"]["anyOf"]
     assert fields["name"]["pattern"].startswith("^")
     assert schema["additionalProperties"] is False
 

@@ -55,9 +55,17 @@ NAMES = (
     "output_tensor_type",
     "token_embedding_type",
     "gpu_layers",
+    "texts",
+    "pooling",
 )
 GIVEN = {name: f"<{name}>" for name in NAMES}
-SWITCHES = {"dry_run": True, "pure": True, "allow_requantize": True, "trust_remote_code": True}
+SWITCHES = {
+    "dry_run": True,
+    "pure": True,
+    "allow_requantize": True,
+    "trust_remote_code": True,
+    "ranks": True,
+}
 MAPPINGS = {"tensor_types": {"attn_v": "q8_0"}, "override_kv": {"a.b": "int:1"}}
 OPTIONAL = (
     "tokenizer_pre",
@@ -67,6 +75,7 @@ OPTIONAL = (
     "save",
     "imatrix",
     "gpu_layers",
+    "pooling",
 )
 
 

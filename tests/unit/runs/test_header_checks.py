@@ -12,6 +12,7 @@ import pytest
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.runs import header_checks
 from orchestrator.runs.session import choices
+from orchestrator.toolchain import families
 from tests.support.gguf_headers import llama_header
 from tests.support.model_files import KV
 from tests.support.plans import RECIPE, make_plan
@@ -98,3 +99,18 @@ def test_what_is_wrong_beyond_doubt_is_refused_unless_a_type_overrides_it(tmp_pa
     assert found(RECIPE, ODD) is None
     assert found(known, WRONG) is None
     assert found(RECIPE, WRONG, stand_in=True) is None
+
+
+def test_text_measures_of_an_encoder_are_refused_with_what_fits(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    (plan.chain.folder / "families.yaml").write_text("encoders: [bert]\nalso: [bert]\n")
+    families.load.cache_clear()
+    header = llama_header(tmp_path, {"general.architecture": KV("str", "bert")}, None)
+
+    found = header_checks.objection(plan, header, choices())
+
+    assert isinstance(found, UsageError)
+    assert "continue no text, which verify.smoke and verify.perplexity and imatrix ask for" in (
+        found.message
+    )
+    assert "embeddings are measured instead" in found.hint

@@ -96,6 +96,7 @@ def test_code_is_only_wanted_when_trusted() -> None:
 
 def test_what_describes_the_model_is_kept_and_all_else_left() -> None:
     kept = (
+        "1_Pooling/config.json",
         "LICENSE.txt",
         "README.md",
         "USE_POLICY.md",
@@ -109,6 +110,7 @@ def test_what_describes_the_model_is_kept_and_all_else_left() -> None:
     )
     left = (
         ".gitattributes",
+        "2_Dense/config.json",
         "model.gguf",
         "onnx/config.json",
         "openvino_model.bin",

@@ -24,6 +24,12 @@ def test_small_models_and_small_types_may_lose_more(
     assert limits["max_ppl_increase"] == pytest.approx(increase)
 
 
+def test_small_models_may_lose_more_of_what_is_at_most_one() -> None:
+    large, small = (POLICY.limits_for(8.5, parameters) for parameters in (7 * 10**9, 22 * 10**6))
+
+    assert (large["min_mean_cosine"], small["min_mean_cosine"]) == (0.999, 0.997)
+
+
 def test_nothing_is_promised_for_the_smallest_types() -> None:
     assert POLICY.limits_for(1.8, 10**10) == {}
 

@@ -41,7 +41,7 @@ CARDS = st.fixed_dictionaries(
 def found(**fields: Any) -> Found:
     plain = {
         **{"repo": "org/name", "commit": COMMIT, "asked": "main", "file": ""},
-        **{"architecture": "LlamaForCausalLM", "family": "llama", "silent": False},
+        **{"architecture": "LlamaForCausalLM", "family": "llama", "silent": False, "encodes": ""},
         **{"chat": True, "code": True, "quantized": "fp8", "vocabulary": 10, "weights": WEIGHTS},
         "licence": licence_of_card.read({}, "org/name", COMMIT, gated=False),
     }

@@ -20,6 +20,7 @@ from orchestrator.runs.report import Report, Row
 from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import ollama_tag, recommended, table
 from orchestrator.workflows.publishing.published_files import Model, Piece
+from tests.support.fake_steps import built, measured
 from tests.support.measures import numbered
 from tests.support.publications import RECIPE, RecipeFolder, front_matter
 
@@ -206,3 +207,56 @@ def test_card_and_report_say_what_a_search_measured_of_the_files_that_it_found(
     assert recipe_folder.publish("--to", f"dir:{recipe_folder.place / 'public'}").code == 0
     [card] = (recipe_folder.place / "public").rglob("README.md")
     assert words(card.read_text("utf-8")).count(sentence) == 1
+
+
+EMBEDDED = {"texts": 24, "pooling": "mean", "pooling_stated": False, "dimensions": 384}
+COMPARED = {"mean_cosine": 0.99, "min_cosine": 0.98, "rank_agreement": 0.97, "same_nearest": 1.0}
+
+
+def card_of_an_encoder(recipe_folder: RecipeFolder, **facts: JSON) -> str:
+    """The card of files whose embeddings, or scores, were found to be these."""
+
+    def work(task: Task) -> dict[str, JSON]:
+        if task.step.params["measure"] != "embedding":
+            return measured(task)
+        return {**EMBEDDED, **(COMPARED if "full" in task.inputs else {}), **facts}
+
+    text = recipe_folder.recipe.read_text()
+    start, _, rest = text.partition("verify:")
+    _, _, end = rest.partition("publish:")
+    recipe_folder.write(f"{start}verify: {{embedding: true, speed: false}}\npublish:{end}")
+    recipe_folder.work = {"measure": work, "program": built}
+    recipe_folder.run()
+    said = recipe_folder.publish("--to", "dir:out")
+    assert said.code == 0, said.err
+    return (recipe_folder.place / "out" / "README.md").read_text()
+
+
+def test_an_embedding_model_is_used_as_one(recipe_folder: RecipeFolder) -> None:
+    card = card_of_an_encoder(recipe_folder)
+
+    assert front_matter(card)["pipeline_tag"] == "feature-extraction"
+    assert ".gguf --pooling mean -p" in card
+    assert "--embedding --pooling mean\ncurl http" in card
+    assert "embedding=True, pooling_type=LLAMA_POOLING_TYPE_MEAN)" in card
+    assert "| 0.99000 | 0.9700 | good for most uses |" in card
+    assert "Cosine is the similarity of the embeddings" in card
+    assert "Once upon" not in card
+    assert "llama-completion" not in card
+
+
+def test_a_pooling_that_the_file_states_is_not_told_again(recipe_folder: RecipeFolder) -> None:
+    card = card_of_an_encoder(recipe_folder, pooling_stated=True)
+
+    assert "pooling" not in card
+
+
+def test_a_reranker_is_used_as_one(recipe_folder: RecipeFolder) -> None:
+    scored = {"pooling": "rank", "mean_cosine": None, "min_cosine": None}
+    card = card_of_an_encoder(recipe_folder, **scored)
+
+    assert front_matter(card)["pipeline_tag"] == "text-ranking"
+    assert "--reranking" in card
+    assert "/v1/rerank" in card
+    assert "llama_cpp" not in card
+    assert "Rank agreement is how well the orders by score agree" in card
