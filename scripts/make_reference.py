@@ -81,6 +81,7 @@ PLACES = {
     "Imatrix": "imatrix",
     "Quant": "quantize",
     "Limits": "limits",
+    "TextLimits": "limits.texts",
     "Verify": "verify",
     **{model_name(one): f"verify.{one}" for one in registry.sections()},
     "Reference": "verify.reference",

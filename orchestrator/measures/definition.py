@@ -23,12 +23,13 @@ class Option:
     """One key of a measure's section under ``verify:``.
 
     ``kind`` is ``text`` (a source of one file), ``words``, ``lines`` (several texts of one line
-    each), ``pattern``, ``count``, ``count or all`` or ``number``. One that came later
-    (``in_digest`` False) is no part of a recipe's digest where it is not given.
+    each), ``texts`` (sources by name), ``pattern``, ``count``, ``count or all`` or ``number``.
+    One that came later (``in_digest`` False) is no part of a recipe's digest where it is not
+    given.
     """
 
     name: str
-    kind: Literal["text", "words", "lines", "pattern", "count", "count or all", "number"]
+    kind: Literal["text", "texts", "words", "lines", "pattern", "count", "count or all", "number"]
     about: str
     default: int | None = None
     required: bool = False
@@ -118,7 +119,8 @@ class Number:
 class Limit:
     """A key under ``limits:``: the most or the least that a number may be.
 
-    ``says`` is the bound in words, made from the limit's value. For ``in_digest`` see
+    ``says`` is the bound in words, made from the limit's value; ``one_text`` says that it is of
+    no use for another text than the first. For ``in_digest`` see
     :class:`Section`.
     """
 
@@ -128,6 +130,7 @@ class Limit:
     about: str
     says: Form
     least: bool = False
+    one_text: bool = False
     in_digest: bool = False
 
 
@@ -156,6 +159,7 @@ class Work:
             decides about the result. Keys of steps are made from it.
         section: The section that asks for it, if it is another measure's.
         text: The section whose text it reads, if any.
+        on: The further text of that section that it reads; empty for the first.
         compares: Whether it needs the full file's logits, so that only other files have it.
         original: Whether it needs the original model's folder, so that only the full file has
             it, and only where that was converted from one.
@@ -170,6 +174,7 @@ class Work:
     options: Callable[[Mapping[str, JSON]], dict[str, JSON]] | None = None
     section: str = ""
     text: str = ""
+    on: str = ""
     compares: bool = False
     original: bool = False
     against_full: bool = False
@@ -195,6 +200,7 @@ class Measure:
         judge: Its checks, made from the facts of all measures of one file.
         read: Its numbers, from the same; those that are not known are None or missing.
         work: How it is taken; None when other measures' facts hold it.
+        by_text: Whether it is taken on each text that the recipe names.
         found_with: The measure whose facts hold it where it is not taken itself.
         note: A sentence about its columns for a model card; ``{full}`` is the full file.
     """
@@ -204,6 +210,7 @@ class Measure:
     judge: Judge
     read: Read = _none
     work: Work | None = None
+    by_text: bool = False
     found_with: str = ""
     section: Section | None = None
     numbers: Sequence[Number] = field(default=())

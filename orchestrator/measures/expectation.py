@@ -42,6 +42,7 @@ class Expectation:
 
     Attributes:
         limits: Values of the recipe's ``limits`` that are set; empty for the full file.
+        text_limits: Further values by the names of texts, which win there.
         asked: The sections under ``verify:`` that the recipe has, with their options.
         lacking: Measures that were asked for and that the tool chain cannot take.
         failed: Measures that were to be taken, and whose steps failed or were not run.
@@ -63,6 +64,7 @@ class Expectation:
     """
 
     limits: Mapping[str, float] = field(default_factory=dict)
+    text_limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     asked: Mapping[str, JSON] = field(default_factory=dict)
     lacking: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.base.step_values import JSON
-from orchestrator.measures import registry
+from orchestrator.measures import further_texts, registry
 from orchestrator.measures.definition import Numbers
 
 ByMeasure = Mapping[str, Numbers]
@@ -60,9 +60,10 @@ def rows(found: ByMeasure) -> Iterator[NumberRow]:
     errors = error_names()
     beside = {(measure, error) for (measure, _), error in errors.items() if error}
     for measure, numbers in found.items():
+        on_first, _ = further_texts.split(measure)
         for name, value in numbers.items():
-            if value is not None and (measure, name) not in beside:
-                yield measure, name, value, numbers.get(errors.get((measure, name), ""))
+            if value is not None and (on_first, name) not in beside:
+                yield measure, name, value, numbers.get(errors.get((on_first, name), ""))
 
 
 def joined(told: Iterable[NumberRow], errors: Mapping[tuple[str, str], str]) -> ByMeasure:
@@ -75,5 +76,6 @@ def joined(told: Iterable[NumberRow], errors: Mapping[tuple[str, str], str]) -> 
         numbers = found.setdefault(measure, {})
         numbers[name] = value
         if error is not None:
-            numbers[errors.get((measure, name)) or f"{name}_error"] = error
+            on_first, _ = further_texts.split(measure)
+            numbers[errors.get((on_first, name)) or f"{name}_error"] = error
     return found

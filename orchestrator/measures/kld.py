@@ -125,6 +125,7 @@ MEASURE = Measure(
     judge=_judge,
     read=_read,
     work=Work(_run, "divergence", ("divergence", "logits"), perplexity.asked, compares=True),
+    by_text=True,
     section=Section(
         "kld",
         "Kullback-Leibler divergence from the F16, on that text.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.measures import registry
+from orchestrator.measures import further_texts, registry
 from orchestrator.measures.definition import Column, Place
 from orchestrator.measures.file_numbers import Numbered
 
@@ -41,7 +41,9 @@ def table(rows: Sequence[Numbered], place: Place, full: str = "F16") -> Table:
     """
     columns = [
         (column.title.format(full=full), [_cell(column, measure.name, row) for row in rows])
-        for measure in registry.measures()
+        for measure in registry.measures(
+            further_texts.of(name for row in rows for name in row.numbers)
+        )
         for column in measure.columns
         if place in column.places
     ]

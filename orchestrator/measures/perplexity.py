@@ -224,6 +224,7 @@ MEASURE = Measure(
     judge=_judge,
     read=_read,
     work=Work(_run, "perplexity", ("logits",), asked, text="perplexity", covered_by="kld"),
+    by_text=True,
     section=Section(
         "perplexity",
         "Perplexity on a text.",
@@ -240,6 +241,12 @@ MEASURE = Measure(
                 "number",
                 "The unquantized file's perplexity as it is known from elsewhere; more than 5 % "
                 "off is a failure.",
+                in_digest=False,
+            ),
+            Option(
+                "more",
+                "texts",
+                "Further texts by name, each measured in the same way.",
                 in_digest=False,
             ),
         ),
@@ -279,6 +286,7 @@ MEASURE = Measure(
             "number",
             "Highest perplexity.",
             lambda most: f"{most:g}",
+            one_text=True,
             in_digest=True,
         ),
         Limit(

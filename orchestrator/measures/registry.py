@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from functools import cache
 
 import orchestrator.measures as room
+from orchestrator.measures import further_texts
 from orchestrator.measures.definition import Limit, Measure, Number, Section
 
 NumberOf = tuple[Measure, Number]
 
 
 @cache
-def measures() -> tuple[Measure, ...]:
-    """All measures in the order of reports."""
+def measures(texts: tuple[str, ...] = ()) -> tuple[Measure, ...]:
+    """All measures in the order of reports, with those on further texts after the first's."""
+    if texts:
+        more = [further_texts.on(one, text) for one in measures() if one.by_text for text in texts]
+        return tuple(sorted((*measures(), *more), key=lambda one: one.order))
     names = [one.name for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")]
     modules = [importlib.import_module(name) for name in names if name != __name__]
     found = [one.MEASURE for one in modules if hasattr(one, "MEASURE")]
@@ -23,8 +27,8 @@ def measures() -> tuple[Measure, ...]:
 
 
 def named(name: str) -> Measure:
-    """The measure of this name."""
-    return next(one for one in measures() if one.name == name)
+    """The measure of this name, which may be on a further text."""
+    return next(one for one in measures(further_texts.of([name])) if one.name == name)
 
 
 def sections() -> dict[str, Section]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
-from orchestrator.measures import registry
+from orchestrator.measures import further_texts, registry
 from orchestrator.measures.definition import ORIGINAL, Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
@@ -26,7 +26,7 @@ class Measured:
         step: Key of the step that makes it.
         file: What it is called in the store.
         full: Key of the step that makes the unquantized file.
-        logits: Key from :func:`logits`, or an empty string.
+        logits: Keys from :func:`logits`.
         full_measures: Keys of the unquantized file's own measures, empty for that file itself.
     """
 
@@ -34,7 +34,7 @@ class Measured:
     step: str
     file: str
     full: str
-    logits: str
+    logits: Mapping[str, str]
     full_measures: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -43,31 +43,45 @@ class Measured:
         return self.step == self.full
 
 
-def logits(basis: Basis, full: str) -> str:
-    """Add the full file's own perplexity, and its logits where divergence is wanted; or ''."""
+def logits(basis: Basis, full: str) -> dict[str, str]:
+    """Add the full file's own perplexity on each text, and its logits where divergence is wanted.
+
+    Returns:
+        The steps' keys by the names of texts, the first's being empty.
+    """
     asked = basis.recipe.verify.sections
     if "perplexity" not in asked or "logits" not in basis.chain.verbs or not basis.choices.verify:
-        return ""
-    recipe = basis.recipe
-    argvs, context = verbs(basis.chain, "logits")
+        return {}
     compared = [one for one in registry.measures() if one.work and one.work.compares]
     save = any(one.asked_by in asked and _can(basis, one.work) for one in compared)
-    wanted = asked["perplexity"]
+    texts = ("", *further_texts.asked(asked))
+    return {text: _logits(basis, full, text, save=save) for text in texts}
+
+
+def _logits(basis: Basis, full: str, text: str, *, save: bool) -> str:
+    recipe, wanted = basis.recipe, basis.recipe.verify.sections["perplexity"]
+    argvs, context = verbs(basis.chain, "logits")
     settings = {"context": wanted["context"], "chunks": wanted["chunks"] or -1}
+    corpus = source_steps.corpus(basis, further_texts.name_of("perplexity", text))
     return basis.collector.add(
         "logits",
-        f"perplexity of {recipe.name} {recipe.converted_name}",
+        f"perplexity of {recipe.name} {recipe.converted_name}" + (f" on {text}" if text else ""),
         {"argv": argvs, "file": basis.file, "save": save, **settings, **basis.runtime},
-        {MODEL: full, "corpus": source_steps.corpus(basis, "perplexity"), **basis.tools},
+        {MODEL: full, "corpus": corpus, **basis.tools},
         context=context,
         resources=Resources(cpu=True),
         keep="intermediate" if save else "always",
     )
 
 
+def _all(basis: Basis) -> tuple[Measure, ...]:
+    """All measures, on all texts that the recipe names."""
+    return registry.measures(further_texts.asked(basis.recipe.verify.sections))
+
+
 def measures(basis: Basis, file: Measured) -> dict[str, str]:
     """Add the steps that measure one file; their keys by the names of measures."""
-    wanted = {one.name: one for one in registry.measures() if _wanted(basis, one, file)}
+    wanted = {one.name: one for one in _all(basis) if _wanted(basis, one, file)}
     keys: dict[str, str] = {}
     for name, measure in wanted.items():
         work = measure.work
@@ -81,7 +95,7 @@ def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:
     """Add what of the full file others are held against, where it is no output itself."""
     return {
         one.name: _step(basis, one, one.work, file, {})
-        for one in registry.measures()
+        for one in _all(basis)
         if one.work is not None and _held_against(basis, one, file)
     }
 
@@ -91,7 +105,7 @@ def _held_against(basis: Basis, measure: Measure, full: Measured) -> bool:
     assert work is not None
     if work.against_full:
         return _wanted(basis, measure, full)
-    return work.text == "perplexity" and bool(full.logits)
+    return work.text == "perplexity" and work.on in full.logits
 
 
 def lacking(basis: Basis) -> frozenset[str]:
@@ -99,7 +113,7 @@ def lacking(basis: Basis) -> frozenset[str]:
     asked = basis.recipe.verify.sections
     return frozenset(
         one.name
-        for one in registry.measures()
+        for one in _all(basis)
         if one.work is not None and not _can(basis, one.work)
         if not one.asked_by or one.asked_by in asked
     )
@@ -112,7 +126,7 @@ def _can(basis: Basis, work: Work | None) -> bool:
 def _wanted(basis: Basis, measure: Measure, file: Measured) -> bool:
     if measure.work is None or not _can(basis, measure.work):
         return False
-    if measure.work.compares and (file.is_full or not file.logits):
+    if measure.work.compares and (file.is_full or measure.work.on not in file.logits):
         return False
     if measure.work.original and not (file.is_full and _has_original(basis, measure)):
         return False
@@ -174,10 +188,10 @@ def _inputs(
     reads_logits = work.compares or (file.is_full and work.text == "perplexity")
     if work.against_full and measure.name in file.full_measures:
         inputs["full"] = file.full_measures[measure.name]
-    if reads_logits and file.logits:
-        inputs["logits"] = file.logits
+    if reads_logits and work.on in file.logits:
+        inputs["logits"] = file.logits[work.on]
     elif work.text:
-        inputs["corpus"] = source_steps.corpus(basis, work.text)
+        inputs["corpus"] = source_steps.corpus(basis, further_texts.name_of(work.text, work.on))
     return inputs
 
 

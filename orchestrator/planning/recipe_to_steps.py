@@ -73,7 +73,7 @@ def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Cho
     basis = replace(_basis(recipe, chain, sources, own), file=file)
     full = source_steps.fetch(basis.collector, sources.model)
     step = source_steps.fetch(basis.collector, sources.base)
-    logits = measure_steps.logits(basis, full) if step != full else ""
+    logits = measure_steps.logits(basis, full) if step != full else {}
     alone = Measured(recipe.converted_name, full, file, full, logits)
     compared = measure_steps.of_full_alone(basis, alone) if step != full else {}
     measures = measure_steps.measures(basis, Measured(name, step, name, full, logits, compared))
@@ -128,7 +128,7 @@ def _output(
     name: str,
     step: str,
     full: str,
-    logits: str,
+    logits: Mapping[str, str],
     *,
     quant: Quant | None = None,
     whole: Mapping[str, str] | None = None,

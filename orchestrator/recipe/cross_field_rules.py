@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.base.near_match import near
 from orchestrator.measures import registry
 from orchestrator.recipe.field_types import Vocabulary
-from orchestrator.recipe.yaml_positions import CORPORA, Loc
+from orchestrator.recipe.yaml_positions import CORPORA, Loc, places
 
 Finding = tuple[Loc, str]
 
@@ -92,7 +92,12 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     for name in ("base", "delta"):
         if isinstance(model.get(name), Mapping):
             yield from _source(model[name], ("model", name), "hub, pypi, path or url")
-    for path in CORPORA:
+    found = (
+        path
+        for pattern in CORPORA
+        for path in places(pattern, lambda loc: _mapping(data, *map(str, loc)))
+    )
+    for path in found:
         if corpus := _mapping(data, *map(str, path)):
             yield from _source(corpus, path, "hub, pypi, path or url")
 
@@ -160,12 +165,23 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
         (("verify", "limits"), _mapping(verify, "limits"))
     ]
     places += [(("quantize", i, "limits"), _mapping(entry, "limits")) for i, entry in _quants(data)]
+    named = [
+        text
+        for name, section in sections.items()
+        for option in section.options
+        if option.kind == "texts"
+        for text in _mapping(verify, name, option.name)
+    ]
     measured_by = {limit.key: measure.asked_by for measure, limit in registry.limits()}
     for loc, limits in places:
         for limit in limits:
             section = measured_by.get(limit)
             if section and section not in has:
                 yield (*loc, limit), f"needs 'verify.{section}', which measures it"
+        for text in _mapping(limits, "texts"):
+            if text not in named:
+                said = f"{text!r} is no further text of 'verify'{near(str(text), named)}"
+                yield (*loc, "texts", text), said
 
 
 def _checksums(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:

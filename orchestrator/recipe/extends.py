@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.base import installed_data
-from orchestrator.recipe.yaml_positions import CORPORA, Loc, Mark, Node, bad, read
+from orchestrator.recipe.yaml_positions import (
+    CORPORA,
+    Loc,
+    Mark,
+    Node,
+    bad,
+    places,
+    read,
+    stands_at,
+)
 
 _SOURCES: tuple[Loc, ...] = (("model",), ("model", "base"), ("model", "delta"), *CORPORA)
 _SOURCE_KINDS = ("hub", "pypi", "path", "url")
@@ -87,7 +96,14 @@ def own_paths(path: Path) -> list[str]:
     Raises:
         RecipeError: As :func:`read_tree`.
     """
-    named = (_at(read(path), (*loc, "path")) for loc in _SOURCES)
+    node = read(path)
+
+    def keys(loc: Loc) -> Iterable[str]:
+        found = _at(node, loc)
+        return found if isinstance(found, dict) else ()
+
+    wanted = (loc for pattern in _SOURCES for loc in places(pattern, keys))
+    named = (_at(node, (*loc, "path")) for loc in wanted)
     return [text for text in named if isinstance(text, str) and not Path(text).is_absolute()]
 
 
@@ -130,7 +146,7 @@ def _merge(parent: Node, child: Node, loc: Loc) -> Node:
 
 
 def _is_another_source(parent: Mapping[str, Any], child: Mapping[str, Any], loc: Loc) -> bool:
-    if loc not in _SOURCES:
+    if not stands_at(loc, _SOURCES):
         return False
     merges = "base" in child or "delta" in child
     return any(kind in child for kind in _SOURCE_KINDS) or (merges and "base" not in parent)
@@ -150,7 +166,7 @@ def _plain(node: Node, loc: Loc, values: dict[Loc, Mark], keys: dict[Loc, Mark])
         return {key: _plain(item, (*loc, key), values, keys) for key, item in node.value.items()}
     if isinstance(node.value, list):
         return tuple(_plain(item, (*loc, i), values, keys) for i, item in enumerate(node.value))
-    if loc[-1:] == ("path",) and loc[:-1] in _SOURCES and isinstance(node.value, str):
+    if loc[-1:] == ("path",) and stands_at(loc[:-1], _SOURCES) and isinstance(node.value, str):
         return _absolute(node.mark.file.parent / node.value) if node.value else ""
     return node.value
 

@@ -294,6 +294,13 @@ Override = Annotated[str, AfterValidator(_override)]
 MetadataKey = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")
 ]
+TextName = Annotated[
+    str,
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}(?<! )",
+        "is not the name of a text: letters, digits, '.', '_', '-' and spaces",
+    ),
+]
 Line = Annotated[str, Matches(r"[^\t\r\n]*[^\s][^\t\r\n]*", "is not one line of text without tabs")]
 Regex = Annotated[str, AfterValidator(_regex)]
 TensorPattern = Annotated[str, AfterValidator(_tensor_pattern)]

@@ -240,7 +240,7 @@ def _digested(document: Document) -> dict[str, Any]:
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release",))
     _drop_unset(content["convert"], ("drop",))
-    unset = {limit.key for _, limit in registry.limits() if not limit.in_digest}
+    unset = {"texts", *(limit.key for _, limit in registry.limits() if not limit.in_digest)}
     for part in (content["verify"], *content["quantize"]):
         _drop_unset(part["limits"], unset)
     return content

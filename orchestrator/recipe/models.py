@@ -247,5 +247,10 @@ class Recipe(Document):
     def limits_for(self, quant: Quant) -> Limits:
         """The limits of one file: its own, and the recipe's where it has none."""
         own = quant.limits.model_dump(exclude_none=True)
+        texts = dict(self.verify.limits.texts or {})
+        for name, one in (quant.limits.texts or {}).items():
+            stated = one.model_dump(exclude_none=True)
+            texts[name] = texts[name].model_copy(update=stated) if name in texts else one
+        own["texts"] = texts or None
         merged: Limits = self.verify.limits.model_copy(update=own)
         return merged

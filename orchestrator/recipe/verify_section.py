@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from orchestrator.base.step_values import JSON
-from orchestrator.measures import registry
+from orchestrator.measures import further_texts, registry
 from orchestrator.measures.definition import Limit, Option, Section
 from orchestrator.recipe.field_types import (
     Also,
@@ -25,12 +25,14 @@ from orchestrator.recipe.field_types import (
     Regex,
     Sha256,
     Size,
+    TextName,
     Url,
 )
 from orchestrator.recipe.source_fields import Frozen, Source
 
 _OPTIONS: Mapping[str, Any] = {
     "text": Annotated[Source, Also()],
+    "texts": Mapping[TextName, Annotated[Source, Also()]] | None,
     "words": Annotated[str, Field(min_length=1)],
     "lines": Annotated[tuple[Line, ...], Field(min_length=3)] | None,
     "pattern": Regex,
@@ -123,9 +125,13 @@ class _Verify(Frozen):
 
     @property
     def texts(self) -> dict[str, Source]:
-        """The texts that measures read, by their sections."""
-        found = {name: getattr(getattr(self, name), "corpus", None) for name in self.sections}
-        return {name: text for name, text in found.items() if text is not None}
+        """The texts that measures read, by their sections, and further ones' names."""
+        given = {name: getattr(self, name) for name in self.sections}
+        found = {name: one.corpus for name, one in given.items() if hasattr(one, "corpus")}
+        for name, one in given.items():
+            more = getattr(one, "more", None) or {}
+            found |= {further_texts.name_of(name, text): source for text, source in more.items()}
+        return found
 
 
 class _Alarms(Frozen):
@@ -200,7 +206,18 @@ if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
 
 else:
-    Limits = _made("Limits", _Limits, {one.key: _limit(one) for _, one in registry.limits()})
+    TextLimits = _made(
+        "TextLimits",
+        _Limits,
+        {one.key: _limit(one) for measure, one in registry.limits() if measure.by_text},
+    )
+    _OF_TEXTS = Field(default=None, description="Limits by the names of further texts.")
+    Limits = _made(
+        "Limits",
+        _Limits,
+        {one.key: _limit(one) for _, one in registry.limits()}
+        | {"texts": (Mapping[TextName, TextLimits] | None, _OF_TEXTS)},
+    )
     Verify = _made(
         "Verify",
         _Verify,

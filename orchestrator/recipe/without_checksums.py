@@ -6,7 +6,7 @@ was written for. What the recipe states about the real bytes is then not held ag
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.recipe import Recipe
 from orchestrator.recipe.source_fields import Source
@@ -32,13 +32,18 @@ def relaxed(recipe: Recipe) -> Recipe:
     if recipe.imatrix is not None:
         corpus = _free(recipe.imatrix.corpus)
         update["imatrix"] = recipe.imatrix.model_copy(update={"corpus": corpus})
-    texts = {
-        name: getattr(recipe.verify, name).model_copy(update={"corpus": _free(text)})
-        for name, text in recipe.verify.texts.items()
-    }
+    read = [name for name in recipe.verify.sections if name in recipe.verify.texts]
+    texts = {name: _freed(getattr(recipe.verify, name)) for name in read}
     if texts:
         update["verify"] = recipe.verify.model_copy(update=texts)
     return recipe.model_copy(update=update)
+
+
+def _freed(section: Any) -> Any:
+    """A section of ``verify`` without the checksums of its texts."""
+    more = getattr(section, "more", None)
+    changes = {"more": {name: _free(one) for name, one in more.items()}} if more else {}
+    return section.model_copy(update={"corpus": _free(section.corpus), **changes})
 
 
 def _free(source: _S) -> _S:

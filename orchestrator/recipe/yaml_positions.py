@@ -8,7 +8,7 @@ of the file that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ Loc = tuple[str | int, ...]
 
 _TEXT_TAGS = {"str", "timestamp", "merge", "value"}
 _SCALAR_TAGS = _TEXT_TAGS | {"int", "float", "bool", "null"}
+# In a pattern of places: any key.
+ANY = "*"
 CORPORA: tuple[Loc, ...] = (
     ("imatrix", "corpus"),
     *(
@@ -37,9 +39,33 @@ CORPORA: tuple[Loc, ...] = (
         for option in section.options
         if option.kind == "text"
     ),
+    *(
+        ("verify", name, option.name, ANY)
+        for name, section in registry.sections().items()
+        for option in section.options
+        if option.kind == "texts"
+    ),
 )
 # A value written plainly where a mapping may stand: the key that it means.
-_SHORTHAND: dict[Loc, str] = {("toolchain",): "name", **dict.fromkeys(CORPORA, "path")}
+_SHORTHAND: dict[Loc, str] = {("toolchain",): "name"}
+
+
+def stands_at(loc: Loc, patterns: Iterable[Loc]) -> bool:
+    """Whether a place is one of those that the patterns mean."""
+    return any(
+        len(loc) == len(one) and all(a in (b, ANY) for a, b in zip(one, loc, strict=True))
+        for one in patterns
+    )
+
+
+def places(pattern: Loc, keys: Callable[[Loc], Iterable[str]]) -> Iterator[Loc]:
+    """The places that a pattern means, with the keys that there are below a place."""
+    if ANY not in pattern:
+        yield pattern
+        return
+    at = pattern.index(ANY)
+    for key in keys(pattern[:at]):
+        yield from places((*pattern[:at], key, *pattern[at + 1 :]), keys)
 
 
 @dataclass(frozen=True)
@@ -170,8 +196,9 @@ class _Builder:
         self._count += 1
         if self._count > MAX_VALUES or len(loc) > MAX_DEPTH:
             raise bad(mark, f"aliases (*name) make more than {MAX_VALUES} values or a loop")
-        if loc in _SHORTHAND and isinstance(node, yaml.ScalarNode):
-            value: Any = {_SHORTHAND[loc]: Node(self._scalar(node, loc), mark, key or mark)}
+        meant = "path" if stands_at(loc, CORPORA) else _SHORTHAND.get(loc, "")
+        if meant and isinstance(node, yaml.ScalarNode):
+            value: Any = {meant: Node(self._scalar(node, loc), mark, key or mark)}
         elif isinstance(node, yaml.MappingNode):
             value = dict(self._pairs(node, loc))
         elif isinstance(node, yaml.SequenceNode):

@@ -14,7 +14,7 @@ from orchestrator.engine.digest_cache import Digests
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.history.site import report_page, report_page_is_current
-from orchestrator.measures import registry, timing
+from orchestrator.measures import further_texts, registry, timing
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.expectation import Earlier, Expectation, Facts, Reference
 from orchestrator.measures.timing import Taken
@@ -151,7 +151,7 @@ def _failed(output: Output, facts: Facts) -> frozenset[str]:
     failed = {name for name in output.measures if name not in facts}
     covered = {
         one.name
-        for one in registry.measures()
+        for one in registry.measures(further_texts.of(failed))
         if one.work is not None and one.work.covered_by in failed
     }
     return frozenset(failed | (covered - output.measures.keys()))
@@ -190,8 +190,10 @@ def _expectation(
 ) -> Expectation:
     verify, quant = plan.recipe.verify, output.quant
     limits = plan.recipe.limits_for(quant).model_dump(exclude_none=True) if quant else {}
+    text_limits = limits.pop("texts", {})
     return Expectation(
         limits=limits,
+        text_limits=text_limits,
         asked=verify.sections,
         lacking=output.lacking,
         allow_fallback=quant.allow_fallback if quant else True,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON
-from orchestrator.measures import registry
+from orchestrator.measures import further_texts, registry
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.definition import Number, Numbers
 from orchestrator.measures.expectation import Expectation, Facts, Reference
@@ -22,7 +22,7 @@ def judge(facts: Facts, expectation: Expectation) -> tuple[Check, ...]:
     """Every check of one file, in the order of a report."""
     checks = [
         check
-        for measure in registry.measures()
+        for measure in registry.measures(further_texts.asked(expectation.asked))
         for check in measure.judge(measure, facts, expectation)
     ]
     constant = values(expectation.constant, strict=expectation.strict)
@@ -46,7 +46,8 @@ def values(constant: Sequence[str], *, strict: bool) -> tuple[Check, ...]:
 
 def numbers(facts: Facts, expectation: Expectation) -> dict[str, Numbers]:
     """Every number of one file by measure; measures without any are left out."""
-    found = {one.name: one.read(facts, expectation) for one in registry.measures()}
+    measures = registry.measures(further_texts.asked(expectation.asked))
+    found = {one.name: one.read(facts, expectation) for one in measures}
     return {name: values for name, values in found.items() if values}
 
 

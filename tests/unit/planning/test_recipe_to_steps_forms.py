@@ -262,3 +262,26 @@ def test_a_tool_chain_without_the_verb_lacks_the_measure(tmp_path: Path) -> None
     made = embedding(tmp_path, make_chain(tmp_path))
 
     assert all("embedding" in output.lacking for output in made.outputs)
+
+
+MORE = RECIPE.replace("chunks: 4}", "chunks: 4, more: {code: {path: text.txt}}}")
+
+
+def test_a_further_text_is_measured_beside_the_first_which_stays_as_it_is(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path)
+    corpora = {**sources().corpora, "perplexity (code)": local("code.txt", "e" * 64)}
+    plain = make_plan(tmp_path, chain=chain)
+    made = make_plan(tmp_path, MORE, chain=chain, found=sources(corpora=corpora))
+
+    known = {step.key for step in plain.steps}
+    assert known <= {step.key for step in made.steps}
+    assert [step.label for step in made.steps if step.key not in known] == [
+        "fetch perplexity (code) text code.txt",
+        "perplexity of small F16 on code",
+        "measure small F16: perplexity on code",
+        "measure small Q4_0: divergence on code",
+        "measure small Q4_K_M: divergence on code",
+    ]
+    assert inputs(made, "measure small Q4_0: divergence on code")["logits"] == (
+        "perplexity of small F16 on code"
+    )

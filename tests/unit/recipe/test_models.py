@@ -356,3 +356,68 @@ def test_a_section_without_required_options_may_be_true(tmp_path: Path) -> None:
 @pytest.mark.parametrize("texts", ["[a, b]", '[a, b, "c\\td"]', '[a, b, "  "]', '[a, b, "c\\nd"]'])
 def test_texts_are_three_or_more_of_one_line(tmp_path: Path, texts: str) -> None:
     assert problems(tmp_path, f"{MINIMAL}verify: {{embedding: {{texts: {texts}}}}}\n")
+
+
+TEXTS = """\
+verify:
+  perplexity:
+    corpus: a.txt
+    more: {code: b.txt, prose: {path: c.txt}}
+  limits: {max_ppl_increase: 8%, texts: {code: {max_ppl_increase: 3%}}}
+"""
+
+
+@pytest.fixture
+def three_texts(tmp_path: Path) -> Path:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("words")
+    return tmp_path
+
+
+def test_further_texts_have_names_and_paths_beside_the_recipe(three_texts: Path) -> None:
+    texts = loaded(three_texts, MINIMAL + TEXTS).verify.texts
+
+    assert {name: one.path for name, one in texts.items()} == {
+        "perplexity": three_texts / "a.txt",
+        "perplexity (code)": three_texts / "b.txt",
+        "perplexity (prose)": three_texts / "c.txt",
+    }
+
+
+def test_a_files_limits_of_a_text_are_added_to_the_recipes(three_texts: Path) -> None:
+    quantized = (
+        "quantize: [{type: Q4_0, limits: {texts: {code: {max_ppl: 9}, prose: {max_ppl: 7}}}}]"
+    )
+    recipe = loaded(three_texts, MINIMAL.replace("quantize: [Q4_0]", quantized) + TEXTS)
+
+    limits = recipe.limits_for(recipe.quantize[0]).model_dump(exclude_none=True)
+    assert limits == {
+        "max_ppl_increase": 0.08,
+        "texts": {"code": {"max_ppl_increase": 0.03, "max_ppl": 9.0}, "prose": {"max_ppl": 7.0}},
+    }
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
+def test_recipes_with_one_text_have_the_digest_that_they_had(three_texts: Path) -> None:
+    text = "verify: {perplexity: {corpus: a.txt, context: 128}, limits: {max_ppl: 9}}\n"
+
+    assert loaded(three_texts, MINIMAL + text).digest == (
+        "1bb3c9233e6e7b13e78df0d24c731e3daa936830c134650ef378968c7f630875"
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("{code: b.txt", "{code: d.txt", "verify.perplexity.more.code.path: there is no file"),
+        ("{code: b.txt", "{(x): b.txt", "is not the name of a text"),
+        ("texts: {code", "texts: {cod", "'cod' is no further text of 'verify'; did you"),
+        ("{path: c.txt}", "{url: 'https://x/y'}", "'url' needs 'sha256'"),
+    ],
+)
+def test_what_is_wrong_with_a_further_text_is_told_with_its_place(
+    three_texts: Path, was: str, becomes: str, said: str
+) -> None:
+    found = problems(three_texts, MINIMAL + TEXTS.replace(was, becomes))
+
+    assert any(said in one for one in found), found

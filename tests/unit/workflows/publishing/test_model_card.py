@@ -240,7 +240,7 @@ def test_an_embedding_model_is_used_as_one(recipe_folder: RecipeFolder) -> None:
     assert "--embedding --pooling mean\ncurl http" in card
     assert "embedding=True, pooling_type=LLAMA_POOLING_TYPE_MEAN)" in card
     assert "| 0.99000 | 0.9700 | good for most uses |" in card
-    assert "Cosine is the similarity of the embeddings" in card
+    assert "Cosine is the similarity of both files' embeddings of a text." in card
     assert "Once upon" not in card
     assert "llama-completion" not in card
 
@@ -259,4 +259,4 @@ def test_a_reranker_is_used_as_one(recipe_folder: RecipeFolder) -> None:
     assert "--reranking" in card
     assert "/v1/rerank" in card
     assert "llama_cpp" not in card
-    assert "Rank agreement is how well the orders by score agree" in card
+    assert "agree with those of F16 (Spearman's correlation)" in card
