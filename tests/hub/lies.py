@@ -262,3 +262,22 @@ def by_chance(true: bytes, chance: Random) -> Fault:
         for name in chance.sample(ODD_HEADERS, chance.choice((0, 1, 1, 2, 4)))
     }
     return Fault("status", ALWAYS, status=chance.choice(ODD_STATUS), body=body, headers=headers)
+
+
+# Answers to what is asked while a repository is written to.
+ABOUT_WRITING: Mapping[str, Callable[[], Fault]] = {
+    **{name: make for name, make in ABOUT_ANSWERS.items() if name != "headers without end"},
+    "a list": lambda: _of_api(b"[]"),
+    "a number": lambda: _of_api(b"7"),
+    "null": lambda: _of_api(b"null"),
+    "a text": lambda: _of_api(b'"yes"'),
+    "NaN": lambda: _of_api(b"NaN"),
+    "lists for objects": lambda: _of_api(
+        b'{"files": {}, "objects": {}, "url": [], "commitOid": []}'
+    ),
+    "objects without shape": lambda: _of_api(
+        b'{"files": [7], "objects": [null], "url": "x", "commitUrl": 1, "commitOid": "../x"}'
+    ),
+    "half surrogates": lambda: _of_api(b'{"url": "\\ud800", "commitUrl": "\\ud800"}'),
+    "errors without shape": lambda: _of_api(b'{"errors": 7}', status=400),
+}

@@ -202,13 +202,13 @@ def asked(
         stream.close()
 
 
-def _session() -> Any:
+def session() -> Any:
     """The client's session, without cookies: a damaged one would spoil every later request."""
     from huggingface_hub import get_session  # noqa: PLC0415 - heavy
 
-    session = get_session()
-    session.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    return session
+    found = get_session()
+    found.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return found
 
 
 def _exchange(where: Where, url: str, headers: Mapping[str, str]) -> Iterator[Head | bytes]:
@@ -219,7 +219,7 @@ def _exchange(where: Where, url: str, headers: Mapping[str, str]) -> Iterator[He
     # A range of a compressed answer is of no use, and a small answer may hide a huge one.
     sent = {**build_hf_headers(library_name="orchestrate"), "Accept-Encoding": "identity"}
     try:
-        with _session().stream("GET", url, headers={**sent, **headers}, timeout=_TIMEOUT) as answer:
+        with session().stream("GET", url, headers={**sent, **headers}, timeout=_TIMEOUT) as answer:
             yield answer
             yield from answer.iter_bytes()
     except (OfflineModeIsEnabled, OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from orchestrator.base import interruptible_sleep
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.base.step_values import Progress
-from orchestrator.sources.hub import client, remote_repository
+from orchestrator.sources.hub import answers, client, remote_repository
+from orchestrator.sources.hub.bounded_answers import bounded, understood
 from orchestrator.sources.hub.read_errors import RefusedError, Where, causes, status_of
 from orchestrator.sources.hub.remote_repository import (
     BRANCH,
@@ -43,6 +45,7 @@ _TIMEOUT = 30.0  # seconds without an answer
 # In the answer of a Hub that knows Xet (https://huggingface.co/docs/xet/auth).
 _XET = '"casUrl"'
 _UNKNOWN = (404, 405, 501)
+_COMMIT = re.compile("[0-9a-f]{40}")
 # The commit it names is not the last one any more (412); others write at this moment (409).
 _CONFLICTS = (409, 412)
 
@@ -88,7 +91,11 @@ def publish(
         sending=sending,
         waiting=waiting,
     )
-    with client.explained(job.where, translate_writing), _quiet_client():
+    with (
+        client.explained(job.where, translate_writing),
+        _quiet_client(),
+        bounded(job.where, client.session()),
+    ):
         return job.run()
 
 
@@ -130,7 +137,8 @@ class _Job:
     def _round(self) -> Committed:
         remote = remote_repository.at(self.where)
         if not remote.head:
-            self._api.create_repo(self.where.repo, private=self._private or None, exist_ok=True)
+            with self._understood("repos/create"):
+                self._api.create_repo(self.where.repo, private=self._private or None, exist_ok=True)
             remote = remote_repository.at(self.where)
         change = self._decide(remote)
         if not change:
@@ -178,18 +186,19 @@ class _Job:
         for upload in change.uploads:
             if upload.name != _CARD or upload.path is not None:
                 continue
-            answer = get_session().post(
-                f"{self.where.endpoint}/api/validate-yaml",
-                json={"content": upload.data.decode("utf-8"), "repoType": "model"},
-                headers=build_hf_headers(library_name="orchestrate"),
-                timeout=_TIMEOUT,
-            )
-            if answer.status_code in _UNKNOWN:
-                raise read_only(self.where, answer.status_code)
-            if answer.status_code == 400:
-                told = answer.json()
-                raise refused_card(told.get("errors", ()) if isinstance(told, dict) else ())
-            hf_raise_for_status(answer)
+            with self._understood("validate-yaml"):
+                answer = get_session().post(
+                    f"{self.where.endpoint}/api/validate-yaml",
+                    json={"content": upload.data.decode("utf-8"), "repoType": "model"},
+                    headers=build_hf_headers(library_name="orchestrate"),
+                    timeout=_TIMEOUT,
+                )
+                if answer.status_code in _UNKNOWN:
+                    raise read_only(self.where, answer.status_code)
+                if answer.status_code == 400:
+                    told = answer.json()
+                    raise refused_card(told.get("errors") if isinstance(told, dict) else None)
+                hf_raise_for_status(answer)
 
     @contextmanager
     def _transport(self) -> Iterator[None]:
@@ -211,13 +220,18 @@ class _Job:
         from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415
 
         where = self.where
-        address = f"{where.endpoint}/api/models/{where.repo}/xet-write-token/{BRANCH}"
+        path = f"models/{where.repo}/xet-write-token/{BRANCH}"
         headers = build_hf_headers(library_name="orchestrate")
-        answer = get_session().get(address, headers=headers, timeout=_TIMEOUT)
-        if answer.status_code == 404:
-            return False
-        hf_raise_for_status(answer)
-        return _XET in answer.text
+        with self._understood(path):
+            address = f"{where.endpoint}/api/{path}"
+            answer = get_session().get(address, headers=headers, timeout=_TIMEOUT)
+            if answer.status_code == 404:
+                return False
+            hf_raise_for_status(answer)
+            return _XET in answer.text
+
+    def _understood(self, path: str) -> AbstractContextManager[None]:
+        return understood(self.where, f"{self.where.endpoint}/api/{path}", translate_writing)
 
     def _page(self, commit: str) -> str:
         return f"{self.where.page}/commit/{commit}"
@@ -237,9 +251,10 @@ class _Job:
             with self._sending(upload) as report:
                 addition.report = report  # type: ignore[attr-defined]
                 try:
-                    self._api.preupload_lfs_files(
-                        self.where.repo, [addition], revision=BRANCH, free_memory=False
-                    )
+                    with self._understood(f"models/{self.where.repo}/preupload/{BRANCH}"):
+                        self._api.preupload_lfs_files(
+                            self.where.repo, [addition], revision=BRANCH, free_memory=False
+                        )
                 except Exception:
                     require_same(upload)  # what is not the file any more is refused, rightly
                     raise
@@ -252,13 +267,18 @@ class _Job:
         from huggingface_hub import CommitOperationDelete  # noqa: PLC0415 - heavy
 
         deletions = [CommitOperationDelete(name, is_folder=False) for name in change.deletions]
-        done = self._api.create_commit(
-            self.where.repo,
-            [*additions, *deletions],
-            commit_message=self._message,
-            revision=BRANCH,
-            parent_commit=head or None,
-        )
+        path = f"models/{self.where.repo}/commit/{BRANCH}"
+        with self._understood(path):
+            done = self._api.create_commit(
+                self.where.repo,
+                [*additions, *deletions],
+                commit_message=self._message,
+                revision=BRANCH,
+                parent_commit=head or None,
+            )
+            if not _COMMIT.fullmatch(done.oid):
+                url = f"{self.where.endpoint}/api/{path}"
+                raise answers.strange(self.where, url, "it names no commit")
         return Committed(done.oid, self._page(done.oid), True, change)
 
 

@@ -7,7 +7,6 @@ the client's own text is not repeated, but for what the Hub finds wrong with a m
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError, UsageError
 from orchestrator.base.step_values import JSON
@@ -15,6 +14,7 @@ from orchestrator.sources.hub.read_errors import Where, causes, status_of, trans
 
 _LOGIN = "run 'hf auth login' with a token that may write, or set HF_TOKEN"
 _BATCH = "LFS batch API returned errors"
+_MOST_ERRORS, _LONGEST = 10, 500  # of a card, and characters of each
 _KEPT = "what has arrived is not sent again."
 
 
@@ -44,10 +44,11 @@ def read_only(where: Where, status: int) -> EnvironmentProblem:
     )
 
 
-def refused_card(errors: Iterable[JSON]) -> StepError:
+def refused_card(errors: JSON) -> StepError:
     """What the Hub finds wrong with a model card, in its own words."""
-    words = [str(one.get("message", "")) for one in errors if isinstance(one, dict)]
-    reasons = "; ".join(word for word in words if word) or "it does not say why"
+    listed = errors[:_MOST_ERRORS] if isinstance(errors, list) else []
+    words = [str(one.get("message", "")) for one in listed if isinstance(one, dict)]
+    reasons = "; ".join(word[:_LONGEST] for word in words if word) or "it does not say why"
     return StepError(
         f"The Hub refused the front matter of the model card: {reasons}",
         "Correct the section 'publish' of the recipe.",
