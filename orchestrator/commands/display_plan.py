@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.base import units
-from orchestrator.base.step_values import JSON
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
+from orchestrator.engine import step_kinds
 from orchestrator.modelfiles.ggml_types import tensor_bytes
 from orchestrator.planning.recipe_to_steps import union
 from orchestrator.planning.resource_needs import Moment
@@ -40,12 +41,17 @@ def _steps(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
             (
                 status("to do" if moment else "hit"),
                 step.label,
-                units.size(fetch) if fetch and moment else "",
+                f"{_about([step])}{units.size(fetch)}" if fetch and moment else "",
                 units.size(moment.disk) if moment and moment.disk else "",
                 units.size(moment.memory) if moment and moment.memory else "",
             )
         )
     return table(("", "Step", "Fetch", "Disk used", "Memory"), rows, right=(2, 3, 4))
+
+
+def _about(steps: Sequence[Step]) -> str:
+    """A mark where the sizes of what is fetched are those of tools: of other days or systems."""
+    return "≈" if any(step_kinds.is_tool(one) for one in steps) else ""
 
 
 def _outputs(one: Preview) -> str:
@@ -54,8 +60,8 @@ def _outputs(one: Preview) -> str:
         return f"{one.plan.recipe.name}: sizes are known once the files are made."
     if forecast is None:
         return (
-            f"{one.plan.recipe.name}: sizes are known after the first fetch; "
-            "'orchestrate toolchain build' makes them exact before it."
+            f"{one.plan.recipe.name}: sizes are known once the tool chain is built "
+            f"('orchestrate toolchain build {one.plan.chain.name}')."
         )
     about = "" if forecast.exact else "≈"
     told = {one.plan.full.name: forecast.full, **forecast.outputs}
@@ -116,9 +122,10 @@ def _needs(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
     if not moments:
         return status("Everything is up to date") + "."
     fetch = sum(m.step.resources.fetch_bytes for m in moments)
+    about = _about([m.step for m in moments])
     disk = max(moments, key=lambda moment: moment.disk)
     memory = max(moments, key=lambda moment: moment.memory)
-    lines = [f"To do: {units.plural(len(moments), 'step')}. Fetch: {units.size(fetch)}."]
+    lines = [f"To do: {units.plural(len(moments), 'step')}. Fetch: {about}{units.size(fetch)}."]
     if disk.disk:
         lines.append(f"Peak disk: {units.size(disk.disk)} at '{disk.step.label}'.")
     if memory.memory:

@@ -96,7 +96,9 @@ def timeline(
     moments = []
     for index, step in enumerate(todo):
         cost = step.resources
-        held[step.key] = cost.disk_bytes + cost.fetch_bytes
+        # Of what a tool is made from nothing stays.
+        stays = 0 if cost.fetch_bytes and step_kinds.is_tool(step) else cost.fetch_bytes
+        held[step.key] = cost.disk_bytes + stays
         now = sum(held.values()) + cost.scratch_bytes
         moments.append(Moment(step, now, cost.memory_bytes))
         over = [one for one in todo[: index + 1] if last_use.get(one.key, index) <= index]

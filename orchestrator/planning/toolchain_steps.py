@@ -54,7 +54,12 @@ def add_tools(
             "refused": chain.build.refused.get(choices.profile or chain.build.profile_names[0], ""),
             "calls": [_call(one) for one in chain.verbs.values() if _is_built(one)],
         },
-        resources=Resources(cpu=True, disk_bytes=80 << 20, scratch_bytes=900 << 20),
+        resources=Resources(
+            cpu=True,
+            fetch_bytes=chain.source.download,
+            disk_bytes=80 << 20,
+            scratch_bytes=900 << 20,
+        ),
         keep="always",
     )
     return {"toolchain": build, **_environment(collector, chain)}
@@ -115,7 +120,9 @@ def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:
             "imports": list(chain.environment.imports),
             "extra_index": index.url if index else "",
         },
-        resources=Resources(net=True, disk_bytes=1300 << 20),
+        resources=Resources(
+            net=True, fetch_bytes=chain.environment.download, disk_bytes=1300 << 20
+        ),
         keep="always",
     )
     if not chain.environment.layer:

@@ -55,11 +55,10 @@ def previews(
         For each plan its preview, or why its model cannot be made.
     """
     _warn_of_trust(plans, session)
-    ready = [one for one in plans if one.forecast and (build or _built(one, session))]
+    targets = [key for one in plans for key in _predicting(one, session, build=build)]
     failed: dict[str, StepResult] = {}
-    if ready:
-        keys = [key for one in ready for key in (one.forecast, one.census) if key]
-        results = session.runner.run(plan.union(ready), keys)
+    if targets:
+        results = session.runner.run(plan.union(plans), list(dict.fromkeys(targets)))
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
     return [_obstacle(one, failed) or _preview(one, session) for one in plans]
 
@@ -72,6 +71,15 @@ def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
             f"the models' own code of {', '.join(trusting)} can read your files and use the "
             f"network: {reason}"
         )
+
+
+def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
+    """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
+    if one.forecast and (build or _built(one, session)):
+        return [key for key in (one.forecast, one.census) if key]
+    if build or session.settings.offline:
+        return []
+    return [step.key for step in one.steps if step_kinds.is_description(step)]
 
 
 def _built(one: Plan, session: Session) -> bool:

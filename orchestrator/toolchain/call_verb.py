@@ -23,7 +23,7 @@ from orchestrator.toolchain.model import Verb
 
 PACKAGES = "packages"  # a layer, and the folder in it for Python's path
 _PROGRESS_WINDOW = 4096
-_TOOLS = ("toolchain", "environment")
+_TOOLS = ("toolchain", "environment", "packages")
 
 
 @dataclass(frozen=True)

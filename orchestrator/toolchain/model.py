@@ -68,6 +68,9 @@ class Source(Data):
     mirrors: tuple[Mirror, ...] = Field(
         default=(), description="Places that are tried when git does not answer, in order."
     )
+    download: int = Field(
+        default=0, ge=0, description="Bytes that getting it fetches, about; plans say it."
+    )
     sdists: Sdists | None = Field(
         default=None, description="Such places for other commits than the pinned one."
     )
@@ -225,6 +228,9 @@ class Environment(Data):
     )
     imports: tuple[str, ...] = Field(
         default=(), description="Modules that must be importable afterwards."
+    )
+    download: int = Field(
+        default=0, ge=0, description="Bytes of all packages, about; plans say it."
     )
     layer: tuple[str, ...] = Field(
         default=(),

@@ -20,9 +20,23 @@ def test_a_plan_before_anything_is_built_is_an_estimate(orchestrate: Command) ->
 
     assert said.code == 0, said
     assert "to do  build llama.cpp" in said.out
-    assert "toolchain build" in said.out
-    assert "To do: " in said.out
+    assert "≈4,196,864" in said.out  # two bytes for each parameter of the header
+    assert "Sizes marked ≈ are estimates: no tool chain is built yet." in said.out
+    assert "≈325 MB" in said.out  # the packages of the Python environment
+    assert "Fetch: ≈402 MB." in said.out
+    assert "Peak memory: about " in said.out
+    [value] = json.loads(orchestrate("plan", RECIPE, "--json").out)
+    assert value["exact"] is False
+    assert value["outputs"]["Q8_0"]["size"] == 2_229_584
     assert not Path("dist").exists()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_plan_offline_before_anything_is_built_asks_nobody(orchestrate: Command) -> None:
+    said = orchestrate("plan", RECIPE, "--offline")
+
+    assert said.code == 0, said
+    assert "tiny-llama: sizes are known once the tool chain is built" in said.out
 
 
 @pytest.mark.usefixtures("fakes")
