@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.base import safe_text, terminal_colours
-from orchestrator.base.errors import EXIT_ENVIRONMENT
 from orchestrator.commands import completion_values, interrupts
 
 if TYPE_CHECKING:
     from orchestrator.base.command_output import Voice
-    from orchestrator.base.errors import EnvironmentProblem
+    from orchestrator.base.errors import OrchestrateError
     from orchestrator.engine.artifact_store import Store
     from orchestrator.engine.progress_listeners import Watcher
     from orchestrator.planning.lockfile_check import Mode
@@ -237,7 +236,7 @@ def _listener(options: dict[str, Any]) -> Watcher:
     return progress_listeners.JsonLog(options["log_json"], then) if options["log_json"] else then
 
 
-def _last_of(problems: Sequence[EnvironmentProblem]) -> EnvironmentProblem:
+def _last_of(problems: Sequence[OrchestrateError]) -> OrchestrateError:
     """The last problem, which ends the command, after the others were said."""
     *others, last = problems
     for other in others:
@@ -266,13 +265,13 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
 
                 loaded = [without_checksums.relaxed(recipe) for recipe in loaded]
                 current = replace(current, choices=replace(current.choices, stand_in=True))
-            plans, problems = load_and_plan.make_reachable(loaded, current)
+            plans, problems = load_and_plan.make_possible(loaded, current)
             run_process.check_stopped()
             if not plans:
                 raise _last_of(problems)
             code = command(current, plans, options, **own)
             for problem in problems:
                 complain(problem)
-            return max(code, EXIT_ENVIRONMENT) if problems else code
+            return max([code, *(problem.exit_code for problem in problems)])
 
     return call

@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
+from orchestrator.base.errors import (
+    EnvironmentProblem,
+    Interrupted,
+    NetworkProblem,
+    OrchestrateError,
+)
 from orchestrator.planning import lockfile_check
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.lockfile import Lock
@@ -118,10 +123,12 @@ def resolve(
 
 @contextmanager
 def _naming(recipe: Recipe, key: str) -> Iterator[None]:
-    """Let problems of the environment say which recipe met them, and at which key."""
+    """Let errors say which recipe met them, and at which key."""
     try:
         yield
-    except EnvironmentProblem as error:
+    except Interrupted:
+        raise
+    except OrchestrateError as error:
         place = f"{recipe.file}: "
         if not error.message.startswith(place):
             error.message = f"{place}{key}: {error.message}"
@@ -169,21 +176,19 @@ def make(recipes: Sequence[Recipe], session: Session) -> list[Plan]:
     return [make_one(recipe, session, commits) for recipe in recipes]
 
 
-def make_reachable(
+def make_possible(
     recipes: Sequence[Recipe], session: Session
-) -> tuple[list[Plan], list[EnvironmentProblem]]:
-    """Plan the recipes whose sources can be asked, and say what was with the others.
-
-    Raises:
-        UsageError: As :func:`make`.
-    """
+) -> tuple[list[Plan], list[OrchestrateError]]:
+    """Plan the recipes that can be planned, and say what was with the others."""
     commits: Commits = {}
     plans: list[Plan] = []
-    problems: list[EnvironmentProblem] = []
+    problems: list[OrchestrateError] = []
     for recipe in recipes:
         try:
             plans.append(make_one(recipe, session, commits))
-        except EnvironmentProblem as error:
+        except Interrupted:
+            raise
+        except OrchestrateError as error:
             problems.append(error)
     return plans, problems
 

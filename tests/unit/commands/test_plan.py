@@ -57,6 +57,24 @@ def test_a_plan_of_a_built_chain_is_exact(orchestrate: Command) -> None:
 
 
 @pytest.mark.usefixtures("fakes")
+def test_one_recipe_that_cannot_be_planned_hides_no_other(orchestrate: Command) -> None:
+    sound = without_checksums()
+    wrong = Path("wrong.yaml")
+    text = sound.read_text().replace("name: tiny-llama", "name: wrong", 1)
+    wrong.write_text(
+        text.replace("model:\n", "model:\n  files: {config.json: '" + "0" * 64 + "'}\n", 1)
+    )
+
+    said = orchestrate("plan", wrong, sound)
+
+    assert said.code == 2, said
+    assert "convert tiny-llama to F16" in said.out
+    assert "convert wrong to F16" not in said.out
+    assert "error: wrong.yaml: model: " in said.err
+    assert "config.json is not the file the recipe means" in said.err
+
+
+@pytest.mark.usefixtures("fakes")
 def test_a_plan_of_finished_work(orchestrate: Command) -> None:
     orchestrate("run", RECIPE, "--no-limits")
 

@@ -175,7 +175,8 @@ def warned(tmp_path: Path, text: str) -> list[str]:
     """What a preview of a recipe warns of where the system isolates no tool."""
     said: list[str] = []
     quiet = Plain((tmp_path / "out").open("w"))
-    asking = Session(Store(tmp_path / "store", said.append), Settings(), choices(), quiet)
+    offline = Settings(offline=True)
+    asking = Session(Store(tmp_path / "store", said.append), offline, choices(), quiet)
     preflight.previews([make_plan(tmp_path, text)], asking, build=False)
     return said
 
