@@ -12,12 +12,15 @@ EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 EXIT_INTERRUPTED = 130
 
+_LONGEST_LINE = 1000
+
 
 class OrchestrateError(Exception):
     """An expected failure.
 
     Args:
-        message: One sentence that says what happened and where.
+        message: One sentence that says what happened and where. Of a line that what it quotes
+            makes very long, the middle is left out.
         hint: What the user can do about it; empty when there is nothing to add.
     """
 
@@ -25,11 +28,15 @@ class OrchestrateError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message = message
+        self.message = "\n".join(map(_shortened, message.split("\n")))
         self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else f"{line[:700]} ... {line[-200:]}"
 
 
 class StepError(OrchestrateError):

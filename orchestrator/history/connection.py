@@ -40,14 +40,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """A connection that sees one state of the database; None where there is none yet.
 
     Raises:
-        EnvironmentProblem: As :func:`writing`.
+        EnvironmentProblem: As :func:`writing`, or what was read is no value of ours.
     """
     if not path.exists():
         yield None
         return
-    with _explained(path), closing(_readable(path)) as database:
-        database.execute("BEGIN")
-        yield database
+    try:
+        with _explained(path), closing(_readable(path)) as database:
+            database.execute("BEGIN")
+            yield database
+    except (ValueError, TypeError, LookupError) as error:
+        raise EnvironmentProblem(
+            f"the history in {path} holds what this program does not write: {error}",
+            _ASIDE,
+        ) from error
 
 
 def _readable(path: Path) -> sqlite3.Connection:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,16 @@ from orchestrator.base import machine_info
 from orchestrator.base.digest import key as digest_of
 from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history.connection import reading, writing
-from orchestrator.history.row_mapping import RUN, night_of, run_of
+from orchestrator.history.row_mapping import (
+    RUN,
+    Made,
+    machine_of,
+    night_of,
+    object_of,
+    run_of,
+    summary_of,
+    value_of,
+)
 from orchestrator.history.run_records import (
     GOOD,
     INTERRUPTED,
@@ -41,7 +51,20 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 _FILE = tuple(name for name in _names(FileRow) if name != "numbers")
-_NUMBER = ("file", "measure", "number", "value", "error")
+
+
+@dataclass(frozen=True)
+class _Number:
+    """One number of a file, and its error if it has one."""
+
+    file: str
+    measure: str
+    number: str
+    value: float
+    error: float | None
+
+
+_NUMBER = _names(_Number)
 
 
 def now() -> str:
@@ -152,8 +175,8 @@ class History:
 
     def machines(self) -> dict[str, Machine]:
         """Every machine that wrote here, by its id."""
-        rows = self._all("SELECT id, described FROM machines")
-        return {row["id"]: Machine(row["id"], json.loads(row["described"])) for row in rows}
+        found = self._all(machine_of, "SELECT id, described FROM machines")
+        return {one.id: one for one in found}
 
     def nights(self, limit: int = -1, *, brief: bool = False) -> list[Night]:
         """Nights, the newest first; brief ones without what their summaries say of recipes.
@@ -161,22 +184,22 @@ class History:
         That is most of a summary, and too much to have of all nights at once.
         """
         summary = "json_remove(summary, '$.recipes')" if brief else "summary"
-        rows = self._all(
+        return self._all(
+            night_of,
             f"SELECT id, started, ended, machine, process, state, options, {summary} AS summary"  # noqa: S608
             " FROM nights ORDER BY id DESC LIMIT ?",
             limit,
         )
-        return [night_of(row) for row in rows]
 
     def summary(self, night: int) -> Mapping[str, JSON]:
         """The whole summary of one night; empty before its end."""
-        rows = self._all("SELECT summary FROM nights WHERE id = ?", night)
-        found: Mapping[str, JSON] = json.loads(rows[0]["summary"]) if rows else {}
-        return found
+        query = "SELECT summary FROM nights WHERE id = ?"
+        found = self._all(lambda row: summary_of(row["summary"]), query, night)
+        return found[0] if found else {}
 
     def recipes(self) -> list[str]:
         """The names of all recipes that were run."""
-        return [row["recipe"] for row in self._all("SELECT DISTINCT recipe FROM runs ORDER BY 1")]
+        return self._all(lambda row: str(row[0]), "SELECT DISTINCT recipe FROM runs ORDER BY 1")
 
     def runs(
         self, recipe: str = "", night: int | None = None, *, nightly: bool = False, limit: int = -1
@@ -193,12 +216,12 @@ class History:
         given = {where: value for where, value in wanted.items() if value is not None}
         wheres = [*given, *(["night > 0"] if nightly else [])]
         where = f"WHERE {' AND '.join(wheres)} " if wheres else ""
-        rows = self._all(
+        return self._all(
+            run_of,
             f"SELECT {_columns(RUN)}, process FROM runs {where}ORDER BY id DESC LIMIT ?",  # noqa: S608
             *given.values(),
             limit,
         )
-        return [run_of(row) for row in rows]
 
     def good_runs(self, recipe: str, before: int | None = None, limit: int = -1) -> list[Run]:
         """Runs of nights that later nights may be compared with, the newest first.
@@ -208,7 +231,8 @@ class History:
             before: Only runs before this one.
             limit: How many at most; all when negative.
         """
-        rows = self._all(
+        return self._all(
+            run_of,
             f"SELECT {_columns(RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
             f" AND (state IN ({', '.join('?' * len(GOOD))}) OR accepted != '')"
             " AND id < ? ORDER BY id DESC LIMIT ?",
@@ -217,7 +241,6 @@ class History:
             2**62 if before is None else before,
             limit,
         )
-        return [run_of(row) for row in rows]
 
     def steps(self, run: int) -> list[StepRow]:
         """The steps of a run, in the order in which they ended."""
@@ -225,24 +248,23 @@ class History:
 
     def steps_of(self, runs: Sequence[int]) -> dict[int, list[StepRow]]:
         """The steps of runs by the runs' numbers."""
-        found = self._rows_of("steps", _names(StepRow), runs)
-        return {run: [StepRow(*row) for row in rows] for run, rows in found.items()}
+        return self._rows_of("steps", StepRow, runs)
 
     def run_counts(self, since: int = 0) -> dict[int, int]:
         """How many recipes each night ran, by the numbers of the nights from ``since`` on."""
-        rows = self._all(
-            "SELECT night, COUNT(*) AS runs FROM runs WHERE night > 0 AND night >= ?"
-            " GROUP BY night",
-            since,
+        return dict(
+            self._all(
+                tuple,
+                "SELECT night, COUNT(*) FROM runs WHERE night > 0 AND night >= ? GROUP BY night",
+                since,
+            )
         )
-        return {row["night"]: row["runs"] for row in rows}
 
     def step_counts(self, since: int = 0) -> dict[int, dict[str, int]]:
         """How many steps had each outcome, by the numbers of the runs from ``since`` on."""
         found: dict[int, dict[str, int]] = {}
-        rows = self._all(
-            "SELECT run, outcome, COUNT(*) FROM steps WHERE run >= ? GROUP BY run, outcome", since
-        )
+        query = "SELECT run, outcome, COUNT(*) FROM steps WHERE run >= ? GROUP BY run, outcome"
+        rows: list[tuple[int, str, int]] = self._all(tuple, query, since)
         for run, outcome, count in rows:
             found.setdefault(run, {})[outcome] = count
         return found
@@ -251,58 +273,74 @@ class History:
         """The steps that failed, by the numbers of the runs from ``since`` on."""
         names = _columns(_names(StepRow))
         rows = self._all(
+            partial(_of_run, StepRow),
             f"SELECT run, {names} FROM steps WHERE run >= ? AND outcome = ? ORDER BY rowid",  # noqa: S608
             since,
             Outcome.FAILED.value,
         )
-        found: dict[int, list[StepRow]] = {}
-        for row in rows:
-            found.setdefault(row[0], []).append(StepRow(*tuple(row)[1:]))
-        return found
+        return _by_run(rows)
 
     def files(self, runs: Sequence[int]) -> dict[int, list[FileRow]]:
         """The files of runs by the runs' numbers."""
-        found, numbers = self._rows_of("files", _FILE, runs), self._numbers(runs)
+        found, numbers = self._rows_of("files", FileRow, runs, _FILE), self._numbers(runs)
         return {
-            run: [replace(FileRow(*row), numbers=numbers.get((run, row[0]), {})) for row in rows]
+            run: [replace(row, numbers=numbers.get((run, row.file), {})) for row in rows]
             for run, rows in found.items()
         }
 
     def _numbers(self, runs: Sequence[int]) -> dict[tuple[int, str], ByMeasure]:
         """The numbers of files by run and file."""
         found: dict[tuple[int, str], list[NumberRow]] = {}
-        for run, rows in self._rows_of("numbers", _NUMBER, runs).items():
-            for file, *told in rows:
-                found.setdefault((run, file), []).append(tuple(told))
+        for run, rows in self._rows_of("numbers", _Number, runs).items():
+            for one in rows:
+                found.setdefault((run, one.file), []).append(astuple(one)[1:])
         errors = file_numbers.error_names()
         return {place: file_numbers.joined(rows, errors) for place, rows in found.items()}
 
     def alarms(self, runs: Sequence[int]) -> dict[int, list[Alarm]]:
         """The alarms of runs by the runs' numbers; runs without one are left out."""
-        found = self._rows_of("alarms", _names(Alarm), runs)
-        return {run: [Alarm(*row) for row in rows] for run, rows in found.items()}
+        return self._rows_of("alarms", Alarm, runs)
 
     def report(self, digest: str) -> Mapping[str, JSON]:
         """The report of this digest; empty when there is none."""
-        rows = self._all("SELECT content FROM reports WHERE digest = ?", digest)
-        found: Mapping[str, JSON] = json.loads(rows[0]["content"]) if rows else {}
-        return found
+
+        def sound(row: sqlite3.Row) -> Mapping[str, JSON]:
+            found = object_of(row["content"])
+            if digest_of(found) != digest:
+                raise ValueError(f"the report {digest[:12]} has other content")
+            return found
+
+        found = self._all(sound, "SELECT content FROM reports WHERE digest = ?", digest)
+        return found[0] if found else {}
 
     def _rows_of(
-        self, table: str, names: Sequence[str], runs: Sequence[int]
-    ) -> dict[int, list[tuple[Any, ...]]]:
+        self, table: str, kind: type[Made], runs: Sequence[int], names: Sequence[str] = ()
+    ) -> dict[int, list[Made]]:
         """Rows of a table by run; SQLite takes a bounded number of values at once."""
-        found: dict[int, list[tuple[Any, ...]]] = {}
+        columns = _columns(names or _names(kind))
+        found: list[tuple[int, Made]] = []
         for part in _parts(list(runs), 500):
             marks = ", ".join("?" * len(part))
-            query = f"SELECT run, {_columns(names)} FROM {table} WHERE run IN ({marks})"  # noqa: S608
-            for row in self._all(f"{query} ORDER BY rowid", *part):
-                found.setdefault(row[0], []).append(tuple(row)[1:])
-        return found
+            query = f"SELECT run, {columns} FROM {table} WHERE run IN ({marks})"  # noqa: S608
+            found += self._all(partial(_of_run, kind), f"{query} ORDER BY rowid", *part)
+        return _by_run(found)
 
-    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+    def _all(self, make: Callable[[sqlite3.Row], Made], query: str, *values: Any) -> list[Made]:
         with reading(self.path) as database:
-            return [] if database is None else database.execute(query, values).fetchall()
+            rows = [] if database is None else database.execute(query, values).fetchall()
+            return [make(row) for row in rows]
+
+
+def _of_run(kind: type[Made], row: sqlite3.Row) -> tuple[int, Made]:
+    """The run of a row, and the row's other columns as a value."""
+    return row["run"], value_of(kind, {name: row[name] for name in row.keys()[1:]})
+
+
+def _by_run(rows: Sequence[tuple[int, Made]]) -> dict[int, list[Made]]:
+    found: dict[int, list[Made]] = {}
+    for run, one in rows:
+        found.setdefault(run, []).append(one)
+    return found
 
 
 def _parts(values: list[int], size: int) -> Iterator[list[int]]:

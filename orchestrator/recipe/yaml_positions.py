@@ -24,6 +24,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_VALUES = 20_000
 MAX_SHOWN = 100  # problems
+_LONGEST = 600  # letters of a sentence, or of a key path
 
 Loc = tuple[str | int, ...]
 
@@ -89,8 +90,8 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        where = dotted(self.loc)
-        return line(f"{self.mark}: {where}: {self.text}" if where else f"{self.mark}: {self.text}")
+        where, text = _shortened(dotted(self.loc)), _shortened(self.text)
+        return line(f"{self.mark}: {where}: {text}" if where else f"{self.mark}: {text}")
 
 
 class RecipeError(UsageError):
@@ -114,6 +115,11 @@ class Node:
     value: Any
     mark: Mark
     key: Mark
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle where keys or values of a recipe make it very long."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} ... {text[-100:]}"
 
 
 def dotted(loc: Loc) -> str:

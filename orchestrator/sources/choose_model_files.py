@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestrator.base import units
+from orchestrator.base import json_text, units
 from orchestrator.base.errors import StepError, UsageError
 
 
@@ -170,7 +169,7 @@ def _incomplete(what: str, missing: Sequence[str]) -> StepError:
 
 def _shards(index: str, content: bytes) -> list[str]:
     try:
-        table = json.loads(content)["weight_map"]
+        table = json_text.parse(content)["weight_map"]
         names = {str(name) for name in table.values()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.base import yaml_file
 from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.data import wrong
 
 # Of the quantizer's larger blocks: where the data does not name a type, this is assumed.
 LARGEST_BLOCK = 256
@@ -129,4 +130,4 @@ def load(folder: Path) -> Policy:
     try:
         return Policy.model_validate(yaml_file.read(path))
     except (yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
+        raise wrong(path, error) from error

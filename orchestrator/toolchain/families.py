@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.base import yaml_file
 from orchestrator.base.errors import UsageError
+from orchestrator.toolchain.data import wrong
 
 
 class Families(BaseModel):
@@ -66,9 +67,7 @@ def load(folder: Path) -> Families:
         }
         return Families.model_validate({**own.model_dump(), **known})
     except (ValidationError, TypeError) as error:
-        raise UsageError(
-            f"{folder / 'families.yaml'}: {error}", "Fix the tool chain's data."
-        ) from error
+        raise wrong(folder / "families.yaml", error) from error
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml_file.read(path)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
+        raise wrong(path, error) from error
     if not isinstance(loaded, dict):
         raise UsageError(f"{path} is not a mapping", "Fix the tool chain's data.")
     return loaded

@@ -23,7 +23,7 @@ from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import variants
 from orchestrator.toolchain.converter_option import Option
-from orchestrator.toolchain.data import Data
+from orchestrator.toolchain.data import Data, wrong
 from orchestrator.toolchain.model import (
     AllVerbs,
     Build,
@@ -251,7 +251,7 @@ def load(name: str, vendor: Path = VENDOR) -> ToolChain:
         loaded = yaml_file.read(path)
         chain = ToolChain.model_validate({**loaded, "name": name, "folder": path.parent})
     except (yaml.YAMLError, ValidationError, TypeError) as error:
-        raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
+        raise wrong(path, error) from error
     return with_files(chain)
 
 
@@ -270,7 +270,7 @@ def with_files(chain: ToolChain) -> ToolChain:
         try:
             text = path.read_text("utf-8")
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: {error}", "Fix the tool chain's data.") from error
+            raise wrong(path, error) from error
     update = {"files": files, "requirements": text, "source": _with_sdists(chain.source, folder)}
     return chain.model_copy(update=update)
 
@@ -288,7 +288,7 @@ def _with_sdists(source: Source, folder: Path) -> Source:
             for version, commit, sha256 in rows
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder / path}: {error}", "Fix the tool chain's data.") from error
+        raise wrong(folder / path, error) from error
     return source.model_copy(update={"mirrors": (*source.mirrors, *more)})
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import json_text
 from orchestrator.base.atomic_file import put
 from orchestrator.base.digest import key
 from orchestrator.base.errors import EnvironmentProblem, UsageError
@@ -100,7 +101,7 @@ def _check_place(folder: Path, name: str, ours: Mapping[str, str]) -> None:
 def _listed(folder: Path) -> dict[str, str]:
     """Our files of an earlier run with their digests; none when the list is damaged."""
     try:
-        pages = json.loads((folder / LIST).read_text("utf-8"))["pages"]
+        pages = json_text.parse((folder / LIST).read_bytes())["pages"]
         return {name: str(digest) for name, digest in pages.items() if _inside(name)}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return {}

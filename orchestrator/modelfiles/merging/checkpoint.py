@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import json_text
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.merging import torch_zip
@@ -99,8 +99,8 @@ def read_json(path: Path) -> dict[str, JSON]:
     if path.stat().st_size > MAX_JSON_BYTES:
         raise StepError(f"{path} has more than {MAX_JSON_BYTES} bytes.", _FETCH_AGAIN)
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        value = json_text.parse(path.read_bytes(), finite=False)
+    except ValueError as error:
         raise StepError(f"{path} is not JSON ({str(error)[:100]}).", _FETCH_AGAIN) from None
     if not isinstance(value, dict):
         raise StepError(f"{path} is not a JSON object.", _FETCH_AGAIN)

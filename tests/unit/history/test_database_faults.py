@@ -164,9 +164,9 @@ def test_long_histories_are_read_in_few_queries(
     asked: list[str] = []
     ask = History._all
 
-    def counted(self: History, query: str, *given: Any) -> Any:
+    def counted(self: History, make: Any, query: str, *given: Any) -> Any:
         asked.append(query)
-        return ask(self, query, *given)
+        return ask(self, make, query, *given)
 
     monkeypatch.setattr(History, "_all", counted)
 
@@ -235,3 +235,36 @@ def test_the_advice_about_a_newer_history_names_both_ways(history: History) -> N
 
     assert "Use that version, or another ORCHESTRATE_HOME." in raised.value.hint
     assert "move the file away" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE numbers SET value = 'x'",
+        "UPDATE files SET fresh = 'x'",
+        "UPDATE runs SET commit = x'ff00'",
+        "UPDATE nights SET summary = '[1]'",
+        'UPDATE nights SET summary = \'{"recipes": [{"notes": []}]}\'',
+        "UPDATE nights SET summary = '{'",
+        "UPDATE nights SET options = 7",
+        "UPDATE machines SET described = ''",
+        "UPDATE reports SET content = '{}'",
+    ],
+)
+def test_what_this_program_does_not_write_is_told_as_that(tmp_path: Path, change: str) -> None:
+    history = History(tmp_path)
+    night = history.begin_night({})
+    a_run(history, a_file(), night=night, report={"name": "tiny"})
+    with closing(sqlite3.connect(history.path)) as database, database:
+        database.execute(change.replace("commit", "[commit]"))
+
+    def read_all() -> None:
+        runs = history.runs()
+        history.files([one.id for one in runs])
+        history.report(runs[0].report)
+        history.machines()
+        history.nights()
+
+    with pytest.raises(EnvironmentProblem, match="holds what this program does not write") as told:
+        read_all()
+    assert "Move the file away" in told.value.hint

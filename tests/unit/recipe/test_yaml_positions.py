@@ -52,6 +52,14 @@ def test_bombs_are_one_sentence(tmp_path: Path, text: str) -> None:
     assert "\n" not in one(tmp_path, text)
 
 
+def test_keys_and_values_without_end_make_no_sentence_without_end(tmp_path: Path) -> None:
+    long = "a" * 100_000
+    said = problems(tmp_path, f"{MINIMAL}{long}: 1\nname: [{long}]\n")
+
+    assert len(said) > 0
+    assert max(map(len, said)) < 2000
+
+
 def test_no_utf8_no_file_and_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(b"name: \xff\n")

@@ -50,6 +50,18 @@ def test_the_inner_folder_alone_is_unpacked(tmp_path: Path, mode: str) -> None:
     assert (tmp_path / "out/a.c").read_bytes() == b"int a;"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["x/v/a", "x/v/a/b"], ["x/v/a/b", "x/v/a"], ["x/v/" + "n" * 300], ["x/v" + "/d" * 5000]],
+)
+def test_members_that_no_folder_can_hold_are_no_archive(tmp_path: Path, names: list[str]) -> None:
+    made = tar_of(tmp_path / "x.tgz", *(entry(name, b"1") for name in names))
+
+    with pytest.raises(StepError, match=r"x\.tgz is not a sound archive: ") as told:
+        archive.extract_tree(made, "v", tmp_path / "out")
+    assert len(told.value.message) < 500
+
+
 def test_a_missing_inner_folder_is_named(tmp_path: Path) -> None:
     made = tar_of(tmp_path / "x.tgz", entry("x/other/a", b"a"))
 

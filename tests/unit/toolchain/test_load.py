@@ -258,6 +258,8 @@ def test_an_unknown_tool_chain_names_the_known_ones(tmp_path: Path) -> None:
         (CHAIN.replace("{sha}", "123"), "sha256"),
         ("[1, 2", "toolchain.yaml"),
         ("- 1\n", "toolchain.yaml"),
+        (CHAIN.replace("about:", "about: 2001-02-30 #"), "day is out of range"),
+        (CHAIN + "".join(f"more{n}: {'x' * 5000}\n" for n in range(9)), "; and 6 more"),
         ("!!python/object/apply:os.system [exit]", "toolchain.yaml"),
     ],
 )
@@ -265,6 +267,7 @@ def test_wrong_data_is_refused_with_its_file(tmp_path: Path, text: str, said: st
     with pytest.raises(UsageError, match=said) as caught:
         make_chain(tmp_path, text=text)
     assert "toolchain.yaml" in caught.value.message
+    assert len(caught.value.message) < 2000
 
 
 @pytest.mark.parametrize("name", load.names())
