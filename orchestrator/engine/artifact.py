@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.base import digest
+from orchestrator.base import digest, json_text
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.step_values import JSON
 
@@ -136,7 +136,7 @@ def load(key: str, folder: Path) -> Artifact | None:
     """
     manifest = folder / MANIFEST
     try:
-        content = json.loads(manifest.read_bytes())
+        content = json_text.parse(manifest.read_bytes())
     except FileNotFoundError:
         if not folder.exists():
             return None

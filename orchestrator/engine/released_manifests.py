@@ -8,10 +8,10 @@ of removed artifacts, by key.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.base import json_text
 from orchestrator.base.atomic_file import put
 from orchestrator.base.step_values import JSON
 from orchestrator.engine.artifact import MANIFEST
@@ -32,7 +32,7 @@ def note(root: Path, key: str, artifact: Path) -> None:
 def recall(root: Path, key: str) -> Mapping[str, JSON] | None:
     """The manifest of an artifact that was removed; None when none is known or readable."""
     try:
-        found = json.loads(_place(root, key).read_bytes())
+        found = json_text.parse(_place(root, key).read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

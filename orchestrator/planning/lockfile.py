@@ -13,7 +13,7 @@ from typing import Literal
 
 import yaml
 
-from orchestrator.base import installed_data
+from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.step_values import JSON
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.data import Data
@@ -173,10 +173,10 @@ def text(lock: Lock, recipe: str) -> str:
     return f"# Made by 'orchestrate lock {recipe}': everything that it needs, pinned.\n{body}"
 
 
-def parse(content: str) -> Lock:
+def parse(content: bytes) -> Lock:
     """The lock that a text describes.
 
     Raises:
         ValueError, yaml.YAMLError: It is no lock of this version.
     """
-    return Lock.model_validate(yaml.safe_load(content))
+    return Lock.model_validate(yaml_file.parse(content))

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.base import json_text
 from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.runs.output_folder import BESIDE
 
@@ -39,7 +40,7 @@ def sign(payload: bytes, kind: str, key: Path) -> str:
     return json.dumps(envelope.to_dict(), indent=2, sort_keys=True) + "\n"
 
 
-def verify(envelope: str, kind: str, key: Path) -> bytes:
+def verify(envelope: bytes, kind: str, key: Path) -> bytes:
     """The payload of an envelope that this key has signed.
 
     Args:
@@ -56,7 +57,7 @@ def verify(envelope: str, kind: str, key: Path) -> bytes:
 
     public = _public(key)
     try:
-        found = Envelope.from_dict(json.loads(envelope))
+        found = Envelope.from_dict(json_text.parse(envelope))
         found.verify([public], 1)
     except VerificationError as error:
         raise OrchestrateError(

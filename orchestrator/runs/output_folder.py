@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.base import machine_info
+from orchestrator.base import json_text, machine_info
 from orchestrator.base.atomic_file import part_of, put
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.disk_space import translated
@@ -127,8 +127,8 @@ def publish_files(
 def earlier_report(dest: Path) -> Mapping[str, JSON]:
     """The report that an earlier run left in ``dest``; empty without a readable one."""
     try:
-        found = json.loads((dest / REPORT_JSON).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = json_text.parse((dest / REPORT_JSON).read_bytes())
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

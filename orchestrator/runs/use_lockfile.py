@@ -26,7 +26,7 @@ def read(path: Path) -> Lock | None:
         UsageError: There is one, but it cannot be read as a lock of this version.
     """
     try:
-        return lockfile.parse(path.read_text("utf-8"))
+        return lockfile.parse(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, yaml.YAMLError) as error:

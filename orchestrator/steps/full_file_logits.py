@@ -54,7 +54,7 @@ def run(task: Task) -> dict[str, JSON]:
         "context": int(params["context"]),
     }
     if saved:
-        facts |= _checked(saved, _layout(task), task.step.label)
+        facts |= expect_whole(saved, _layout(task), task.step.label)
     text = json.dumps(facts, indent=2, sort_keys=True)
     (task.workdir / FACTS).write_text(f"{text}\n", encoding="utf-8")
     return facts
@@ -68,11 +68,15 @@ def _layout(task: Task) -> SavedLogits | None:
     return Verb.model_validate(task.step.context["verbs"]["logits"]).saved
 
 
-def _checked(path: Path, layout: SavedLogits | None, what: str) -> dict[str, JSON]:
+def expect_whole(path: Path, layout: SavedLogits | None, what: str) -> dict[str, JSON]:
     """What the header of saved logits says, once the file is as long as that means.
 
     Today's tool does not look whether its writes succeed: on a full disk it exits 0 and
     leaves a short file. Where the data states no layout, only the size is known.
+
+    Raises:
+        StepError: The file is not whole.
+        EnvironmentProblem: It is short because the disk is full.
     """
     size = path.stat().st_size if path.is_file() else 0
     if layout is None:
