@@ -11,11 +11,11 @@ key ``chat_template`` of ``tokenizer_config.json``, a text or a list of names an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from orchestrator.base import json_text
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles.gguf import GGUF
@@ -80,7 +80,7 @@ def json_object(path: Path) -> Mapping[str, JSON]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json_text.parse(path.read_bytes(), finite=False)
     except ValueError as error:
         raise StepError(f"{path} is not JSON", "Use another revision of the model.") from error
     return found if isinstance(found, dict) else {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.base import json_text
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.base.step_values import JSON
@@ -63,7 +63,7 @@ def _plain(path: Path) -> Mapping[str, JSON]:
 
 def _signed(path: Path, key: Path) -> Mapping[str, JSON]:
     """The signed statement; the plain one beside it, if any, must not say anything else."""
-    envelope = _file_next_to(path, dsse_signature.SUFFIX).read_text("utf-8")
+    envelope = _file_next_to(path, dsse_signature.SUFFIX).read_bytes()
     payload = dsse_signature.verify(envelope, PAYLOAD, key)
     plain = path.with_name(path.name + provenance_statement.SUFFIX)
     if plain.exists() and plain.read_bytes() != payload:
@@ -81,7 +81,7 @@ def _file_next_to(path: Path, suffix: str) -> Path:
 def _statement(data: bytes) -> Mapping[str, JSON]:
     """A statement of ours, or an error that says what it is instead."""
     try:
-        told = json.loads(data)
+        told = json_text.parse(data)
         kinds = told["_type"], told["predicateType"]
         build = told["predicate"]["buildDefinition"]["buildType"]
         told["predicate"]["buildDefinition"]["externalParameters"]["recipe"]["digest"]["sha256"]

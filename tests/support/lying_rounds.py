@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from tests.hub import Fault, Hub, Repo, lies
 from tests.hub.content import as_json
+from tests.support.campaigns.report import Report
 from tests.support.hub_repositories import CONFIG, NAME, WEIGHTS
 from tests.support.lying_hub import (
     STEPS,
@@ -25,19 +24,6 @@ from tests.support.lying_hub import (
 _API_STEPS = ("resolve", "listing")
 
 
-@dataclass
-class Report:
-    """What a round found.
-
-    Attributes:
-        counts: Tries by step and how they ended.
-        faults: What should not have been, with what it takes to see it again.
-    """
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-
-
 def round_of(work: Path, *, seed: int, seconds: float, least: int = 1) -> Report:
     """Tries until the time is over, and at least so many.
 
@@ -50,7 +36,7 @@ def round_of(work: Path, *, seed: int, seconds: float, least: int = 1) -> Report
     report = Report()
     repo, end = served(work / "served"), time.monotonic() + seconds
     with Hub({NAME: repo}) as hub:
-        while sum(report.counts.values()) < least or time.monotonic() < end:
+        while report.tries < least or time.monotonic() < end:
             _try(hub, repo, work / "inside", seed, report)
             seed += 1
     return report

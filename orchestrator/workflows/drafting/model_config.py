@@ -6,11 +6,11 @@ of their text model under ``text_config``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.base import json_text
 from orchestrator.base.errors import StepError
 
 _ROWS = ("hidden_size", "intermediate_size", "n_embd", "d_model", "ffn_hidden_size")
@@ -70,8 +70,8 @@ def read(content: bytes, repo: str) -> Config:
 def parse(content: bytes) -> dict[str, Any] | None:
     """A JSON object, or None when it is none."""
     try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
+        found = json_text.parse(content, finite=False)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 

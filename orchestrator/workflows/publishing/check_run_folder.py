@@ -92,16 +92,10 @@ def checked(
             f"{folder} holds no {output_folder.REPORT_JSON} of a run",
             f"{again} Or name another --out.",
         )
-    found = _read(told, plan.full.name, folder / output_folder.REPORT_JSON, again)
+    found = read_report(told, plan.full.name, folder / output_folder.REPORT_JSON, again)
     _same_recipe(plan, found, again)
     _verdicts(plan, found, told, warnings)
     _same_steps(plan, found, again)
-    if _again(found) != {key: value for key, value in told.items() if key != output_folder.RECORD}:
-        raise UsageError(
-            f"{folder / output_folder.REPORT_JSON} was changed since its run, "
-            "or is of another version",
-            again,
-        )
     whole = Checked(folder, found, told[output_folder.RECORD])
     _unchanged(whole, again, digests, report_to)
     return whole
@@ -110,7 +104,18 @@ def checked(
 # -- the report ------------------------------------------------------------------------------
 
 
-def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> Report:
+def read_report(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> Report:
+    """The report that a run wrote, from its JSON.
+
+    Args:
+        told: The JSON.
+        full_name: What the recipe calls the unquantized file.
+        path: Where it stands, for the sentence.
+        again: What to do about it.
+
+    Raises:
+        UsageError: It is not what a run of this version writes.
+    """
     try:
         record = told[output_folder.RECORD]
         if told["format"] != report.FORMAT or not all(
@@ -131,8 +136,11 @@ def _read(told: Mapping[str, JSON], full_name: str, path: Path, again: str) -> R
             source=Warned(**told["source"]) if told["source"] else None,
         )
         report.markdown(found)  # values of other types do not get through this
+        same = {**_again(found), output_folder.RECORD: record} == told
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not the report of a run ({error})", again) from error
+    if not same:
+        raise UsageError(f"{path} was changed since its run, or is of another version", again)
     return found
 
 
@@ -142,15 +150,17 @@ def _text(value: JSON) -> str:
     return value
 
 
-def _again(found: Report) -> JSON:
+def _again(found: Report) -> Mapping[str, JSON]:
     """A report as it is written, to be held against what was read."""
-    return json.loads(json.dumps(report.as_json(found)))
+    told: Mapping[str, JSON] = json.loads(json.dumps(report.as_json(found)))
+    return told
 
 
 def _row(told: Mapping[str, Any]) -> Row:
     checks = tuple(Check(**{**one, "status": Status(one["status"])}) for one in told["checks"])
     known = {field.name for field in fields(Row)}
     values = {name: value for name, value in told.items() if name in known}
+    values |= {name: _text(told[name]) for name in ("file", "type", "sha256")}
     values["numbers"] = told["measures"]
     return Row(**{**values, "status": Status(told["status"]), "checks": checks})
 

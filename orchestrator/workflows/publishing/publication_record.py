@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.base import json_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.workflows.publishing.published_files import Piece, Tree, blob_id
@@ -71,7 +72,7 @@ def files_of(data: bytes | None, recipe: str, where: str) -> Mapping[str, Mappin
     if data is None:
         return {}
     try:
-        told = json.loads(data)
+        told = json_text.parse(data)
         files: Mapping[str, Mapping[str, JSON]] = told["files"]
         wrong = told["format"] != FORMAT or not all(
             isinstance(entry["size"], int) and isinstance(entry["sha256"], str)

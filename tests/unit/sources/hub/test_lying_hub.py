@@ -161,7 +161,8 @@ def test_an_interrupt_ends_what_never_ends(
         run_process.resume()
 
 
+@pytest.mark.campaign
 def test_a_short_round_of_the_campaign_finds_nothing(tmp_path: Path) -> None:
     report = lying_rounds.round_of(tmp_path, seed=1, seconds=4.0, least=40)
     assert report.faults == []
-    assert sum(report.counts.values()) >= 40
+    assert report.tries >= 40

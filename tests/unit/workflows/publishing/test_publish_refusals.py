@@ -119,6 +119,8 @@ def test_a_report_that_was_made_better_by_hand(recipe_folder: RecipeFolder) -> N
     ("change", "why"),
     [
         ({"measures": {"perplexity": "good"}}, "is not the report of a run"),
+        ({"file": 5}, "is not the report of a run"),
+        ({"checks": [{"name": "x", "status": "pass", "message": "", "numbers": "1"}]}, "is not"),
         ({"size": None}, "was changed since its run"),
         ({"praise": 5}, "was changed since its run"),
         ({"kld": 0.5}, "was changed since its run"),
