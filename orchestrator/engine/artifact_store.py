@@ -45,7 +45,7 @@ class Store:
 
     Args:
         root: The folder; made when first written to.
-        warn: Receives a sentence for each damaged artifact.
+        warn: Receives a sentence for each damaged artifact, the same one once.
 
     Attributes:
         digests: What is known of files' contents.
@@ -54,9 +54,10 @@ class Store:
 
     def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
         self.root = root.absolute()
-        self.warn = warn
+        self._warn = warn
+        self._said: set[str] = set()
         self._locks = Locks(self.root / "locks")
-        self.digests = Digests(self.root / "digests.sqlite", warn)
+        self.digests = Digests(self.root / "digests.sqlite", self.warn)
         self.damaged = 0
 
     @classmethod
@@ -87,6 +88,12 @@ class Store:
             f"the store in {self.root} cannot be used: {why}",
             "Set ORCHESTRATE_HOME to a folder of your own.",
         )
+
+    def warn(self, sentence: str) -> None:
+        """Hand on a warning about the store or what is kept in it, unless it was said before."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._warn(sentence)
 
     def find(self, key: str, quick: bool = False) -> Artifact | None:
         """Return a key's artifact if it is there and whole; a damaged one is moved aside.
