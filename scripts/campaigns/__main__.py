@@ -19,11 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support import lying_rounds
-from tests.support.campaigns import children
+from tests.support.campaigns import children, disks, kills
 from tests.support.campaigns.report import Report
 
 CAMPAIGNS: dict[str, Callable[..., Report]] = {
     "lying-hub": lying_rounds.round_of,
+    "kills": kills.round_of,
+    "disks": disks.round_of,
     **{name: functools.partial(children.round_of, name) for name in children.ATTEMPTS},
 }
 

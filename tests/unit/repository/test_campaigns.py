@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from orchestrator.base import safe_text
 from orchestrator.sources import archive
 from tests.support.campaigns import archives, children, limits, texts
+from tests.support.campaigns.after_every_try import Place, after_every_try
+from tests.support.stores import open_store, put
 
 
 @pytest.mark.campaign
@@ -75,3 +78,30 @@ def test_texts_that_are_live_in_markdown_are_faults(page: str) -> None:
 def test_texts_that_are_live_in_a_page_are_faults(page: str) -> None:
     assert len(list(texts.in_html(page))) == 1
     assert list(texts.in_html(html.escape(page))) == []
+
+
+def test_what_is_wrong_after_a_try_is_seen(tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path)
+    for folder in (place.home, place.temporary, place.dist):
+        folder.mkdir()
+    (place.dist / "a").write_bytes(b"1")
+    (place.dist / "SHA256SUMS").write_text(f"{sha256(b'1').hexdigest()}  a\n")
+    store = open_store(place.store)
+    file = put(store, {"model.gguf": b"GGUF"}).path / "model.gguf"
+    assert after_every_try(place, tidy=True) == []
+
+    (place.store / "staging").mkdir(exist_ok=True)
+    for stranger in ("evil", "home/evil", "temporary/evil", "store/staging/evil"):
+        (tmp_path / stranger).touch()
+    (place.store / "history.sqlite").write_bytes(b"no database" * 100)
+    (place.dist / "a").write_bytes(b"2")
+    file.chmod(0o644)
+    file.write_bytes(b"GGUX")
+
+    found = "\n".join(after_every_try(place, tidy=True))
+    for what in (
+        *("outside: ", "in the home: ", "left behind: ", "in staging: evil"),
+        *("history.sqlite: file is not a database", "a is not what SHA256SUMS says"),
+        "store verify: ",
+    ):
+        assert what in found
