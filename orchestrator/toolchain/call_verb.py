@@ -82,12 +82,15 @@ def empty_home(task: Task) -> dict[str, str]:
     """Variables that name an empty home: no token, configuration or cached code is in it.
 
     A model's code may run in a tool, and libraries follow names in a model's files to code
-    of other models in the user's Hub cache.
+    of other models in the user's Hub cache. Temporary files, of which torch leaves some,
+    go with the step too.
     """
-    home = task.scratch / ".home"
-    home.mkdir(exist_ok=True)
+    home, temporary = task.scratch / ".home", task.scratch / ".tmp"
+    for folder in (home, temporary):
+        folder.mkdir(exist_ok=True)
     hub = home / "huggingface"
     return {
+        **dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary)),
         **dict.fromkeys(("HOME", "USERPROFILE"), str(home)),
         "HF_HOME": str(hub),
         "HF_MODULES_CACHE": str(hub / "modules"),

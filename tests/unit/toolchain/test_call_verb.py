@@ -78,6 +78,7 @@ def test_a_tool_sees_no_secret_and_an_empty_home(
     seen = environment_of(folder, "converter")
     assert secrets_seen(folder, "converter") == set()
     assert Path(seen["HOME"]).parent == task.scratch
+    assert Path(seen["TMPDIR"]).parent == task.scratch
     assert Path(seen["HF_HOME"]).parent == Path(seen["HOME"])
     assert Path(seen["HF_MODULES_CACHE"]).is_relative_to(seen["HOME"])
     assert seen["in"] == ""
