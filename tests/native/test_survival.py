@@ -209,6 +209,33 @@ def test_a_flipped_byte_is_found_and_repaired(without: Callable[..., Path], tmp_
     assert_whole(home, tmp_path / "dist")
 
 
+def flipped(path: Path) -> None:
+    """A byte changed in place, and the modification time set back."""
+    before, data = path.stat(), bytearray(path.read_bytes())
+    path.chmod(0o644)
+    data[700_000] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_no_command_speaks_of_a_changed_file_as_if_it_were_whole(
+    without: Callable[..., Path], tmp_path: Path
+) -> None:
+    home, to = without(), ("--to", f"dir:{tmp_path / 'published'}")
+    recipe = (TINY, "--out", tmp_path / "dist")
+    assert typed("run", *recipe, "-t", "1").code == 0
+    path = tmp_path / "dist" / "tiny-llama" / "tiny-llama-Q4_0.gguf"
+    for command in (("verify",), ("publish", *to), ("publish", *to, "--dry-run")):
+        flipped(path)
+        said = typed(command[0], *recipe, *command[1:])
+        assert said.code != 0
+        assert "damaged" in said.err or "was changed since it was made" in said.err
+        again = typed("run", *recipe, "-t", "1")
+        assert again.code == 0, again.all
+        assert_whole(home, tmp_path / "dist")
+    assert typed("publish", *recipe, *to).code == 0
+
+
 def test_a_cut_artifact_is_made_again(without: Callable[..., Path], tmp_path: Path) -> None:
     home = without()
     [full] = artifacts(home)["convert"]
