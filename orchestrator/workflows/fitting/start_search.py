@@ -15,7 +15,7 @@ from orchestrator.recipe.fit_section import Against
 from orchestrator.recipe.fit_section import Fit as Section
 from orchestrator.recipe.models import Quant
 from orchestrator.recipe.source_fields import Source
-from orchestrator.runs import load_and_plan, use_lockfile
+from orchestrator.runs import chain_at_commit, load_and_plan, use_lockfile
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import draft_policy, find_toolchain
 from orchestrator.toolchain.load import ToolChain
@@ -29,6 +29,7 @@ from orchestrator.workflows.fitting.probing import TEXT, Bench
 # passages that chance and idioms explain.
 _SHARED_WORDS = 13
 _BY_CHANCE = 0.01
+_NEEDS, _HINT = {"plan_quantize", "divergence"}, "Use the pinned commit of llama.cpp."
 # Characters of a token, generously: how far into its text a measurement can reach.
 _CHARACTERS = 8
 
@@ -69,8 +70,8 @@ def search(recipe: Recipe, wanted: Wanted, session: Session, say: Say) -> Search
 
 def _search(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) -> Search:
     policy = draft_policy.load(chain.folder).fit
-    if policy is None or not {"plan_quantize", "divergence"} <= set(chain.verbs):
-        raise UsageError(f"{chain.name} cannot search for types", "Use the tool chain llama.cpp.")
+    if policy is None or _NEEDS - chain.verbs.keys():
+        raise UsageError(f"{chain.name} cannot search for types", _HINT)
     if getattr(recipe.verify, TEXT) is None:
         raise UsageError(
             f"{recipe.file}: there is no text that the found file could be measured on",
@@ -91,7 +92,11 @@ def _search(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) 
         first = Quant.model_construct(type=policy.base, name="fit-base")
         one = one.model_copy(update={"quantize": (first.model_copy(update=options),)})
         lock = use_lockfile.held(recipe, chain, session)
-        return Bench(one, chain, load_and_plan.resolve(one, chain, session, lock), session)
+        sources = load_and_plan.resolve(one, chain, session, lock)
+        own = chain_at_commit.at_commit(chain, sources.commit, session)
+        if _NEEDS - own.verbs.keys():
+            raise UsageError(f"{chain.name} {sources.commit[:12]} cannot search for types", _HINT)
+        return Bench(one, own, sources, session)
 
     session = replace(session, choices=replace(session.choices, verify=True, only=()))
     on_fit, held_out = probing.on_text(recipe, changed), probing.on_text(recipe, {})
