@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -284,9 +285,10 @@ def _check_flags(task: Task) -> None:
 
 def _offered(task: Task, program: str) -> set[str]:
     """The flags that a program's help speaks of; several tools end with an error after it."""
-    try:
+    before = task.log.stat().st_size
+    with suppress(run_process.ToolError):
         argv, env = [program, "--help"], run_process.clean_env()
-        said = call_verb.launch(task, argv, cwd=task.scratch, env=env, timeout=60).text
-    except run_process.ToolError as error:
-        said = error.tail
+        call_verb.launch(task, argv, cwd=task.scratch, env=env, timeout=60)
+    # An error has only the end of what was said.
+    said = task.log.read_bytes()[before:].decode("utf-8", errors="replace")
     return set(_FLAG.findall(said))
