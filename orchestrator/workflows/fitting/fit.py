@@ -189,20 +189,20 @@ def fit(search: Search, probed: Probed, goal: Goal, say: Say) -> Fit:
 
 def _within(search: Search, probed: Probed, goal: Goal, nbytes: int) -> list[tuple[Quant, float]]:
     """Different placements that may be the best in so many bytes, with their estimates."""
-    overhead = _overhead(search, probed)
+    beside = overhead(search, probed)
     found: dict[tuple[str, ...], Point] = {}
     for doubt in _DOUBTS:
         points = placements.front(probed.options(doubt))
-        best = placements.best_within(points, nbytes - overhead)
+        best = placements.best_within(points, nbytes - beside)
         if best is None:
-            least = units.size(points[0].nbytes + overhead)
+            least = units.size(points[0].nbytes + beside)
             raise UsageError(
                 f"no mix of types is as small as {goal.label}: the smallest has {least}",
                 f"Ask for {least} or more.",
             )
         found.setdefault(best.types, best)
     return [
-        (_file(search, probed, f"candidate-{goal.label}-{number}", types), _sum(probed, types))
+        (placed(search, probed, f"candidate-{goal.label}-{number}", types), _sum(probed, types))
         for number, types in enumerate(found, 1)
     ]
 
@@ -228,7 +228,7 @@ def _below(search: Search, probed: Probed, goal: Goal, say: Say) -> tuple[Quant,
         point = placements.smallest_below(points, allowed)
         if point is None:
             break
-        file = _file(search, probed, f"candidate-{goal.label}-{number}", point.types)
+        file = placed(search, probed, f"candidate-{goal.label}-{number}", point.types)
         estimate = probed.base + point.divergence
         found = search.fitting.measure([file])[file.name]
         say(f"{units.size(found.size)}: estimated {estimate:.4f}, measured {found.divergence:.4f}")
@@ -241,14 +241,14 @@ def _below(search: Search, probed: Probed, goal: Goal, say: Say) -> tuple[Quant,
     )
 
 
-def _overhead(search: Search, probed: Probed) -> int:
+def overhead(search: Search, probed: Probed) -> int:
     """Bytes of a file beside the data of the groups: header, and tensors that stay as they are."""
     file = search.file("fit-base", search.policy.base)
     data = sum(one.nbytes(search.policy.base) for one in probed.groups)
     return search.fitting.sizes([file])[file.name] - data
 
 
-def _file(search: Search, probed: Probed, name: str, types: Sequence[str]) -> Quant:
+def placed(search: Search, probed: Probed, name: str, types: Sequence[str]) -> Quant:
     """A placement as a file; its base type is that which most of the weights get."""
     given = {group.pattern: type_ for group, type_ in zip(probed.groups, types, strict=True)}
     weights = sum(one.elements for one in probed.groups)

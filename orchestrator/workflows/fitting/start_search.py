@@ -58,7 +58,7 @@ def search(recipe: Recipe, wanted: Wanted, session: Session, say: Say) -> Search
     if not (wanted.sizes or wanted.like or wanted.divergence):
         raise UsageError("nothing says how large the file may be", "Give --size 4.0GB.")
     chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
-    ready = _search(recipe, wanted, session, chain)
+    ready = prepare(recipe, wanted, session, chain)
     content = _expect_other_text(ready, wanted)
     probed = fitting.probe(ready, thirds=wanted.finer, say=say)
     fits = tuple(fitting.fit(ready, probed, goal, say) for goal in _goals(ready, wanted, chain))
@@ -68,7 +68,13 @@ def search(recipe: Recipe, wanted: Wanted, session: Session, say: Say) -> Search
     return Searched(recipe, section, probed, fits, ready.fitting.sources.commit, ready.options)
 
 
-def _search(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) -> Search:
+def prepare(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) -> Search:
+    """Where and how to search for the files of a recipe.
+
+    Raises:
+        UsageError: The recipe or its tool chain lacks what a search needs.
+        NetworkProblem: A source could not be resolved.
+    """
     policy = draft_policy.load(chain.folder).fit
     if policy is None or _NEEDS - chain.verbs.keys():
         raise UsageError(f"{chain.name} cannot search for types", _HINT)
