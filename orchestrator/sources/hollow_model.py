@@ -12,6 +12,8 @@ import struct
 from collections.abc import Mapping, Set
 from pathlib import Path
 
+from orchestrator.base import json_text
+from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
 from orchestrator.toolchain import call_verb
@@ -74,7 +76,10 @@ def _indexed(model: Path) -> set[str]:
     """The names that a shard index lists, if there is one; it does not fit the hole."""
     names: set[str] = set()
     for index in model.glob("*.index.json"):
-        names |= set(json.loads(index.read_text())["weight_map"])
+        try:
+            names |= set(json_text.parse(index.read_bytes())["weight_map"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StepError(f"{index.name} is no index of shards: {error}") from error
         index.unlink()
     return names
 
