@@ -83,12 +83,7 @@ def prepare(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) 
             f"{recipe.file}: there is no text that the found file could be measured on",
             "Give the recipe 'verify: perplexity:' with a corpus.",
         )
-    weighed = recipe.imatrix is not None if wanted.imatrix is None else wanted.imatrix
-    if weighed and recipe.imatrix is None:
-        raise UsageError(f"{recipe.file} has no section 'imatrix'", "Give it a calibration text.")
-    options: dict[str, JSON] = {"imatrix": True} if weighed else {}
-    if any(one.allow_requantize for one in recipe.quantize):
-        options["allow_requantize"] = True
+    options = _options(recipe, wanted)
     source = _text(recipe, wanted)
     changed = {"corpus": source, "chunks": wanted.chunks}
     if wanted.context:
@@ -107,6 +102,17 @@ def prepare(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) 
     session = replace(session, choices=replace(session.choices, verify=True, only=()))
     on_fit, held_out = probing.on_text(recipe, changed), probing.on_text(recipe, {})
     return Search(bench(on_fit), bench(held_out), policy, options)
+
+
+def _options(recipe: Recipe, wanted: Wanted) -> dict[str, JSON]:
+    """What every file of the search has in common, as keys of a recipe's files."""
+    weighed = recipe.imatrix is not None if wanted.imatrix is None else wanted.imatrix
+    if weighed and recipe.imatrix is None:
+        raise UsageError(f"{recipe.file} has no section 'imatrix'", "Give it a calibration text.")
+    options: dict[str, JSON] = {"imatrix": True} if weighed else {}
+    if any(one.allow_requantize for one in recipe.quantize):
+        options["allow_requantize"] = True
+    return options
 
 
 def _text(recipe: Recipe, wanted: Wanted) -> Source:
