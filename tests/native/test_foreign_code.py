@@ -159,3 +159,22 @@ def test_the_pinned_converter_asks_for_code_in_the_models_folder_alone(
     asked = {(ast.unparse(call.func), ast.unparse(call.args[0])) for call in calls}
     folders = {"self.dir_model", "dir_model"}
     assert asked <= {("AutoTokenizer.from_pretrained", folder) for folder in folders}
+
+
+def test_a_chat_template_without_end_holds_up_no_smoke_test(
+    tmp_path: Path, store_with: Callable[..., Path]
+) -> None:
+    store_with("llama.cpp")
+    model = tmp_path / "model"
+    shutil.copytree(MODELS / "llama", model)
+    config = model / "tokenizer_config.json"
+    endless = "{% for a in range(1000000) %}{% for b in range(1000000) %}{% endfor %}{% endfor %}"
+    config.write_text(
+        json.dumps({**json.loads(config.read_text("utf-8")), "chat_template": endless})
+    )
+    verify = dict.fromkeys(("sha256", "kld", "perplexity", "speed", "limits"))
+    recipe = variant(
+        tmp_path, {"model": {"path": str(model)}, "quantize": ["Q8_0"], "verify": verify}
+    )
+    said = typed("run", recipe, "--out", tmp_path / "dist", "-t", "1")
+    assert said.code == 0, said.all
