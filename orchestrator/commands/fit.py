@@ -30,6 +30,10 @@ def _sizes(
         raise click.BadParameter(str(error)) from error
 
 
+def _size(context: click.Context, option: click.Parameter, given: str | None) -> int:
+    return _sizes(context, option, [given])[0] if given else 0
+
+
 @click.command()
 @click.argument(
     "recipe",
@@ -63,8 +67,12 @@ def _sizes(
 @click.option("--text", type=TEXT, help="Text to search on; without it, the calibration text.")
 @click.option("--chunks", type=click.IntRange(1), default=3, help="Pieces of it that are measured.")
 @click.option(
-    "--context", type=click.IntRange(8), help="Tokens of a piece; without it, the recipe's."
+    "--vram",
+    callback=_size,
+    metavar="SIZE",
+    help="The best file that fits this memory with a context, such as 8GB.",
 )
+@click.option("--context", type=click.IntRange(1), default=8192, help="Tokens of that context.")
 @click.option(
     "--imatrix/--no-imatrix",
     default=None,
@@ -101,7 +109,7 @@ def fit(recipe: Path, *, target: Path | None, force: bool, as_json: bool, **opti
     loaded = load_and_plan.load_one(recipe)
     place = target or loaded.file.with_name(f"{loaded.file.stem}-fit.yaml")
     fitted_recipe.check_target(place, force=force)
-    names = ("sizes", "like", "divergence", "finer", "text", "chunks", "context", "imatrix")
+    names = ("sizes", "like", "divergence", "finer", "text", "chunks", "vram", "context", "imatrix")
     wanted = start_search.Wanted(**{name: options.pop(name) for name in names})
     with shared_options.session(options) as current:
         found = start_search.search(loaded, wanted, current, shared_options.remark)

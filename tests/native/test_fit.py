@@ -78,6 +78,7 @@ def test_the_record_has_every_probe_and_the_picture_the_files(fitted: Path) -> N
         (["--size", "100kB"], "no mix of types is as small as 100kB: the smallest has"),
         (["--as", "Q4_K_M", "--text", "same"], "stands in the text of the search too"),
         (["--as", "Q9_9"], "'Q9_9' is no type of llama.cpp"),
+        (["--vram", "1MB", "--context", "4096"], "a context of 4096 tokens and its buffers need "),
         ([], "nothing says how large the file may be"),
     ],
 )

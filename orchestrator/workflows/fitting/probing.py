@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.base.errors import UsageError
 from orchestrator.base.file_links import only_file
 from orchestrator.base.step_values import Outcome, StepResult
 from orchestrator.measures import registry
@@ -20,13 +21,13 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.plan import Output, Plan, Sources
 from orchestrator.planning.resource_needs import Forecast
 from orchestrator.recipe.models import Quant, Recipe
-from orchestrator.recipe.verify_section import Limits
+from orchestrator.recipe.verify_section import Limits, Verify
 from orchestrator.runs import preflight
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.load import ToolChain
 
 # What a fit makes small, and the section that it is measured on.
-DIVERGENCE, TEXT = "kld", "perplexity"
+DIVERGENCE, TEXT, MEMORY = "kld", "perplexity", "context_memory"
 _UNQUANTIZED = ("F64", "F32", "F16", "BF16")
 
 
@@ -105,6 +106,26 @@ class Bench:
         assert path is not None
         tensors = gguf.read(path / made.artifact_file).tensors
         return frozenset(one.name for one in tensors if one.type not in _UNQUANTIZED)
+
+    def memory_beside(self, context: int) -> int:
+        """Bytes of memory that a context of so many tokens needs beside the weights.
+
+        Raises:
+            UsageError: The tool chain cannot tell.
+            StepError, EnvironmentProblem: A step failed.
+        """
+        if "memory" not in self.chain.verbs:
+            raise UsageError(
+                f"{self.chain.name} does not say what memory a context needs",
+                "Give --size instead of --vram.",
+            )
+        section = getattr(Verify.model_validate({MEMORY: {"context": context}}), MEMORY)
+        verify = self.recipe.verify.model_copy(update={MEMORY: section})
+        asked = self.recipe.model_copy(update={"verify": verify})
+        plan = replace(self, recipe=asked).plan(self.recipe.quantize)
+        key = plan.outputs[0].measures[MEMORY]
+        facts = _done(self.session.runner.run(plan.steps, [key]))[key].facts
+        return int(facts["context"]) + int(facts["compute"])
 
     def text(self) -> str:
         """The text that files are measured on; raises likewise."""

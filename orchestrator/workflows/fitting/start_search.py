@@ -36,7 +36,10 @@ _CHARACTERS = 8
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asks for; sizes in bytes, ``text`` instead of the calibration text."""
+    """What the user asks for; sizes in bytes, ``text`` instead of the calibration text.
+
+    ``vram`` is the memory for the file and a context of ``context`` tokens.
+    """
 
     sizes: tuple[int, ...] = ()
     like: tuple[str, ...] = ()
@@ -44,7 +47,8 @@ class Wanted:
     finer: bool = False
     text: Path | None = None
     chunks: int = 3
-    context: int | None = None
+    vram: int = 0
+    context: int = 8192
     imatrix: bool | None = None
 
 
@@ -55,7 +59,7 @@ def search(recipe: Recipe, wanted: Wanted, session: Session, say: Say) -> Search
         UsageError: The recipe lacks what a search needs, or nothing is as small as asked.
         StepError, EnvironmentProblem: A step failed.
     """
-    if not (wanted.sizes or wanted.like or wanted.divergence):
+    if not (wanted.sizes or wanted.like or wanted.divergence or wanted.vram):
         raise UsageError("nothing says how large the file may be", "Give --size 4.0GB.")
     chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
     ready = prepare(recipe, wanted, session, chain)
@@ -86,8 +90,6 @@ def prepare(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) 
     options = _options(recipe, wanted)
     source = _text(recipe, wanted)
     changed = {"corpus": source, "chunks": wanted.chunks}
-    if wanted.context:
-        changed["context"] = wanted.context
 
     def bench(one: Recipe) -> Bench:
         first = Quant.model_construct(type=policy.base, name="fit-base")
@@ -136,7 +138,7 @@ def _expect_other_text(ready: Search, wanted: Wanted) -> str:
     mine, theirs = ready.fitting.text(), ready.held_out.text()
     options = getattr(ready.held_out.recipe.verify, TEXT)
     reach = (options.chunks or 1 << 30) * options.context * _CHARACTERS
-    own = wanted.chunks * (wanted.context or options.context) * _CHARACTERS
+    own = wanted.chunks * options.context * _CHARACTERS
     measured = _passages(theirs[:reach])
     shared = _passages(mine[:own]) & measured
     if len(shared) > _BY_CHANCE * len(measured):
@@ -155,16 +157,38 @@ def _passages(text: str) -> set[str]:
 
 
 def _goals(ready: Search, wanted: Wanted, chain: ToolChain) -> list[Goal]:
-    goals = [Goal(units.size(size).replace(" ", ""), size) for size in wanted.sizes]
+    goals = [Goal(_named(size), size) for size in wanted.sizes]
     unknown = [name for name in wanted.like if name not in chain.types]
     if unknown:
         raise UsageError(f"{unknown[0]!r} is no type of {chain.name}", "'orchestrate toolchain ls'")
     if wanted.like:
         sizes = ready.held_out.sizes([ready.file(name, name) for name in wanted.like])
         goals += [Goal(f"size-of-{name}", sizes[name], like=name) for name in wanted.like]
+    if wanted.vram:
+        goals.append(_for_memory(ready, wanted))
     if wanted.divergence:
         goals.append(Goal(f"kld-{wanted.divergence:g}", divergence=wanted.divergence))
     return goals
+
+
+def _for_memory(ready: Search, wanted: Wanted) -> Goal:
+    """What the file may take beside a context and its buffers, which no type changes.
+
+    Raises:
+        UsageError: They alone need more, or the tool chain cannot tell what they need.
+    """
+    beside = ready.fitting.memory_beside(wanted.context)
+    label = f"{_named(wanted.vram)}-memory-{wanted.context}"
+    if beside >= wanted.vram:
+        raise UsageError(
+            f"a context of {wanted.context} tokens and its buffers need {units.size(beside)}",
+            "Give more with --vram, or a shorter --context.",
+        )
+    return Goal(label, wanted.vram - beside)
+
+
+def _named(size: int) -> str:
+    return units.size(size).replace(" ", "")
 
 
 def _section(
@@ -190,7 +214,7 @@ def _section(
     return Section(
         text=fitted_recipe.text_name(name.rpartition("/")[2], content),
         chunks=wanted.chunks,
-        context=wanted.context or options.context,
+        context=options.context,
         groups="thirds of roles" if wanted.finer else "role",
         files=files,
     )
