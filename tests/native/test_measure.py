@@ -196,8 +196,10 @@ def test_bits_per_weight_are_those_of_llama_quantize(
 ) -> None:
     params = {"file": FILE, "type": "Q4_0"}
     task = task_in(tmp_path, toolchain_inputs, "quantize", params, {"model": made["F16"]})
-    printed = quantize.run(task)["bits_per_weight"]
-    assert round(measured(made["Q4_0"])["header"]["bits_per_weight"], 2) == printed
+    found = quantize.run(task)["bits_per_weight"]
+    assert measured(made["Q4_0"])["header"]["bits_per_weight"] == found
+    [printed] = re.findall(r"\(([\d.]+) BPW\)", task.log.read_text("utf-8"))[-1:]
+    assert round(found, 2) == float(printed)
 
 
 def test_the_same_perplexity_with_and_without_logits(measured: Run, made: dict[str, Path]) -> None:

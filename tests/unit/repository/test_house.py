@@ -304,7 +304,7 @@ KNOW_MEASURES = {
     "orchestrator.commands.fit": {"kld"},
     "orchestrator.recipe.fit_section": {"kld"},
     "orchestrator.workflows.fitting.fitted_recipe": {"kld", "perplexity"},
-    "orchestrator.workflows.fitting.probing": {"kld", "perplexity"},
+    "orchestrator.workflows.fitting.probing": {"context_memory", "kld", "perplexity"},
     "orchestrator.workflows.fitting.start_search": {"kld"},
     # A card's example shows the smoke test's prompt.
     "orchestrator.workflows.publishing.model_card": {"smoke"},
