@@ -89,3 +89,16 @@ def drawing(ident: str, title: str, description: str, wide: float, high: float, 
         tag("desc", {"id": f"{ident}-d"}, text(description)),
     )
     return tag("svg", values, *names, *parts)
+
+
+def alone(picture: str, style: str) -> str:
+    """A picture as a file of its own, with its style sheet and its ground.
+
+    Args:
+        picture: From :func:`drawing`.
+        style: The style sheet of the pages.
+    """
+    head, _, rest = picture.partition(">")
+    fonts = "svg { font-family: system-ui, sans-serif; }"
+    ground = tag("rect", {"width": "100%", "height": "100%", "style": "fill: var(--ground)"})
+    return f"{head}><style>{html.escape(style + fonts, quote=False)}</style>{ground}{rest}\n"

@@ -16,7 +16,7 @@ from orchestrator.base import text_table, units
 from orchestrator.base.atomic_file import put
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.history.site import scatter_chart
+from orchestrator.history.site import render_template, scatter_chart, svg
 from orchestrator.history.site.scatter_chart import Axes, Dot
 from orchestrator.recipe import Recipe
 from orchestrator.recipe.fit_section import Fit as Section
@@ -67,15 +67,15 @@ def write(found: Searched, target: Path) -> tuple[Path, ...]:
         RecipeError: The recipe would not be one.
     """
     save_recipe.publish(recipe_text(found, target), target.parent, target)
-    record, picture = (target.with_suffix(end) for end in (".fit.json", ".fit.svg"))
+    record, drawn = (target.with_suffix(end) for end in (".fit.json", ".fit.svg"))
     try:
         put(record, (json.dumps(as_json(found), indent=1) + "\n").encode("utf-8"))
-        put(picture, svg(found).encode("utf-8"))
+        put(drawn, picture(found).encode("utf-8"))
     except OSError as error:
         raise EnvironmentProblem(
             f"{target.parent} cannot be written to: {error.strerror}", "Choose another -o."
         ) from error
-    return target, record, picture
+    return target, record, drawn
 
 
 def recipe_text(found: Searched, target: Path) -> str:
@@ -195,7 +195,7 @@ def sentence(one: Fit, section: Section) -> str:
     )
 
 
-def svg(found: Searched) -> str:
+def picture(found: Searched) -> str:
     """Size against divergence on the held-out text: standard types and fitted files."""
     files = {(one.standard.name): one.standard for one in found.fits}
     files |= {one.file.name: one.held_out for one in found.fits}
@@ -210,7 +210,9 @@ def svg(found: Searched) -> str:
         for name, one in files.items()
     ]
     axes = Axes("size (MB)", "mean KL divergence (nats)", log=True)
-    return scatter_chart.draw("fit", f"{found.recipe.name}: size against divergence", dots, axes)
+    title = f"{found.recipe.name}: size against divergence"
+    drawing = scatter_chart.draw("fit", title, dots, axes)
+    return svg.alone(drawing, render_template.static(render_template.STYLE))
 
 
 def text_name(name: str, content: str) -> str:
