@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,11 @@ def outputs(store: Path, out: Path) -> Iterator[Path]:
                 yield from (path for path in (folder / "files").rglob("*") if path.is_file())
 
 
+def _leak(words: Iterable[str], path: Path) -> re.Match[bytes] | None:
+    named = "|".join(re.escape(word) for word in words if len(word) > 3)
+    return re.search(named.encode(), path.read_bytes())
+
+
 def test_nothing_of_the_machine_is_in_any_output(marked: tuple[Path, Path]) -> None:
     store, out = marked
     names = ("--only", "IQ4_XS", "--only", "Q4_0")
@@ -175,12 +180,13 @@ def test_nothing_of_the_machine_is_in_any_output(marked: tuple[Path, Path]) -> N
     assert said.code == 0, said.all
 
     words = [*SECRETS, str(ROOT), str(CACHE), str(MODELS), sys.prefix]
-    words += [datetime.now(timezone.utc).strftime("%Y-%m-%d"), socket.gethostname()]
-    leak = re.compile("|".join(re.escape(word) for word in words if len(word) > 3).encode())
+    words += [socket.gethostname()]
+    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     found = {
         f"{path.name}: {match.group().decode()}"
         for path in outputs(store, out)
-        for match in [leak.search(path.read_bytes())]
+        # A report says when speeds were measured, and on which machine's processor.
+        for match in [_leak(words if path.stem == "report" else [*words, today], path)]
         if match is not None
     }
     assert found == set()

@@ -126,7 +126,9 @@ def build_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         params = {**step.params, "commit": repo.head.commit.hexsha}
         params["build"] = {**params["build"], "overlay": {}}
         source = {"git": f"file://{folder}", "mirrors": []}
-        step = replace(step, params=params, context={**step.context, "source": source})
+        # A source of one line knows none of the options that a profile must have.
+        context = {**step.context, "source": source, "needed": ()}
+        step = replace(step, params=params, context=context)
         (tmp_path / "work").mkdir()
         (tmp_path / "scratch").mkdir()
         return Task(step, {}, tmp_path / "work", tmp_path / "scratch", tmp_path / "log", threads=1)
