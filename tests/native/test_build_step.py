@@ -184,7 +184,9 @@ def test_a_build_with_make(tmp_path: Path, upstream: Repo) -> None:
 
 def without_make(monkeypatch: pytest.MonkeyPatch) -> None:
     which = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "make" else which(name))
+    monkeypatch.setattr(
+        shutil, "which", lambda name, **where: None if name == "make" else which(name, **where)
+    )
 
 
 def test_without_make_our_own_cmakelists_serves(

@@ -49,7 +49,9 @@ def make(folder: Path, chain: ToolChain, model: Path = BLOOM, **fields: Any) -> 
 def no_make(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which make is not installed."""
     which = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "make" else which(name))
+    monkeypatch.setattr(
+        shutil, "which", lambda name, **where: None if name == "make" else which(name, **where)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +107,21 @@ def test_an_unknown_type_is_no_success(tmp_path: Path, repository: Repo) -> None
 
 
 def verb_task(ran: Ran, folder: Path, **verbs: Any) -> Task:
-    """A task that can call the stand-in's verbs."""
+    """A task that can call the stand-in's verbs, on the run's files and those in its scratch."""
     chain = ran.plan.chain
     data = {name: verb.model_dump() for name, verb in {**chain.verbs, **verbs}.items()}
     step = Step("test", "test", "0" * 64, {}, context={"verbs": data, "data": str(chain.folder)})
     for part in ("work", "scratch"):
-        (folder / part).mkdir()
-    inputs = {"toolchain": ran.tool("main").parents[1]}
+        (folder / part).mkdir(exist_ok=True)
+    inputs = {name: ran.file(name).parent for name in ("F16", "Q4_0")}
+    inputs["toolchain"] = ran.tool("main").parents[1]
     return Task(step, inputs, folder / "work", folder / "scratch", folder / "log", 1)
 
 
 def cut(path: Path, folder: Path, size: int) -> Path:
-    """The beginning of a file."""
-    short = folder / "cut.bin"
+    """The beginning of a file, in the scratch folder of a task."""
+    short = folder / "scratch" / "cut.bin"
+    short.parent.mkdir()
     short.write_bytes(path.read_bytes()[:size])
     return short
 
@@ -126,18 +130,18 @@ def test_a_truncated_input_is_no_success(made: Ran, tmp_path: Path) -> None:
     """The tool exits with 0 and leaves a file for as many tensors as it found."""
     whole = made.file("F16")
     short = cut(whole, tmp_path, whole.stat().st_size // 2)
-    values = {"input": str(short), "output": str(tmp_path / "q.bin"), "type": "2"}
+    values = {"input": str(short), "output": str(tmp_path / "work" / "q.bin"), "type": "2"}
     counts = {"tensors": len(ggml.read(whole, "bloom").tensors)}
     with pytest.raises(StepError, match=r"says tensors: \d+, not 30"):
         call_verb.call(verb_task(made, tmp_path), "quantize", values, counts=counts)
-    assert (tmp_path / "q.bin").stat().st_size > 0
+    assert (tmp_path / "work" / "q.bin").stat().st_size > 0
 
 
 def test_an_input_cut_in_its_last_tensor_is_found_by_its_reader(made: Ran, tmp_path: Path) -> None:
     """Here the tool makes a file of full size, with a tensor that is partly another's."""
     whole = made.file("F16")
     short = cut(whole, tmp_path, whole.stat().st_size - 1000)
-    output = tmp_path / "q.bin"
+    output = tmp_path / "work" / "q.bin"
     values = {"input": str(short), "output": str(output), "type": "2"}
     call_verb.call(verb_task(made, tmp_path), "quantize", values, counts={"tensors": 30})
     assert output.stat().st_size == made.file("Q4_0").stat().st_size
@@ -176,9 +180,10 @@ def test_a_prompt_that_is_not_read_to_its_end_is_no_success(made: Ran, tmp_path:
 
 
 def test_a_bad_magic_is_explained(made: Ran, tmp_path: Path) -> None:
-    values = completion(input=str(BLOOM / "config.json"))
+    task = verb_task(made, tmp_path)
+    other = shutil.copy(BLOOM / "config.json", task.scratch)
     with pytest.raises(StepError, match=r"no file of bloomz\.cpp"):
-        call_verb.call(verb_task(made, tmp_path), "complete", values)
+        call_verb.call(task, "complete", completion(input=str(other)))
 
 
 def test_the_converter_of_another_family_is_explained(tmp_path: Path, repository: Repo) -> None:
