@@ -46,6 +46,8 @@ def forget_measures(
     for one in plans:
         for output in (*one.outputs, one.full):
             keys = set(output.measures.values())
+            # The full file's logits are a measurement too, and may have been kept.
+            keys |= {one.step(key).inputs.get("logits", "") for key in keys} - {""}
             if wanted is not None:
                 stored = session.known.find(output.step, quick=True) is not None
                 keys = {_key(output, measure) for measure in wanted} - {""} if stored else set()
