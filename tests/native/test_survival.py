@@ -145,11 +145,11 @@ def test_a_file_size_limit_is_a_full_disk(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB of its own."""
+    """A file system of its own, with room for a store to which other tests have added."""
     place = tmp_path / "disk"
     place.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(place)],
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(place)],
         check=False,
         capture_output=True,
     )
