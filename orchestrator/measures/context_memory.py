@@ -55,7 +55,8 @@ def _read(facts: Facts, _expectation: Expectation) -> Numbers:
 def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator[Check]:
     found = _read(facts, expectation)
     if not found:
-        yield unmeasured(measure, expectation)
+        if measure.name in expectation.asked:
+            yield unmeasured(measure, expectation)
         return
     fact = f"{_cell(found)}: {units.size(found['model'] or 0)} of it weights"
     told = {name: value for name, value in found.items() if value is not None}
