@@ -12,7 +12,7 @@ from orchestrator.modelfiles.ggml_types import type_by_name
 from orchestrator.recipe.models import Quant
 from orchestrator.toolchain.draft_policy import Fitting
 from orchestrator.workflows.fitting import placements, tensor_groups
-from orchestrator.workflows.fitting.placements import Option, Point
+from orchestrator.workflows.fitting.placements import Option
 from orchestrator.workflows.fitting.probing import Bench, Found
 from orchestrator.workflows.fitting.tensor_groups import Group
 
@@ -190,7 +190,7 @@ def fit(search: Search, probed: Probed, goal: Goal, say: Say) -> Fit:
 def _within(search: Search, probed: Probed, goal: Goal, nbytes: int) -> list[tuple[Quant, float]]:
     """Different placements that may be the best in so many bytes, with their estimates."""
     beside = overhead(search, probed)
-    found: dict[tuple[str, ...], Point] = {}
+    found: dict[tuple[str, ...], None] = {}  # in the order of the doubts, equal ones once
     for doubt in _DOUBTS:
         points = placements.front(probed.options(doubt))
         best = placements.best_within(points, nbytes - beside)
@@ -200,7 +200,7 @@ def _within(search: Search, probed: Probed, goal: Goal, nbytes: int) -> list[tup
                 f"no mix of types is as small as {goal.label}: the smallest has {least}",
                 f"Ask for {least} or more.",
             )
-        found.setdefault(best.types, best)
+        found[best.types] = None
     return [
         (placed(search, probed, f"candidate-{goal.label}-{number}", types), _sum(probed, types))
         for number, types in enumerate(found, 1)

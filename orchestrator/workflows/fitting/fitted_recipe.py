@@ -163,7 +163,7 @@ def _fit_json(one: Fit) -> dict[str, JSON]:
 
 def text(found: Searched, paths: Sequence[Path]) -> str:
     """The table and what it says, for people."""
-    rows = [row for one in found.fits for row in (_row(one.standard, ""), _row(one.held_out, one))]
+    rows = [row for one in found.fits for row in (_row(one.standard), _row(one.held_out, one))]
     titles = ("File", "Size", "Mean KLD", "KLD, 99 %", "Same top", "Perplexity", "")
     lines = [text_table.table(titles, rows, right=(1, 2, 3, 4, 5)), ""]
     lines += [sentence(one, found.section) for one in found.fits]
@@ -171,8 +171,8 @@ def text(found: Searched, paths: Sequence[Path]) -> str:
     return "\n".join([*lines, f"Next: orchestrate run {paths[0]}"])
 
 
-def _row(found: Found, fit: Fit | str) -> tuple[str, ...]:
-    name = fit.file.name if isinstance(fit, Fit) else found.name
+def _row(found: Found, fit: Fit | None = None) -> tuple[str, ...]:
+    name = fit.file.name if fit else found.name
     return (
         name,
         units.size(found.size),
@@ -180,7 +180,7 @@ def _row(found: Found, fit: Fit | str) -> tuple[str, ...]:
         f"{found.p99:.4f}",
         f"{found.same_top * 100:.2f} %",
         f"{found.perplexity:.4f}",
-        f"estimated {fit.estimate:.5f}" if isinstance(fit, Fit) else "",
+        f"estimated {fit.estimate:.5f}" if fit else "",
     )
 
 
@@ -197,7 +197,7 @@ def sentence(one: Fit, section: Section) -> str:
 
 def picture(found: Searched) -> str:
     """Size against divergence on the held-out text: standard types and fitted files."""
-    files = {(one.standard.name): one.standard for one in found.fits}
+    files = {one.standard.name: one.standard for one in found.fits}
     files |= {one.file.name: one.held_out for one in found.fits}
     dots = [
         Dot(

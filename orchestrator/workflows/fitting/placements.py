@@ -19,9 +19,6 @@ _STEEPEST, _FLATTEST = -2.2, -0.7
 # Fewer steps than a real file has bytes; a choice may so be worse by a few parts in 10,000.
 _STEPS = 8000
 
-Placement = Mapping[str, str]
-"""The type of each group, by the group's name."""
-
 
 @dataclass(frozen=True)
 class Option:
@@ -71,13 +68,10 @@ def _on_curve(known: Sequence[tuple[float, float]], bits: float) -> float:
     above = next((i for i, (x, _) in enumerate(known) if x >= bits), len(known) - 1)
     left, right = known[max(above - 1, 0)], known[max(above, 1)]
     slope = (right[1] - left[1]) / (right[0] - left[0])
-    if bits < known[0][0]:
-        slope = min(max(slope, _STEEPEST), _FLATTEST)
-        return known[0][1] + (bits - known[0][0]) * slope
-    if bits > known[-1][0]:
-        slope = min(max(slope, _STEEPEST), _FLATTEST)
-        return known[-1][1] + (bits - known[-1][0]) * slope
-    return left[1] + (bits - left[0]) * slope
+    if left[0] <= bits <= right[0]:
+        return left[1] + (bits - left[0]) * slope
+    end = left if bits < left[0] else right
+    return end[1] + (bits - end[0]) * min(max(slope, _STEEPEST), _FLATTEST)
 
 
 def doubted(found: Sequence[Option], factor: float) -> tuple[Option, ...]:

@@ -19,10 +19,10 @@ from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.plan import Output, Plan, Sources
-from orchestrator.planning.resource_needs import Forecast
 from orchestrator.recipe.models import Quant, Recipe
 from orchestrator.recipe.verify_section import Limits, Verify
 from orchestrator.runs import preflight
+from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.load import ToolChain
 
@@ -72,9 +72,7 @@ class Bench:
             StepError, EnvironmentProblem: A step failed.
         """
         plan = self.plan(files)
-        [preview] = preflight.previews([plan], self.session, build=True)
-        if isinstance(preview, Exception):
-            raise preview
+        preview = self._preview(plan)
         preflight.check_room([preview], self.session, Path())
         targets = [one.measures[name] for one in plan.outputs for name in ("header", DIVERGENCE)]
         results = _done(self.session.runner.run(preview.plan.steps, targets))
@@ -86,16 +84,15 @@ class Bench:
         Raises:
             StepError, EnvironmentProblem: The model cannot be made.
         """
-        outputs = self._forecast(self.plan(files)).outputs
-        return {name: int(facts["size"]) for name, facts in outputs.items()}
+        forecast = self._preview(self.plan(files)).forecast
+        assert forecast is not None
+        return {name: int(facts["size"]) for name, facts in forecast.outputs.items()}
 
     def header(self) -> GGUF:
         """The header of the converted file, which need not be made for that; raises likewise."""
-        [preview] = preflight.previews([self.plan(self.recipe.quantize)], self.session, build=True)
-        if isinstance(preview, Exception):
-            raise preview
-        assert preview.header is not None
-        return preview.header
+        header = self._preview(self.plan(self.recipe.quantize)).header
+        assert header is not None
+        return header
 
     def quantized(self, file: Quant) -> frozenset[str]:
         """Names of the tensors that are quantized in a file; raises likewise."""
@@ -139,12 +136,12 @@ class Bench:
         """Give back the logits of the converted file, which are large."""
         self.session.store.release(_logits(self.plan(self.recipe.quantize)))
 
-    def _forecast(self, plan: Plan) -> Forecast:
+    def _preview(self, plan: Plan) -> Preview:
+        """What is known of a plan before it runs; raises why it cannot be made."""
         [preview] = preflight.previews([plan], self.session, build=True)
         if isinstance(preview, Exception):
             raise preview
-        assert preview.forecast is not None
-        return preview.forecast
+        return preview
 
 
 def on_text(recipe: Recipe, text: Mapping[str, object]) -> Recipe:
