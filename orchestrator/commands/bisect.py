@@ -36,7 +36,7 @@ def bisect(recipe: Path, good: str, bad: str, *, as_json: bool, **options: Any) 
 
     \b
     Example:
-      orchestrate bisect recipes/tiny/llama.yaml --only Q4_0 --good 0c1e570 --bad main
+      orchestrate bisect recipes/tiny/llama.yaml --only Q4_0 --good 0c1e570 --bad master
 
     \b
     Exit codes: 0 the commit is found; 1 commits that cannot be built hide it.

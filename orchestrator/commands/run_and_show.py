@@ -13,7 +13,9 @@ from orchestrator.measures.check_status import Status
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import (
+    chain_at_commit,
     execute_plans,
+    load_and_plan,
     output_folder,
     plan_one_file,
     record_history,
@@ -70,9 +72,12 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
     return run(session, plans, out, strict=True, voice=voice)
 
 
-def build(session: Session, name: str, voice: Voice) -> int:
-    """Build one tool chain and its environment."""
-    steps = recipe_to_steps.toolchain_steps(find_toolchain.load(name, Path.cwd()), session.choices)
+def build(session: Session, name: str, wanted: str, voice: Voice) -> int:
+    """Build one tool chain and its environment, at its pinned commit or at another."""
+    chain = find_toolchain.load(name, Path.cwd())
+    commit = load_and_plan.commit_of(chain, wanted, session)
+    chain = chain_at_commit.at_commit(chain, commit, session)
+    steps = recipe_to_steps.toolchain_steps(chain, session.choices, commit)
     results = session.runner.run(steps, [step.key for step in steps])
     made = [result for result in results if result.path is not None]
     for result in made:

@@ -178,12 +178,20 @@ def toolchain_ls(as_json: bool) -> int:
 
 @toolchain.command("build")
 @click.argument("name", shell_complete=completion_values.toolchains)
+@click.option(
+    "--commit",
+    default="",
+    show_default=False,
+    metavar="SHA",
+    help="Another commit than the pinned one, or a tag or branch of upstream.",
+)
 @shared_options.options(*shared_options.TOOLS)
 @AS_JSON
-def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
+def toolchain_build(name: str, commit: str, as_json: bool, **options: Any) -> int:
     """Build a tool chain and its Python environment.
 
     'run' does this by itself; built before, it makes plans exact and runs possible offline.
+    Of another commit the variants of the data hold that fit its source.
 
     \b
     Example:
@@ -195,4 +203,4 @@ def toolchain_build(name: str, as_json: bool, **options: Any) -> int:
     from orchestrator.commands import run_and_show
 
     with shared_options.session(options) as session:
-        return run_and_show.build(session, name, shared_options.voice(as_json))
+        return run_and_show.build(session, name, commit, shared_options.voice(as_json))

@@ -15,14 +15,15 @@ from orchestrator.toolchain.model import Verb
 
 
 def toolchain_steps(
-    chain: ToolChain, choices: Choices, *, programs: bool = False
+    chain: ToolChain, choices: Choices, commit: str = "", *, programs: bool = False
 ) -> tuple[Step, ...]:
     """The steps that make a tool chain alone, with the chain's own defaults.
 
+    ``commit`` is another one than the pinned one; the data is as it is for that.
     ``programs`` adds those that recipes seldom need.
     """
     collector = StepCollector()
-    tools = add_tools(collector, chain, chain.source.commit, choices)
+    tools = add_tools(collector, chain, commit or chain.source.commit, choices)
     for name in chain.programs if programs else ():
         add_program(collector, chain, name, collector.step(tools["toolchain"]))
     return collector.steps

@@ -111,7 +111,9 @@ def resolve(
             corpora[name] = definite(f"verify.{name}", text)
     merged = model.base is not None and model.delta is not None
     with _naming(recipe, "toolchain.commit"):
-        commit = lock.toolchain.commit if lock else _commit(recipe, chain, session, commits)
+        wanted = recipe.toolchain.commit or recipe.toolchain.release or ""
+        held = lock.toolchain.commit if lock else ""
+        commit = held or commit_of(chain, wanted, session, commits)
     return Sources(
         commit=commit,
         model=None if merged else definite("model", model),
@@ -135,16 +137,25 @@ def _naming(recipe: Recipe, key: str) -> Iterator[None]:
         raise
 
 
-def _commit(recipe: Recipe, chain: ToolChain, session: Session, commits: Commits | None) -> str:
-    wanted = recipe.toolchain.commit or recipe.toolchain.release
-    if wanted is None or _COMMIT.fullmatch(wanted):
+def commit_of(
+    chain: ToolChain, wanted: str, session: Session, commits: Commits | None = None
+) -> str:
+    """The commit that a commit, its beginning, a tag or a branch means; the pinned one without.
+
+    For ``commits`` see :func:`resolve`.
+
+    Raises:
+        EnvironmentProblem: Upstream must be asked, and cannot be.
+        StepError: It has none such.
+    """
+    if not wanted or _COMMIT.fullmatch(wanted):
         return wanted or chain.source.commit
     here = chain.source.known(wanted)
     if here:
         return here
     if session.settings.offline:
         raise EnvironmentProblem(
-            f"{recipe.file}: {wanted!r} of {chain.name} cannot be resolved to a commit offline",
+            f"{wanted!r} of {chain.name} cannot be resolved to a commit offline",
             "Lock the recipe ('orchestrate lock'), name a full commit, or run without --offline.",
         )
     known: Commits = {} if commits is None else commits

@@ -59,3 +59,17 @@ def test_tool_chains_are_listed_and_built(orchestrate: Command) -> None:
     ]
     assert " built " in line
     assert orchestrate("toolchain", "build", "nonsense").code == 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_another_commit_of_a_tool_chain_is_built_by_any_of_its_names(
+    orchestrate: Command,
+) -> None:
+    offline = orchestrate("toolchain", "build", "llama.cpp", "--commit", "master", "--offline")
+    said = orchestrate("toolchain", "build", "llama.cpp", "--commit", "e3a74b2", "--json")
+
+    assert offline.code == 3
+    assert "'master' of llama.cpp cannot be resolved to a commit offline" in offline.err
+    assert said.code == 0
+    assert "look into llama.cpp e3a74b2" in said.err
+    assert "build llama.cpp e3a74b2" in [one["label"] for one in json.loads(said.out)]
