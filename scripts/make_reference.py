@@ -94,9 +94,9 @@ RECIPE_HEAD = """\
 
 A recipe is one YAML file. Unknown keys are refused. The same as a JSON Schema, for editors, is
 [recipe.schema.json](../recipe.schema.json); `orchestrate schema` prints it. Types, back ends,
-build profiles, outtypes and the converter's options are [the tool chain's data](tool-chain.md):
-listed here is what any of those that come along has; `orchestrate check` says what the recipe's
-lacks.
+build profiles, outtypes and options of the converter and the quantizer are
+[the tool chain's data](tool-chain.md): listed here is what any of those that come along has;
+`orchestrate check` says what the recipe's lacks.
 
 Sizes are bytes (`1000`) or have a unit: `50G`, `50GB` and `50 GB` are 50 · 10⁹ bytes, `50GiB` is
 50 · 2³⁰ bytes. The same goes for options such as `--max-size`. Sizes are always shown in decimal

@@ -83,12 +83,17 @@ def imatrix(basis: Basis, full_key: str) -> str:
     wanted = basis.recipe.imatrix
     if wanted is None or not any(quant.imatrix for quant in basis.recipe.quantize):
         return ""
-    basis.chain.verb("imatrix")
-    argvs, context = verbs(basis.chain, "imatrix")
+    given = basis.chain.verb("imatrix").given(wanted.options)
+    argvs, context = verbs(basis.chain, "imatrix", options=given)
     return basis.collector.add(
         "imatrix",
         f"importance matrix of {basis.recipe.name}",
-        {"argv": argvs, "chunks": wanted.chunks or -1, "context": wanted.context},
+        {
+            "argv": argvs,
+            "chunks": wanted.chunks or -1,
+            "context": wanted.context,
+            **({"options": given} if given else {}),
+        },
         {
             MODEL: full_key,
             "corpus": source_steps.corpus(basis, "calibration"),
@@ -101,7 +106,11 @@ def imatrix(basis: Basis, full_key: str) -> str:
 
 
 def quantization(basis: Basis, quant: Quant) -> dict[str, JSON]:
-    """The options of one quantization for the verb's template; unset ones are left out."""
+    """The options of one quantization for the verb's template; unset ones are left out.
+
+    Raises:
+        UsageError: The verb lacks an option that the recipe gives.
+    """
     options: dict[str, JSON] = {
         "pure": quant.pure,
         "leave_output_tensor": quant.leave_output_tensor,
@@ -111,6 +120,7 @@ def quantization(basis: Basis, quant: Quant) -> dict[str, JSON]:
         "override_kv": dict(quant.override_kv),
         "order": quant.order,
         "allow_requantize": quant.allow_requantize,
+        "options": basis.chain.verb("quantize").given(quant.options),
     }
     return {
         "type": basis.chain.types[quant.type].argument or quant.type,
@@ -122,7 +132,7 @@ def quantization(basis: Basis, quant: Quant) -> dict[str, JSON]:
 def quantize(basis: Basis, quant: Quant, full_key: str, imatrix_key: str) -> str:
     """Add one quantized file."""
     chain = basis.chain
-    argvs, context = verbs(basis.chain, "quantize")
+    argvs, context = verbs(chain, "quantize", options=quant.options)
     rewrites = quant.type == "COPY" and basis.reads_quantizable
     model = source_steps.merged(basis) if rewrites else full_key
     weighing = {"imatrix": imatrix_key} if quant.imatrix else {}

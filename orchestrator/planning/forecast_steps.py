@@ -11,7 +11,7 @@ from orchestrator.planning.step_collector import Basis, verbs
 
 def forecast(basis: Basis) -> str:
     """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
-    given = basis.recipe.convert.options
+    given = {*basis.recipe.convert.options}.union(*(one.options for one in basis.recipe.quantize))
     argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes", options=given)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):

@@ -93,7 +93,7 @@ def verbs(
 ) -> tuple[dict[str, JSON], dict[str, JSON]]:
     """Identity and data of the verbs that a tool chain has, for params and context.
 
-    ``options`` are those of the converter that the recipe gives.
+    ``options`` are those of the verbs that the recipe gives.
     """
     have = {name: chain.verbs[name] for name in names if name in chain.verbs}
     identity = {name: chain.verb_identity(name, options) for name in have}

@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.base.near_match import near
 from orchestrator.measures import registry
 from orchestrator.recipe.field_types import Vocabulary
+from orchestrator.recipe.models import Convert, Imatrix, Quant, WithOptions
 from orchestrator.recipe.yaml_positions import CORPORA, Loc, places
 
 Finding = tuple[Loc, str]
@@ -30,7 +31,6 @@ _WHY = {
     "sha256": "the checksum of what is downloaded",
     "delta": "the weights to add",
 }
-_OF_EVERY_CONVERTER = ("outtype", "model_name", "drop")
 _ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
 
 
@@ -71,18 +71,24 @@ def _converted(data: Mapping[str, Any], vocabulary: Vocabulary) -> str:
 
 
 def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:
-    """Keys of ``convert`` that are neither of every converter nor of this one, or are wrong."""
-    known = vocabulary.options
-    if known is None:
+    """Keys that are neither of every tool chain nor options of this one, or are wrong."""
+    if vocabulary.options is None:
         return
-    for name, value in _mapping(data, "convert").items():
-        if name in _OF_EVERY_CONVERTER or (value is None and name in {*known, *vocabulary.named}):
-            continue
-        if name not in known:
-            every = [*_OF_EVERY_CONVERTER, *known]
-            yield ("convert", name), f"unknown key {name!r}{near(str(name), every)}"
-        elif problem := known[name].problem(value):
-            yield ("convert", name), problem
+    places: list[tuple[Loc, Mapping[str, Any], type[WithOptions]]] = [
+        (("convert",), _mapping(data, "convert"), Convert),
+        (("imatrix",), _mapping(data, "imatrix"), Imatrix),
+        *((("quantize", index), entry, Quant) for index, entry in _quants(data)),
+    ]
+    for loc, section, model in places:
+        known, own = vocabulary.options.get(str(loc[0]), {}), model.model_fields
+        dropped = {*known, *vocabulary.named} if model is Convert else known
+        for name, value in section.items():
+            if name in own or (value is None and name in dropped):
+                continue
+            if name not in known:
+                yield (*loc, name), f"unknown key {name!r}{near(str(name), [*own, *known])}"
+            elif problem := known[name].problem(value):
+                yield (*loc, name), problem
 
 
 def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ _FLOAT = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
 
 
 class Option(Protocol):
-    """What a recipe may say to one option of the converter."""
+    """What a recipe may say to one option of a verb."""
 
     def problem(self, value: Any) -> str:
         """What is wrong with a value, as the end of a sentence; empty if nothing."""
@@ -52,8 +52,8 @@ class Vocabulary:
         encoders: Those of them whose models write no text and are measured by their embeddings.
         backends: Back ends, the usual one first.
         profiles: Build profiles, the usual one first.
-        options: Options of the converter by name.
-        named: Options that are in every recipe's digest, given or not.
+        options: Options of verbs, by the recipe's section and their name.
+        named: Options of the converter that are in every recipe's digest, given or not.
     """
 
     types: Mapping[str, str] | None = None
@@ -63,7 +63,7 @@ class Vocabulary:
     encoders: Collection[str] = ()
     backends: Sequence[str] = ()
     profiles: Sequence[str] = ()
-    options: Mapping[str, Option] | None = None
+    options: Mapping[str, Mapping[str, Option]] | None = None
     named: Collection[str] = ()
 
 

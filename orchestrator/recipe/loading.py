@@ -34,6 +34,9 @@ __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many
 # Defaults of files are in the files.
 _APART = {"extends", "defaults", "download", "publish", "alarms", "fit"}
 
+# Sections whose keys may be options of verbs, and what their models are called.
+_WITH_OPTIONS = (("convert", "Convert"), ("imatrix", "Imatrix"), ("quantize", "Quant"))
+
 AllowedTypes = Callable[[str, Path], Vocabulary]
 
 _SENTENCES = {
@@ -150,10 +153,12 @@ def _offer(schema: dict[str, Any], vocabularies: Sequence[Vocabulary]) -> None:
         field["enum"] = list(dict.fromkeys(item for listed in lists for item in listed))
         usual = {listed[0] for listed in lists if listed}
         field["default"] = usual.pop() if len(usual) == 1 else None
-    for one in vocabularies:
-        for name, option in (one.options or {}).items():
-            convert["properties"].setdefault(name, option.json_schema())
-    convert["additionalProperties"] = False
+    for section, name in _WITH_OPTIONS:
+        model = schema["$defs"][name]
+        model["additionalProperties"] = False
+        for one in vocabularies:
+            for key_, option in (one.options or {}).get(section, {}).items():
+                model["properties"].setdefault(key_, option.json_schema())
     del schema["properties"]["convert"]["default"]
 
 

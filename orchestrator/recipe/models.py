@@ -68,14 +68,24 @@ class ToolChainChoice(Frozen):
     )
 
 
-class Convert(Frozen):
+class WithOptions(Frozen):
+    """A section whose other keys are options of a verb."""
+
+    # Which there are is the tool chain's data: see cross_field_rules.
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the verb that the recipe gives."""
+        said = (self.model_extra or {}).items()
+        return {name: value for name, value in said if value is not None and value is not False}
+
+
+class Convert(WithOptions):
     """How the model becomes the file that is quantized.
 
     All keys but outtype, model_name and drop are options of the tool chain's converter.
     """
-
-    # Which others there are is the tool chain's data: see cross_field_rules.
-    model_config = ConfigDict(extra="allow")
 
     outtype: OutType = Field(
         default="",
@@ -97,19 +107,13 @@ class Convert(Frozen):
         named = dict.fromkeys(vocabulary_of(info).named)
         return {**named, **value} if isinstance(value, Mapping) else value
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the converter that the recipe gives."""
-        said = (self.model_extra or {}).items()
-        return {name: value for name, value in said if value is not None and value is not False}
-
 
 def _unread(value: Any) -> Any:
     """The default as a recipe would say it, so that the tool chain's usual values fill it."""
     return {} if isinstance(value, Convert) else value
 
 
-class Imatrix(Frozen):
+class Imatrix(WithOptions):
     """Importance matrix: which weights matter most on a calibration text."""
 
     corpus: Annotated[Source, Also()] = Field(description="Calibration text: a path or a source.")
@@ -117,7 +121,7 @@ class Imatrix(Frozen):
     context: Positive = Field(default=512, description="Tokens in each piece.")
 
 
-class Quant(Frozen):
+class Quant(WithOptions):
     """One quantized file."""
 
     type: QuantType = Field(description="A type that the tool chain's quantizer knows.")

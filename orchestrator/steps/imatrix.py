@@ -29,6 +29,7 @@ def run(task: Task) -> dict[str, JSON]:
     (task.scratch / corpus.name).symlink_to(corpus)
     output = task.workdir / IMATRIX_FILE
     values = {
+        **params.get("options", {}),
         "input": model.name,
         "corpus": corpus.name,
         "output": str(output),

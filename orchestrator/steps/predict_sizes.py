@@ -70,6 +70,7 @@ def _dry_run(
 ) -> dict[str, Any]:
     values = {
         **{name: value for name, value in spec.items() if name != "imatrix"},
+        **spec.get("options", {}),
         **_requantize(task),
         "dry_run": True,
         "input": source.name,

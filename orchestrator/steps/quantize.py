@@ -47,6 +47,7 @@ def run(task: Task) -> dict[str, JSON]:
     (task.scratch / "input").symlink_to(source)
     counts = {"tensors": len(_tensors(source, context))}
     values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
+    values |= params.get("options", {})
     values |= {"input": "input", "output": params["file"], "type": params["type"]}
     if "imatrix" in task.inputs:
         (task.scratch / IMATRIX_FILE).symlink_to(task.inputs["imatrix"] / IMATRIX_FILE)

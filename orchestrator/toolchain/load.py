@@ -22,7 +22,6 @@ from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import variants
-from orchestrator.toolchain.converter_option import Option
 from orchestrator.toolchain.data import Data, wrong
 from orchestrator.toolchain.model import (
     AllVerbs,
@@ -37,9 +36,16 @@ from orchestrator.toolchain.model import (
     Verb,
 )
 from orchestrator.toolchain.variants import Listed, Variant
+from orchestrator.toolchain.verb_option import Option
 
-# Verbs that make the file that is quantized from something else.
-_CONVERTERS = ("convert", "import_ggml")
+# The sections of a recipe whose keys may be options of verbs, and the verbs whose they are.
+_SECTIONS = (
+    ("convert", ("convert", "import_ggml")),
+    ("imatrix", ("imatrix",)),
+    ("quantize", ("quantize",)),
+)
+# Verbs that say what others will make, or sizes would be predicted of another file.
+_PREDICTS = (("convert", "describe"), ("quantize", "plan_quantize"))
 VENDOR = installed_data.TOOLCHAINS
 DATA = "toolchain.yaml"
 
@@ -107,20 +113,25 @@ class ToolChain(Data):
     def _whole(cls, verbs: Mapping[str, Verb]) -> Mapping[str, Verb]:
         if "bench" in verbs and not verbs["bench"].results:
             raise ValueError("bench needs results: where the speeds stand in what it prints")
-        if {"convert", "describe"} <= verbs.keys():
-            missing = verbs["convert"].options.keys() - verbs["describe"].options.keys()
-            if missing:  # or sizes would be predicted of another file
-                raise ValueError(f"describe lacks convert's options {', '.join(sorted(missing))}")
+        for made, told in _PREDICTS:
+            if {made, told} <= verbs.keys():
+                missing = verbs[made].options.keys() - verbs[told].options.keys()
+                if missing:
+                    listed = ", ".join(sorted(missing))
+                    raise ValueError(f"{told} lacks {made}'s options {listed}")
         return verbs
 
     @property
-    def options(self) -> dict[str, Option]:
-        """The options that a recipe may give under ``convert``, of every verb that converts."""
+    def options(self) -> dict[str, dict[str, Option]]:
+        """The options that a recipe may give, by its section and their name."""
         return {
-            name: option
-            for verb in _CONVERTERS
-            if verb in self.verbs
-            for name, option in self.verbs[verb].options.items()
+            section: {
+                name: option
+                for verb in verbs
+                if verb in self.verbs
+                for name, option in self.verbs[verb].options.items()
+            }
+            for section, verbs in _SECTIONS
         }
 
     @property

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.argv_template import Argument, expand
-from orchestrator.toolchain.converter_option import Option
 from orchestrator.toolchain.data import Data
 from orchestrator.toolchain.tool_results import BenchmarkFields, SavedLogits
+from orchestrator.toolchain.verb_option import Option
 
 _SHORTEST = 7  # letters of a commit, as upstream writes them itself
 
@@ -318,7 +318,15 @@ class Verb(Data):
         description="Of a converter: the model's folder lies in another of the same name.",
     )
     options: Mapping[str, Option] = Field(
-        default={}, description="Of converters: what recipes may say under convert, by name."
+        default={},
+        description="What recipes may say where they speak of the verb: under convert, under "
+        "imatrix or of a quantized file; by name.",
+    )
+    options_after: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many items of the argv come before the options' arguments; without it, "
+        "all do.",
     )
     defaults: Mapping[str, str] = Field(
         default={},
@@ -339,24 +347,24 @@ class Verb(Data):
         """
         for name in options.keys() - self.options.keys():
             raise UsageError(
-                f"the option {name!r} of 'convert' does not go with this model's format",
+                f"the option {name!r} goes with another tool chain, commit or format of models",
                 "Leave it out.",
             )
-        # As text, so that a zero is not taken for "not given".
-        texts = {name: value if value is True else str(value) for name, value in options.items()}
-        return {**self.defaults, **texts}
+        return {**self.defaults, **{name: _given(value) for name, value in options.items()}}
 
     def with_options(self, names: Collection[str]) -> Verb:
         """The verb whose argv has the arguments of these options.
 
         Those of others are left out, so that a new option changes no key of a step.
         """
-        added = [
+        added: list[Argument] = [
             {"if": name, "then": list(option.argv)}
             for name, option in self.options.items()
             if name in names and option.argv
         ]
-        return self.model_copy(update={"argv": (*self.argv, *added)})
+        place = len(self.argv) if self.options_after is None else self.options_after
+        argv = (*self.argv[:place], *added, *self.argv[place:])
+        return self.model_copy(update={"argv": argv})
 
     def expand(self, values: Mapping[str, Any]) -> list[str]:
         """The argv for these values.
@@ -365,6 +373,13 @@ class Verb(Data):
             KeyError: The template names a value that is not given.
         """
         return expand(self.argv, values)
+
+
+def _given(value: Any) -> Any:
+    """As text, so that a zero is not taken for "not given"."""
+    if isinstance(value, list | tuple):
+        return [str(one) for one in value]
+    return value if value is True else str(value)
 
 
 class HarmlessTensor(Data):

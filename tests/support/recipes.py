@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import UsageError
 from orchestrator.recipe import Recipe, RecipeError, Vocabulary, load
-from orchestrator.toolchain.converter_option import Option
+from orchestrator.toolchain.verb_option import Option
 
 CHAIN = Vocabulary(
     types={
@@ -23,8 +23,12 @@ CHAIN = Vocabulary(
     backends=("cpu", "cuda"),
     profiles=("portable", "native"),
     options={
-        "tokenizer_pre": Option(type="text", pattern="[a-z0-9.-]+", about="a pre-tokenizer"),
-        "fast": Option(about="a switch"),
+        "convert": {
+            "tokenizer_pre": Option(type="text", pattern="[a-z0-9.-]+", about="a pre-tokenizer"),
+            "fast": Option(about="a switch"),
+        },
+        "imatrix": {"merged": Option(about="a switch")},
+        "quantize": {"spared": Option(type="texts", pattern="[a-z.]+", about="tensors")},
     },
     named=("tokenizer_pre",),
 )

@@ -22,7 +22,7 @@ from orchestrator.steps import convert
 from orchestrator.toolchain import load as toolchain
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.toolchain.model import Verb
-from tests.support.plans import by_label, sources
+from tests.support.plans import by_label, local, sources
 from tests.support.tool_chain_tasks import task_of, tool
 
 PINNED = toolchain.load("llama.cpp")
@@ -34,14 +34,24 @@ ADDED = (
         "      upside_down: {argv: [--upside-down], about: all of it}\n"
         "      shard: {type: int, argv: [--shard, '{shard}'], about: which part}\n",
     ),
+    (
+        "\n  quantize:\n",
+        "    options_after: 1\n"
+        "    options: &of_files {spared: {type: texts, argv: [{each: spared, then: "
+        "[--spare, '{item}']}], about: tensors}}\n",
+    ),
+    ("\n  plan_quantize:\n", "    options_after: 1\n    options: *of_files\n"),
+    ("\n  imatrix:\n", "    options: {seed: {type: int, argv: [--seed, '{seed}'], about: luck}}\n"),
 )
+FILES = {"bin": "b", "exe": "", "input": "in", "output": "out", "type": "Q4_0", "threads": "1"}
 RECIPE = """\
 name: new
 family: llama
 toolchain: {name: mine, backend: opencl}
 model: {hub: org/small, revision: main}
 convert: {outtype: q4_x, upside_down: true, shard: 0}
-quantize: [Q4_0]
+imatrix: {corpus: calibration.txt, seed: 0}
+quantize: [{type: Q4_0, imatrix: true, spared: [a.weight, b.weight]}, Q8_0]
 """
 
 
@@ -59,6 +69,7 @@ def mine(tmp_path: Path) -> ToolChain:
 
 
 def recipe(folder: Path, chain: ToolChain, text: str = RECIPE) -> Recipe:
+    (folder / "calibration.txt").write_text("words\n")
     path = folder / "new.yaml"
     path.write_text(text, "utf-8")
     return load(path, lambda _name, _folder: load_and_plan.vocabulary_of(chain))
@@ -66,7 +77,9 @@ def recipe(folder: Path, chain: ToolChain, text: str = RECIPE) -> Recipe:
 
 def planned(folder: Path, chain: ToolChain, text: str = RECIPE) -> Plan:
     found = recipe(folder, chain, text)
-    return recipe_to_steps.make(found, chain, sources(corpora={}), Choices(machine="x86_64"))
+    corpus = local("calibration.txt")
+    known = sources(corpora={"calibration": corpus})
+    return recipe_to_steps.make(found, chain, known, Choices(machine="x86_64"))
 
 
 def steps(plan: Plan) -> Mapping[str, Step]:
@@ -90,6 +103,8 @@ def test_the_pinned_chain_says_that_it_lacks_them(tmp_path: Path) -> None:
     assert "this tool chain's converter does not write 'q4_x', only f16, bf16, f32" in said
     assert "unknown key 'upside_down'" in said
     assert "unknown key 'shard'" in said
+    assert "imatrix.seed: unknown key 'seed'" in said
+    assert "quantize[0].spared: unknown key 'spared'" in said
 
 
 def test_the_plan_builds_for_the_back_end(mine: ToolChain, tmp_path: Path) -> None:
@@ -111,9 +126,41 @@ def test_the_converter_is_given_the_options(mine: ToolChain, tmp_path: Path) -> 
         assert argv[-3:] == ["--upside-down", "--shard", "0"]
 
 
+def test_the_quantizer_is_given_the_options_of_a_file_before_its_input(
+    mine: ToolChain, tmp_path: Path
+) -> None:
+    plan = steps(planned(tmp_path, mine))
+    forecast = plan["predict sizes of new"]
+    [first, second] = forecast.params["outputs"]
+    listed = ["--spare", "a.weight", "--spare", "b.weight"]
+
+    for step, verb, given in (
+        (plan["quantize new to Q4_0"], "quantize", listed),
+        (forecast, "plan_quantize", listed),
+    ):
+        told = first if verb == "plan_quantize" else step.params
+        template = Verb.model_validate(step.context["verbs"][verb])
+        argv = template.expand({**told["options"], **FILES})
+        assert argv[1:5] == given
+        assert argv[-4:] == ["in", "out", "Q4_0", "1"]
+    assert "options" not in second
+    assert "options" not in plan["quantize new to Q8_0"].params
+    assert "--spare" not in str(plan["quantize new to Q8_0"].context["verbs"]["quantize"]["argv"])
+
+
+def test_the_matrix_is_made_with_the_options(mine: ToolChain, tmp_path: Path) -> None:
+    step = steps(planned(tmp_path, mine))["importance matrix of new"]
+    verb = Verb.model_validate(step.context["verbs"]["imatrix"])
+
+    argv = verb.expand({**step.params, **step.params["options"], **FILES, "corpus": "text"})
+
+    assert argv[-2:] == ["--seed", "0"]
+
+
 def test_options_that_are_not_given_change_no_key(mine: ToolChain, tmp_path: Path) -> None:
     plain = "\n".join(line for line in RECIPE.splitlines() if not line.startswith("convert"))
-    plain = plain.replace(", backend: opencl", "")
+    plain = plain.replace(", backend: opencl", "").replace(", seed: 0", "")
+    plain = plain.replace(", spared: [a.weight, b.weight]", "")
     # Under one name: a build is told apart by that of its chain.
     renamed = mine.model_copy(update={"name": PINNED.name})
 
@@ -150,11 +197,14 @@ def test_the_schema_offers_what_was_added(mine: ToolChain) -> None:
     assert "q4_x" in convert_["outtype"]["anyOf"][0]["enum"]
     assert convert_["upside_down"]["description"] == "all of it"
     assert {"type": "integer"} in convert_["shard"]["anyOf"]
+    listed = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    assert defs["Quant"]["properties"]["spared"]["anyOf"][0] == listed
+    assert {"type": "integer"} in defs["Imatrix"]["properties"]["seed"]["anyOf"]
     assert "opencl" not in schema_text([load_and_plan.vocabulary_of(PINNED)])
 
 
 def test_an_option_that_does_not_go_with_the_models_format(mine: ToolChain) -> None:
-    with pytest.raises(Exception, match="'upside_down' of 'convert' does not go with"):
+    with pytest.raises(Exception, match="'upside_down' goes with another tool chain"):
         mine.verb("import_ggml").given({"upside_down": True})
 
 

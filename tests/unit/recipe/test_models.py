@@ -16,6 +16,7 @@ from orchestrator.recipe.models import Recipe
 from tests.support.recipes import MINIMAL, allowed, loaded, one, problems, write, wrong
 
 SHA = "0123456789abcdef" * 4
+TEXT = "{hub: a/b, revision: main}"
 
 
 @pytest.mark.parametrize("model", ["{}", "{path: null}"])
@@ -110,6 +111,8 @@ def test_all_problems_of_a_file_come_at_once_in_order(tmp_path: Path) -> None:
         ("convert: {tokenizer_pre: [x]}", "6:26: convert.tokenizer_pre: must be text"),
         ("convert: {tokenizer_pre: ../x}", "convert.tokenizer_pre: '../x' does not match"),
         ("convert: {fast: maybe}", "6:17: convert.fast: must be true or false"),
+        (f"imatrix: {{corpus: {TEXT}, merge: true}}", "'merge'; did you mean 'merged'?"),
+        (f"imatrix: {{corpus: {TEXT}, merged: 1}}", "imatrix.merged: must be true or false"),
         ("convert: f16", "6:10: convert: must be a mapping of keys to values"),
         ("verify: {speed: {prompt: 0}}", "verify.speed.prompt: must be greater than 0"),
         ("verify: {speed: {prompt: many}}", "verify.speed.prompt: must be a whole number"),

@@ -1,4 +1,4 @@
-"""Options of converters: which values they take, and what their schema says."""
+"""Options of verbs: which values they take, and what their schema says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.toolchain.converter_option import Option
+from orchestrator.toolchain.verb_option import Option
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from orchestrator.toolchain.converter_option import Option
         ({"type": "text"}, ["", "a"], [1, True, ["a"]]),
         ({"type": "text", "choices": ["a", "b"]}, ["a"], ["c", "A", 1]),
         ({"type": "text", "pattern": "[a-z]+"}, ["ab"], ["", "a1", "ab\n", "--a"]),
+        ({"type": "texts"}, [["a"], ("a", "b")], ["a", [], [1], True, None]),
+        ({"type": "texts", "choices": ["a"]}, [["a"]], [["a", "b"]]),
     ],
 )
 def test_values_are_checked(option: dict[str, Any], good: list[Any], bad: list[Any]) -> None:
