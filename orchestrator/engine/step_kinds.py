@@ -101,6 +101,11 @@ def is_tool(step: Step) -> bool:
     return of(step).role is Role.TOOL
 
 
+def compiles(step: Step) -> bool:
+    """Whether a step builds programs of upstream's source."""
+    return of(step).module == "build"
+
+
 def made_a_tool(manifest: Mapping[str, JSON]) -> bool:
     """Whether a manifest is a tool's; it may be older than this table."""
     known = KINDS.get(str(manifest["kind"]))

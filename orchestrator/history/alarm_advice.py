@@ -28,17 +28,28 @@ class RaisedAlarms:
     before: str
     commit: str
 
+    @property
+    def between(self) -> tuple[str, str]:
+        """The commits that a search begins with: a good one, and a later one."""
+        for alarm in self.alarms:
+            if alarm.what == "upstream":
+                return alarm.before, alarm.after
+        return self.before, self.commit
+
 
 def commands(raised: RaisedAlarms) -> Iterator[tuple[Kind, tuple[str, ...]]]:
     """Commands that help, as argv: find the commit, find the step that drifts, accept."""
+    kinds = {alarm.what for alarm in raised.alarms}
     changed = {alarm.file for alarm in raised.alarms if alarm.what == "bytes"}
     # The unquantized file is no output, so nothing can search for it.
-    types = [row.type for row in raised.files if row.file in changed and not row.full]
-    if types and raised.before and raised.commit not in ("", raised.before):
-        between = ("--good", raised.before[:_SHORT], "--bad", raised.commit[:_SHORT])
+    rows = [row for row in raised.files if not row.full]
+    types = [row.type for row in rows if row.file in changed or "upstream" in kinds]
+    good, bad = raised.between
+    if types and good and bad not in ("", good):
+        between = ("--good", good[:_SHORT], "--bad", bad[:_SHORT])
         yield "bisect", ("orchestrate", "bisect", raised.file, "--only", types[0], *between)
-    drift = {alarm.what == "rebuild" for alarm in raised.alarms}
-    if True in drift:
+    if "rebuild" in kinds:
         yield "reproduce", ("orchestrate", "reproduce", raised.file, "--twice")
-    if False in drift:
+    # A commit that cannot be built cannot be accepted.
+    if kinds - {"rebuild", "upstream"}:
         yield "accept", ("orchestrate", "accept", raised.recipe)

@@ -141,6 +141,11 @@ class History:
                 (*start, *given),
             )
 
+    def change_commit(self, run: int, commit: str) -> None:
+        """Note that a run goes on with another commit of the tool chain."""
+        with writing(self.path) as database:
+            database.execute('UPDATE runs SET "commit" = ? WHERE id = ?', (commit, run))
+
     def end_run(self, run: int, ended: Ended) -> None:
         """Note all that is known of a run when it is over."""
         with writing(self.path) as database:

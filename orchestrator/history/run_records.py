@@ -138,7 +138,9 @@ class FileRow(Numbered):
 class Alarm:
     """One change beyond its limit: of which file, of what, from what to what.
 
-    ``what`` is ``bytes``, ``rebuild``, or the key of a number's alarm, such as ``size``.
+    ``what`` is ``bytes``, ``rebuild``, or the key of a number's alarm, such as ``size``. It is
+    ``upstream`` where the newest commit (``after``) of the tool chain named by ``file`` cannot be
+    built, and ``before`` was taken.
     """
 
     file: str

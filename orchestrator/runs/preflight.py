@@ -40,6 +40,14 @@ class Preview:
     census: Mapping[str, JSON] | None = None
 
 
+class StepFailed(StepError):  # noqa: N818 - a failure of a step, with all that is known of it
+    """A step that a preview needs failed by no fault of the machine."""
+
+    def __init__(self, text: str, result: StepResult) -> None:
+        super().__init__(text)
+        self.result = result
+
+
 def previews(
     plans: Sequence[Plan], session: Session, *, build: bool
 ) -> list[Preview | OrchestrateError]:
@@ -99,7 +107,9 @@ def failure(result: StepResult) -> OrchestrateError:
     cause, text = result.cause, progress_listeners.failures([result])[0]
     if isinstance(cause, NetworkProblem):
         return NetworkProblem(text, wait=cause.wait)
-    return (EnvironmentProblem if isinstance(cause, EnvironmentProblem) else StepError)(text)
+    if isinstance(cause, EnvironmentProblem):
+        return EnvironmentProblem(text)
+    return StepFailed(text, result)
 
 
 def _preview(one: Plan, session: Session) -> Preview:

@@ -32,6 +32,11 @@ _NO_COMPILER = re.compile(
 _UNUSED = re.compile(
     r"(?s)Manually-specified variables were not used by the project:.*?(?=\n-- |\Z)"
 )
+# The first of these is what a person looks for: later ones often follow from it.
+_ERROR = re.compile(
+    r"(?m)^CMake Error(?P<at> at [^\n]*?)?(?: \(\w+\))?:\s+(?P<said>\S[^\n]*)"
+    r"|^(?P<line>[^\n]*?(?:\b(?:fatal )?error(?: \w+\d+)?: |undefined reference to )[^\n]*)"
+)
 _NAME = re.compile(r"^-D|[:=].*$")
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 # In the words of ninja and of make.
@@ -151,6 +156,7 @@ def _make(task: Task, make: str, source: Path) -> None:
 
 
 def _compile(task: Task, argv: Sequence[str], what: str) -> run_process.Completed:
+    before = task.log.stat().st_size if task.log.exists() else 0
     try:
         done = call_verb.launch(
             task,
@@ -170,8 +176,21 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> run_process.Complete
         if target is not None and _not_of_this_commit(task):
             missing = f"{task.step.label}: this source has no target {target['name']}"
             raise StepError(missing, _not_of_this_commit(task)) from error
+        said = task.log.read_bytes()[before:].decode("utf-8", errors="replace")
+        first = _first_error(said.replace(f"{task.scratch / 'source'}{os.sep}", ""))
+        error.message += f": {first}" if first else ""
         raise
     return done
+
+
+def _first_error(said: str) -> str:
+    """What the compiler, the linker or cmake complained of first; empty if nothing is known."""
+    found = _ERROR.search(said)
+    if found is None:
+        return ""
+    if found["line"]:
+        return found["line"].strip()
+    return f"CMake Error{found['at'] or ''}: {found['said']}"
 
 
 def _not_of_this_commit(task: Task) -> str:

@@ -17,6 +17,7 @@ from orchestrator.workflows import bisect_upstream
 from tests.hub import Fault, Hub, Repo
 from tests.standin import models
 from tests.support.moving_upstream import PLANTED, Moving
+from tests.support.shims import only
 from tests.support.typed_commands import artifacts, typed
 
 
@@ -113,16 +114,6 @@ def test_an_interrupted_search_goes_on_where_it_was(
     assert (code, planted in out) == (0, True)
     assert built == 3
     assert err.count("✓ build") == 1
-
-
-def only(folder: Path, *programs: str) -> str:
-    """A PATH with these programs."""
-    folder.mkdir()
-    for name in programs:
-        found = shutil.which(name)
-        assert found is not None, name
-        (folder / name).symlink_to(found)
-    return str(folder)
 
 
 @pytest.mark.parametrize("compiler", ["", "echo Killed signal terminated program cc1plus >&2"])

@@ -235,12 +235,30 @@ def test_without_a_compiler_that_is_said(
     assert "apt install g++" in caught.value.hint
 
 
-def test_a_compiler_error_is_the_tools(tmp_path: Path, upstream: Repo) -> None:
-    (tmp_path / "mine.cpp").write_text("int answer() { return }\n")
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("library.cpp", "ANSWER;", "}", r"compile failed: .*: library.cpp:1:\d+: error: "),
+        ("library.cpp", "int answer", "int none", "compile failed: .*undefined reference to"),
+        (
+            "CMakeLists.txt",
+            "add_library(",
+            "no_such_command(",
+            r"configure failed: .*: CMake Error at CMakeLists.txt:5: Unknown CMake command",
+        ),
+        ("CMakeLists.txt", "CXX)", "CXX", "configure failed: .*: CMake Error.*CMakeLists.txt:"),
+    ],
+)
+def test_the_first_error_of_a_build_is_named(
+    tmp_path: Path, upstream: Repo, file: str, before: str, after: str, said: str
+) -> None:
+    text = {"library.cpp": LIBRARY, "CMakeLists.txt": CMAKE}[file]
+    (tmp_path / "mine").write_text(text.replace(before, after))
 
-    with pytest.raises(ToolError, match="do it: compile failed") as caught:
-        build.run(task_of(tmp_path, upstream, overlay={"library.cpp": "mine.cpp"}))
-    assert "error:" in caught.value.tail
+    with pytest.raises(ToolError, match=f"do it: {said}") as caught:
+        build.run(task_of(tmp_path, upstream, overlay={file: "mine"}))
+
+    assert len(caught.value.message.splitlines()) == 1
 
 
 def test_a_target_that_was_not_made_is_named(tmp_path: Path, upstream: Repo) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.sources import git
 from tests.support.moving_upstream import BROKEN, FIXED, PLANTED, Moving, moving
-from tests.support.typed_commands import typed
+from tests.support.shims import only
+from tests.support.typed_commands import Said, typed
 
 __all__ = ["moving"]
 
@@ -113,6 +114,79 @@ def test_a_night_after_upstream_moved_raises_an_alarm_until_the_change_is_accept
     assert typed("accept", "test-bloom").code == 0
     code, told = night()
     assert (code, told["state"], told["good"]) == (0, "ok", 4)
+
+
+def test_a_night_whose_newest_commit_cannot_be_built_takes_the_last_that_could(
+    moving: Moving,
+) -> None:
+    def night(*more: str) -> tuple[Said, dict[str, Any]]:
+        said = typed("nightly", moving.recipe, "-t", "1", "--json", *more)
+        [told] = json.loads(said.out)["recipes"]
+        return said, told
+
+    broken = moving.commit("break it", BROKEN)
+    said, told = night()
+    assert (said.code, told["state"], told["alarms"]) == (1, "failed", [])  # nothing to go back to
+    assert "quantize.cpp:" in told["error"]
+
+    good = moving.commit("fix it", FIXED)
+    said, told = night()
+    assert (said.code, told["state"], told["commit"]) == (0, "ok", good)
+
+    broken = moving.commit("break it again", BROKEN)
+    said, told = night()
+
+    assert (said.code, told["state"], told["error"]) == (1, "alarm", ""), said.all
+    assert (told["commit"], told["good"], told["made"]) == (good, 2, 0)
+    [alarm] = told["alarms"]
+    assert (alarm["what"], alarm["before"], alarm["after"]) == ("upstream", good, broken)
+    assert f"upstream changed: {broken[:12]} cannot be built" in alarm["message"]
+    assert "quantize.cpp:" in alarm["message"]
+    assert "fatal error: no-such-header: No such file or directory" in alarm["message"]
+    assert {row["verdict"] for row in told["files"]} == {"identical"}
+    [note] = told["notes"]
+    assert "no-such-header" in Path(note.rpartition(": ")[2]).read_text("utf-8")
+
+    said = typed("nightly", moving.recipe, "-t", "1", "--site", "site")
+
+    line = f"bisect {moving.recipe} --only Q4_0 --good {good[:12]} --bad {broken[:12]}"
+    assert line in said.out
+    assert "orchestrate accept" not in said.out
+    assert f"upstream changed: {broken[:12]}" in Path("site/index.html").read_text("utf-8")
+    code, out, _ = moving.bisect(good[:12], broken[:12])
+    assert (code, f"{broken} breaks" in out, "no-such-header" in out) == (0, True, True)
+
+    moving.commit("and mend it", FIXED, PLANTED)
+    said, told = night()
+    assert (said.code, told["state"], told["good"]) == (1, "alarm", 2)
+    assert [one["what"] for one in told["alarms"]] == ["bytes"]
+
+
+def test_a_commit_that_somebody_wrote_is_made_with_no_other(moving: Moving) -> None:
+    assert typed("nightly", moving.recipe, "-t", "1").code == 0
+    broken = moving.commit("break it", BROKEN)
+    text = moving.recipe.read_text("utf-8")
+    moving.recipe.write_text(text.replace("commit: main", f"commit: {broken}"), "utf-8")
+
+    said = typed("nightly", moving.recipe, "-t", "1", "--json")
+
+    [told] = json.loads(said.out)["recipes"]
+    assert (said.code, told["state"], told["commit"]) == (1, "failed", broken)
+    assert "upstream changed" not in said.all
+
+
+def test_a_machine_without_a_compiler_is_not_upstreams_fault(
+    moving: Moving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed("nightly", moving.recipe, "-t", "1").code == 0
+    moving.commit("words only", ("LICENSE", "none", "still none"))
+    monkeypatch.setenv("PATH", only(tmp_path / "bin", "git", "make", "sh", "uname"))
+
+    said = typed("nightly", moving.recipe, "-t", "1", "--json")
+
+    [told] = json.loads(said.out)["recipes"]
+    assert (said.code, told["state"], told["alarms"]) == (3, "environment", [])
+    assert "no C++ compiler was found" in told["error"]
 
 
 def test_recipes_of_one_night_mean_the_same_commit(

@@ -66,3 +66,13 @@ def secrets_seen(folder: Path, name: str) -> set[str]:
     seen = environment_of(folder, name)
     by_value = {one for one, value in ALL.items() if len(value) > 1 and value in seen.values()}
     return by_value | {one for one in ALL if one in seen}
+
+
+def only(folder: Path, *programs: str) -> str:
+    """A PATH with these programs and no others."""
+    folder.mkdir()
+    for name in programs:
+        found = shutil.which(name)
+        assert found is not None, name
+        (folder / name).symlink_to(found)
+    return str(folder)

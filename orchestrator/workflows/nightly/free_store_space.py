@@ -95,6 +95,10 @@ class StoreLimit:
             return error
         return None
 
+    def protect(self, plans: Sequence[Plan]) -> None:
+        """Collect nothing of what these need either."""
+        self._protected |= {step.key for one in plans for step in one.steps}
+
     def tidy(self) -> int:
         """Collect once more at the end; the bytes of all artifacts that are left."""
         self._collect(0)

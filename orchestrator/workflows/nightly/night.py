@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +28,17 @@ from orchestrator.runs import bring_up_to_date, load_and_plan, record_history
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.load_and_plan import Commits
 from orchestrator.runs.session import Session
-from orchestrator.workflows.nightly import compare_with_last_good, rebuild_unchanged, select_recipes
+from orchestrator.workflows.nightly import (
+    compare_with_last_good,
+    rebuild_unchanged,
+    select_recipes,
+    upstream_changed,
+)
 from orchestrator.workflows.nightly.free_store_space import StoreLimit, needed
 from orchestrator.workflows.nightly.network_retries import NetworkRetries
 from orchestrator.workflows.nightly.night_values import Options, RecipeResult, Summary
 from orchestrator.workflows.nightly.summary_values import as_json, recipe_result, unplanned_result
+from orchestrator.workflows.nightly.upstream_changed import Fallback
 
 Say = Callable[[str], None]
 
@@ -101,6 +107,7 @@ class Night:
         self.history = History(session.store.root)
         self._number = 0
         self._runs: dict[str, int] = {}
+        self._fallbacks: dict[str, Fallback] = {}
         self._results: list[RecipeResult] = []
 
     def run(self, files: Sequence[Path]) -> Summary:
@@ -230,7 +237,24 @@ class Night:
             if not self._network_retries.wait_and_retry(attempt, flat):
                 break
             going, attempt = [done[name].plan for name in errors], attempt + 1
-        return list(done.values())
+        return list({**done, **self._with_earlier_commits(done, store_limit)}.values())
+
+    def _with_earlier_commits(
+        self, done: Mapping[str, Finished], store_limit: StoreLimit
+    ) -> dict[str, Finished]:
+        """What upstream's newest commit made impossible, with the last that could be built."""
+        for name, one in done.items():
+            found = upstream_changed.fallback(one, self.history, self._session)
+            if found is not None:
+                self._fallbacks[name] = found
+                self.history.change_commit(self._runs[name], found.plan.sources.commit)
+                self._say(f"{status('warning')}: {name}: {found.alarm.message}")
+        plans = [one.plan for one in self._fallbacks.values()]
+        if not plans:
+            return {}
+        store_limit.protect(plans)
+        made = bring_up_to_date.bring(self._session, plans, self._options.out, fit=store_limit)
+        return {one.plan.recipe.name: one for one in made}
 
     def _judged(self, finished: Finished) -> RecipeResult:
         """Make again what is unchanged, compare, and note the run's end."""
@@ -248,7 +272,11 @@ class Night:
                     notes=("It was not made again: the time was up.",)
                 )
         compared = compare_with_last_good.compare(finished, self.history, self._session.store, run)
+        changed = self._fallbacks.get(name)
         alarms = (*rebuilt.alarms, *compared.alarms)
+        if changed is not None:
+            alarms = (changed.alarm, *alarms)
+            finished = replace(finished, notes=(*finished.notes, changed.note))
         end = record_history.ended(finished, alarms, compared.verdicts)
         if rebuilt.error is not None:
             end = replace(

@@ -56,14 +56,14 @@ def _advice(one: RecipeResult) -> Iterator[str]:
         one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
     )
     for kind, argv in alarm_advice.commands(raised):
-        yield f"{_lead(kind, one)}: {code(command(argv))}."
+        yield f"{_lead(kind, one, raised.between)}: {code(command(argv))}."
 
 
-def _lead(kind: alarm_advice.Kind, one: RecipeResult) -> str:
+def _lead(kind: alarm_advice.Kind, one: RecipeResult, between: tuple[str, str]) -> str:
     if kind == "bisect":
-        url = upstream_urls.compare_url(one.source, one.before, one.commit)
+        url = upstream_urls.compare_url(one.source, *between)
         changes = f" ([what upstream changed]({link(url)}))" if url else ""
-        commits = f"{code(one.before[:_SHORT])} and {code(one.commit[:_SHORT])}"
+        commits = " and ".join(code(commit[:_SHORT]) for commit in between)
         return f"Between {inline(one.toolchain)} {commits}{changes}; to find the commit"
     if kind == "reproduce":
         return (

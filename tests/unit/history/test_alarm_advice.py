@@ -44,3 +44,12 @@ def test_the_unquantized_file_is_no_output_to_search_for() -> None:
 def test_drift_is_looked_into_and_never_accepted() -> None:
     assert kinds("rebuild") == ["reproduce"]
     assert kinds("rebuild", "speed") == ["reproduce", "accept"]
+
+
+def test_a_commit_that_cannot_be_built_is_searched_for_and_never_accepted() -> None:
+    alarm = Alarm("llama.cpp", "upstream", "upstream changed", before=BEFORE, after=NOW)
+    raised = RaisedAlarms("tiny", "t.yaml", [alarm], [FULL, a_file()], BEFORE, BEFORE)
+
+    [(kind, argv)] = commands(raised)
+
+    assert (kind, argv[-4:]) == ("bisect", ("--good", "1" * 12, "--bad", "2" * 12))
