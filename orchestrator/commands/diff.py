@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.modelfiles.comparing.compare import Report
     from orchestrator.modelfiles.comparing.opened_files import Family
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = click.Path(path_type=Path, exists=True)
 
 
 def register(cli: click.Group) -> None:
@@ -50,7 +50,7 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
 
     The verdict is identical, same tensors (only the header differs), near (same types and
     shapes, under 1 % of the bytes differ) or different. A split GGUF file is named by any
-    of its parts.
+    of its parts, or by the folder that holds it alone.
 
     \b
     Example:
@@ -64,8 +64,10 @@ def diff(a: Path, b: Path, *, accept: str, no_values: bool, family: Family, as_j
     from orchestrator.modelfiles.comparing import Verdict, compare
     from orchestrator.modelfiles.comparing.comparison_text import text
     from orchestrator.modelfiles.format_error import FormatError
+    from orchestrator.sources import choose_gguf
 
     try:
+        a, b = (choose_gguf.in_folder(one)[0] if one.is_dir() else one for one in (a, b))
         with _progress() as report:
             found = compare(a, b, values=not no_values, family=family, report=report)
     except FormatError as error:

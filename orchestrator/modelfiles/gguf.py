@@ -54,7 +54,7 @@ _MIN_KEY_BYTES = 8 + 1 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8
 
 # What llama-quantize leaves out of its output and what it always sets there.
-_SPLIT_KEYS = frozenset({"split.no", "split.count", "split.tensors.count"})
+SPLIT_KEYS = frozenset({"split.no", "split.count", "split.tensors.count"})
 _SET_KEYS = ("general.quantization_version", "general.file_type")
 _OVERRIDE_TEXT = 127  # llama_model_kv_override holds 128 bytes with a NUL
 
@@ -160,7 +160,7 @@ def parse(reader: Reader, *, partial: bool = False) -> GGUF:
     metadata_bytes = reader.position - start
     alignment = _alignment(reader, fields)
     tensors = tuple(_tensors(reader, n_tensors, alignment))
-    data = _pad(reader.position, alignment) if tensors else reader.position
+    data = pad(reader.position, alignment) if tensors else reader.position
     path = Path(reader.path)
     found = GGUF(path, version, alignment, fields, tensors, metadata_bytes, data, reader.size)
     if not partial:
@@ -208,7 +208,7 @@ def _tensors(reader: Reader, count: int, alignment: int) -> Iterator[TensorInfo]
         if one.offset != expected:
             raise reader.error(_misplaced(one, expected, alignment), reader.position - 8)
         seen.add(one.name)
-        expected = _pad(one.offset + one.nbytes, alignment)
+        expected = pad(one.offset + one.nbytes, alignment)
         yield one
 
 
@@ -257,7 +257,8 @@ def _check_extent(reader: Reader, found: GGUF) -> None:
             raise reader.error(problem, found.data_offset + one.offset)
 
 
-def _pad(count: int, alignment: int) -> int:
+def pad(count: int, alignment: int) -> int:
+    """The next multiple of ``alignment`` from ``count`` on."""
     return -(-count // alignment) * alignment
 
 
@@ -293,11 +294,11 @@ def predicted_size(
     header = 4 + 4 + 8 + 8 + sum(written_bytes(key, field) for key, field in fields.items())
     header += sum(_info_bytes(one.name, one.shape) for one in gguf.tensors)
     sizes = (tensor_bytes(types.get(one.name, one.type), one.shape) for one in gguf.tensors)
-    return _pad(header, alignment) + sum(_pad(size, alignment) for size in sizes)
+    return pad(header, alignment) + sum(pad(size, alignment) for size in sizes)
 
 
 def _output_fields(fields: Mapping[str, Field], extra_kv: Mapping[str, Scalar]) -> dict[str, Field]:
-    kept = {key: field for key, field in fields.items() if key not in _SPLIT_KEYS}
+    kept = {key: field for key, field in fields.items() if key not in SPLIT_KEYS}
     kept.update({key: Field("u32", 0) for key in _SET_KEYS})
     kept.update({key: _override(value) for key, value in extra_kv.items()})
     return kept

@@ -148,6 +148,18 @@ def written_bytes(key: str, field: Field) -> int:
     return 8 + len(key.encode()) + 4 + _value_bytes(field)
 
 
+def stored_bytes(key: str, field: Field) -> int:
+    """Bytes that ``key`` and its value take in the file that they were read from."""
+    value = field.value
+    if isinstance(value, ArrayInfo):
+        size = 4 + 8 + value.nbytes
+    elif isinstance(value, str):
+        size = 8 + len(value.encode())
+    else:
+        size = _FORMATS[field.type].size
+    return 8 + len(key.encode()) + 4 + size
+
+
 def _value_bytes(field: Field) -> int:
     value = field.value
     if isinstance(value, ArrayInfo):

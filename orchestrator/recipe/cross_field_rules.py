@@ -22,7 +22,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
     "hub": frozenset({"revision", "repo_type", "file", "member", "files", "sha256"}),
     "pypi": frozenset({"sha256", "files"}),
     "path": frozenset({"member", "files", "sha256"}),
-    "url": frozenset({"sha256", "member"}),
+    "url": frozenset({"sha256", "member", "files"}),
     "base": frozenset({"delta", "method"}),
 }
 _NEEDS = {"hub": "revision", "pypi": "sha256", "url": "sha256", "base": "delta"}

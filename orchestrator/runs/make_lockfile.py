@@ -141,14 +141,16 @@ def _pypi(source: Resolved, offline: bool, say: Say) -> Input:
 
 
 def _url(source: Resolved, offline: bool, say: Say) -> Input:
-    from orchestrator.sources import range_requests  # noqa: PLC0415 - heavy
+    from orchestrator.sources import gguf_source, range_requests  # noqa: PLC0415 - heavy
 
-    identity, size = source.identity, None
-    try:
-        size = None if offline else range_requests.download_size(identity, source.context)
-    except OrchestrateError as error:
-        say(f"{identity['name']} is pinned without its size: {error.message}.")
-    files = {identity["name"]: File(size=size, sha256=identity["sha256"])}
+    identity, files = source.identity, {}
+    for name in (identity["name"], *identity.get("files", ())):
+        size, (part, where) = None, gguf_source.part(identity, source.context, name)
+        try:
+            size = None if offline else range_requests.download_size(part, where)
+        except OrchestrateError as error:
+            say(f"{name} is pinned without its size: {error.message}.")
+        files[name] = File(size=size, sha256=part["sha256"])
     return Input(kind="url", member=identity["member"], files=files)
 
 

@@ -85,8 +85,6 @@ def _resolved(path: Path, digest: Callable[[Path], str]) -> Resolved:
         FormatError: A part is missing or malformed.
     """
     path = path.absolute()
-    parts = [path]
-    if len(gguf_parts.named(path)) > 1:
-        parts = [one.path for one in gguf_parts.read(path)]
+    parts = gguf_parts.files(path)
     identity = {"kind": "path", "files": {one.name: digest(one) for one in parts}, "member": ""}
     return Resolved(identity, {"path": str(path.parent)}, "gguf")

@@ -21,6 +21,7 @@ from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.lockfile_packages import normalized
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs.output_folder import BESIDE
+from orchestrator.sources import gguf_source
 from orchestrator.toolchain.load import data_digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -233,5 +234,8 @@ def _uri(step: Step, name: str) -> str:
         return f"{_HUB}/{kind}{source['repo']}/resolve/{source['commit']}/{path}"
     if source["kind"] == "pypi":
         package = f"pkg:pypi/{normalized(source['package'])}@{source['version']}"
-        return f"{package}#{PurePosixPath(source['file'])}"
-    return str(step.context.get("url", "")) if source["kind"] == "url" else ""
+        return f"{package}#{PurePosixPath(source['file']).with_name(name)}"
+    if source["kind"] != "url":
+        return ""
+    own = name if name in source.get("files", {}) else source["name"]
+    return str(gguf_source.part(source, step.context, own)[1]["url"])

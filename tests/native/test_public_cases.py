@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.typed_commands import MODELS, TINY, artifacts, typed, variant
+from tests.support.warm_store import ready
 
 TEXT = TINY.parent / "corpus" / "perplexity.txt"
 PLAIN = {"verify": None, "imatrix": None, "quantize": ["Q8_0"]}
@@ -76,3 +78,30 @@ def test_the_advice_for_a_model_that_transformers_5_saved_works(tmp_path: Path) 
     assert "does not know the tokenizer class TokenizersBackend" in refused.err
     assert "Take tokenizer_config.json (and tokenizer.model" in refused.err
     assert typed("plan", recipe).code == 0
+
+
+def test_a_model_in_parts_gives_the_files_of_the_whole(tmp_path: Path) -> None:
+    """Two of three files used to be left out, or the input refused (unsloth-zoo#976)."""
+    dist = ("--out", tmp_path / "dist", "--no-verify")
+    done = typed("run", variant(tmp_path, PLAIN), *dist)
+    assert done.code == 0, done.all
+    [converted] = artifacts(tmp_path / "store")["convert"]
+    whole = converted / "files" / "model.gguf"
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    split = ready("llama.cpp")["build"] / "bin" / "llama-gguf-split"
+    argv = [str(split), "--split", "--split-max-tensors", "8", str(whole), str(parts / "m")]
+    subprocess.run(argv, check=True, capture_output=True)
+    source = {"path": str(parts), "format": "gguf"}
+    changed = variant(tmp_path, {**PLAIN, "name": "parts", "model": source})
+
+    said = typed("plan", changed)
+    again = typed("run", changed, *dist)
+
+    made = [tmp_path / "dist" / name / f"{name}-Q8_0.gguf" for name in ("tiny-llama", "parts")]
+    assert again.code == 0, again.all
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert f"{made[0].stat().st_size:,}" in said.out
+    (parts / "m-00002-of-00003.gguf").unlink()
+    refused = typed("plan", changed)
+    assert (refused.code, "there is no m-00002-of-00003.gguf" in refused.err) == (1, True)

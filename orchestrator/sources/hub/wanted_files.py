@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.base.step_values import JSON
+from orchestrator.sources import choose_gguf
 from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
 
@@ -18,6 +19,8 @@ def hub_selection(source: Mapping[str, JSON], offline: bool) -> tuple[list[HubFi
 
     repo, commit, kind = source["repo"], source["commit"], source["repo_type"]
     listed = download.listing(repo, commit, repo_type=kind, offline=offline)
+    if source["format"] == "gguf" and not source["member"]:
+        return choose_gguf.chosen(listed, source["file"]), []
     if source["file"]:
         return list(select_files(listed, [source["file"]])), []
     chosen = select(

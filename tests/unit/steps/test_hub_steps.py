@@ -17,8 +17,9 @@ from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import safetensors
 from orchestrator.recipe.source_fields import Source, Weights
 from orchestrator.runs.resolve_sources import Resolver
-from orchestrator.steps import fetch, inspect_model
+from orchestrator.steps import fetch, inspect_model, read_gguf_header
 from tests.hub import Fault, Hub, Repo
+from tests.support.gguf_pairs import Model, write_parts
 from tests.support.hub_repositories import COMMIT, CONFIG, INDEX, NAME, SECOND, WEIGHTS, tensor_file
 from tests.support.tasks import a_task
 
@@ -185,3 +186,22 @@ def test_a_refusal_of_the_hub_is_the_steps_own(tmp_path: Path, server: Hub) -> N
     with pytest.raises((StepError, EnvironmentProblem)) as caught:
         fetch.run(task_of(tmp_path, model()))
     assert caught.value.hint
+
+
+def test_a_model_in_parts_is_fetched_whole_by_its_first_part_or_its_repository(
+    tmp_path: Path, server: Hub, repo: Repo
+) -> None:
+    (repo.folder / "q8").mkdir()
+    parts = write_parts(repo.folder / "q8", Model(), (1, 3))
+    wanted = {f"q8/{part.name}": part.read_bytes() for part in parts}
+
+    for name, fields in (("first", {"file": f"q8/{parts[0].name}"}), ("whole", {})):
+        task = task_of(tmp_path / name, model(format="gguf", **fields))
+        facts = fetch.run(task)
+        peeked = read_gguf_header.run(
+            task_of(tmp_path / f"{name}h", model(format="gguf", **fields))
+        )
+
+        references = facts["references"]
+        assert {one: Path(references[one]["path"]).read_bytes() for one in references} == wanted
+        assert peeked["size"] == sum(map(len, wanted.values()))

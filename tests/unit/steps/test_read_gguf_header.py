@@ -15,6 +15,7 @@ from orchestrator.base.step_values import Task
 from orchestrator.modelfiles import gguf
 from orchestrator.sources import range_requests
 from orchestrator.steps import read_gguf_header
+from tests.support.gguf_pairs import Model, write_gguf, write_parts
 from tests.support.model_files import Tensor
 from tests.support.package_index import Index, running
 from tests.support.tasks import a_task
@@ -67,6 +68,46 @@ def test_a_file_on_a_web_server(tmp_path: Path, index: Index, model: Path) -> No
 
     assert_peeked(task_of(tmp_path, source, url), model, model.stat().st_size)
     assert index.sent <= 3 * range_requests.CHUNK
+
+
+def test_a_local_model_in_parts_has_the_header_of_the_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    parts = write_parts(folder, Model(), (2,))
+    whole = write_gguf(tmp_path / "whole.gguf", Model())
+    source = {"kind": "path", "files": {part.name: "" for part in parts}, "member": ""}
+
+    task = task_of(tmp_path, source)
+    facts = read_gguf_header.run(task)
+
+    header = gguf.read(whole)
+    head = whole.read_bytes()[: header.data_offset]
+    assert (task.workdir / "header.gguf").read_bytes() == head
+    assert facts["parameters"] == header.n_elements
+    assert facts["size"] == sum(part.stat().st_size for part in parts)
+
+
+def test_a_model_in_parts_on_a_web_server(tmp_path: Path, index: Index) -> None:
+    parts = write_parts(tmp_path, Model(), (2,))
+    for part in parts:
+        index.add("p", part.name, part.read_bytes())
+    source = {"kind": "url", "name": parts[0].name, "sha256": "", "member": ""}
+    url = index.url.replace("simple/", f"files/p/{parts[0].name}")
+
+    facts = read_gguf_header.run(task_of(tmp_path, source, url))
+
+    size = sum(part.stat().st_size for part in parts)
+    assert (facts["size"], facts["fetch_bytes"]) == (size, size)
+
+
+def test_parts_of_different_models_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    parts = write_parts(tmp_path / "m", Model(), (2,))
+    parts[1].write_bytes(parts[0].read_bytes())
+    source = {"kind": "path", "files": {part.name: "" for part in parts}, "member": ""}
+
+    with pytest.raises(StepError, match=r"m-00002-of-00002\.gguf says that it is part 0"):
+        read_gguf_header.run(task_of(tmp_path, source))
 
 
 def test_a_file_inside_a_wheel(tmp_path: Path, index: Index, model: Path) -> None:
