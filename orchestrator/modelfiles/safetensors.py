@@ -8,6 +8,7 @@ belongs to exactly one tensor).
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ FIRST_RANGE = 48 << 10  # holds the header of a 7B model's shard (about 32 KB)
 _MAX_VALUES = 4_000_000
 _MAX_DIMENSIONS = 32
 _METADATA = "__metadata__"
+
+_PLAIN = ("F64", "F32", "F16", "BF16")
+# weight, qweight (GPTQ, AWQ), weight_packed, weight._data, q_weight (EXL2), W_q (HQQ).
+_WEIGHT = re.compile(r"weight|\bW_q\b")
 
 ReadRange = Callable[[int, int], tuple[bytes, int]]
 
@@ -95,6 +100,19 @@ def read_header(path: Path | str) -> SafetensorsHeader:
         length = _checked_length(reader.u64("the header's length"), reader.size, path)
         text = reader.take(length, "the header")
         return _parse(text, reader.size, path)
+
+
+def quantized(read_range: ReadRange, name: Path | str) -> bool:
+    """Whether a file holds weights as other than 16 to 64 bits of floating point.
+
+    What does not start like a safetensors file holds none; the errors of ``read_range`` pass.
+    """
+    try:
+        header, size = header_bytes(read_range, name)
+        tensors = parse_header(header, size, name).tensors
+    except FormatError:
+        return False
+    return any(one.dtype not in _PLAIN and _WEIGHT.search(one.name) for one in tensors)
 
 
 def header_bytes(read_range: ReadRange, name: Path | str) -> tuple[bytes, int]:

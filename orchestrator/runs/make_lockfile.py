@@ -113,10 +113,10 @@ def _hub(source: Resolved, offline: bool, _say: Say) -> Input:
     from orchestrator.sources.hub.wanted_files import hub_selection  # noqa: PLC0415 - heavy
 
     identity = source.identity
-    weights, others = hub_selection(identity, offline)
+    chosen = hub_selection(identity, offline)
     listed = {
         file.path: File(size=file.size, sha256=file.sha256 or "", blob=file.blob_id or "")
-        for file in (*weights, *others)
+        for file in (*chosen.weights, *chosen.others)
     }
     return Input(
         kind="hub",

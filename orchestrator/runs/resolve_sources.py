@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.base.digest import require_text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
-from orchestrator.modelfiles import gguf_parts
+from orchestrator.modelfiles import gguf_parts, safetensors
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Source, Weights
@@ -156,6 +157,9 @@ def _wanted(root: Path, source: Source) -> list[str]:
         files,
         trust_remote_code=bool(_selection(source)["trust_remote_code"]),
         read_index=lambda name: (root / name).read_bytes(),
+        quantized=lambda name: safetensors.quantized(
+            partial(safetensors.file_range, root / name), name
+        ),
     )
     return list(chosen.paths)
 

@@ -40,11 +40,15 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """The wanted files: ``weights`` of one ``weight_format``, and ``others`` (small)."""
+    """The wanted files: ``weights`` of one ``weight_format``, and ``others`` (small).
+
+    ``left_out`` is the name of a quantized file for which larger weights were taken, if any.
+    """
 
     weights: tuple[HubFile, ...]
     others: tuple[HubFile, ...]
     weight_format: str
+    left_out: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -54,10 +58,13 @@ class Selection:
 
 # Single file, shard index and shards of each format, in order of preference. An index whose
 # shards are there comes before a lone file, as in the converters, which go by the index.
+SAFETENSORS = "model.safetensors"
 _FORMATS = {
-    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "safetensors": (SAFETENSORS, "model.safetensors.index.json"),
     "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 }
+# Forms of one model that differ by less hold numbers of the same width.
+_SAME_SIZE = 0.9
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.\w+)")
 _TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}
 _PAPERS = re.compile(r"(readme|licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
@@ -86,6 +93,7 @@ def select(
     weights: str = "auto",
     trust_remote_code: bool = False,
     read_index: Callable[[str], bytes],
+    quantized: Callable[[str], bool],
 ) -> Selection:
     """Choose one weight format, its shards, and the configuration and tokenizer files.
 
@@ -94,6 +102,8 @@ def select(
         weights: ``auto`` (safetensors before .bin), ``safetensors`` or ``bin``.
         trust_remote_code: Whether the repository's ``*.py`` are wanted too.
         read_index: Returns the content of a shard index named in ``files``.
+        quantized: Tells whether a safetensors file in ``files`` holds quantized weights; asked
+            where a lone one is smaller than the .bin files beside it.
 
     Raises:
         UsageError: There are no weights of the wanted format.
@@ -101,12 +111,16 @@ def select(
     """
     by_path = {file.path: file for file in files}
     wanted = tuple(_FORMATS) if weights == "auto" else (weights,)
+    left_out = ""
+    if weights == "auto":
+        left_out = _quantized_copy(by_path, read_index, quantized)
+        by_path.pop(left_out, None)
     for name in wanted:
         chosen = _weights(by_path, name, read_index)
         if chosen:
             kept, index = chosen
             others = _others(files, index, trust_remote_code)
-            return Selection(kept, others, name)
+            return Selection(kept, others, name, left_out)
     raise _no_weights(files, wanted)
 
 
@@ -133,6 +147,27 @@ def _weights(
     if missing and single not in by_path:
         raise _incomplete(f"{index} names {units.plural(len(shards), 'file')}", missing)
     return _without_index(by_path, single)
+
+
+def _quantized_copy(
+    by_path: dict[str, HubFile],
+    read_index: Callable[[str], bytes],
+    quantized: Callable[[str], bool],
+) -> str:
+    """The one safetensors file, if it is a quantized form of the .bin files; empty if not.
+
+    Both are often the same weights, and .bin may be in float32: so sizes alone say nothing.
+    """
+    lone = by_path.get(SAFETENSORS)
+    try:
+        ours = _weights(by_path, "safetensors", read_index) if lone else None
+        theirs = _weights(by_path, "bin", read_index) if ours and ours[0] == (lone,) else None
+    except StepError:  # an upload of which one form is incomplete
+        theirs = None
+    if not theirs:
+        return ""
+    smaller = by_path[SAFETENSORS].size < _SAME_SIZE * sum(file.size for file in theirs[0])
+    return SAFETENSORS if smaller and quantized(SAFETENSORS) else ""
 
 
 def _without_index(

@@ -54,8 +54,8 @@ def _hub(task: Task) -> dict[str, JSON]:
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     source = task.step.params["source"]
-    weights, others = hub_selection(source, task.offline)
-    files = [*others, *weights]
+    chosen = hub_selection(source, task.offline)
+    files = [*chosen.others, *chosen.weights]
     listed = {file.path: file.sha256 or file.blob_id or "" for file in files}
     _hold(listed, task.step.context.get("locked", {}), "the lock")
     snapshot = download.fetch(

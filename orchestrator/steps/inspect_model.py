@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from orchestrator.base import units
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
-from orchestrator.sources.choose_model_files import HubFile, select
+from orchestrator.sources.choose_model_files import SAFETENSORS, HubFile, select
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 _SCALE = re.compile(r"[._](scales?|scale_inv|SCB|absmax|qzeros)$")
@@ -36,19 +36,27 @@ def run(task: Task) -> dict[str, JSON]:
     (task.workdir / "small").mkdir()
     (task.workdir / "headers").mkdir()
     if task.step.params["source"]["kind"] == "hub":
-        weights, others = _from_hub(task)
+        weights, others, left_out = _from_hub(task)
     else:
-        weights, others = _from_folder(task)
+        weights, others, left_out = _from_folder(task)
     _write(task.workdir, weights)
     total = sum(item["size"] for item in weights.values()) + sum(file.size for file in others)
     kinds = {Path(name).suffix.lstrip(".") for name in weights}
-    notes = _notes(weights)
+    notes = _left_out(left_out, weights) + _notes(weights)
     return {
         "fetch_bytes": total,
         "weights": ",".join(sorted(kinds)),
         "parameters": _parameters(weights),
         **({"notes": notes} if notes else {}),
     }
+
+
+def _left_out(name: str, weights: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    """That a quantized file was not taken."""
+    taken = next(iter(weights), "")
+    said = f"{name} is quantized and was left out: the model is made of {taken}"
+    said += f" and {len(weights) - 1} more." if len(weights) > 1 else "."
+    return [{"message": said, "numbers": {"left out": name}}] if name else []
 
 
 def _notes(weights: Mapping[str, JSON]) -> list[dict[str, JSON]]:
@@ -85,12 +93,13 @@ def _parameters(weights: Mapping[str, JSON]) -> int:
     return count
 
 
-def _from_hub(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
+def _from_hub(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     source = task.step.params["source"]
     where = {"repo_type": source["repo_type"], "offline": task.offline}
-    weights, others = hub_selection(source, task.offline)
+    chosen = hub_selection(source, task.offline)
+    weights, others = chosen.weights, chosen.others
     repo, commit = source["repo"], source["commit"]
     download.small_files(repo, commit, [f.path for f in others], task.workdir / "small", **where)
     safe = [file.path for file in weights if file.path.endswith(".safetensors")]
@@ -100,16 +109,19 @@ def _from_hub(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
         found[file.path] = {"size": file.size, "sha256": file.sha256}
         if file.path in headers:
             found[file.path]["header"] = headers[file.path][0]
-    return found, others
+    return found, others, chosen.left_out
 
 
-def _from_folder(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
+def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
     root = Path(task.step.context["path"])
     digests: Mapping[str, str] = task.step.params["source"]["files"]
     lfs_pointer.refuse((name, root / name) for name in digests)
     files = [HubFile(n, (root / n).stat().st_size, d, None) for n, d in digests.items()]
     chosen = select(
-        files, trust_remote_code=True, read_index=lambda name: (root / name).read_bytes()
+        files,
+        trust_remote_code=True,
+        read_index=lambda name: (root / name).read_bytes(),
+        quantized=lambda _name: False,  # what is not to be taken is not among the step's files
     )
     found: dict[str, JSON] = {}
     for file in chosen.weights:
@@ -121,7 +133,9 @@ def _from_folder(task: Task) -> tuple[dict[str, JSON], list[HubFile]]:
         target = task.workdir / "small" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / file.path, target)
-    return found, list(chosen.others)
+    beside = chosen.weight_format == "bin" and SAFETENSORS not in digests
+    left_out = SAFETENSORS if beside and (root / SAFETENSORS).is_file() else ""
+    return found, chosen.others, left_out
 
 
 def _write(workdir: Path, weights: Mapping[str, JSON]) -> None:

@@ -279,12 +279,26 @@ def safetensors_headers(
     where = client.where_is(repo, commit, repo_type)
 
     def one(path: str) -> tuple[bytes, int]:
-        local = cache.snapshot(commit) / path
-        if local.is_file():
-            return safetensors.header_bytes(partial(safetensors.file_range, local), path)
-        if offline:
-            require_cached(cache, commit, [HubFile(path, 0, None, None)])
-        return safetensors.header_bytes(partial(client.read_range, where, path), path)
+        return safetensors.header_bytes(_ranges(cache, where, path, offline=offline), path)
 
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         return dict(zip(paths, pool.map(one, paths), strict=True))
+
+
+def is_quantized(
+    repo: str, commit: str, path: str, *, repo_type: str = "model", offline: bool = False
+) -> bool:
+    """Whether a safetensors file holds quantized weights; raises as :func:`fetch`."""
+    cache = CachedRepo(cache_root(None), repo, repo_type)
+    where = client.where_is(repo, commit, repo_type)
+    return safetensors.quantized(_ranges(cache, where, path, offline=offline), path)
+
+
+def _ranges(cache: CachedRepo, where: Where, path: str, *, offline: bool) -> safetensors.ReadRange:
+    """How to read parts of a file: from the cache, or from the Hub."""
+    local = cache.snapshot(where.revision) / path
+    if local.is_file():
+        return partial(safetensors.file_range, local)
+    if offline:
+        require_cached(cache, where.revision, [HubFile(path, 0, None, None)])
+    return partial(client.read_range, where, path)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from orchestrator.base.step_values import JSON
 from orchestrator.sources import choose_gguf
-from orchestrator.sources.choose_model_files import HubFile, select, select_files
+from orchestrator.sources.choose_model_files import Selection, select, select_files
 
 
-def hub_selection(source: Mapping[str, JSON], offline: bool) -> tuple[list[HubFile], list[HubFile]]:
+def hub_selection(source: Mapping[str, JSON], offline: bool) -> Selection:
     """The weights and the other files of a Hub source that are wanted.
 
     Raises:
@@ -20,14 +20,16 @@ def hub_selection(source: Mapping[str, JSON], offline: bool) -> tuple[list[HubFi
     repo, commit, kind = source["repo"], source["commit"], source["repo_type"]
     listed = download.listing(repo, commit, repo_type=kind, offline=offline)
     if source["format"] == "gguf" and not source["member"]:
-        return choose_gguf.chosen(listed, source["file"]), []
+        return Selection(tuple(choose_gguf.chosen(listed, source["file"])), (), "gguf")
     if source["file"]:
-        return list(select_files(listed, [source["file"]])), []
-    chosen = select(
+        return Selection(select_files(listed, [source["file"]]), (), "file")
+    return select(
         listed,
         trust_remote_code=bool(source["trust_remote_code"]),
         read_index=lambda name: download.read_file(
             repo, commit, name, repo_type=kind, offline=offline, listed=listed
         ),
+        quantized=lambda name: download.is_quantized(
+            repo, commit, name, repo_type=kind, offline=offline
+        ),
     )
-    return list(chosen.weights), list(chosen.others)

@@ -57,7 +57,7 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     read = partial(_text_file, repo, about.commit, files)
     stated = about.metadata or _front_matter(files, read, repo)
     terms = licence_of_card.read(stated, repo, about.commit, gated=about.gated)
-    selection = _selection(files, read, repo)
+    selection = _selection(files, read, repo, about.commit)
     if selection is None:
         place = gguf_only_repository.Place(repo, about.commit, revision, terms)
         return gguf_only_repository.survey(place, files, chain, families)
@@ -131,11 +131,18 @@ def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> b
     return download.read_file(repo, commit, path, listed=files)
 
 
-def _selection(files: Sequence[HubFile], read: partial[bytes], repo: str) -> Selection | None:
+def _selection(
+    files: Sequence[HubFile], read: partial[bytes], repo: str, commit: str
+) -> Selection | None:
     """The weights to convert; None when there are only GGUF files."""
+    from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
+
     names = {file.path for file in files}
+    chosen = partial(
+        select, files, read_index=read, quantized=partial(download.is_quantized, repo, commit)
+    )
     try:
-        found = select(files, read_index=read)
+        found = chosen()
     except UsageError:
         found = None
     if found is not None and "config.json" in names:
@@ -148,7 +155,7 @@ def _selection(files: Sequence[HubFile], read: partial[bytes], repo: str) -> Sel
         return None
     if "config.json" not in names:
         raise unsupported_repository.no_config(repo, names)
-    return select(files, read_index=read)  # raises: it says what is there instead
+    return chosen()  # raises: it says what is there instead
 
 
 def _chats(files: Sequence[HubFile], read: partial[bytes]) -> bool:

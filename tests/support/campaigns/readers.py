@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base.digest import file_sha256
@@ -27,6 +28,7 @@ from orchestrator.modelfiles import (
     header_consistency,
     header_facts,
     lfs_pointer,
+    safetensors,
     source_configs,
     tensor_values,
 )
@@ -203,7 +205,13 @@ def _read_model_folder(path: Path) -> None:
     said: list[OrchestrateError] = []
     for read in (
         lambda: model_config.read((folder / "config.json").read_bytes(), "org/name"),
-        lambda: choose_model_files.select(found, read_index=lambda n: (folder / n).read_bytes()),
+        lambda: choose_model_files.select(
+            found,
+            read_index=lambda name: (folder / name).read_bytes(),
+            quantized=lambda name: safetensors.quantized(
+                partial(safetensors.file_range, folder / name), name
+            ),
+        ),
         lambda: chat_templates.of_source(folder),
         lambda: source_configs.contradictions(folder, _converted(folder)),
         lambda: open_checkpoint(folder),

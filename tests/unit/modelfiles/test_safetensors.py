@@ -157,6 +157,32 @@ def test_a_prefix_that_is_too_short_says_how_much_is_needed() -> None:
         header_length(header[:7], size)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "quantized"),
+    [
+        ("model.layers.0.mlp.up_proj.qweight", "I32", True),
+        ("model.layers.0.mlp.up_proj.weight_packed", "I32", True),
+        ("model.layers.0.mlp.up_proj.weight", "U8", True),
+        ("model.layers.0.mlp.up_proj.weight", "F8_E4M3", True),
+        ("model.layers.0.mlp.up_proj.W_q", "U8", True),
+        ("model.layers.0.mlp.up_proj.weight", "BF16", False),
+        ("h.0.attn.bias", "U8", False),
+        ("embeddings.position_ids", "I64", False),
+    ],
+)
+def test_quantized_weights_are_seen_in_a_header(name: str, dtype: str, quantized: bool) -> None:
+    header, size = build_header([("model.norm.weight", "F16", (8,)), (name, dtype, (8,))])
+
+    def read(start: int, end: int) -> tuple[bytes, int]:
+        return header[start:end], size
+
+    assert safetensors.quantized(read, "m.safetensors") == quantized
+
+
+def test_a_damaged_header_tells_of_no_quantized_weights() -> None:
+    assert not safetensors.quantized(lambda start, end: (b"x" * 80, 80), "m.safetensors")
+
+
 def test_a_hole_of_the_wrong_size_is_not_written(tmp_path: Path) -> None:
     header, size = build_header([("w", "F16", (8,))])
     path = tmp_path / "m.safetensors"

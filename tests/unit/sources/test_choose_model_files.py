@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,14 +27,20 @@ def files(*paths: str) -> tuple[HubFile, ...]:
 def chosen(
     *paths: str, index: object = None, weights: str = "auto", code: bool = False
 ) -> Selection:
+    return chosen_of(files(*paths), index, weights=weights, trust_remote_code=code)
+
+
+def chosen_of(
+    listed: Sequence[HubFile], index: object = None, *, quantized: bool = False, **how: Any
+) -> Selection:
     def read_index(path: str) -> bytes:
-        assert path in paths
+        assert path in names(listed)
         return index if isinstance(index, bytes) else json.dumps(index).encode()
 
-    return select(files(*paths), weights=weights, trust_remote_code=code, read_index=read_index)
+    return select(listed, read_index=read_index, quantized=lambda _path: quantized, **how)
 
 
-def names(found: tuple[HubFile, ...]) -> list[str]:
+def names(found: Sequence[HubFile]) -> list[str]:
     return [file.path for file in found]
 
 
@@ -64,6 +72,32 @@ def test_shards_come_from_the_index_and_strays_are_left() -> None:
     stray = ("consolidated.safetensors", "adapter_model.safetensors", "original/x.safetensors")
     got = chosen(*shards, *stray, INDEX, index=shard_map(*shards))
     assert names(got.weights) == list(shards)
+
+
+SHARDS = ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
+
+
+@pytest.mark.parametrize("full", [("pytorch_model.bin",), SHARDS])
+def test_a_quantized_file_beside_full_ones_is_left_out(full: tuple[str, ...]) -> None:
+    listed = (HubFile("model.safetensors", 3, None, None), *files(*full))
+    got = chosen_of(listed, quantized=True)
+    assert (names(got.weights), got.left_out) == (list(full), "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("size", "beside", "quantized"),
+    [
+        (5, files("pytorch_model.bin"), False),  # .bin in float32
+        (9, files("pytorch_model.bin"), True),  # both are quantized
+        (3, files(SHARDS[0]), True),  # not all of the other form is there
+        (3, files("model.bin"), True),
+    ],
+)
+def test_a_lone_file_is_taken_where_nothing_fuller_is_there(
+    size: int, beside: tuple[HubFile, ...], quantized: bool
+) -> None:
+    got = chosen_of((HubFile("model.safetensors", size, None, None), *beside), quantized=quantized)
+    assert (names(got.weights), got.left_out) == (["model.safetensors"], "")
 
 
 def test_the_index_of_the_other_format_is_left_out() -> None:

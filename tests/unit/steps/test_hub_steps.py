@@ -73,6 +73,36 @@ def test_an_outline_is_small_and_complete(tmp_path: Path, server: Hub, shaped: R
     assert server.served(WEIGHTS) < 100_000
 
 
+@pytest.fixture
+def doubled(repo: Repo) -> Repo:
+    """The repository with full weights as .bin, and a quantized copy of them."""
+    for name in (WEIGHTS, SECOND, INDEX):
+        (repo.folder / name).unlink()
+    (repo.folder / "pytorch_model.bin").write_bytes(b"x" * 9000)
+    header, size = safetensors.build_header([("a.qweight", "I32", (1000,))])
+    safetensors.write_hole(header, size, repo.folder / "model.safetensors")
+    return repo
+
+
+def test_a_quantized_copy_of_the_weights_is_left_out_and_that_is_said(
+    tmp_path: Path, server: Hub, doubled: Repo
+) -> None:
+    far, near = task_of(tmp_path / "far", model()), tmp_path / "near"
+    local = task_of(near, Weights(path=doubled.folder))
+
+    found = inspect_model.run(far)
+
+    [note] = found["notes"]
+    assert note["message"].startswith("model.safetensors is quantized and was left out")
+    assert found["weights"] == "bin"
+    assert inspect_model.run(local) == found
+    assert set(local.step.params["source"]["files"]) == {
+        *("pytorch_model.bin", CONFIG, "tokenizer.model")
+    }
+    fetched = task_of(tmp_path / "fetched", model())
+    assert "model.safetensors" not in fetch.run(fetched)["references"]
+
+
 def test_a_local_folder_has_the_same_outline(tmp_path: Path, server: Hub, shaped: Repo) -> None:
     far, near = task_of(tmp_path / "far", model()), tmp_path / "near"
     local = task_of(near, Weights(path=shaped.folder))

@@ -40,7 +40,11 @@ def test_the_listing_has_sizes_and_digests(server: Hub, repo: Repo) -> None:
 
 def test_a_model_is_fetched_in_one_format_without_its_code(server: Hub, repo: Repo) -> None:
     listed = download.listing(NAME, COMMIT)
-    chosen = download.select(listed, read_index=lambda path: download.read_file(NAME, COMMIT, path))
+    chosen = download.select(
+        listed,
+        read_index=lambda path: download.read_file(NAME, COMMIT, path),
+        quantized=lambda path: download.is_quantized(NAME, COMMIT, path),
+    )
     folder = download.fetch(NAME, COMMIT, chosen.paths, listed=listed)
     assert same(folder, repo, WEIGHTS, SECOND, INDEX, CONFIG, "tokenizer.model")
     assert not {"pytorch_model.bin", "modeling.py"} & server.targets()
