@@ -52,6 +52,11 @@ class Place:
         return self.disk / "work"
 
     @property
+    def search(self) -> Path:
+        """A recipe of an upstream with a history, and that upstream."""
+        return self.work / "search"
+
+    @property
     def home(self) -> Path:
         """The user's home, with the cache of the Hub; nothing else is to lie in it."""
         return self.root / "home"
@@ -93,12 +98,14 @@ def _strangers(place: Place) -> Iterator[str]:
     ours |= {place.home, place.temporary, place.root / "hub"}
     for folder in {place.root, place.disk}:
         yield from (f"outside: {path}" for path in folder.iterdir() if path not in ours)
-    allowed = (place.home / "hub-cache", place.home / "huggingface")
+    # pip asks rustc for its version, and rustup then keeps its settings.
+    allowed = [place.home / name for name in ("hub-cache", "huggingface", ".rustup")]
     yield from (f"in the home: {path}" for path in place.home.iterdir() if path not in allowed)
 
 
 def _unfinished(place: Place) -> Iterator[str]:
-    yield from (f"in staging: {path.name}" for path in (place.store / "staging").glob("*"))
+    for name in ("staging", "reproduce"):
+        yield from (f"in {name}: {path.name}" for path in (place.store / name).glob("*"))
     yield from (f"left behind: {path}" for path in place.temporary.iterdir())
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.hub import Hub
 from tests.hub.written import TOKEN
 from tests.support import hub_models
+from tests.support.campaigns import searches
 from tests.support.campaigns.after_every_try import Place
 from tests.support.typed_commands import RECIPES, TINY, Running, artifacts, typed
 from tests.support.warm_store import Finished, link
@@ -43,6 +44,11 @@ def _forget(place: Place, chance: Random) -> None:
 def _unwritten(place: Place, _chance: Random) -> None:
     for name in ("new.yaml", "adopted.yaml", "recipe.lock.yaml"):
         (place.work / name).unlink(missing_ok=True)
+
+
+def _search(place: Place, _chance: Random) -> None:
+    """An upstream of three commits; nothing of it is built."""
+    searches.written(place.search)
 
 
 def _run(recipe: Path) -> Callable[[Place], Words]:
@@ -76,6 +82,28 @@ COMMANDS: Mapping[str, Command] = {
     "history": Command(lambda _p: ("history", "tiny-llama")),
     "store verify": Command(lambda _p: ("store", "verify")),
     "run with a merge": Command(_run(CHIMERA)),
+    "bisect": Command(
+        lambda p: (
+            *("bisect", p.search / "recipe.yaml", "--only", "Q4_0", "-t", "1"),
+            *("--good", "v1", "--bad", "main"),
+        ),
+        _search,
+    ),
+    "reproduce": Command(
+        lambda p: ("reproduce", TINY, "--only", "Q8_0", "--out", p.dist, "-t", "1", "--no-verify")
+    ),
+    "reproduce twice": Command(
+        lambda p: (
+            *("reproduce", CHIMERA, "--only", "Q8_0", "--out", p.dist, "-t", "1", "--no-verify"),
+            "--twice",
+        )
+    ),
+    "diff": Command(
+        lambda p: (
+            *("diff", "--accept", "different"),
+            *(p.dist / "tiny-llama" / f"tiny-llama-{name}.gguf" for name in ("Q8_0", "Q4_0")),
+        )
+    ),
 }
 
 
