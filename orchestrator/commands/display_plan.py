@@ -56,7 +56,7 @@ def _about(steps: Sequence[Step]) -> str:
 
 def _outputs(one: Preview) -> str:
     forecast = one.forecast
-    if forecast is None and not one.plan.forecast:
+    if not one.plan.forecast and not (forecast and forecast.full):
         return f"{one.plan.recipe.name}: sizes are known once the files are made."
     if forecast is None:
         return (

@@ -15,6 +15,7 @@ def forecast(basis: Basis) -> str:
     argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes", options=given)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
+        _describe(basis)
         return ""
     inputs, params = _header(basis, argvs, context)
     return basis.collector.add(
@@ -29,6 +30,13 @@ def forecast(basis: Basis) -> str:
         context={**context, "requantize": basis.reads_quantizable},
         keep="always",
     )
+
+
+def _describe(basis: Basis) -> None:
+    """Add what can be known of the weights where nothing predicts files: what is to be fetched."""
+    for name, source in source_steps.weights(basis).items():
+        if source.format == "hf" or source.identity["kind"] != "path":
+            source_steps.outline(basis, source, "" if name == "model" else name)
 
 
 def census(basis: Basis) -> str:

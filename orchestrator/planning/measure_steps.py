@@ -13,6 +13,9 @@ from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
 from orchestrator.planning.toolchain_steps import add_program
+from orchestrator.recipe.models import Recipe
+from orchestrator.recipe.source_fields import Source
+from orchestrator.toolchain.load import ToolChain
 
 _HEADER, _LOADED = "header", "load"
 
@@ -72,6 +75,14 @@ def _logits(basis: Basis, full: str, text: str, *, save: bool) -> str:
         resources=Resources(cpu=True),
         keep="intermediate" if save else "always",
     )
+
+
+def texts_read(recipe: Recipe, chain: ToolChain) -> dict[str, Source]:
+    """The recipe's texts that a measure reads which the tool chain can take, by their names."""
+    works = [one.work for one in registry.measures() if one.work is not None]
+    read = {one.text for one in works if chain.verbs.keys() >= set(one.verbs)}
+    texts = recipe.verify.texts.items()
+    return {name: source for name, source in texts if further_texts.split(name)[0] in read}
 
 
 def _all(basis: Basis) -> tuple[Measure, ...]:

@@ -19,14 +19,20 @@ from orchestrator.planning.recipe_to_steps import MODEL, Plan
 class Forecast:
     """The sizes of one recipe's files in bytes.
 
-    ``full`` and ``outputs`` map to the forecast step's facts; ``exact`` says whether they are
-    the quantizer's own or estimated from nominal bits per weight.
+    ``full`` and ``outputs`` map to the forecast step's facts, empty where nothing tells them;
+    ``exact`` says whether they are the quantizer's own or estimated from nominal bits per
+    weight. ``fetched`` are the bytes of each of the model's sources, by identity.
     """
 
     full: Mapping[str, JSON]
     outputs: Mapping[str, Mapping[str, JSON]]
-    fetch_bytes: int = 0
+    fetched: Sequence[tuple[Mapping[str, JSON], int]] = ()
     exact: bool = True
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Bytes of all of the model's sources."""
+        return sum(size for _, size in self.fetched)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def _sizes(plan: Plan, step: Step, forecast: Forecast) -> Sizes:
         full=int(forecast.full.get("size", 0)),
         made=_file_size(plan, step.key, forecast),
         read=_file_size(plan, step.inputs.get(MODEL, ""), forecast),
-        fetched=_fetched(plan, step, forecast),
+        fetched=_fetched(step, forecast),
         largest_tensor=int(forecast.full.get("largest_tensor", 0)),
         vocabulary=int(forecast.full.get("vocabulary", 0)),
     )
@@ -71,12 +77,11 @@ def _file_size(plan: Plan, key: str, forecast: Forecast) -> int:
     return int(forecast.outputs.get(names[0], {}).get("size", 0)) if names else 0
 
 
-def _fetched(plan: Plan, step: Step, forecast: Forecast) -> int:
+def _fetched(step: Step, forecast: Forecast) -> int:
     """Bytes that a step brings from elsewhere: the model's; texts are small."""
     source = step.params.get("source")
-    sources = [plan.sources.model, plan.sources.base, plan.sources.delta]
-    identities = [dict(one.identity) for one in sources if one is not None]
-    return forecast.fetch_bytes if source in identities and source["kind"] != "path" else 0
+    told = (size for one, size in forecast.fetched if one == source and one["kind"] != "path")
+    return next(told, 0)
 
 
 def timeline(

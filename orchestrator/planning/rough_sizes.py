@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.base.step_values import JSON, Step
@@ -13,25 +13,28 @@ from orchestrator.planning.resource_needs import Forecast
 Facts = Callable[[Step], Mapping[str, Any] | None]
 
 
-def estimate(plan: Plan, fetch_bytes: int, facts: Facts) -> Forecast | None:
+def estimate(
+    plan: Plan, fetched: Sequence[tuple[Mapping[str, JSON], int]], facts: Facts
+) -> Forecast | None:
     """Estimate a plan's sizes from its parameter count and nominal bits per weight.
 
     Returns:
-        None where not even the parameters are known.
+        Without sizes where the parameters are not known; None where not even is known what is
+        fetched.
     """
     described = filter(step_kinds.is_description, plan.steps)
     parameters = sum(_parameters(step, facts) for step in described)
     if plan.sources.model is None:
         parameters //= 2
     if not parameters:
-        return None
+        return Forecast({}, {}, fetched, exact=False) if fetched else None
     full_bits = plan.chain.outtypes[plan.recipe.convert.outtype].bits
     full = _sized(parameters, full_bits)
     outputs = {
         quant.name: _sized(parameters, plan.chain.types[quant.type].bits or full_bits)
         for quant in plan.recipe.quantize
     }
-    return Forecast({**full, "parameters": parameters}, outputs, fetch_bytes, exact=False)
+    return Forecast({**full, "parameters": parameters}, outputs, fetched, exact=False)
 
 
 def _parameters(step: Step, facts: Facts) -> int:

@@ -85,8 +85,12 @@ def merged(basis: Basis) -> str:
 
 def names(basis: Basis) -> dict[str, str]:
     """What errors call the parts of the weights: the repository or the path in the recipe."""
-    parts = weights(basis).items()
-    return {part: str(source.context.get("path", _short(source))) for part, source in parts}
+    return {part: name(source) for part, source in weights(basis).items()}
+
+
+def name(source: Resolved) -> str:
+    """What errors call a source: the repository or the path in the recipe."""
+    return str(source.context.get("path", _short(source)))
 
 
 def outline(basis: Basis, source: Resolved, what: str) -> str:

@@ -13,7 +13,7 @@ from orchestrator.base.errors import (
     NetworkProblem,
     OrchestrateError,
 )
-from orchestrator.planning import lockfile_check
+from orchestrator.planning import lockfile_check, measure_steps
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan, Sources
@@ -107,7 +107,7 @@ def resolve(
     if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
         corpora["calibration"] = definite("imatrix.corpus", recipe.imatrix.corpus)
     if session.choices.verify:
-        for name, text in recipe.verify.texts.items():
+        for name, text in measure_steps.texts_read(recipe, chain).items():
             corpora[name] = definite(f"verify.{name}", text)
     merged = model.base is not None and model.delta is not None
     with _naming(recipe, "toolchain.commit"):

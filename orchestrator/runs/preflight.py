@@ -12,12 +12,16 @@ from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, Orchest
 from orchestrator.base.process import isolation
 from orchestrator.base.step_values import JSON, Outcome, Step, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
+from orchestrator.engine.artifact import Artifact
 from orchestrator.engine.scheduler import needed
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
-from orchestrator.planning import file_steps, resource_needs, rough_sizes
+from orchestrator.modelfiles.merging.delta import expect_outlines_fit
+from orchestrator.modelfiles.merging.side_names import as_in_recipe
+from orchestrator.planning import file_steps, resource_needs, rough_sizes, source_steps
 from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.recipe_to_steps import Choices, Plan
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.resource_needs import Forecast, Moment
 from orchestrator.runs import header_checks, source_census
 from orchestrator.runs.session import Session
@@ -68,7 +72,9 @@ def previews(
     if targets:
         results = session.runner.run(plan.union(plans), list(dict.fromkeys(targets)))
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
-    return [_obstacle(one, failed) or _preview(one, session) for one in plans]
+    return [
+        _obstacle(one, failed) or _misfit(one, session) or _preview(one, session) for one in plans
+    ]
 
 
 def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
@@ -85,7 +91,7 @@ def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
     """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
     if one.forecast and (build or _built(one, session)):
         return [key for key in (one.forecast, one.census) if key]
-    if build or session.settings.offline:
+    if session.settings.offline:
         return []
     return [step.key for step in one.steps if step_kinds.is_description(step)]
 
@@ -102,6 +108,31 @@ def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError |
     return failure(results[0]) if results else None
 
 
+def _misfit(one: Plan, session: Session) -> StepError | None:
+    """Why a delta does not fit its base, as far as configs and headers tell; no tool is needed."""
+    base, delta = one.sources.base, one.sources.delta
+    if base is None or delta is None:
+        return None
+    known = [_outline(one, side, session) for side in (base, delta)]
+    found = [artifact.path for artifact in known if artifact is not None]
+    if len(found) < 2:
+        return None
+    names = [source_steps.name(side) for side in (base, delta)]
+    try:
+        with as_in_recipe(dict(zip(found, names, strict=True))):
+            expect_outlines_fit(*found)
+    except StepError as error:
+        return StepError(f"{one.recipe.name}: {error.message}", error.hint)
+    return None
+
+
+def _outline(one: Plan, source: Resolved, session: Session) -> Artifact | None:
+    """What is known of a source before its weights are fetched."""
+    steps = filter(step_kinds.is_description, one.steps)
+    keys = [step.key for step in steps if step.params.get("source") == dict(source.identity)]
+    return session.known.find(keys[0]) if keys else None
+
+
 def failure(result: StepResult) -> OrchestrateError:
     """A failed step's own error with its label before and the end of its log after it."""
     cause, text = result.cause, progress_listeners.failures([result])[0]
@@ -114,12 +145,12 @@ def failure(result: StepResult) -> OrchestrateError:
 
 def _preview(one: Plan, session: Session) -> Preview:
     artifact = session.known.find(one.forecast) if one.forecast else None
-    fetch = _fetch_bytes(one, session)
+    fetched = _fetched(one, session)
     if artifact is None:
-        forecast = rough_sizes.estimate(one, fetch, partial(_facts, session))
+        forecast = rough_sizes.estimate(one, fetched, partial(_facts, session))
     else:
         facts = artifact.manifest["facts"]
-        forecast = Forecast(facts["full"], facts["outputs"], fetch)
+        forecast = Forecast(facts["full"], facts["outputs"], fetched)
     plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
     counted = session.known.find(one.census) if one.census else None
     census = counted.manifest["facts"] if counted else None
@@ -137,10 +168,15 @@ def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
     return None if artifact is None else artifact.manifest["facts"]
 
 
-def _fetch_bytes(one: Plan, session: Session) -> int:
+def _fetched(one: Plan, session: Session) -> list[tuple[Mapping[str, JSON], int]]:
+    """The bytes of each source that is described, by its identity."""
     described = filter(step_kinds.is_description, one.steps)
-    facts = [_facts(session, step) or {} for step in described]
-    return sum(int(str(fact.get("fetch_bytes", 0))) for fact in facts)
+    told = [(step, _facts(session, step) or {}) for step in described]
+    return [
+        (step.params["source"], int(str(facts["fetch_bytes"])))
+        for step, facts in told
+        if "fetch_bytes" in facts
+    ]
 
 
 def check_outputs(preview: Preview, choices: Choices) -> None:

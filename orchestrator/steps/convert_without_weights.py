@@ -13,9 +13,8 @@ from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, gguf, source_configs
-from orchestrator.modelfiles.merging.checkpoint import Checkpoint, outlined
-from orchestrator.modelfiles.merging.delta import copies, expect_fit, merged_config
-from orchestrator.modelfiles.merging.side_names import as_in_recipe
+from orchestrator.modelfiles.merging.delta import copies, expect_outlines_fit, merged_config
+from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
 
@@ -79,14 +78,9 @@ def _small_files_of_merge(task: Task, model: Path) -> None:
         StepError: The two cannot fit.
     """
     model.mkdir()
-    with as_in_recipe(task):
-        base, delta = (outlined(task.inputs[side]) for side in ("base", "delta"))
-        expect_fit(base, delta, shapes=_has_shapes(base) and _has_shapes(delta))
+    with as_in_recipe(of_step(task)):
+        base, delta = expect_outlines_fit(*(task.inputs[side] for side in ("base", "delta")))
         for name, path in copies(base.folder / "small", delta.folder / "small").items():
             shutil.copyfile(path, model / name)
         config = merged_config(base.config, delta.config.get("vocab_size"), base.folder)
     (model / "config.json").write_text(json.dumps(config))
-
-
-def _has_shapes(side: Checkpoint) -> bool:
-    return bool(side.tensors) and all(one.dtype for one in side.tensors.values())

@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.base import units
+from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
+from orchestrator.sources import range_requests
 from orchestrator.sources.choose_model_files import SAFETENSORS, HubFile, select
 from orchestrator.sources.hub.wanted_files import hub_selection
 
@@ -35,8 +37,11 @@ def run(task: Task) -> dict[str, JSON]:
     """
     (task.workdir / "small").mkdir()
     (task.workdir / "headers").mkdir()
-    if task.step.params["source"]["kind"] == "hub":
+    kind = task.step.params["source"]["kind"]
+    if kind == "hub":
         weights, others, left_out = _from_hub(task)
+    elif kind != "path":
+        weights, others, left_out = _from_elsewhere(task), (), ""
     else:
         weights, others, left_out = _from_folder(task)
     _write(task.workdir, weights)
@@ -46,7 +51,8 @@ def run(task: Task) -> dict[str, JSON]:
     return {
         "fetch_bytes": total,
         "weights": ",".join(sorted(kinds)),
-        "parameters": _parameters(weights),
+        # Of one file in another format its bytes say nothing: it may be quantized.
+        "parameters": _parameters(weights) if task.step.params["format"] == "hf" else 0,
         **({"notes": notes} if notes else {}),
     }
 
@@ -110,6 +116,18 @@ def _from_hub(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
         if file.path in headers:
             found[file.path]["header"] = headers[file.path][0]
     return found, others, chosen.left_out
+
+
+def _from_elsewhere(task: Task) -> dict[str, JSON]:
+    """The one file of a package or an address: how large its download is."""
+    source = task.step.params["source"]
+    if task.offline:
+        raise EnvironmentProblem(
+            f"{task.step.label}: this needs the network once", "Run without --offline."
+        )
+    name = str(source.get("name") or source["file"])
+    size = range_requests.download_size(source, task.step.context)
+    return {name: {"size": size, "sha256": source["sha256"]}}
 
 
 def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:

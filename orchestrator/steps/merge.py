@@ -6,7 +6,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles.merging import METHODS
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
-from orchestrator.modelfiles.merging.side_names import as_in_recipe
+from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.modelfiles.merging.streaming_merge import write_merged
 
 
@@ -29,7 +29,7 @@ def run(task: Task) -> dict[str, JSON]:
         raise UsageError(
             f"{method!r} is not a way of merging.", f"Known ways: {', '.join(sorted(METHODS))}."
         )
-    with as_in_recipe(task):
+    with as_in_recipe(of_step(task)):
         base, delta = open_checkpoint(task.inputs["base"]), open_checkpoint(task.inputs["delta"])
         plan = METHODS[method](base, delta)
         written = write_merged(

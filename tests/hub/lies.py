@@ -266,7 +266,7 @@ def by_chance(true: bytes, chance: Random) -> Fault:
 
 # Answers to what is asked while a repository is written to.
 ABOUT_WRITING: Mapping[str, Callable[[], Fault]] = {
-    **{name: make for name, make in ABOUT_ANSWERS.items() if name != "headers without end"},
+    **ABOUT_ANSWERS,
     "a list": lambda: _of_api(b"[]"),
     "a number": lambda: _of_api(b"7"),
     "null": lambda: _of_api(b"null"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from orchestrator.base import units
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON
-from orchestrator.modelfiles.merging.checkpoint import Checkpoint, same_bytes
+from orchestrator.modelfiles.merging.checkpoint import Checkpoint, outlined, same_bytes
 from orchestrator.modelfiles.merging.merge_plan import MergePlan, PlannedTensor
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
 
@@ -86,6 +86,14 @@ def plan_delta(base: Checkpoint, delta: Checkpoint) -> MergePlan:
         new_rows,
         tuple(_warnings(sides, new_rows, rows)),
     )
+
+
+def expect_outlines_fit(base: Path, delta: Path) -> tuple[Checkpoint, Checkpoint]:
+    """Open the outlines of both sides; raises as :func:`expect_fit`."""
+    sides = outlined(base), outlined(delta)
+    shapes = all(one.dtype for side in sides for one in side.tensors.values())
+    expect_fit(*sides, shapes=shapes and all(side.tensors for side in sides))
+    return sides
 
 
 def expect_fit(base: Checkpoint, delta: Checkpoint, *, shapes: bool) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Task
 
 
+def of_step(task: Task) -> dict[Path, str]:
+    """The folders of a step with the inputs base and delta, and their names in the recipe."""
+    sides = ("base", "delta")
+    return {task.inputs[side]: str(task.step.context.get(side, side)) for side in sides}
+
+
 @contextmanager
-def as_in_recipe(task: Task) -> Iterator[None]:
-    """Put the recipe's own names into the errors of a step with the inputs base and delta.
+def as_in_recipe(names: Mapping[Path, str]) -> Iterator[None]:
+    """Put names into errors in the place of folders.
 
     Raises:
         StepError: What was raised, in other words.
@@ -20,6 +27,6 @@ def as_in_recipe(task: Task) -> Iterator[None]:
         yield
     except StepError as error:
         text = error.message
-        for side in ("base", "delta"):
-            text = text.replace(str(task.inputs[side]), str(task.step.context.get(side, side)))
+        for folder, name in names.items():
+            text = text.replace(str(folder), name)
         raise StepError(text, error.hint) from error

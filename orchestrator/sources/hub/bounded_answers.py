@@ -1,11 +1,13 @@
 """Limits on answers that the Hub's client reads itself, which is all it is told while it writes.
 
 The client takes an answer of any length and time. Its session lets a hook see each answer before
-its body is read, so the limits of answers.py hold there too.
+its body is read, so the limits of answers.py hold there too. No hook sees an answer whose headers
+come without end: so threads send the requests, and wait no longer than that for headers.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +16,15 @@ from functools import partial
 from typing import Any
 
 from orchestrator.base.errors import NetworkProblem, OrchestrateError
+from orchestrator.base.process import run_process
+from orchestrator.sources.attended_stream import Attended, TooLateError
 from orchestrator.sources.http_client import without_secrets
 from orchestrator.sources.hub import answers
 from orchestrator.sources.hub.read_errors import Where, causes
 
 # Without a byte; a storage needs a while to look at a large file that it was sent.
 _SILENT_SECONDS = 300.0
+MOST_HEAD_SECONDS = 2 * _SILENT_SECONDS  # for a connection, or all headers of an answer
 _PLAIN = ("", "identity")
 
 
@@ -31,15 +36,49 @@ def bounded(where: Where, session: Any) -> Iterator[None]:
         session.timeout,
         session.headers.get("Accept-Encoding"),
     )
-    limit = partial(_limit, where)
+    limit, send = partial(_limit, where), session.send
+    session.send = partial(_sent, where, send)
     session.event_hooks = {**hooks, "response": [*hooks.get("response", ()), limit]}
     session.timeout = _SILENT_SECONDS
     session.headers["Accept-Encoding"] = "identity"
     try:
         yield
     finally:
-        session.event_hooks, session.timeout = hooks, timeout
+        session.event_hooks, session.timeout, session.send = hooks, timeout, send
         session.headers["Accept-Encoding"] = coding
+
+
+class _Patience:
+    """How long an exchange may take that the client's HTTP library tells of, step by step."""
+
+    def __init__(self) -> None:
+        self.note("started", {})
+
+    def note(self, event: str, _about: object) -> None:
+        """The library's callback: what begins or ends now."""
+        own_limit = event.endswith(
+            ("send_request_body.started", "receive_response_headers.complete")
+        )
+        self._end = math.inf if own_limit else time.monotonic() + MOST_HEAD_SECONDS
+
+    def check(self) -> None:
+        """Raise TooLateError when it is over."""
+        run_process.check_stopped()
+        if time.monotonic() > self._end:
+            raise TooLateError
+
+
+def _sent(where: Where, send: Callable[..., Any], request: Any, **how: Any) -> Any:
+    """The session's answer to a request."""
+    patience = _Patience()
+    request.extensions = {**request.extensions, "trace": patience.note}
+    work = Attended(lambda: iter((send(request, **how),)))
+    try:
+        return work.take(None, patience.check)
+    except TooLateError as error:
+        raise _too_slow(where, str(request.url)) from error
+    finally:
+        work.close()
 
 
 def _limit(where: Where, response: Any) -> None:

@@ -182,7 +182,7 @@ def test_an_option_that_is_given_is_part_of_the_key(
 
 def test_sizes_are_estimated_with_the_added_bits(mine: ToolChain, tmp_path: Path) -> None:
     plan = planned(tmp_path, mine)
-    found = rough_sizes.estimate(plan, 0, lambda _step: {"parameters": 8000})
+    found = rough_sizes.estimate(plan, (), lambda _step: {"parameters": 8000})
 
     assert found is not None
     assert found.full["size"] == 4500

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Step
-from orchestrator.planning import recipe_to_steps
+from orchestrator.planning import measure_steps, recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.toolchain.load import ToolChain
@@ -285,3 +285,14 @@ def test_a_further_text_is_measured_beside_the_first_which_stays_as_it_is(tmp_pa
     assert inputs(made, "measure small Q4_0: divergence on code")["logits"] == (
         "perplexity of small F16 on code"
     )
+
+
+def test_texts_of_measures_that_the_tool_chain_cannot_take_are_not_read(tmp_path: Path) -> None:
+    able, unable = (
+        make_chain(tmp_path, name, text)
+        for name, text in (("stand", CHAIN), ("old", CHAIN.replace("  logits:", "  unused:")))
+    )
+    recipe = make_recipe(tmp_path, able)
+
+    assert list(measure_steps.texts_read(recipe, able)) == ["perplexity"]
+    assert list(measure_steps.texts_read(recipe, unable)) == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base import machine_info
+from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import isolation
 from orchestrator.base.step_values import Resources, Step
@@ -20,10 +21,14 @@ from orchestrator.planning import resource_needs, rough_sizes
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.resource_needs import Forecast
+from orchestrator.recipe.source_fields import Weights
 from orchestrator.runs import preflight
 from orchestrator.runs.preflight import Preview
+from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session, choices
+from orchestrator.sources import range_requests
 from orchestrator.toolchain import load
+from tests.support.merge_pairs import llama, write_model
 from tests.support.plans import (
     ASKS_FOR_REFERENCE,
     COMMIT,
@@ -35,15 +40,20 @@ from tests.support.plans import (
     make_plan,
     sources,
 )
+from tests.support.plans import CHAIN as STAND
 
 GB = 10**9
 FORECAST = Forecast(
     full={"size": 13 * GB, "largest_tensor": 131_072_000, "vocabulary": 32000},
     outputs={"Q4_0": {"size": 4 * GB}, "Q4_K_M": {"size": 5 * GB}},
-    fetch_bytes=14 * GB,
+    fetched=[(hub().identity, 14 * GB)],
 )
 
 
+MERGED_RECIPE = RECIPE.replace(
+    "{hub: org/small, revision: main}",
+    "{base: {hub: org/base, revision: main}, delta: {hub: org/delta, revision: main}}",
+)
 LOCAL = Resolved({"kind": "path", "files": {"a": "1", "b": "2"}}, {"path": "/x/folder"}, "hf")
 
 
@@ -334,7 +344,7 @@ def test_a_missing_importance_matrix_is_said_before_work(tmp_path: Path) -> None
 def test_estimates_from_parameters_and_nominal_bits(tmp_path: Path) -> None:
     made = make_plan(tmp_path)
 
-    told = rough_sizes.estimate(made, 5, lambda step: {"parameters": 7 * GB})
+    told = rough_sizes.estimate(made, [(hub().identity, 5)], lambda step: {"parameters": 7 * GB})
 
     assert told is not None
     assert not told.exact
@@ -345,14 +355,10 @@ def test_estimates_from_parameters_and_nominal_bits(tmp_path: Path) -> None:
 
 
 def test_base_and_delta_are_one_model(tmp_path: Path) -> None:
-    text = RECIPE.replace(
-        "{hub: org/small, revision: main}",
-        "{base: {hub: org/base, revision: main}, delta: {hub: org/delta, revision: main}}",
-    )
     found = sources(model=None, base=hub("org/base"), delta=hub("org/delta"))
 
     told = rough_sizes.estimate(
-        make_plan(tmp_path, text, found=found), 0, lambda _: {"parameters": 8}
+        make_plan(tmp_path, MERGED_RECIPE, found=found), (), lambda _: {"parameters": 8}
     )
 
     assert told is not None
@@ -360,4 +366,63 @@ def test_base_and_delta_are_one_model(tmp_path: Path) -> None:
 
 
 def test_without_parameters_there_is_no_estimate(tmp_path: Path) -> None:
-    assert rough_sizes.estimate(make_plan(tmp_path), 0, lambda _: None) is None
+    assert rough_sizes.estimate(make_plan(tmp_path), (), lambda _: None) is None
+
+
+# -- what is to be fetched, and base and delta, where no tool chain is built ---------------
+
+
+def test_base_and_delta_are_fetched_each_with_its_own_bytes(tmp_path: Path) -> None:
+    found = sources(model=None, base=hub("org/base"), delta=hub("org/delta"))
+    told = replace(
+        FORECAST, fetched=[(hub("org/base").identity, 13 * GB), (hub("org/delta").identity, GB)]
+    )
+
+    steps = by_label(sized(tmp_path, MERGED_RECIPE, told, found=found))
+
+    assert steps["fetch base org/base@ccccccc"].resources.fetch_bytes == 13 * GB
+    assert steps["fetch delta org/delta@ccccccc"].resources.fetch_bytes == GB
+    assert told.fetch_bytes == 14 * GB
+
+
+@pytest.mark.parametrize("chain", ["stand", "predicting"])
+def test_a_delta_that_does_not_fit_is_refused_where_nothing_is_built(
+    tmp_path: Path, session: Session, chain: str
+) -> None:
+    made = make_chain(tmp_path, text=STAND.replace("  plan_quantize:", "  unused:"))
+    if chain == "predicting":
+        made = make_chain(tmp_path, text=STAND)
+    pair = {
+        "base": write_model(tmp_path / "base", llama(33, "F16", 1), "safetensors", 2),
+        "delta": write_model(tmp_path / "delta", llama(32, "F16", 1), "safetensors", 2),
+    }
+    found = {
+        side: Resolver(file_sha256).resolve(Weights(path=folder)) for side, folder in pair.items()
+    }
+    plan = make_plan(
+        tmp_path, MERGED_RECIPE, chain=made, found=sources(model=None, **found), verify=False
+    )
+
+    [refused] = preflight.previews([plan], session, build=False)
+
+    assert isinstance(refused, StepError)
+    assert refused.message.startswith(f"small: The delta in {pair['delta']} does not fit the base")
+
+
+def test_a_download_is_known_where_nothing_predicts_files(
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = STAND.replace("[hf, gguf]", "[hf, ggml]")
+    added = "  import_ggml: {{argv: [python]}}\n  load:"
+    chain = make_chain(tmp_path, text=text.replace("  load:", added))
+    identity = {"kind": "url", "sha256": "b" * 64, "name": "m.bin", "member": ""}
+    model = Resolved(identity, {"url": "https://localhost/m.bin"}, "ggml")
+    plan = make_plan(tmp_path, chain=chain, found=sources(model=model), verify=False)
+    monkeypatch.setattr(range_requests, "download_size", lambda *_: 7 * GB)
+
+    [seen] = preflight.previews([plan], session, build=False)
+
+    assert isinstance(seen, Preview)
+    assert by_label(seen.plan)["fetch m.bin"].resources.fetch_bytes == 7 * GB
+    assert seen.forecast is not None
+    assert (seen.forecast.full, seen.forecast.outputs) == ({}, {})

@@ -169,7 +169,7 @@ def test_base_and_delta_have_the_deltas_shapes(tmp_path: Path, weights: Path) ->
 def described(folder: Path, model: Path) -> Path:
     """The artifact that describing a real model folder leaves."""
     source = {"kind": "path", "files": {path.name: "0" * 64 for path in model.iterdir()}}
-    task = a_task(folder, {"source": source}, {"path": str(model)}, {}, [])
+    task = a_task(folder, {"source": source, "format": "hf"}, {"path": str(model)}, {}, [])
     inspect_model.run(task)
     return task.workdir
 

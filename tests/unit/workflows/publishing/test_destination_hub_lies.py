@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.base import interruptible_sleep
-from orchestrator.sources.hub import answers
+from orchestrator.sources.hub import answers, bounded_answers
 from tests.hub import Hub, lies
 from tests.support.publications import HUB_NAME, TO_HUB, RecipeFolder
 
@@ -28,6 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)  # the client's own waits
     monkeypatch.setattr(answers, "MOST_JSON_BYTES", 1 << 20)
     monkeypatch.setattr(answers, "MOST_JSON_SECONDS", 2.0)
+    monkeypatch.setattr(bounded_answers, "MOST_HEAD_SECONDS", 2.0)
 
 
 @pytest.mark.parametrize("target", TARGETS)
