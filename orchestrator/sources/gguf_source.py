@@ -18,7 +18,7 @@ def names(source: Mapping[str, JSON], offline: bool) -> list[str]:
     file = str(source["name"] if source["kind"] == "url" else source["file"])
     if file:
         return list(gguf_parts.names(file))
-    return [file.path for file in hub_selection(source, offline)[0]]
+    return [file.path for file in hub_selection(source, offline).weights]
 
 
 def part(

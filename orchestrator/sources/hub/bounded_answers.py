@@ -25,6 +25,8 @@ from orchestrator.sources.hub.read_errors import Where, causes
 # Without a byte; a storage needs a while to look at a large file that it was sent.
 _SILENT_SECONDS = 300.0
 MOST_HEAD_SECONDS = 2 * _SILENT_SECONDS  # for a connection, or all headers of an answer
+# Large files are sent, and bodies of answers have limits of their own.
+_UNLIMITED = ("send_request_body.started", "receive_response_headers.complete")
 _PLAIN = ("", "identity")
 
 
@@ -56,10 +58,7 @@ class _Patience:
 
     def note(self, event: str, _about: object) -> None:
         """The library's callback: what begins or ends now."""
-        own_limit = event.endswith(
-            ("send_request_body.started", "receive_response_headers.complete")
-        )
-        self._end = math.inf if own_limit else time.monotonic() + MOST_HEAD_SECONDS
+        self._end = math.inf if event.endswith(_UNLIMITED) else time.monotonic() + MOST_HEAD_SECONDS
 
     def check(self) -> None:
         """Raise TooLateError when it is over."""
