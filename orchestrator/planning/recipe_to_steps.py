@@ -107,6 +107,12 @@ def _check_types(recipe: Recipe, chain: ToolChain, commit: str) -> None:
             f"{recipe.name}: {chain.name} {commit[:12]} has no type {', '.join(lacking)}",
             f"It has {', '.join(chain.types)}; its converter writes {', '.join(chain.outtypes)}.",
         )
+    of_tensors = [one.name for one in recipe.quantize if one.tensor_types]
+    if of_tensors and not chain.tensor_types:
+        raise UsageError(
+            f"{recipe.name}: {chain.name} {commit[:12]} gives no types to single tensors",
+            f"Leave 'tensor_types' out of {', '.join(of_tensors)}, or take a newer commit.",
+        )
 
 
 def _chosen(recipe: Recipe, only: Sequence[str]) -> list[Quant]:

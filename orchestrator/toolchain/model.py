@@ -58,6 +58,9 @@ class Tried(Data):
     files: Mapping[str, str] = Field(
         default={}, description="SHA-256 of files that came out, by recipe and name of the file."
     )
+    differ: tuple[str, ...] = Field(
+        default=(), description="Those of them whose tensors are not those of the pinned commit."
+    )
 
 
 class Source(Data):

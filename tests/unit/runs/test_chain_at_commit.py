@@ -161,3 +161,16 @@ def test_types_that_the_commit_has_not_are_refused_before_any_work(
         recipe_to_steps.make(recipe, own, sources(commit="e" * 40, corpora={}), choices())
 
     assert "It has F16, Q8_0; its converter writes f16, q8_0." in caught.value.hint
+
+
+def test_types_of_tensors_are_refused_where_the_commit_cannot_give_them(
+    tmp_path: Path, chain: ToolChain
+) -> None:
+    typed = "[Q8_0, {type: Q4_0, tensor_types: {ffn_down: q8_0}}]"
+    recipe = make_recipe(tmp_path, chain, RECIPE.replace("[Q4_0]", typed))
+    own = chain.model_copy(update={"tensor_types": ()})
+
+    with pytest.raises(UsageError, match="gives no types to single tensors") as caught:
+        recipe_to_steps.make(recipe, own, sources(commit="e" * 40, corpora={}), choices())
+
+    assert "out of Q4_0" in caught.value.hint
