@@ -4,6 +4,10 @@ Linux's user, mount and network namespaces do it, by util-linux's ``unshare`` an
 first ``unshare`` makes the view, the second takes the right to change it away: mounts that a
 namespace inherits from one with more rights are locked, see mount_namespaces(7). Processes
 outside cannot be looked into from there either, see ptrace(2).
+
+Where a /proc of its own can be mounted, which containers may forbid, a tool neither sees nor ends
+processes outside. The first one of such a namespace ignores signals, see pid_namespaces(7): so a
+shell stays that one, and ends as its tool did.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ path=$PATH
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 while :; do
   case $1 in
+    processes) mount -n -t proc none /proc || fail; shift ;;
     begin) mount -n -t tmpfs none /sys || fail; shift ;;
     read) bind "$2" "/sys/$3" && lock "/sys/$3" || fail; shift 3 ;;
     write) bind "$2" "/sys/$3" || fail; shift 3 ;;
@@ -49,8 +54,11 @@ while :; do
 done
 unshare=$(command -v unshare) || fail
 PATH=$path
-exec "$unshare" --user --mount "$@"
+[ $$ = 1 ] || exec "$unshare" --user --mount "$@"
+"$unshare" --user --mount "$@"
+exit $?
 """
+_OWN_PROCESSES = ("--pid", "--fork", "--kill-child")
 _TRIAL_SECONDS = 20.0
 
 
@@ -76,7 +84,8 @@ def around(argv: Sequence[str], visible: Visible, cwd: Path, path: str) -> list[
     own = (Path(sys.prefix), Path(sys.base_prefix), Path(argv[0]).absolute().parent)
     libraries = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
     read = (*own, *map(Path, libraries), *visible.read)
-    return _command(argv, Visible(read, visible.write), cwd)
+    more = _OWN_PROCESSES if separates() else ()
+    return _command(argv, Visible(read, visible.write), cwd, more)
 
 
 @cache
@@ -88,8 +97,18 @@ def obstacle() -> str:
         return f"{SWITCH} is off"
     if shutil.which("unshare") is None:
         return "util-linux's unshare is not installed"
-    code, said = _tried(_command(["true"], Visible(()), Path("/")))
+    code, said = _trial()
     return "" if code == 0 else f"the system does not allow it ({said or 'no reason'})"
+
+
+@cache
+def separates() -> bool:
+    """Whether tools can be kept from the processes outside, too; tried once."""
+    return _trial(_OWN_PROCESSES)[0] == 0
+
+
+def _trial(more: Sequence[str] = ()) -> tuple[int, str]:
+    return _tried(_command(["true"], Visible(()), Path("/"), more))
 
 
 def _tried(argv: Sequence[str]) -> tuple[int, str]:
@@ -105,10 +124,11 @@ def _tried(argv: Sequence[str]) -> tuple[int, str]:
     return tree.close().returncode, lines[0] if lines else ""
 
 
-def _command(argv: Sequence[str], visible: Visible, cwd: Path) -> list[str]:
-    outer = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--", "sh", "-c", _SCRIPT]
+def _command(argv: Sequence[str], visible: Visible, cwd: Path, more: Sequence[str]) -> list[str]:
+    outer = ["unshare", "--user", "--map-root-user", "--mount", "--net", *more, "--"]
+    script = ["sh", "-c", _SCRIPT, "sh", *(["processes"] if more else []), *_mounts(visible)]
     inner = [f"--map-user={os.getuid()}", f"--map-group={os.getgid()}"]
-    return [*outer, "sh", *_mounts(visible), "run", str(cwd), *inner, "--", *argv]
+    return [*outer, *script, "run", str(cwd), *inner, "--", *argv]
 
 
 def _mounts(visible: Visible) -> Iterator[str]:

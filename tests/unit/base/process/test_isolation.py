@@ -44,6 +44,8 @@ for name in sys.argv[4:]:
     attempt("other " + name, lambda: open(f"/proc/{outside}/root{home}/{name}").read())
     attempt("cwd " + name, lambda: open(os.path.relpath(os.path.join(home, name))).read())
 attempt("network", connect)
+attempt("signal", lambda: os.kill(int(outside), 0))
+attempt("processes", lambda: open(f"/proc/{outside}/cmdline"))
 attempt("list", lambda: os.listdir(home)[0])
 print(json.dumps(got))
 """
@@ -53,8 +55,10 @@ print(json.dumps(got))
 def fresh_answer() -> Iterator[None]:
     """Let the system be tried anew, and forget the answer afterwards."""
     isolation.obstacle.cache_clear()
+    isolation.separates.cache_clear()
     yield
     isolation.obstacle.cache_clear()
+    isolation.separates.cache_clear()
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def test_without_namespaces_it_reads_and_reaches_all(
     monkeypatch.setenv(isolation.SWITCH, "off")
 
     assert isolation.obstacle() == "ORCHESTRATE_ISOLATION is off"
-    assert {*SECRETS, "network", "list"} <= attempts(home)
+    assert {*SECRETS, "network", "list", "signal", "processes"} <= attempts(home)
     assert "without network" not in log_of(home.parent)
 
 
@@ -185,6 +189,38 @@ def test_the_view_cannot_be_taken_away_again(home: Path) -> None:
     place = str(isolation._hidden()[0])
 
     assert tool(home, code, umount, place, visible=Visible((), (work(home),))) == "True\n"
+
+
+@pytest.mark.usefixtures("able")
+def test_where_proc_cannot_be_mounted_the_rest_is_cut_off(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = isolation._SCRIPT.replace("processes) mount", "processes) fail; mount")
+    monkeypatch.setattr(isolation, "_SCRIPT", script)
+
+    assert not isolation.separates()
+    assert attempts(home) == {"list", "signal", "processes"}
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [
+        ("raise SystemExit(7)", 7),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("import os; os.abort()", 134),
+    ],
+)
+def test_a_tool_ends_as_it_does_elsewhere(home: Path, code: str, ended: int) -> None:
+    done = run_process.run(
+        python(code),
+        cwd=work(home),
+        log=home.parent / "log",
+        visible=Visible((), (work(home),)),
+        check=False,
+    )
+
+    assert done.returncode % 256 in {ended, 384 - ended}  # a signal's number below zero
 
 
 @pytest.mark.usefixtures("able")

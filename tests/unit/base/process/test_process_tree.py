@@ -182,6 +182,16 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def seen_from_here(pids: list[int], ancestor: int) -> list[int]:
+    """The pids that processes with pids of a namespace of their own have outside of it."""
+    found, names = children_of(ancestor), {}
+    for pid in found:
+        found += children_of(pid)
+        status = Path(f"/proc/{pid}/status").read_text()
+        names[int(status.partition("NSpid:")[2].splitlines()[0].split()[-1])] = pid
+    return [names[pid] for pid in pids]
+
+
 ISOLATED = pytest.mark.parametrize("isolated", ["", "isolated"])
 
 
@@ -189,7 +199,7 @@ ISOLATED = pytest.mark.parametrize("isolated", ["", "isolated"])
 def test_kill_9_of_the_orchestrator_leaves_no_process(tmp_path: Path, isolated: str) -> None:
     fifo = named_pipe(tmp_path)
     orchestrator = start_orchestrator(tmp_path, fifo, isolated)
-    pids = read_pids(fifo, 3)
+    pids = seen_from_here(read_pids(fifo, 3), orchestrator.pid)
     pids += children_of(orchestrator.pid)  # the guard
     assert len(pids) == 4
     orchestrator.kill()
@@ -227,7 +237,7 @@ def test_the_tool_dies_with_its_guard_even_when_nobody_can_help(
 ) -> None:
     fifo = named_pipe(tmp_path)
     orchestrator = start_orchestrator(tmp_path, fifo, isolated)
-    pids = read_pids(fifo, 3)
+    pids = seen_from_here(read_pids(fifo, 3), orchestrator.pid)
     (guard,) = children_of(orchestrator.pid)
     (tool,) = {os.getpgid(pid) for pid in pids if os.getsid(pid) == guard}
     orchestrator.send_signal(signal.SIGSTOP)
@@ -235,15 +245,18 @@ def test_the_tool_dies_with_its_guard_even_when_nobody_can_help(
     ended = wait_for_end(tool)
     orchestrator.kill()
     orchestrator.wait()
-    for pid in set(pids) - {tool}:  # no parent of theirs was left to end them
+    if isolated:  # with the first process of a namespace all others end
+        assert all(wait_for_end(pid) for pid in pids)
+    for pid in set(pids) - {tool} if not isolated else ():  # no parent was left to end them
         os.kill(pid, signal.SIGKILL)
     assert ended
 
 
-def test_ctrl_c_in_a_run_leaves_no_process(tmp_path: Path) -> None:
+@ISOLATED
+def test_ctrl_c_in_a_run_leaves_no_process(tmp_path: Path, isolated: str) -> None:
     fifo = named_pipe(tmp_path)
-    orchestrator = start_orchestrator(tmp_path, fifo)
-    pids = read_pids(fifo, 3)
+    orchestrator = start_orchestrator(tmp_path, fifo, isolated)
+    pids = seen_from_here(read_pids(fifo, 3), orchestrator.pid)
     orchestrator.send_signal(signal.SIGINT)
     assert orchestrator.wait(PATIENCE) == -signal.SIGINT
     assert all(wait_for_end(pid) for pid in pids)
