@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
+from orchestrator.recipe.field_types import NAME
 from orchestrator.recipe.models import Quant
 from orchestrator.recipe.source_fields import Model
+from orchestrator.toolchain.model import Verb
+
+_ABOVE = "models"  # the folder that upstream's README of 2023 puts a model's into
 
 
 def full(basis: Basis) -> str:
@@ -16,7 +24,8 @@ def full(basis: Basis) -> str:
     if source is not None and source.format == "gguf":
         return _rewrite(basis, model)
     verb = "import_ggml" if source is not None and source.format == "ggml" else "convert"
-    argvs, context = verbs(basis.chain, verb, options=recipe.convert.options)
+    convert = recipe.convert
+    argvs, context = verbs(basis.chain, verb, options=convert.options, unnamed=convert.unnamed)
     return basis.collector.add(
         "convert",
         f"convert {recipe.name} to {recipe.converted_name}",
@@ -43,19 +52,55 @@ def conversion(basis: Basis, verb: str) -> dict[str, JSON]:
     """What the recipe says of converting, for the conversion itself and for trying it.
 
     Raises:
-        UsageError: The verb lacks an option that the recipe gives.
+        UsageError: The verb lacks an option that the recipe gives, or cannot give that name.
     """
     convert = basis.recipe.convert
     return {
         **basis.chain.verb(verb).given(convert.options),
         "outtype": convert.outtype,
-        "model_name": convert.model_name or basis.recipe.name,
+        **_named(basis, basis.chain.verb(verb)),
         "file": basis.file,
     }
 
 
+def _named(basis: Basis, verb: Verb) -> dict[str, JSON]:
+    """The name that the converter is told, and the folder where it sees the model.
+
+    Without a flag for names it takes the folder's. Then there is no other than the name.
+    """
+    convert, recipe = basis.recipe.convert, basis.recipe
+    said = convert.model_name or recipe.name
+    if convert.unnamed:
+        folder = _usual_folder(basis)
+        return {"model_name": _ABOVE if verb.named_twice else folder, "folder": folder}
+    if not verb.named_by and "/" in said:
+        raise UsageError(
+            f"{recipe.name}: this commit's converter takes the model's name from its folder, "
+            f"which cannot be called {said!r}",
+            "Give 'convert.model_name' without a slash.",
+        )
+    plain = re.fullmatch(NAME, said) or not verb.named_by
+    return {"model_name": said, **({} if plain else {"folder": _usual_folder(basis)})}
+
+
+def _usual_folder(basis: Basis) -> str:
+    """What the model's folder is called by those who convert by hand: like the repository."""
+    source = basis.sources.model
+    if source is not None and source.identity["kind"] == "hub":
+        return str(source.identity["repo"]).rpartition("/")[2]
+    if source is not None and source.identity["kind"] == "path":
+        return Path(str(source.context["path"])).name or basis.recipe.name
+    return basis.recipe.name
+
+
 def _rewrite(basis: Basis, model: str) -> str:
     recipe = basis.recipe
+    if recipe.converted_name not in basis.chain.types:
+        raise UsageError(
+            f"{recipe.name}: {recipe.converted_name} is no type of the quantizer, "
+            "which rewrites a GGUF",
+            "Choose another 'convert.outtype', such as f16.",
+        )
     argvs, context = verbs(basis.chain, "quantize")
     return basis.collector.add(
         "quantize",

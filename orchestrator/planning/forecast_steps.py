@@ -11,8 +11,10 @@ from orchestrator.planning.step_collector import Basis, verbs
 
 def forecast(basis: Basis) -> str:
     """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
-    given = {*basis.recipe.convert.options}.union(*(one.options for one in basis.recipe.quantize))
-    argvs, context = verbs(basis.chain, "describe", "plan_quantize", "shapes", options=given)
+    convert = basis.recipe.convert
+    given = {*convert.options}.union(*(one.options for one in basis.recipe.quantize))
+    names = ("describe", "plan_quantize", "shapes")
+    argvs, context = verbs(basis.chain, *names, options=given, unnamed=convert.unnamed)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
         _describe(basis)

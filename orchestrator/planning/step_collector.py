@@ -89,14 +89,16 @@ class Basis:
 
 
 def verbs(
-    chain: ToolChain, *names: str, options: Collection[str] = ()
+    chain: ToolChain, *names: str, options: Collection[str] = (), unnamed: bool = False
 ) -> tuple[dict[str, JSON], dict[str, JSON]]:
     """Identity and data of the verbs that a tool chain has, for params and context.
 
-    ``options`` are those of the verbs that the recipe gives.
+    ``options`` are those of the verbs that the recipe gives; ``unnamed`` is whether a converter
+    finds the model's name itself.
     """
     have = {name: chain.verbs[name] for name in names if name in chain.verbs}
-    identity = {name: chain.verb_identity(name, options) for name in have}
-    whole = {n: chain.all_verbs.added_to(verb.with_options(options)) for n, verb in have.items()}
+    identity = {name: chain.verb_identity(name, options, unnamed) for name in have}
+    called = {name: verb.with_options(options, unnamed) for name, verb in have.items()}
+    whole = {name: chain.all_verbs.added_to(verb) for name, verb in called.items()}
     data = {name: verb.model_dump(mode="json") for name, verb in whole.items()}
     return identity, {"verbs": data, "data": str(chain.folder)}

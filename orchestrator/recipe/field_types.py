@@ -245,10 +245,11 @@ def _tensor_pattern(text: str) -> str:
     return _regex(text)
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[
     str,
     Matches(
-        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        NAME,
         "is not a name: letters, digits, '.', '_' and '-', a letter or digit first",
     ),
 ]
@@ -299,6 +300,14 @@ TextName = Annotated[
     Matches(
         r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}(?<! )",
         "is not the name of a text: letters, digits, '.', '_', '-' and spaces",
+    ),
+]
+MODEL_NAME = r"^(?! )[^\x00-\x1f\x7f]{1,200}(?<! )$"
+ModelName = Annotated[
+    str,
+    Matches(
+        MODEL_NAME,
+        "is not the name of a model: one line of at most 200 letters, no space at its ends",
     ),
 ]
 Line = Annotated[str, Matches(r"[^\t\r\n]*[^\s][^\t\r\n]*", "is not one line of text without tabs")]

@@ -24,6 +24,7 @@ from orchestrator.recipe.field_types import (
     BackEnd,
     Family,
     MetadataKey,
+    ModelName,
     Name,
     Number,
     OutType,
@@ -92,8 +93,10 @@ class Convert(WithOptions):
         validate_default=True,
         description="Type of the converted file's weights.",
     )
-    model_name: Name | None = Field(
-        default=None, description="Name written into the file; without it, the recipe's."
+    model_name: ModelName | None = Field(
+        default=None,
+        description="Name written into the file, any text; auto: the one that the converter finds "
+        "for a folder called like the repository; without it, the recipe's.",
     )
     drop: tuple[Regex, ...] = Field(
         default=(),
@@ -106,6 +109,11 @@ class Convert(WithOptions):
     def _names_in_every_digest(cls, value: Any, info: ValidationInfo) -> Any:
         named = dict.fromkeys(vocabulary_of(info).named)
         return {**named, **value} if isinstance(value, Mapping) else value
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether the converter finds the model's name itself."""
+        return self.model_name == "auto"
 
 
 def _unread(value: Any) -> Any:

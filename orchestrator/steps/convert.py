@@ -9,6 +9,7 @@ from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, source_configs
 from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.verb_option import hide
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -29,6 +30,7 @@ def run(task: Task) -> dict[str, JSON]:
     params = task.step.params
     model = _place(task)
     _lay_out(task.inputs["model"], model)
+    hide(call_verb.verb(task, params["verb"]).options, params, model)
     trusted = bool(task.step.context.get("trust_remote_code"))
     removed = () if trusted else foreign_code.remove(model)
     output = task.workdir / params["file"]
@@ -68,9 +70,11 @@ def _contradictions(verb: str, model: Path, output: Path) -> dict[str, JSON]:
 
 def _place(task: Task) -> Path:
     """A folder called like the model; some converters take the name of the one above it."""
-    place = task.scratch / str(task.step.params["model_name"])
-    verb = task.step.context["verbs"][task.step.params["verb"]]
-    return place / place.name if verb.get("named_twice") else place
+    params = task.step.params
+    name = str(params["model_name"])
+    folder = str(params.get("folder", name))
+    twice = call_verb.verb(task, params["verb"]).named_twice
+    return task.scratch / name / folder if twice else task.scratch / folder
 
 
 def _lay_out(source: Path, model: Path) -> None:

@@ -17,6 +17,7 @@ from orchestrator.modelfiles.merging.delta import copies, expect_outlines_fit, m
 from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.verb_option import hide
 
 HEADER = "header.gguf"
 
@@ -32,12 +33,13 @@ def run(task: Task) -> dict[str, JSON]:
         StepError: The converter does not know the architecture or the tokenizer.
     """
     params = task.step.params
-    model = task.scratch / params["model_name"]
+    model = task.scratch / params.get("folder", params["model_name"])
     merged = "model" not in task.inputs
     if merged:
         _small_files_of_merge(task, model)
     else:
         hollow_model.small_files(task.inputs["model"], model)
+    hide(call_verb.verb(task, "describe").options, params, model)
     removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     output = task.scratch / params["file"]
     values = {**params, "input": str(model), "output": str(output)}

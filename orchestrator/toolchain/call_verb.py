@@ -20,6 +20,7 @@ from orchestrator.base.process import run_process
 from orchestrator.base.process.isolation import Visible
 from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
+from orchestrator.toolchain.verb_option import as_files
 
 PACKAGES = "packages"  # a layer, and the folder in it for Python's path
 _PROGRESS_WINDOW = 4096
@@ -123,6 +124,11 @@ def environment_python(environment: Path) -> Path:
     return environment / "venv" / "bin" / "python"
 
 
+def verb(task: Task, name: str) -> Verb:
+    """A verb of the step's tool chain."""
+    return Verb.model_validate(task.step.context["verbs"][name])
+
+
 def call(
     task: Task,
     name: str,
@@ -150,21 +156,21 @@ def call(
         StepError: The tool failed, or its output is not that of a success.
         EnvironmentProblem: The disk is full.
     """
-    verb = Verb.model_validate(task.step.context["verbs"][name])
-    filled = {**places(task), **values}
+    called = verb(task, name)
+    filled = {**places(task), **values, **as_files(called.options, values, task.scratch)}
     what = what or task.step.label
     done = _run(
         task,
-        verb,
+        called,
         filled,
         cwd or task.workdir,
         needed_bytes=needed_bytes,
         what=what,
         report=report or task.report,
     )
-    _check(verb, done, counts or {}, what)
-    _check_echo(verb, done, filled, what)
-    return _result(verb, done, what)
+    _check(called, done, counts or {}, what)
+    _check_echo(called, done, filled, what)
+    return _result(called, done, what)
 
 
 def _run(

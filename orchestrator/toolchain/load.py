@@ -227,12 +227,14 @@ class ToolChain(Data):
             )
         return {name: self.files[name] for name in wanted}
 
-    def verb_identity(self, name: str, options: Collection[str] = ()) -> dict[str, Any]:
+    def verb_identity(
+        self, name: str, options: Collection[str] = (), unnamed: bool = False
+    ) -> dict[str, Any]:
         """What of a verb can change the bytes it makes: its argv, environment and scripts.
 
         ``options`` are those that a recipe gives; others of the verb change nothing.
         """
-        verb = self.verb(name).with_options(options)
+        verb = self.verb(name).with_options(options, unnamed)
         return {
             "argv": list(verb.argv),
             "env": dict(verb.env),

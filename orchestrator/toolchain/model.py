@@ -16,7 +16,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.toolchain.argv_template import Argument, expand
 from orchestrator.toolchain.data import Data
 from orchestrator.toolchain.tool_results import BenchmarkFields, SavedLogits
-from orchestrator.toolchain.verb_option import Option
+from orchestrator.toolchain.verb_option import Option, given
 
 _SHORTEST = 7  # letters of a commit, as upstream writes them itself
 
@@ -320,6 +320,11 @@ class Verb(Data):
         default=False,
         description="Of a converter: the model's folder lies in another of the same name.",
     )
+    named_by: tuple[Argument, ...] = Field(
+        default=(),
+        description="Of a converter: what of its argv tells it the model's name; left out where it "
+        "is to find one itself.",
+    )
     options: Mapping[str, Option] = Field(
         default={},
         description="What recipes may say where they speak of the verb: under convert, under "
@@ -353,12 +358,16 @@ class Verb(Data):
                 f"the option {name!r} goes with another tool chain, commit or format of models",
                 "Leave it out.",
             )
-        return {**self.defaults, **{name: _given(value) for name, value in options.items()}}
+        return {**self.defaults, **{name: given(value) for name, value in options.items()}}
 
-    def with_options(self, names: Collection[str]) -> Verb:
+    def with_options(self, names: Collection[str], unnamed: bool = False) -> Verb:
         """The verb whose argv has the arguments of these options.
 
         Those of others are left out, so that a new option changes no key of a step.
+
+        Args:
+            names: The options that a recipe gives.
+            unnamed: Whether a converter is to find the model's name itself.
         """
         added: list[Argument] = [
             {"if": name, "then": list(option.argv)}
@@ -367,7 +376,8 @@ class Verb(Data):
         ]
         place = len(self.argv) if self.options_after is None else self.options_after
         argv = (*self.argv[:place], *added, *self.argv[place:])
-        return self.model_copy(update={"argv": argv})
+        dropped = self.named_by if unnamed else ()
+        return self.model_copy(update={"argv": tuple(one for one in argv if one not in dropped)})
 
     def expand(self, values: Mapping[str, Any]) -> list[str]:
         """The argv for these values.
@@ -376,13 +386,6 @@ class Verb(Data):
             KeyError: The template names a value that is not given.
         """
         return expand(self.argv, values)
-
-
-def _given(value: Any) -> Any:
-    """As text, so that a zero is not taken for "not given"."""
-    if isinstance(value, list | tuple):
-        return [str(one) for one in value]
-    return value if value is True else str(value)
 
 
 class HarmlessTensor(Data):

@@ -13,10 +13,10 @@ from orchestrator.base import safe_text
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import PLAIN
+from orchestrator.recipe.field_types import MODEL_NAME
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.drafting import recipe_yaml
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REPOSITORY = re.compile(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)/?", re.ASCII)
 _SOURCE_KEYS = (
     "general.source.huggingface.repository",
@@ -68,7 +68,6 @@ def recipe(file: File, given: Given) -> str:
     """The text of the recipe, with what is not known as comments."""
     metadata = file.header.metadata
     matrix = {key: value for key, value in metadata.items() if key.startswith(_MATRIX)}
-    name = file.text("general.name")
     values = {
         "file": file,
         "given": given,
@@ -80,13 +79,32 @@ def recipe(file: File, given: Given) -> str:
         "stated": _stated_sources(file),
         "repository": _repository(file),
         "quantized": file.facts["type"] not in PLAIN,
-        "model_name": name if _NAME.fullmatch(name) else "",
+        "model_name": _model_name(file, given),
         "matrix": matrix,
         "same_path": matrix.get(f"{_MATRIX}file") == IMATRIX_FILE,
         "chunks": _chunks(matrix),
         "unexplained": (*file.facts["unexplained"], *file.facts["fixed"]),
     }
     return recipe_yaml.render("adopted", values)
+
+
+def _model_name(file: File, given: Given) -> str:
+    """How a recipe says the file's name for the model; empty where it cannot."""
+    name = file.text("general.name")
+    model = given.model or {"hub": _repository(file)}
+    folder = str(model.get("hub") or model.get("path") or "").rpartition("/")[2]
+    if name and name == _title(folder):
+        return "auto"
+    return name if re.fullmatch(MODEL_NAME, name) and name != "auto" else ""
+
+
+def _title(folder: str) -> str:
+    """The name that upstream's converter makes of a folder's."""
+    words = folder.replace("-", " ").split()
+    plain = re.compile(r"v\d+(\.\d+)*|\d.*")
+    return " ".join(
+        one.title() if one.islower() and not plain.fullmatch(one) else one for one in words
+    )
 
 
 def _recipe_name(file: File) -> str:

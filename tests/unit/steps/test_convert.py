@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +52,53 @@ def test_a_converter_that_asks_the_folder_above_finds_the_name_there_too(tmp_pat
     convert.run(task)
 
     assert (task.workdir / "model.gguf").read_text() == "small/small"
+
+
+@pytest.mark.usefixtures("text_for_weights")
+@pytest.mark.parametrize(("twice", "seen"), [(False, "Small-2M"), (True, "models/Small-2M")])
+def test_a_folder_of_another_name_is_what_the_converter_sees(
+    tmp_path: Path, twice: bool, seen: str
+) -> None:
+    code = "Path(args[1]).write_text('/'.join(Path(args[0]).parts[-2:]))"
+    verbs = {"convert": tool(code, "{input}", "{output}", named_twice=twice)}
+    params = {**CONVERSION, "model_name": "models", "folder": "Small-2M"}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, params)
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text().endswith(seen)
+    assert twice is ("models" in (task.workdir / "model.gguf").read_text())
+
+
+@pytest.mark.usefixtures("text_for_weights")
+@pytest.mark.parametrize(("params", "seen"), [({}, "True"), ({"no_card": True}, "False")])
+def test_files_that_an_option_hides_are_kept_from_the_converter(
+    tmp_path: Path, params: Mapping[str, Any], seen: str
+) -> None:
+    code = "Path(args[1]).write_text(str((Path(args[0]) / 'README.md').exists()))"
+    options = {"no_card": {"hides": ["README.md", "absent"], "about": "x"}}
+    verbs = {"convert": tool(code, "{input}", "{output}", options=options)}
+    model = hugging(tmp_path / "m")
+    (model / "README.md").write_text("card")
+    task = task_of(tmp_path / "t", verbs, {"model": model}, {**CONVERSION, **params})
+
+    convert.run(task)
+
+    assert (task.workdir / "model.gguf").read_text() == seen
+    assert (model / "README.md").exists()
+
+
+@pytest.mark.usefixtures("text_for_weights")
+def test_a_table_reaches_the_converter_as_a_file(tmp_path: Path) -> None:
+    code = "Path(args[0]).write_text(Path(args[1]).read_text())"
+    options = {"about_it": {"type": "table", "keys": {"a.b": "texts"}, "about": "x"}}
+    verbs = {"convert": tool(code, "{output}", "{about_it}", options=options)}
+    params = {**CONVERSION, "about_it": {"a.b": ["ä", "c"]}}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, params)
+
+    convert.run(task)
+
+    assert json.loads((task.workdir / "model.gguf").read_text()) == {"a.b": ["ä", "c"]}
 
 
 @pytest.mark.usefixtures("text_for_weights")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,28 @@ def test_the_family_is_the_architectures_or_a_guess_that_is_told(
 
     assert loaded(tmp_path, text).family == said
     assert ("'odd' is not a known family" in text) == (not family)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "said"),
+    [
+        ("Tiny Llama 2M v1.0 Instruct", {"hub": "org/tiny-Llama-2M-v1.0-instruct"}, "auto"),
+        ("Tiny 2m", {"path": "/srv/tiny-2m"}, "auto"),
+        ("Tiny 2m", {"path": "/srv/other"}, "Tiny 2m"),
+        ("tiny-llama", {"hub": "org/tiny-llama"}, "tiny-llama"),
+        ("auto", {"hub": "org/tiny-llama"}, None),
+        ("", None, None),
+    ],
+)
+def test_the_name_is_text_unless_it_is_what_the_converter_makes_of_the_folder(
+    tmp_path: Path, name: str, model: dict[str, str] | None, said: str | None
+) -> None:
+    file = published(tmp_path, {"general.name": name})
+
+    text = adopted_recipe.recipe(file, Given(model=model and {"revision": "main", **model}))
+
+    # A path takes no revision, and need not be there.
+    assert yaml.safe_load(text)["convert"].get("model_name") == said
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
