@@ -19,6 +19,7 @@ from orchestrator.base.process import utf8_names
 from orchestrator.commands import (
     adopt_and_provenance,
     bisect,
+    chat,
     completion,
     diff,
     fit,
@@ -108,6 +109,7 @@ for _module in (
     fit,
     reproduce,
     diff,
+    chat,
     site,
     adopt_and_provenance,
     nightly,

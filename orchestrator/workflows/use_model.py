@@ -1,0 +1,169 @@
+"""A made model and the tools that run it, for a user to talk to it.
+
+What is missing is made first: of a recipe the file, of the tool chain the programs. Nothing is
+measured.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.process import isolation
+from orchestrator.base.process.environment_variables import clean_env
+from orchestrator.base.step_values import Step
+from orchestrator.engine import progress_listeners, step_kinds
+from orchestrator.engine.step_kinds import Brings
+from orchestrator.modelfiles import detect_format, ggml, gguf_parts
+from orchestrator.planning import toolchain_steps
+from orchestrator.planning.step_collector import StepCollector
+from orchestrator.runs import load_and_plan
+from orchestrator.runs.find_recipes import SUFFIXES
+from orchestrator.runs.session import Session
+from orchestrator.toolchain import argv_template, call_verb, find_toolchain
+from orchestrator.toolchain.load import ToolChain
+from orchestrator.toolchain.model import Verb
+
+_CHAIN = "llama.cpp"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model's file (of several the first) and the folders of what runs it, by input name."""
+
+    file: Path
+    chain: ToolChain
+    tools: Mapping[str, Path]
+    threads: int
+
+    def argv(self, name: str, **values: Any) -> list[str]:
+        """The command line of a verb of the tool chain.
+
+        Raises:
+            UsageError: The tool chain has no such verb.
+        """
+        root = self.tools["toolchain"]
+        exe = ".exe" if sys.platform == "win32" else ""
+        places = {"bin": str(root / "bin"), "exe": exe, "threads": str(self.threads)}
+        filled = {**places, "input": str(self.file), **values}
+        return argv_template.expand(self.chain.verb(name).argv, filled)
+
+    def alone(self, argv: list[str]) -> list[str]:
+        """The same without network and home folder, where the system can do that."""
+        visible = isolation.Visible((self.file.parent, *self.tools.values()))
+        path = clean_env().get("PATH", "")
+        return isolation.around(argv, visible, Path("/"), path)
+
+    def in_python(self, context: int) -> str:
+        """Lines that load the model in Python, with the tool chain's bindings and library.
+
+        Raises:
+            UsageError: The tool chain has no Python bindings.
+        """
+        verb = self.chain.verb("complete_python")
+        values = {"bin": str(self.tools["toolchain"] / "bin")}
+        library = verb.env["LLAMA_CPP_LIB_PATH"].format_map(values)
+        python = call_verb.environment_python(self.tools["environment"])
+        return (
+            f"LLAMA_CPP_LIB_PATH={shlex.quote(library)} {shlex.quote(str(python))}\n"
+            ">>> from llama_cpp import Llama\n"
+            f">>> model = Llama({str(self.file)!r}, n_ctx={context})\n"
+            '>>> model.create_chat_completion([{"role": "user", "content": "Hello"}])\n'
+        )
+
+
+def prepare(what: Path, verb: str, session: Session) -> Ready:
+    """Make what is missing of a recipe's file, or of the tools for a file that is there.
+
+    Args:
+        what: A recipe (file or name), or a model's file: GGUF, in parts too, or GGML.
+        verb: What will be done with it; its program is built where it is not.
+        session: What all commands share; of a recipe its choice of a file.
+
+    Raises:
+        UsageError: It is neither, or the tool chain cannot do that.
+        StepError: Something could not be made.
+    """
+    if what.suffix in SUFFIXES or not what.exists():
+        return _of_recipe(what, verb, session)
+    file, chain = tools_for(what)
+    steps = toolchain_steps.toolchain_steps(chain, session.choices)
+    made = _made(session, steps, _tools(steps), chain, verb)
+    return Ready(file, chain, made, session.settings.threads)
+
+
+def _of_recipe(what: Path, verb: str, session: Session) -> Ready:
+    own = replace(session, choices=replace(session.choices, verify=False))
+    recipe = load_and_plan.load_one(what)
+    [plan] = load_and_plan.make([recipe], own)
+    output = plan.outputs[0]
+    step = plan.step(output.step)
+    wanted = {**_tools(plan.steps), "model": step.key}
+    made = dict(_made(own, plan.steps, wanted, plan.chain, verb))
+    folder = made.pop("model")
+    file = next(iter(sorted(folder.glob(f"{Path(output.artifact_file).stem}*"))))
+    return Ready(file, plan.chain, made, session.settings.threads)
+
+
+def _tools(steps: tuple[Step, ...]) -> dict[str, str]:
+    """Keys of the steps that make tools, by the name under which others know their results."""
+    names = {Brings.UPSTREAM: "toolchain", Brings.PACKAGES: "environment"}
+    brought = {step_kinds.of(one).brings: one.key for one in steps}
+    return {name: brought[what] for what, name in names.items() if what in brought}
+
+
+def _made(
+    session: Session,
+    steps: tuple[Step, ...],
+    wanted: Mapping[str, str],
+    chain: ToolChain,
+    verb: str,
+) -> Mapping[str, Path]:
+    """Run the steps that are wanted, and say where their results lie."""
+    called: Verb = chain.verb(verb)
+    if called.program:
+        collector = StepCollector()
+        build = next(one for one in steps if one.key == wanted["toolchain"])
+        wanted = {
+            **wanted,
+            "toolchain": toolchain_steps.add_program(collector, chain, called.program, build),
+        }
+        steps = (*steps, *collector.steps)
+    results = session.runner.run(steps, list(wanted.values()))
+    failed = progress_listeners.failures(results)
+    if failed:
+        raise StepError("\n".join(failed))
+    found = {name: session.known.find(key) for name, key in wanted.items()}
+    return {name: one.path for name, one in found.items() if one is not None}
+
+
+def tools_for(what: Path) -> tuple[Path, ToolChain]:
+    """The file of a model that is there, and the tool chain that runs it; raises UsageError."""
+    file = gguf_parts.only_set(what) if what.is_dir() else what
+    if file is None:
+        raise UsageError(f"{what} holds no model, or several", "Name one file in it.")
+    kind = detect_format.kind(file)
+    if kind == "gguf":
+        return file.absolute(), find_toolchain.load(_CHAIN)
+    if kind in {"ggml", "ggmf", "ggjt"}:
+        layout = _layout(file, kind)
+        chains = [one.chain for one in find_toolchain.every(Path.cwd())]
+        fitting = [one for one in chains if one.layout == layout]
+        if fitting:
+            return file.absolute(), fitting[0]
+    raise UsageError(
+        f"{what} is no recipe and no model that a tool chain here can run",
+        "Name a recipe (.yaml), a GGUF file, or a GGML file of one of the tool chains of 2023.",
+    )
+
+
+def _layout(file: Path, kind: str) -> str:
+    """The layout of its types; of a file that has only floats, the newest, which reads all."""
+    read = ggml.read(file, "bloom" if kind == "ggml" else "llama", complete=False)
+    floats = {one.type for one in read.tensors} <= {"F16", "F32"}
+    return "ggjt-v3" if floats and kind == "ggjt" else read.layout
