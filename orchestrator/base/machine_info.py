@@ -110,6 +110,19 @@ def existing(path: Path) -> Path:
     return path
 
 
+def unusable(folder: Path, *, write: bool) -> str:
+    """Why a folder cannot be used, or made where it is not there; empty where it can."""
+    place = folder.absolute()
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is {'a file' if place.exists() else 'a link to nothing'}"
+    needed = os.R_OK | os.X_OK | (os.W_OK if write or place != folder else 0)
+    if not os.access(place, needed):
+        return f"{place} cannot be {'written to' if needed & os.W_OK else 'read'} by you"
+    return ""
+
+
 def process_id() -> str:
     """This process among all of this machine's, those of other days too: pid, start, host."""
     return f"{os.getpid()}@{_started(os.getpid())}@{socket.gethostname()}"

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from orchestrator.base import machine_info
+from orchestrator.base import machine_info, safe_text
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_mutex import Locks
@@ -74,20 +74,17 @@ class Store:
         """Refuse a root that can be no store, in one sentence and before any work.
 
         Raises:
-            EnvironmentProblem: It is or lies below a file, or this user has no right to it.
+            EnvironmentProblem: It is or lies below a file, this user has no right to it, or its
+                name is none that tools take.
         """
-        place = machine_info.existing(self.root)
-        writable = writable or place != self.root
-        if not place.is_dir():
-            why = f"{place} is a file"
-        elif not os.access(place, os.R_OK | os.X_OK | (os.W_OK if writable else 0)):
-            why = f"{place} cannot be {'written to' if writable else 'read'} by you"
-        else:
-            return
-        raise EnvironmentProblem(
-            f"the store in {self.root} cannot be used: {why}",
-            "Set ORCHESTRATE_HOME to a folder of your own.",
-        )
+        why = machine_info.unusable(self.root, write=writable)
+        if safe_text.line(self.root) != str(self.root):
+            why = "its path holds characters that cannot be shown"
+        if why:
+            raise EnvironmentProblem(
+                f"the store in {safe_text.line(self.root)} cannot be used: {why}",
+                "Set ORCHESTRATE_HOME to a folder of your own.",
+            )
 
     def warn(self, sentence: str) -> None:
         """Hand on a warning about the store or what is kept in it, unless it was said before."""

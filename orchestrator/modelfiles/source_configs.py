@@ -57,7 +57,8 @@ class _Source:
     def tokens_named(self, *keys: str) -> set[int]:
         """Numbers of the tokens that the tokenizer's configuration names so."""
         named = [self.files[_TOKENIZER].get(key) for key in keys]
-        texts = {one.get("content") if isinstance(one, dict) else one for one in named}
+        given = [one.get("content") if isinstance(one, dict) else one for one in named]
+        texts = {one for one in given if isinstance(one, str)}
         return {at for at, token in enumerate(self.tokens) if token in texts}
 
     def shown(self, numbers: set[int]) -> str:
@@ -123,7 +124,7 @@ def _added(source: _Source, header: GGUF) -> Iterator[Contradiction]:
     for typ, place in (("bos", 0), ("eos", -1)):
         key = f"tokenizer.ggml.add_{typ}_token"
         ours, stated = header.metadata.get(key), configured.get(f"add_{typ}_token")
-        said = {stated, *_processed(processor, place)} - {None}
+        said = {one for one in (stated, *_processed(processor, place)) if isinstance(one, bool)}
         if isinstance(ours, bool) and said and ours not in said:
             verb, other = ("adds", "does not") if ours else ("does not add", "does")
             text = f"the file {verb} a token {'before' if typ == 'bos' else 'after'} each text, "
@@ -132,10 +133,12 @@ def _added(source: _Source, header: GGUF) -> Iterator[Contradiction]:
 
 def _processed(processor: JSON, place: int) -> Iterator[bool]:
     """What a tokenizer.json's template of a text has at this place: a special token or not."""
-    whole = processor if isinstance(processor, dict) else {}
-    for one in whole.get("processors", [whole]):
-        if one.get("type") == "TemplateProcessing" and one.get("single"):
-            yield "SpecialToken" in one["single"][place]
+    inner = processor.get("processors") if isinstance(processor, dict) else None
+    for one in inner if isinstance(inner, list) else [processor]:
+        told = isinstance(one, dict) and one.get("type") == "TemplateProcessing"
+        single = one.get("single") if told else None
+        if isinstance(single, list) and single:
+            yield isinstance(single[place], dict) and "SpecialToken" in single[place]
 
 
 def _context(source: _Source, header: GGUF) -> Iterator[Contradiction]:

@@ -55,10 +55,9 @@ def require_usable(out: Path) -> None:
     Raises:
         EnvironmentProblem: It lies below a file, or this user has no right to it.
     """
-    place = machine_info.existing(out)
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        why = "cannot be written to by you" if place.is_dir() else "is a file"
-        raise EnvironmentProblem(f"{out} cannot be used: {place} {why}", "Choose another --out.")
+    why = machine_info.unusable(out, write=True)
+    if why:
+        raise EnvironmentProblem(f"{out} cannot be used: {why}", "Choose another --out.")
 
 
 def publish_files(

@@ -55,7 +55,7 @@ from orchestrator.workflows.drafting import model_config
 from orchestrator.workflows.publishing import check_run_folder, publication_record
 from orchestrator.workflows.publishing.published_files import Piece, Tree
 from tests.support import long_history, merge_pairs, signing_keys
-from tests.support.campaigns import mutations
+from tests.support.campaigns import mutations, small_files
 from tests.support.campaigns.mutations import Mutation
 from tests.support.gguf_pairs import Model, write_gguf
 from tests.support.measures import FULL, MEASURES, asked
@@ -464,6 +464,10 @@ READERS: Mapping[str, Reader] = {
     "tokenizer.json": Reader(
         _tiny("tokenizer.json", "falcon"), _read_model_folder, mutations.of_json
     ),
+    **{
+        f"a small {name}": Reader(make, _read_model_folder, mutations.of_json)
+        for name, make in small_files.MAKERS.items()
+    },
     "tokenizer.model": Reader(_tiny("tokenizer.model"), _read_model_folder),
     "model card": Reader(_card, _read_card, mutations.of_card),
     "text": Reader(_text, lambda path: text_corpus.notes(path, path.name)),

@@ -44,6 +44,31 @@ def test_a_store_that_is_no_folder_is_one_sentence(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("loop", "{}/loop is a link to nothing"),
+        ("lost/store", "{}/lost is a link to nothing"),
+        ("a\nb", "its path holds characters that cannot be shown"),
+        ("\x1b[31m", "its path holds characters that cannot be shown"),
+        ("b\udcff", "its path holds characters that cannot be shown"),
+    ],
+)
+def test_a_store_in_no_usable_place_is_one_sentence(
+    orchestrate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "lost").symlink_to("nowhere")
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / name))
+
+    found = orchestrate("run", RECIPE)
+
+    assert found.code == 3
+    first, _hint = found.err.splitlines()
+    assert first.endswith(f" cannot be used: {said.format(tmp_path)}")
+    assert first.isprintable()
+
+
 @pytest.mark.parametrize("lacking", [os.R_OK, os.W_OK])
 def test_a_store_without_rights_is_one_sentence(
     orchestrate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: int

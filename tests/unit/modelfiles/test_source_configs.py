@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +130,27 @@ def test_a_template_with_another_models_tokens_is_told(tmp_path: Path) -> None:
     assert one == Contradiction(
         TEMPLATE, "its chat template writes <|im_start|>, which the vocabulary does not have"
     )
+
+
+_OF_ANOTHER_SHAPE: list[Any] = [1, None, "x", [], {}, [1], [[1]], {"content": []}, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "around"),
+    [
+        ("tokenizer_config", lambda odd: {"eos_token": odd, "add_bos_token": odd}),
+        ("config", lambda odd: {"eos_token_id": odd, "text_config": odd, "n_ctx": odd}),
+        ("tokenizer", lambda odd: {"post_processor": odd}),
+        ("tokenizer", lambda odd: {"post_processor": {"processors": odd}}),
+        (
+            "tokenizer",
+            lambda odd: {"post_processor": {"type": "TemplateProcessing", "single": odd}},
+        ),
+    ],
+)
+def test_configs_of_another_shape_state_nothing(
+    tmp_path: Path, name: str, around: Callable[[Any], dict[str, Any]]
+) -> None:
+    for odd in _OF_ANOTHER_SHAPE:
+        said = [one.key for one in found(tmp_path, **{name: around(odd)})]
+        assert set(said) <= {EOS, BOS}, odd
