@@ -202,7 +202,9 @@ def schema(folder: Path | None) -> int:
 )
 @click.option("--corpus", type=_FILE, help="Text for perplexity and divergence.")
 @click.option("--prompt", default="", show_default=False, help="A prompt to continue.")
-@shared_options.options("only", "out", "keep", "keep_logits", *shared_options.TOOLS, "locked")
+@shared_options.options(
+    "only", "out", "keep", "keep_logits", *shared_options.TOOLS, *shared_options.INSTALLED, "locked"
+)
 @AS_JSON
 def verify(
     path: Path,

@@ -20,6 +20,7 @@ from orchestrator.runs import (
     plan_one_file,
     record_history,
     report,
+    tools_at_hand,
 )
 from orchestrator.runs.bring_up_to_date import bring
 from orchestrator.runs.collect_results import collect
@@ -73,15 +74,24 @@ def verify(session: Session, plans: Sequence[Plan], out: Path, voice: Voice) -> 
 
 
 def build(session: Session, name: str, wanted: str, voice: Voice) -> int:
-    """Build one tool chain and its environment, at its pinned commit or at another."""
+    """Build one tool chain and its environment, or take installed tools.
+
+    They are of the pinned commit, of a wanted one, or of that which installed tools say.
+    """
     chain = find_toolchain.load(name, Path.cwd())
     commit = load_and_plan.commit_of(chain, wanted, session)
-    chain = chain_at_commit.at_commit(chain, commit, session)
+    if tools_at_hand.asked(session.choices):
+        stated, release = (commit, wanted) if wanted else ("", "")
+        chain, commit = tools_at_hand.taken(chain, session, None, stated, release)
+    else:
+        chain = chain_at_commit.at_commit(chain, commit, session)
     steps = recipe_to_steps.toolchain_steps(chain, session.choices, commit)
     results = session.runner.run(steps, [step.key for step in steps])
     made = [result for result in results if result.path is not None]
     for result in made:
         voice.result(f"{result.step.label}: {result.path}")
+    if said := tools_at_hand.sentence(chain, steps, session.known):
+        voice.result(said)
     voice.value([display_run.step_value(result) for result in made])
     voice.errors(progress_listeners.failures(results))
     return exit_code(results)

@@ -71,6 +71,14 @@ _OPTIONS = {
         shell_complete=completion_values.backends,
         help="Back end of the tool chain, such as cuda; without it, the recipe's.",
     ),
+    "tools": click.option(
+        "--tools",
+        type=click.Path(path_type=Path, exists=True),
+        help="Installed tools, in place of a build: their folder, or an archive of them.",
+    ),
+    "prebuilt": click.option(
+        "--prebuilt", is_flag=True, help="Take upstream's own build of the commit, do not build."
+    ),
     "jobs": click.option(
         "--jobs",
         "-j",
@@ -122,10 +130,13 @@ _OPTIONS = {
 }
 # What holds for an option that a command does not have.
 _ABSENT: dict[str, Any] = {
-    **{"only": (), "profile": "", "backend": "", "jobs": 1, "threads": None, "keep": "f16"},
+    **{"only": (), "profile": "", "backend": "", "tools": None, "prebuilt": False},
+    **{"jobs": 1, "threads": None, "keep": "f16"},
     "keep_logits": 0,
     **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
 }
+# For commands that can do with installed tools.
+INSTALLED = ("tools", "prebuilt")
 # Names of options that are the same wherever they stand.
 SHARED = (*_OPTIONS, "as_json")
 # For commands that run steps but make no files of recipes.
@@ -198,6 +209,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     chosen = choices(
         options["only"], options["profile"], options["backend"], not options["no_verify"]
     )
+    chosen = replace(chosen, tools=options["tools"], prebuilt=options["prebuilt"])
     listener = _listener(options)
     try:
         with interrupts.heeded(interrupts.stop_tools):

@@ -185,17 +185,20 @@ def toolchain_ls(as_json: bool) -> int:
     metavar="SHA",
     help="Another commit than the pinned one, or a tag or branch of upstream.",
 )
-@shared_options.options(*shared_options.TOOLS)
+@shared_options.options(*shared_options.TOOLS, *shared_options.INSTALLED)
 @AS_JSON
 def toolchain_build(name: str, commit: str, as_json: bool, **options: Any) -> int:
     """Build a tool chain and its Python environment.
 
     'run' does this by itself; built before, it makes plans exact and runs possible offline.
     Of another commit the variants of the data hold that fit its source.
+    With --tools or --prebuilt nothing is compiled: the tools are tested, and it is said whether
+    they make the bytes of the portable build.
 
     \b
     Example:
       orchestrate toolchain build llama.cpp
+      orchestrate toolchain build llama.cpp --tools /usr/bin
 
     \b
     Exit codes: 0 built; 1 the build failed; 2 no such tool chain; 3 no compiler or source.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.base.step_values import Step
 from orchestrator.planning.resolved_source import Resolved
@@ -103,7 +104,10 @@ class Plan:
         """A sentence about what cannot be known or done with a commit before the pinned one."""
         pinned = self.chain.pinned
         gone = pinned.verbs.keys() - self.chain.verbs.keys() if pinned else set()
-        lost = [text for verb, text in _MEANS.items() if verb in gone]
+        absent = dict(self.chain.tools.missing) if self.chain.tools else {}
+        lost = [text for verb, text in _MEANS.items() if verb in gone | absent.keys()]
+        missing = sorted({*absent.values()} & {*self.chain.build.targets})
+        lost += [f"no {name} among the tools" for name in missing]
         name = f"{self.chain.name} {self.sources.commit[:12]}"
         return f"{name}: {', '.join(lost)}." if lost else ""
 
@@ -121,7 +125,8 @@ class Choices:
     """What the command line adds to a recipe.
 
     ``stand_in`` says that miniatures take the place of real weights: matrices of one value,
-    as padding layers have them, are then no damage. It is no part of any key.
+    as padding layers have them, are then no damage. It is no part of any key. ``tools`` is a
+    folder or an archive of tools in place of a build; ``prebuilt`` asks for upstream's own.
     """
 
     only: tuple[str, ...] = ()
@@ -131,6 +136,8 @@ class Choices:
     machine: str = ""
     platform: str = "linux"
     stand_in: bool = False
+    tools: Path | None = None
+    prebuilt: bool = False
 
 
 def union(plans: Iterable[Plan]) -> tuple[Step, ...]:

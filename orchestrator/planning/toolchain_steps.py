@@ -5,11 +5,13 @@ from __future__ import annotations
 from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.planning.plan import Choices
 from orchestrator.planning.step_collector import StepCollector
+from orchestrator.toolchain.installed import Archive
 from orchestrator.toolchain.load import (
     ToolChain,
     build_identity,
     environment_identity,
     program_identity,
+    tools_identity,
 )
 from orchestrator.toolchain.model import Verb
 
@@ -34,11 +36,18 @@ def add_tools(
 ) -> dict[str, str]:
     """Add the build and the environment, if the chain needs one; their keys by input name.
 
+    Installed tools take the place of the build.
+
     Without a profile or back end in ``choices`` the chain's defaults are taken.
 
     Raises:
         UsageError: The tool chain has no such profile or back end.
     """
+    if chain.tools is not None:
+        return {
+            "toolchain": _there(collector, chain, commit, choices),
+            **_environment(collector, chain),
+        }
     asked = (choices.profile, choices.backend, choices.platform, choices.machine)
     options = chain.build.arguments(*asked)
     build = collector.add(
@@ -53,7 +62,8 @@ def add_tools(
             "data": str(chain.folder),
             "needed": list(chain.build.chosen(*asked)),
             "refused": chain.build.refused.get(choices.profile or chain.build.profile_names[0], ""),
-            "calls": [_call(one) for one in chain.verbs.values() if _is_built(one)],
+            "instead": _instead(chain),
+            **_trials(chain),
         },
         resources=Resources(
             cpu=True,
@@ -64,6 +74,60 @@ def add_tools(
         keep="always",
     )
     return {"toolchain": build, **_environment(collector, chain)}
+
+
+def _there(collector: StepCollector, chain: ToolChain, commit: str, choices: Choices) -> str:
+    """Add the taking of installed tools, and the archive that they were unpacked from."""
+    tools = chain.tools
+    assert tools is not None
+    archive = (unpack(collector, chain, tools.archive),) if tools.archive else ()
+    absent = sorted(f"{{bin}}/{name}{{exe}}" for name in set(tools.missing.values()))
+    return collector.add(
+        "tools",
+        f"take the installed tools of {chain.name} {commit[:7]}",
+        {**tools_identity(chain, commit), "system": [choices.platform, choices.machine]},
+        context={
+            "source": _source_of(chain, commit),
+            "data": str(chain.folder),
+            "paths": {name: str(path) for name, path in tools.files.items()},
+            "absent": absent,
+            "kept": str(tools.kept.folder) if tools.kept else "",
+            "origin": tools.kept.origin if tools.kept else "",
+            **_trials(chain),
+        },
+        after=archive,
+        resources=Resources(cpu=True, fetch_bytes=chain.source.download, scratch_bytes=300 << 20),
+        keep="always",
+    )
+
+
+def unpack(collector: StepCollector, chain: ToolChain, archive: Archive) -> str:
+    """Add the unpacking of an archive of tools."""
+    return collector.add(
+        "unpack",
+        f"unpack tools of {chain.name}",
+        dict(archive.params),
+        context=dict(archive.context),
+        resources=Resources(net="urls" in archive.context, disk_bytes=100 << 20),
+        keep="always",
+    )
+
+
+def _trials(chain: ToolChain) -> dict[str, JSON]:
+    """What programs are tried with: the verbs that call them, and a small model to quantize."""
+    calls: list[JSON] = [_call(one) for one in chain.verbs.values() if _is_built(one)]
+    compared = chain.compared
+    types = [one for one in compared.types if one in chain.types] if compared else []
+    argv = list(compared.argv) if compared else []
+    return {"calls": calls, "compared": {"argv": argv, "types": types}}
+
+
+def _instead(chain: ToolChain) -> str:
+    """What else there is, for machines without a compiler."""
+    if chain.installed is None:
+        return ""
+    upstream = ", take upstream's own with --prebuilt" if chain.installed.archives else ""
+    return f"{upstream}, or name installed ones with --tools FOLDER"
 
 
 def look(chain: ToolChain, commit: str) -> Step:
@@ -119,6 +183,7 @@ def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:
         identity,
         context={
             "imports": list(chain.environment.imports),
+            "without_compiler": dict(chain.environment.without_compiler),
             "extra_index": index.url if index else "",
         },
         resources=Resources(

@@ -41,11 +41,23 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     chosen = _mapping(data, "toolchain")
     if chosen.get("commit") and chosen.get("release"):
         yield ("toolchain", "release"), "a release is a commit: give one of the two"
+    yield from _tools(chosen)
     yield from _options(data, vocabulary)
     yield from _names(data, converted)
     yield from _imatrix(data)
     yield from _measures(data)
     yield from _checksums(data, converted)
+
+
+def _tools(chosen: Mapping[str, Any]) -> Iterator[Finding]:
+    given = _mapping(chosen, "tools")
+    if "tools" in chosen and len(given.keys() & {"path", "url"}) != 1:
+        yield ("toolchain", "tools"), "give 'path' or 'url', one of the two"
+    if "url" in given and "sha256" not in given:
+        yield ("toolchain", "tools"), "'url' needs 'sha256', the checksum of what is downloaded"
+    for name in ("profile", "backend"):
+        if "tools" in chosen and chosen.get(name):
+            yield ("toolchain", name), "installed tools are built already: leave it out"
 
 
 def _mapping(data: Any, *path: str) -> Mapping[str, Any]:

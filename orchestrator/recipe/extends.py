@@ -21,6 +21,7 @@ from orchestrator.recipe.yaml_positions import (
 )
 
 _SOURCES: tuple[Loc, ...] = (("model",), ("model", "base"), ("model", "delta"), *CORPORA)
+_NAMED: tuple[Loc, ...] = (*_SOURCES, ("toolchain", "tools"))
 _SOURCE_KINDS = ("hub", "pypi", "path", "url")
 # What describes one particular model must not pass for a description of its children.
 _OWN: tuple[Loc, ...] = (
@@ -146,7 +147,7 @@ def _merge(parent: Node, child: Node, loc: Loc) -> Node:
 
 
 def _is_another_source(parent: Mapping[str, Any], child: Mapping[str, Any], loc: Loc) -> bool:
-    if not stands_at(loc, _SOURCES):
+    if not stands_at(loc, _NAMED):
         return False
     merges = "base" in child or "delta" in child
     return any(kind in child for kind in _SOURCE_KINDS) or (merges and "base" not in parent)
@@ -166,7 +167,7 @@ def _plain(node: Node, loc: Loc, values: dict[Loc, Mark], keys: dict[Loc, Mark])
         return {key: _plain(item, (*loc, key), values, keys) for key, item in node.value.items()}
     if isinstance(node.value, list):
         return tuple(_plain(item, (*loc, i), values, keys) for i, item in enumerate(node.value))
-    if loc[-1:] == ("path",) and stands_at(loc[:-1], _SOURCES) and isinstance(node.value, str):
+    if loc[-1:] == ("path",) and stands_at(loc[:-1], _NAMED) and isinstance(node.value, str):
         return _absolute(node.mark.file.parent / node.value) if node.value else ""
     return node.value
 

@@ -214,7 +214,9 @@ def _vocabulary(
         problems.append(Problem(tree.mark(("toolchain", "name")), ("toolchain", "name"), text))
         return Vocabulary()
     # Another commit may convert other models than the one that the data describes.
-    return replace(allowed, families=()) if chosen.keys() & {"commit", "release"} else allowed
+    return (
+        replace(allowed, families=()) if chosen.keys() & {"commit", "release", "tools"} else allowed
+    )
 
 
 def _place(problem: Problem) -> tuple[str, int, int]:
@@ -243,7 +245,7 @@ def _digested(document: Document) -> dict[str, Any]:
     content = document.model_dump(exclude=_APART)
     new = {name for name, one in registry.sections().items() if not one.in_digest}
     _drop_unset(content["verify"], new)
-    _drop_unset(content["toolchain"], ("release",))
+    _drop_unset(content["toolchain"], ("release", "tools"))
     _drop_unset(content["convert"], ("drop",))
     unset = {"texts", *(limit.key for _, limit in registry.limits() if not limit.in_digest)}
     for part in (content["verify"], *content["quantize"]):

@@ -22,6 +22,7 @@ from pydantic import (
 from orchestrator.recipe.field_types import (
     Also,
     BackEnd,
+    ExistingPath,
     Family,
     MetadataKey,
     ModelName,
@@ -34,15 +35,27 @@ from orchestrator.recipe.field_types import (
     QuantType,
     Regex,
     Revision,
+    Sha256,
     Size,
     TensorPattern,
     TensorType,
+    Url,
     vocabulary_of,
 )
 from orchestrator.recipe.fit_section import Fit
 from orchestrator.recipe.publish_section import Publish
 from orchestrator.recipe.source_fields import Frozen, Model, Source
 from orchestrator.recipe.verify_section import Alarms, Limits, Verify
+
+
+class Tools(Frozen):
+    """Installed tools: a folder or an archive, here or at an address."""
+
+    path: ExistingPath | None = Field(
+        default=None, description="Folder of the programs, or an archive, relative to the recipe."
+    )
+    url: Url | None = Field(default=None, description="Address of an archive; needs sha256.")
+    sha256: Sha256 | None = Field(default=None, description="SHA-256 of the archive.")
 
 
 class ToolChainChoice(Frozen):
@@ -56,6 +69,10 @@ class ToolChainChoice(Frozen):
     )
     release: Revision | None = Field(
         default=None, description="Upstream's release in place of a commit, such as b3821."
+    )
+    tools: Annotated[Tools, Also()] | None = Field(
+        default=None,
+        description="Installed tools, in place of a build: their folder, or more.",
     )
     backend: BackEnd = Field(
         default="",

@@ -48,7 +48,7 @@ CORPORA: tuple[Loc, ...] = (
     ),
 )
 # A value written plainly where a mapping may stand: the key that it means.
-_SHORTHAND: dict[Loc, str] = {("toolchain",): "name"}
+_SHORTHAND: dict[Loc, str] = {("toolchain",): "name", ("toolchain", "tools"): "path"}
 
 
 def stands_at(loc: Loc, patterns: Iterable[Loc]) -> bool:

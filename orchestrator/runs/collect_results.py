@@ -28,6 +28,7 @@ from orchestrator.runs import (
     report,
     source_census,
     step_notes,
+    tools_at_hand,
 )
 from orchestrator.runs.report import Report, Row
 
@@ -80,7 +81,7 @@ def collect(
         rows=tuple(rows),
         pins=_pins(plan, manifests),
         steps=report.made_steps(plan.steps, manifests, earlier),
-        notes=tuple(_notes(plan, strict)),
+        notes=tuple(_notes(plan, strict, tools_at_hand.sentence(plan.chain, plan.steps, known))),
         full_name=plan.full.name,
         missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
         warnings=step_notes.of(plan.steps, manifests),
@@ -258,13 +259,14 @@ def _identity(source: Mapping[str, JSON]) -> str:
     return f"{source.get('package', source.get('name'))} SHA-256 {source['sha256']}"
 
 
-def _notes(plan: Plan, strict: bool) -> list[str]:
+def _notes(plan: Plan, strict: bool, tools_said: str = "") -> list[str]:
     unpinned = plan.sources.unpinned
     moved = [
         f"The {what} was named by {reference!r}, which can move; it was resolved for this run."
         for what, reference in unpinned.items()
     ]
     moved += [plan.untried] if plan.untried else []
+    moved += [tools_said] if tools_said else []
     moved += [f"{name}: {found.sentence}." for name, found in _searched(plan).items()]
     return moved if strict else [*moved, without_checksums.NOTE]
 

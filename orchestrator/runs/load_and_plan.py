@@ -20,7 +20,7 @@ from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import Recipe, Vocabulary, load_many
 from orchestrator.recipe.source_fields import Source
-from orchestrator.runs import chain_at_commit, find_recipes, use_lockfile
+from orchestrator.runs import find_recipes, tools_at_hand, use_lockfile
 from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import find_toolchain
@@ -209,7 +209,9 @@ def make_one(recipe: Recipe, session: Session, commits: Commits) -> Plan:
     chain = find_toolchain.load(recipe.toolchain.name, recipe.file.parent)
     lock = use_lockfile.held(recipe, chain, session)
     sources = resolve(recipe, chain, session, lock, commits)
-    chain = chain_at_commit.at_commit(chain, sources.commit, session)
+    chain, sources = tools_at_hand.definite(
+        recipe, chain, sources, session, locked=lock is not None
+    )
     one = plan.make(recipe, chain, sources, session.choices)
     if lock is None:
         return one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import stat
 import struct
 import tarfile
 import zipfile
@@ -45,14 +46,68 @@ def extract_tree(archive: Path, inner: str, dest: Path) -> None:
         StepError: The archive is damaged, too large, unsafe, or has no such folder.
         EnvironmentProblem: This Python is too old to unpack safely.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise EnvironmentProblem(
-            "this Python cannot unpack archives safely", "Use Python 3.10.12, 3.11.4 or newer."
-        )
+    _require_filter()
     dest.mkdir(parents=True, exist_ok=True)
     with sound(archive.name), tarfile.open(archive, "r:*", tarinfo=_Member) as tar:
         if _extract_members(tar, PurePosixPath(inner), dest, archive.name) == 0:
             raise StepError(f"{archive.name} has no folder {inner!r}")
+
+
+def unpack(archive: Path, dest: Path) -> None:
+    """Unpack a whole tar or zip into ``dest``: files, folders, and links that stay inside.
+
+    Raises:
+        StepError: The archive is damaged, too large or unsafe, or is neither.
+        EnvironmentProblem: This Python is too old to unpack safely.
+    """
+    _require_filter()
+    with sound(archive.name):
+        if zipfile.is_zipfile(archive):
+            _unpack_zip(archive, dest)
+            return
+        with tarfile.open(archive, "r:*", tarinfo=_Member) as tar:
+            _extract_members(tar, None, dest, archive.name)
+
+
+def _unpack_zip(archive: Path, dest: Path) -> None:
+    with zipfile.ZipFile(archive) as bundle:
+        infos = [info for info in bundle.infolist() if not info.is_dir()]
+        total = sum(info.file_size for info in infos)
+        if len(infos) > MAX_MEMBERS or total > MAX_BYTES:
+            raise _too_large(archive.name)
+        for info in infos:
+            parts = PurePosixPath(info.filename).parts
+            if ".." in parts or PurePosixPath(info.filename).is_absolute() or "\\" in info.filename:
+                raise ValueError(f"a member is called {info.filename!r}")
+            target, mode = dest.joinpath(*parts), info.external_attr >> 16
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_member(bundle, info, target, archive.name)
+            if stat.S_ISLNK(mode):
+                _link(target)
+            elif mode & stat.S_IXUSR:
+                target.chmod(0o755)
+
+
+def _link(path: Path) -> None:
+    """Make a link of a file that holds what it leads to: a name in the same folder."""
+    text = path.read_bytes().decode("utf-8")
+    if not text or text in (".", "..") or "/" in text or "\\" in text or len(text) > 255:
+        raise ValueError(f"the link {path.name} leads to {text[:80]!r}")
+    path.unlink()
+    path.symlink_to(text)
+
+
+def _require_filter() -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise EnvironmentProblem(
+            "this Python cannot unpack archives safely", "Use Python 3.10.12, 3.11.4 or newer."
+        )
+
+
+def _too_large(name: str) -> StepError:
+    return StepError(
+        f"{name} unpacks to more than {units.size(MAX_BYTES)} or {MAX_MEMBERS} files: refused"
+    )
 
 
 class _Member(tarfile.TarInfo):
@@ -78,27 +133,36 @@ class _Member(tarfile.TarInfo):
         self._refuse_sparse(tar)
 
 
-def _extract_members(tar: tarfile.TarFile, inner: PurePosixPath, dest: Path, name: str) -> int:
+def _extract_members(
+    tar: tarfile.TarFile, inner: PurePosixPath | None, dest: Path, name: str
+) -> int:
+    """How many members were taken: those of the inner folder, or all, links included."""
     taken = total = 0
     for count, member in enumerate(tar, 1):
         tar.members.clear()  # type: ignore[attr-defined] # each would be kept, headers and all
         total += member.size  # what is skipped is unpacked too, on the way to the next
         if count > MAX_MEMBERS or max(total, tar.offset) > MAX_BYTES:
-            raise StepError(
-                f"{name} unpacks to more than {units.size(MAX_BYTES)} or {MAX_MEMBERS} files: "
-                "refused"
-            )
-        parts = PurePosixPath(member.name).parts[1:]
-        if parts[: len(inner.parts)] != inner.parts or not (member.isfile() or member.isdir()):
+            raise _too_large(name)
+        rest = _wanted(member, inner)
+        if rest is None:
             continue
         taken += 1
-        rest = parts[len(inner.parts) :]
         if rest:
             renamed = member.replace(name="/".join(rest), deep=False)
             tar.extract(renamed, dest, filter="data")
             if member.isdir() != dest.joinpath(*rest).is_dir():  # some Pythons keep the file
                 raise ValueError("a member is a file and a folder")
     return taken
+
+
+def _wanted(member: tarfile.TarInfo, inner: PurePosixPath | None) -> tuple[str, ...] | None:
+    """The parts of a member's path below the wanted folder; None if it is not to be taken."""
+    parts = PurePosixPath(member.name).parts
+    if inner is None:
+        return parts if member.isfile() or member.isdir() or member.issym() else None
+    within = parts[1 : 1 + len(inner.parts)] == inner.parts
+    taken = within and (member.isfile() or member.isdir())
+    return parts[1 + len(inner.parts) :] if taken else None
 
 
 def extract_member(archive: Path, inner: str, dest: Path) -> None:
@@ -111,14 +175,17 @@ def extract_member(archive: Path, inner: str, dest: Path) -> None:
     with sound(archive.name), zipfile.ZipFile(archive) as bundle:
         if inner not in bundle.namelist():
             raise StepError(f"{archive.name} has no file {inner!r}")
-        info = bundle.getinfo(inner)
-        if info.file_size > max(HARMLESS_BYTES, MAX_RATIO * info.compress_size):
-            raise StepError(
-                f"{inner} in {archive.name} would expand from {info.compress_size} to "
-                f"{info.file_size} bytes: refused"
-            )
-        with bundle.open(info) as source, dest.open("wb") as out:
-            shutil.copyfileobj(_Limited(source, info.file_size), out, 1 << 20)
+        _write_member(bundle, bundle.getinfo(inner), dest, archive.name)
+
+
+def _write_member(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, dest: Path, name: str) -> None:
+    if info.file_size > max(HARMLESS_BYTES, MAX_RATIO * info.compress_size):
+        raise StepError(
+            f"{info.filename} in {name} would expand from {info.compress_size} to "
+            f"{info.file_size} bytes: refused"
+        )
+    with bundle.open(info) as source, dest.open("wb") as out:
+        shutil.copyfileobj(_Limited(source, info.file_size), out, 1 << 20)
 
 
 class _Limited:

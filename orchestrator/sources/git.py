@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -117,6 +118,28 @@ def _fetch(task: Task, url: str, commit: str, dest: Path) -> str:
     if found != commit:
         raise StepError(f"{url} delivered commit {found}, not {commit}")
     return url
+
+
+def keep_files(source: Path, patterns: Iterable[str], target: Path, hint: str) -> None:
+    """Copy the files of a checked-out tree that are needed later, by patterns of their paths.
+
+    Raises:
+        StepError: It lacks a script that is named without a pattern; with this hint.
+    """
+    scripts = [name for name in patterns if name.endswith(".py") and "*" not in name]
+    gone = sorted(name for name in scripts if not (source / name).is_file())
+    if gone:
+        raise StepError(f"the source has no {', '.join(gone)}", hint)
+    for path in matching(source, patterns):
+        kept = target / path.relative_to(source)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+
+
+def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files below a folder that patterns of paths mean, links too."""
+    found = {path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()}
+    return sorted(found)
 
 
 def commit_date(folder: Path, task: Task) -> str:

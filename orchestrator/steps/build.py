@@ -11,8 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.sources import git
-from orchestrator.toolchain import call_verb
-from orchestrator.toolchain.argv_template import expand
+from orchestrator.toolchain import call_verb, try_programs
 
 # In the words of cmake, of make, and of the shells that make calls.
 _NO_COMPILER = re.compile(
@@ -38,7 +36,6 @@ _ERROR = re.compile(
     r"|^(?P<line>[^\n]*?(?:\b(?:fatal )?error(?: \w+\d+)?: |undefined reference to )[^\n]*)"
 )
 _NAME = re.compile(r"^-D|[:=].*$")
-_FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 # In the words of ninja and of make.
 _NO_TARGET = re.compile(r"(?:unknown|No rule to make) target ['`](?P<name>[^']+)'")
 
@@ -56,9 +53,11 @@ def run(task: Task) -> dict[str, JSON]:
     _overlay(params["build"], Path(context["data"]), source)
     output = _compiled(task, source)
     _install(task, source, output)
-    _self_test(task)
-    _check_flags(task)
-    return {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
+    try_programs.self_test(task)
+    try_programs.check_flags(task, _not_of_this_commit(task))
+    facts = {"origin": origin, "commit": params["commit"], "options": list(params["options"])}
+    made = try_programs.sample(task)
+    return {**facts, "bytes": made} if made else facts
 
 
 def _overlay(build: Mapping[str, JSON], data: Path, source: Path) -> None:
@@ -170,7 +169,8 @@ def _compile(task: Task, argv: Sequence[str], what: str) -> run_process.Complete
         if _NO_COMPILER.search(error.tail):
             raise EnvironmentProblem(
                 "no C++ compiler was found",
-                "Install one (Debian: apt install g++; macOS: xcode-select --install).",
+                "Install one (Debian: apt install g++; macOS: xcode-select --install)"
+                f"{task.step.context.get('instead', '')}.",
             ) from error
         target = _NO_TARGET.search(error.tail)
         if target is not None and _not_of_this_commit(task):
@@ -220,23 +220,16 @@ def _install(task: Task, source: Path, output: Path) -> None:
     """Copy products and sources; links stay links."""
     build, workdir = task.step.params["build"], task.workdir
     folders = [output / name for name in build["binaries"] if (output / name).is_dir()]
-    products = [path for folder in folders for path in _matching(folder, build["products"])]
+    products = [one for folder in folders for one in git.matching(folder, build["products"])]
     missing = [name for name in build["targets"] if not _made(name, products)]
     if missing:
         what = f"the build succeeded but did not make {', '.join(missing)}"
         raise StepError(what, _not_of_this_commit(task))
-    scripts = [name for name in build["sources"] if name.endswith(".py") and "*" not in name]
-    gone = sorted(name for name in scripts if not (source / name).is_file())
-    if gone:
-        raise StepError(f"the source has no {', '.join(gone)}", _not_of_this_commit(task))
     (workdir / "bin").mkdir()
     _link_built(task)
     for path in products:
         shutil.copy2(path, workdir / "bin" / path.name, follow_symlinks=False)
-    for path in _matching(source, build["sources"]):
-        target = workdir / "src" / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+    git.keep_files(source, build["sources"], workdir / "src", _not_of_this_commit(task))
 
 
 def _link_built(task: Task) -> None:
@@ -252,62 +245,3 @@ def _link_built(task: Task) -> None:
 
 def _made(target: str, products: Sequence[Path]) -> bool:
     return any(target in (path.stem, path.name) for path in products)
-
-
-def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    found = {path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()}
-    return sorted(found)
-
-
-def _self_test(task: Task) -> None:
-    """Run the data's commands on the tools where they now lie."""
-    values = {
-        **call_verb.places(task),
-        "bin": str(task.workdir / "bin"),
-        "src": str(task.workdir / "src"),
-    }
-    for command in task.step.params["build"]["self_test"]:
-        done = call_verb.launch(
-            task,
-            expand(command["argv"], values),
-            cwd=task.scratch,
-            env=run_process.clean_env(),
-            timeout=300,
-            what=f"{task.step.label}: self-test",
-        )
-        if command["expect"] and not re.search(command["expect"], done.text):
-            raise StepError(
-                f"{task.step.label}: the self-test ran but did not print {command['expect']!r}",
-                f"See {task.log}.",
-            )
-
-
-def _check_flags(task: Task) -> None:
-    """Ask each program for the flags that verbs always give it, before one of them fails.
-
-    Raises:
-        StepError: With what is gone.
-    """
-    wanted: dict[str, set[str]] = {}
-    for argv in task.step.context.get("calls", ()):
-        program = expand(argv[:1], {**call_verb.places(task), "bin": str(task.workdir / "bin")})[0]
-        flags = {one for one in argv[1:] if isinstance(one, str) and _FLAG.fullmatch(one)}
-        wanted.setdefault(program, set()).update(flags)
-    gone = [
-        f"{Path(program).stem} has no {', '.join(missing)}"
-        for program, flags in sorted(wanted.items())
-        if (missing := sorted(flags - _offered(task, program)))
-    ]
-    if gone:
-        raise StepError(f"{task.step.label}: {'; '.join(gone)}", _not_of_this_commit(task))
-
-
-def _offered(task: Task, program: str) -> set[str]:
-    """The flags that a program's help speaks of; several tools end with an error after it."""
-    before = task.log.stat().st_size
-    with suppress(run_process.ToolError):
-        argv, env = [program, "--help"], run_process.clean_env()
-        call_verb.launch(task, argv, cwd=task.scratch, env=env, timeout=60)
-    # An error has only the end of what was said.
-    said = task.log.read_bytes()[before:].decode("utf-8", errors="replace")
-    return set(_FLAG.findall(said))

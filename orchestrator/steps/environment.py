@@ -13,6 +13,7 @@ from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.sources import http_client, pypi
 from orchestrator.toolchain import call_verb
 
+_COMPILERS = ("c++", "g++", "clang++", "cl")
 _UNREACHED = (
     "Failed to establish a new connection",
     "Temporary failure in name",
@@ -137,6 +138,9 @@ def _call(
     tool: Literal["tool", "pip"] = "tool",
 ) -> run_process.Completed:
     extra = {**task.step.params.get("install_env", {}), "PYTHONDONTWRITEBYTECODE": "1"}
+    if not any(map(shutil.which, _COMPILERS)):
+        needed = task.step.context.get("without_compiler", {})
+        extra |= {name: text.format(python=sys.executable) for name, text in needed.items()}
     return call_verb.launch(
         task,
         argv,

@@ -104,6 +104,8 @@ def _visible(task: Task) -> Visible:
     for name, folder in task.inputs.items():
         if name not in _TOOLS:
             read += _referred(folder)
+        elif name == "toolchain":  # tools of the user's load what lies beside them
+            read += [path.parent for path in _referred(folder / "bin")]
     if "data" in task.step.context:
         read.append(Path(str(task.step.context["data"])))
     return Visible(tuple(read), (task.workdir, task.scratch))

@@ -23,11 +23,14 @@ from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import variants
 from orchestrator.toolchain.data import Data, wrong
+from orchestrator.toolchain.installed import Tools
 from orchestrator.toolchain.model import (
     AllVerbs,
     Build,
+    Compared,
     Environment,
     HarmlessTensor,
+    Installed,
     Mirror,
     OutType,
     Program,
@@ -62,6 +65,13 @@ class ToolChain(Data):
     build: Build = Field(description="How it is built.")
     programs: Mapping[str, Program] = Field(
         default={}, description="Programs that are only built when a verb needs them, by name."
+    )
+    installed: Installed | None = Field(
+        default=None,
+        description="How installed tools are used in place of a build, if they can be.",
+    )
+    compared: Compared | None = Field(
+        default=None, description="How builds are told apart by what they make."
     )
     environment: Environment | None = Field(
         default=None, description="Its Python environment, if it needs one."
@@ -107,6 +117,7 @@ class ToolChain(Data):
         default="", description="Not written: the text of the environment's requirements."
     )
     _pinned: ToolChain | None = PrivateAttr(default=None)
+    _tools: Tools | None = PrivateAttr(default=None)
 
     @field_validator("verbs")
     @classmethod
@@ -143,6 +154,17 @@ class ToolChain(Data):
     def pinned(self) -> ToolChain | None:
         """The same for the pinned commit, where this is that of another."""
         return self._pinned
+
+    @property
+    def tools(self) -> Tools | None:
+        """The installed tools that take the place of a build, if any do."""
+        return self._tools
+
+    def using(self, tools: Tools | None) -> ToolChain:
+        """The same with tools in place of a build, or with a build."""
+        changed = self.model_copy()
+        changed._tools = tools
+        return changed
 
     @property
     def spellings(self) -> dict[str, str]:
@@ -197,6 +219,12 @@ class ToolChain(Data):
         Raises:
             UsageError: The tool chain cannot do that.
         """
+        program = self.tools.missing.get(name) if self.tools else None
+        if program:
+            raise UsageError(
+                f"{name!r} needs {program}, which is not among the installed tools",
+                "Put it beside the others, or build the tools: leave out 'tools'.",
+            )
         if name not in self.verbs:
             raise UsageError(
                 f"tool chain {self.name} cannot {name}",
@@ -319,6 +347,20 @@ def build_identity(chain: ToolChain, options: Sequence[str], commit: str) -> dic
         "build": build.model_dump(mode="json", exclude=chosen),
         "options": list(options),
         "files": chain.digests(files),
+    }
+
+
+def tools_identity(chain: ToolChain, commit: str) -> dict[str, Any]:
+    """What of installed tools can change what is made with them: their bytes, mostly."""
+    assert chain.tools is not None
+    build = chain.build
+    return {
+        "name": chain.name,
+        "commit": commit,
+        "build": build.model_dump(mode="json", include={"sources", "self_test"}),
+        "options": [],
+        "tools": dict(chain.tools.digests),
+        "files": chain.digests(_named(build.self_test)),
     }
 
 

@@ -197,6 +197,45 @@ class Program(Data):
     products: tuple[str, ...] = Field(description="Patterns of the files that are kept.")
 
 
+class Archives(Data):
+    """Upstream's own builds; their names may use {release}."""
+
+    url: str = Field(description="Address of one, with {release} and {name}.")
+    names: Mapping[str, tuple[str, ...]] = Field(
+        description="By system and processor, such as linux/x86_64, the names that it has had, "
+        "the newest first."
+    )
+
+
+class Installed(Data):
+    """How installed tools take the place of a build."""
+
+    asked: tuple[str, ...] = Field(
+        description="Programs that say with --version what they are; the first there is is asked."
+    )
+    version: str = Field(
+        description="Pattern of what they say, with the groups build and commit, the beginning."
+    )
+    release: str = Field(default="", description="Upstream's release of a {build}.")
+    libraries: tuple[str, ...] = Field(
+        description="Patterns of what belongs to them, from the programs' folder."
+    )
+    bindings: str = Field(
+        default="", description="Pattern of the library that bindings of other languages load."
+    )
+    archives: Archives | None = Field(default=None, description="Upstream's own builds.")
+
+
+class Compared(Data):
+    """What a quantizer makes of a small model, by which builds are told apart."""
+
+    argv: tuple[Argument, ...] = Field(description="The call, with {type} and {output}.")
+    types: tuple[str, ...] = Field(description="For which types, where there are such.")
+    portable: Mapping[str, Mapping[str, str]] = Field(
+        default={}, description="SHA-256 of what the portable build makes, by commit and type."
+    )
+
+
 def _bare(table: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.partition("@")[0] for name in table))
 
@@ -234,6 +273,11 @@ class Environment(Data):
     )
     download: int = Field(
         default=0, ge=0, description="Bytes of all packages, about; plans say it."
+    )
+    without_compiler: Mapping[str, str] = Field(
+        default={},
+        description="Environment variables too while packages are installed on a machine without "
+        "a compiler; may use {python}.",
     )
     layer: tuple[str, ...] = Field(
         default=(),

@@ -103,7 +103,10 @@ def _with_programs(data: Mapping[str, Any], programs: Mapping[str, str]) -> dict
     build = dict(data["build"])
     build["targets"] = [programs.get(name, name) for name in build["targets"]]
     tests = [{**one, "argv": _renamed(one["argv"], programs)} for one in build["self_test"]]
-    return {**data, "verbs": verbs, "build": {**build, "self_test": tests}}
+    compared = data.get("compared")
+    if compared:
+        compared = {**compared, "argv": _renamed(compared["argv"], programs)}
+    return {**data, "verbs": verbs, "build": {**build, "self_test": tests}, "compared": compared}
 
 
 def _renamed(argv: Any, programs: Mapping[str, str]) -> Any:

@@ -84,7 +84,10 @@ def _python() -> Finding:
 def _compiler() -> Finding:
     names = ("c++", "g++", "clang++", "cl")
     found = next((path for name in names if (path := shutil.which(name))), "")
-    advice = "Install one (Debian: apt install g++; macOS: xcode-select --install)."
+    advice = (
+        "Install one (Debian: apt install g++; macOS: xcode-select --install), or use installed "
+        "tools of llama.cpp (--tools, --prebuilt)."
+    )
     return Finding("C++ compiler", bool(found), found or "none", advice)
 
 

@@ -15,7 +15,7 @@ from orchestrator.recipe.fit_section import Against
 from orchestrator.recipe.fit_section import Fit as Section
 from orchestrator.recipe.models import Quant
 from orchestrator.recipe.source_fields import Source
-from orchestrator.runs import chain_at_commit, load_and_plan, use_lockfile
+from orchestrator.runs import load_and_plan, tools_at_hand, use_lockfile
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import draft_policy, find_toolchain
 from orchestrator.toolchain.load import ToolChain
@@ -96,7 +96,7 @@ def prepare(recipe: Recipe, wanted: Wanted, session: Session, chain: ToolChain) 
         one = one.model_copy(update={"quantize": (first.model_copy(update=options),)})
         lock = use_lockfile.held(recipe, chain, session)
         sources = load_and_plan.resolve(one, chain, session, lock)
-        own = chain_at_commit.at_commit(chain, sources.commit, session)
+        own, sources = tools_at_hand.definite(one, chain, sources, session, locked=lock is not None)
         if _NEEDS - own.verbs.keys():
             raise UsageError(f"{chain.name} {sources.commit[:12]} cannot search for types", _HINT)
         return Bench(one, own, sources, session)

@@ -53,6 +53,38 @@ def test_a_release_takes_the_place_of_a_commit_and_changes_no_other_recipes_dige
     assert any("toolchain.release: a release is a commit: give one of the two" in x for x in both)
 
 
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ("{}", "toolchain.tools: give 'path' or 'url', one of the two"),
+        ("{url: 'https://localhost/x.tgz'}", "toolchain.tools: 'url' needs 'sha256'"),
+        ("there, profile: native", "toolchain.profile: installed tools are built already"),
+        ("nowhere", "toolchain.tools.path: there is no file or folder"),
+    ],
+)
+def test_installed_tools_that_cannot_be_meant_are_told(
+    tmp_path: Path, tools: str, said: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    text = MINIMAL.replace(
+        "toolchain: llama.cpp", f"toolchain: {{name: llama.cpp, tools: {tools}}}"
+    )
+
+    assert any(said in one for one in problems(tmp_path, text))
+
+
+def test_installed_tools_are_a_folder_beside_the_recipe_and_change_no_other_recipes_digest(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "there").mkdir()
+    chosen = MINIMAL.replace("toolchain: llama.cpp", "toolchain: {name: llama.cpp, tools: there}")
+    recipe = loaded(tmp_path, chosen)
+
+    assert recipe.toolchain.tools is not None
+    assert recipe.toolchain.tools.path == tmp_path / "there"
+    assert recipe.digest != loaded(tmp_path, MINIMAL).digest
+
+
 def test_a_type_is_named_with_place_and_near_match(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL.replace("[Q4_0]", "\n- Q4_0\n- {type: Q4_KM}"), "x.yaml")
     with pytest.raises(RecipeError) as caught:

@@ -312,3 +312,81 @@ def test_a_damaged_zip_is_read_or_one_sentence(tmp_path: Path, how: int) -> None
         made.write_bytes(whole[:length])
         with pytest.raises(StepError, match=r"x\.zip"):
             archive.extract_member(made, "a", tmp_path / "a")
+
+
+# -- whole archives of tools -------------------------------------------------------------------
+
+
+def zipped(path: Path, *members: tuple[str, bytes, int]) -> Path:
+    """A zip of members by name, content and Unix mode."""
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, data, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            bundle.writestr(info, data)
+    return path
+
+
+def test_a_whole_tar_is_unpacked_with_its_links(tmp_path: Path) -> None:
+    made = tar_of(
+        tmp_path / "x.tar.gz",
+        entry("./tool", b"code"),
+        entry("./libx.so.1", b"lib"),
+        entry("./libx.so", kind=tarfile.SYMTYPE, link="libx.so.1"),
+    )
+
+    archive.unpack(made, tmp_path / "out")
+
+    assert everything(tmp_path / "out") == ["libx.so", "libx.so.1", "tool"]
+    assert (tmp_path / "out" / "libx.so").readlink() == Path("libx.so.1")
+
+
+def test_a_whole_zip_is_unpacked_with_its_links_and_what_can_be_run(tmp_path: Path) -> None:
+    made = zipped(
+        tmp_path / "x.zip",
+        ("build/bin/tool", b"code", 0o100755),
+        ("build/bin/libx.so.1", b"lib", 0o100644),
+        ("build/bin/libx.so", b"libx.so.1", 0o120777),
+    )
+
+    archive.unpack(made, tmp_path / "out")
+
+    folder = tmp_path / "out" / "build" / "bin"
+    assert (folder / "tool").stat().st_mode & 0o100
+    assert not (folder / "libx.so.1").stat().st_mode & 0o100
+    assert (folder / "libx.so").readlink() == Path("libx.so.1")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../outside", b"x", 0o100644),
+        ("/tmp/outside", b"x", 0o100644),
+        ("a\\..\\outside", b"x", 0o100644),
+        ("link", b"../outside", 0o120777),
+        ("link", b"/etc/passwd", 0o120777),
+    ],
+)
+def test_a_zip_with_a_member_that_leads_out_is_no_archive(
+    tmp_path: Path, member: tuple[str, bytes, int]
+) -> None:
+    made = zipped(tmp_path / "x.zip", member)
+
+    with pytest.raises(StepError, match=r"x\.zip is not a sound archive"):
+        archive.unpack(made, tmp_path / "out")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_tar_with_a_link_that_leads_out_is_no_archive(tmp_path: Path) -> None:
+    made = tar_of(tmp_path / "x.tar", entry("link", kind=tarfile.SYMTYPE, link="../outside"))
+
+    with pytest.raises(StepError, match=r"x\.tar is not a sound archive"):
+        archive.unpack(made, tmp_path / "out")
+
+
+def test_a_zip_that_expands_beyond_reason_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("bomb", bytes(archive.HARMLESS_BYTES + 1))
+
+    with pytest.raises(StepError, match=r"bomb in x\.zip would expand"):
+        archive.unpack(tmp_path / "x.zip", tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,25 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     python = SimpleNamespace(executable=str(shim(folder, "python", makes)))
     monkeypatch.setattr(environment, "sys", python)
     return folder
+
+
+@pytest.mark.parametrize("compiler", ["", "g++"])
+def test_what_packages_need_without_a_compiler_is_said_where_there_is_none(
+    tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    found = (lambda name: name if name == compiler else None) if compiler else lambda _name: None
+    monkeypatch.setattr(shutil, "which", found)
+    params = {"requirements": "six\n", "install_env": {"CMAKE_ARGS": "-DX=OFF"}}
+    context = {
+        "imports": [],
+        "extra_index": "",
+        "without_compiler": {"CMAKE_ARGS": "-DCC={python}"},
+    }
+
+    environment.run(a_task(tmp_path / "t", params, context))
+
+    said = environment_of(tools, "pip")["CMAKE_ARGS"]
+    assert said == ("-DX=OFF" if compiler else f"-DCC={tools / 'python'}")
 
 
 def test_the_index_with_its_password_is_seen_by_pip_alone(
