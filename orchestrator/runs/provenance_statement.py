@@ -238,4 +238,4 @@ def _uri(step: Step, name: str) -> str:
     if source["kind"] != "url":
         return ""
     own = name if name in source.get("files", {}) else source["name"]
-    return str(gguf_source.part(source, step.context, own)[1]["url"])
+    return str(gguf_source.part(source, step.context, own)[1].get("url", ""))
