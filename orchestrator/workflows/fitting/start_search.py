@@ -65,10 +65,10 @@ def search(recipe: Recipe, wanted: Wanted, session: Session, say: Say) -> Search
     ready = prepare(recipe, wanted, session, chain)
     content = _expect_other_text(ready, wanted)
     probed = fitting.probe(ready, thirds=wanted.finer, say=say)
-    fits = tuple(fitting.fit(ready, probed, goal, say) for goal in _goals(ready, wanted, chain))
+    fits = tuple(fitting.fit(ready, probed, goal, say) for goal in _goals(ready, wanted))
     for bench in (ready.fitting, ready.held_out):
         bench.release()
-    section = _section(ready, wanted, fits, content, chain)
+    section = _section(ready, wanted, fits, content)
     return Searched(recipe, section, probed, fits, ready.fitting.sources.commit, ready.options)
 
 
@@ -156,7 +156,8 @@ def _passages(text: str) -> set[str]:
     return {" ".join(row) for row in rows}
 
 
-def _goals(ready: Search, wanted: Wanted, chain: ToolChain) -> list[Goal]:
+def _goals(ready: Search, wanted: Wanted) -> list[Goal]:
+    chain = ready.fitting.chain  # the commit's own types
     goals = [Goal(_named(size), size) for size in wanted.sizes]
     unknown = [name for name in wanted.like if name not in chain.types]
     if unknown:
@@ -191,11 +192,9 @@ def _named(size: int) -> str:
     return units.size(size).replace(" ", "")
 
 
-def _section(
-    ready: Search, wanted: Wanted, fits: Sequence[Fit], content: str, chain: ToolChain
-) -> Section:
+def _section(ready: Search, wanted: Wanted, fits: Sequence[Fit], content: str) -> Section:
     options = getattr(ready.held_out.recipe.verify, TEXT)
-    saved = chain.verbs["logits"].saved
+    saved = ready.fitting.chain.verbs["logits"].saved
     assert saved is not None  # a divergence was measured with it
     corpus = ready.fitting.sources.corpora[TEXT].identity
     name = str(corpus.get("name") or corpus.get("file") or next(iter(corpus.get("files", [""]))))
