@@ -14,6 +14,7 @@ from orchestrator.commands.shared_options import AS_JSON, RECIPES, common, plann
 
 if TYPE_CHECKING:
     from orchestrator.planning.recipe_to_steps import Plan
+    from orchestrator.recipe import Recipe, RecipeError
     from orchestrator.recipe.yaml_positions import Problem
     from orchestrator.runs.session import Session
 
@@ -122,7 +123,8 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     """Validate recipes and do nothing else.
 
     Every problem of every recipe is told at once, with its line. Nothing is fetched, so
-    whether a repository exists is not looked at.
+    whether a repository exists is not looked at. Weights of your own that are not there yet are
+    no problem of the recipe, and are noted.
 
     \b
     Example:
@@ -134,10 +136,9 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
     from orchestrator.base import units
     from orchestrator.base.terminal_colours import status
     from orchestrator.recipe import RecipeError
-    from orchestrator.runs import load_and_plan
 
     try:
-        loaded = load_and_plan.load(recipes)
+        loaded, absent = _checked(recipes)
     except RecipeError as error:
         if not as_json:
             raise
@@ -150,11 +151,43 @@ def check(recipes: Sequence[Path], as_json: bool) -> int:
         values = [
             {"name": one.name, "recipe": str(one.file), "digest": one.digest} for one in loaded
         ]
-        shared_options.print_json({"recipes": values, "problems": []})
+        notes = [_problem_value(one) for one in absent]
+        shared_options.print_json({"recipes": values, "problems": [], "notes": notes})
     else:
         found = status("no problem found")
         shared_options.say(f"{units.plural(len(loaded), 'recipe')}: {found}")
+    for problem in absent:
+        shared_options.remark(f"note: {problem}")
     return EXIT_OK
+
+
+def _checked(paths: Sequence[Path]) -> tuple[list[Recipe], Sequence[Problem]]:
+    """The recipes, and which weights of their models are not on this machine yet.
+
+    Raises:
+        RecipeError: There are other problems.
+    """
+    from orchestrator.recipe import RecipeError
+    from orchestrator.runs import load_and_plan
+
+    try:
+        return load_and_plan.load(paths), []
+    except RecipeError as error:
+        loaded = _sound_otherwise(paths, error)
+        if any(one.loc[:1] != ("model",) for one in error.problems):
+            raise
+        return loaded, error.problems
+
+
+def _sound_otherwise(paths: Sequence[Path], error: RecipeError) -> list[Recipe]:
+    """The recipes without regard to files; raises ``error`` where these were not all."""
+    from orchestrator.recipe import RecipeError
+    from orchestrator.runs import load_and_plan
+
+    try:
+        return load_and_plan.load(paths, check_files=False)
+    except RecipeError:
+        raise error from None
 
 
 def _problem_value(problem: Problem) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     yield from _options(data, vocabulary)
     yield from _names(data, converted)
     yield from _imatrix(data)
+    yield from _without_matrix(data, vocabulary)
     yield from _measures(data)
     yield from _checksums(data, converted)
 
@@ -163,6 +164,18 @@ def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:
     for index, entry in _quants(data):
         if entry.get("imatrix") is True:
             yield ("quantize", index, "imatrix"), "needs the section 'imatrix' with a corpus"
+
+
+def _without_matrix(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:
+    """Types that the quantizer refuses to make; types of tensors may change that."""
+    needing = {name.casefold() for name in vocabulary.weighed}
+    for index, entry in _quants(data):
+        kind, plain = entry.get("type"), not (entry.get("imatrix") or entry.get("tensor_types"))
+        if plain and isinstance(kind, str) and kind.casefold() in needing:
+            text = (
+                f"{kind} needs an importance matrix: give the recipe one, and say 'imatrix: true'"
+            )
+            yield ("quantize", index, "type"), text
 
 
 def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -54,6 +54,7 @@ class Vocabulary:
         profiles: Build profiles, the usual one first.
         options: Options of verbs, by the recipe's section and their name.
         named: Options of the converter that are in every recipe's digest, given or not.
+        weighed: Quantization types that are not made without an importance matrix.
     """
 
     types: Mapping[str, str] | None = None
@@ -65,6 +66,7 @@ class Vocabulary:
     profiles: Sequence[str] = ()
     options: Mapping[str, Mapping[str, Option]] | None = None
     named: Collection[str] = ()
+    weighed: Collection[str] = ()
 
 
 @dataclass(frozen=True)

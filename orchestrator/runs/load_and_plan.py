@@ -61,17 +61,22 @@ def vocabulary_of(chain: ToolChain) -> Vocabulary:
         profiles=chain.build.profile_names,
         options=chain.options,
         named=tuple(chain.option_defaults),
+        weighed=tuple(name for name, one in chain.types.items() if one.imatrix),
     )
 
 
-def load(paths: Sequence[Path]) -> list[Recipe]:
+def load(paths: Sequence[Path], *, check_files: bool = True) -> list[Recipe]:
     """Read and validate recipes: files, those in folders, and those that come along, by name.
+
+    Args:
+        paths: What the user named.
+        check_files: Whether files and folders that the recipes name must exist.
 
     Raises:
         RecipeError: With every problem of every recipe.
         UsageError: There is no such recipe.
     """
-    return list(load_many(find_recipes.files(paths), vocabulary))
+    return list(load_many(find_recipes.files(paths), vocabulary, check_files=check_files))
 
 
 def load_one(path: Path) -> Recipe:

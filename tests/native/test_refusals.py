@@ -83,7 +83,9 @@ def test_a_configuration_that_lacks_something(served: tuple[Served, Hub], tmp_pa
 
 def test_an_imatrix_type_without_imatrix(without: Callable[..., Path], tmp_path: Path) -> None:
     home = without("forecast", "quantize", "measure")
-    path = variant(tmp_path, {"quantize": ["IQ2_XXS"]})
+    # What types of tensors leave to the type itself, only the quantizer knows.
+    entry = {"type": "IQ2_XXS", "tensor_types": {"ffn_down": "q4_0"}}
+    path = variant(tmp_path, {"quantize": [entry]})
     said = typed("run", path, "--out", tmp_path / "dist")
     assert said.code == 1
     assert "IQ2_XXS: this type needs an importance matrix" in said.all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,45 @@ def test_check_of_sound_recipes(orchestrate: Command) -> None:
     said = orchestrate("check", RECIPE)
 
     assert (said.code, said.out) == (0, "1 recipe: no problem found\n")
+
+
+def test_weights_that_are_not_there_yet_are_a_note_and_other_files_a_problem(
+    orchestrate: Command,
+) -> None:
+    text = "name: a\nfamily: llama\ntoolchain: llama.cpp\nmodel: {path: own}\nquantize: [Q8_0]\n"
+    Path("a.yaml").write_text(text)
+    said = orchestrate("check", "a.yaml", RECIPE)
+    assert (said.code, said.out) == (0, "2 recipes: no problem found\n")
+    assert "note: a.yaml:4:15: model.path: there is no file or folder" in said.err
+    assert json.loads(orchestrate("check", "a.yaml", "--json").out)["notes"][0]["line"] == 4
+    assert orchestrate("plan", "a.yaml").code == 2
+
+    Path("a.yaml").write_text(text + "imatrix: {corpus: none.txt}\n")
+    said = orchestrate("check", "a.yaml")
+    assert said.code == 2
+    assert "a.yaml:6:19: imatrix.corpus.path: there is no file or folder" in said.err
+    assert "model.path" in said.err
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("IQ2_XS", 2),
+        ("{type: iq2_xs, imatrix: false}", 2),
+        ("{type: IQ2_XS, tensor_types: {ffn: q4_0}}", 0),
+        ("IQ4_XS", 0),
+    ],
+)
+def test_a_type_that_needs_an_importance_matrix_is_found_without_work(
+    orchestrate: Command, entry: str, code: int
+) -> None:
+    Path("a.yaml").write_text(
+        "name: a\nfamily: llama\ntoolchain: llama.cpp\n"
+        f"model: {{hub: x/y, revision: main}}\nquantize: [{entry}]\n"
+    )
+    said = orchestrate("check", "a.yaml")
+    assert said.code == code
+    assert ("needs an importance matrix" in said.err) == (code == 2)
 
 
 def test_the_schema_is_the_one_in_docs(orchestrate: Command) -> None:
