@@ -68,12 +68,23 @@ class Tools(Data):
 
 
 class BuildOf(Data):
-    """How the tools were built where the lock was made; another processor has others."""
+    """How the tools were built where the lock was made; another processor has others.
+
+    ``tools`` are the SHA-256 of installed ones, by name.
+    """
 
     profile: str
     backend: str
     system: tuple[str, ...]
     options: tuple[str, ...] = ()
+    tools: Mapping[str, str] = {}
+
+    def moved(self, tools: Mapping[str, str]) -> Iterator[str]:
+        """Which of the installed tools that were locked are others now, by their SHA-256."""
+        for name, sha256 in self.tools.items():
+            found = tools.get(name, "nothing: it is missing")
+            if found != sha256:
+                yield f"the installed {name} has SHA-256 {found[:12]}, not {sha256[:12]}"
 
 
 class Package(Data):

@@ -76,6 +76,8 @@ def hold(lock: Lock, plan: Plan, installed: Mapping[str, str] | None) -> Plan:
             f"the tool chain is at commit {plan.sources.commit[:12]}, "
             f"not {lock.toolchain.commit[:12]}"
         )
+    tools = plan.chain.tools
+    moved += lock.build.moved(tools.digests) if tools and plan.recipe.toolchain.tools else ()
     moved += _moved_packages(lock, installed)
     _refuse(plan.recipe, moved)
     return replace(plan, steps=tuple(_pinned_step(lock, plan, step) for step in plan.steps))

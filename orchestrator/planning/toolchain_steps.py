@@ -96,7 +96,11 @@ def _there(collector: StepCollector, chain: ToolChain, commit: str, choices: Cho
             **_trials(chain),
         },
         after=archive,
-        resources=Resources(cpu=True, fetch_bytes=chain.source.download, scratch_bytes=300 << 20),
+        resources=Resources(
+            cpu=True,
+            fetch_bytes=0 if tools.kept else chain.source.download,
+            scratch_bytes=300 << 20,
+        ),
         keep="always",
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.step_values import JSON
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact
 from orchestrator.engine.digest_cache import Digests
@@ -244,11 +244,19 @@ def _pins(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> dict[str, 
             continue
         brings = step_kinds.of(step).brings
         if brings is Brings.UPSTREAM:
-            pins["build options"] = " ".join(made["facts"]["options"])
+            pins |= _tools(step, made["facts"])
             pins["source of the tool chain"] = str(made["facts"]["origin"])
         if brings is Brings.FILES:
             pins[step.label.removeprefix("fetch ")] = _identity(step.params["source"])
     return pins
+
+
+def _tools(step: Step, facts: Mapping[str, JSON]) -> dict[str, str]:
+    """How the tools were built, or which ones they are."""
+    if "tools" not in step.params:
+        return {"build options": " ".join(facts["options"])}
+    files = step.params["tools"].items()
+    return {"installed tools": ", ".join(f"{name} {digest[:12]}…" for name, digest in files)}
 
 
 def _identity(source: Mapping[str, JSON]) -> str:

@@ -72,6 +72,7 @@ def _build(plan: Plan) -> BuildOf:
         backend=choice.backend,
         system=tuple(step.params["system"]),
         options=tuple(step.params["options"]),
+        tools=dict(step.params.get("tools", {})),
     )
 
 

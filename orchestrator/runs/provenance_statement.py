@@ -191,8 +191,13 @@ def _upstream(plan: Plan, step: Step) -> Described:
         "name": plan.chain.name,
         "uri": f"git+{plan.chain.source.git}@{commit}",
         "digest": {"gitCommit": commit},
-        "annotations": {"part": "toolchain", "step": step.key},
+        "annotations": {"part": "toolchain", "step": step.key, **_installed(step)},
     }
+
+
+def _installed(step: Step) -> Described:
+    """The files of installed tools by SHA-256: what of them was built of that commit."""
+    return {"tools": dict(step.params["tools"])} if "tools" in step.params else {}
 
 
 def _packages(manifest: Mapping[str, JSON], pins: Pins) -> Iterator[Described]:

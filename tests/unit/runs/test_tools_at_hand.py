@@ -18,14 +18,17 @@ from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
-from orchestrator.planning import recipe_to_steps
+from orchestrator.planning import lockfile_check, recipe_to_steps
+from orchestrator.planning.lockfile import Lock, Named
+from orchestrator.planning.lockfile import Tools as Locked
 from orchestrator.recipe.models import Tools
-from orchestrator.runs import tools_at_hand
+from orchestrator.runs import collect_results, make_lockfile, tools_at_hand
+from orchestrator.runs.provenance_statement import Pins, statement
 from orchestrator.runs.session import Session, choices
 from orchestrator.sources import git
 from orchestrator.toolchain.load import ToolChain
 from tests.support.installed_tools import installing, tool
-from tests.support.plans import COMMIT, by_label, make_chain, make_plan
+from tests.support.plans import COMMIT, RECIPE, by_label, make_chain, make_plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tools are shell scripts")
 OTHER = "b" * 40
@@ -147,6 +150,43 @@ def test_upstreams_own_build_is_asked_for_by_the_release_of_the_commit(
     elsewhere = replace(session, choices=replace(chosen, platform="plan9"))
     with pytest.raises(UsageError, match="no builds of its own for plan9/x86_64"):
         tools_at_hand.taken(chain, elsewhere)
+
+
+def test_a_lock_knows_the_tools_and_sees_when_they_are_others(tmp_path: Path, ask: Ask) -> None:
+    tool(tmp_path / "there")
+    text = RECIPE.replace("toolchain: stand", "toolchain: {name: stand, tools: there}")
+    plan = make_plan(tmp_path, text, chain=ask()[0])
+    lock = Lock(
+        recipe=Named(name="small", digest=plan.recipe.digest),
+        toolchain=Locked(name="stand", commit=COMMIT, data=""),
+        build=make_lockfile._build(plan),
+    )
+    tool(tmp_path / "there", makes="2")
+    other = make_plan(tmp_path, text, chain=ask()[0])
+
+    with pytest.raises(UsageError) as told:  # of its sources, which are not in this lock
+        lockfile_check.hold(lock, plan, None)
+    assert "the installed tool" not in told.value.message
+    with pytest.raises(UsageError, match=r"the installed tool has SHA-256 [0-9a-f]{12}, not"):
+        lockfile_check.hold(lock, other, None)
+
+
+def test_reports_and_provenance_name_the_tools(tmp_path: Path, ask: Ask) -> None:
+    tool(tmp_path / "there")
+    own, _ = ask()
+    assert own.tools is not None
+    plan = make_plan(tmp_path, chain=own)
+    taken = by_label(plan)["take the installed tools of stand aaaaaaa"]
+    manifests = {taken.key: {"facts": {"options": [], "origin": "somewhere"}}}
+
+    pins = collect_results._pins(plan, manifests)
+    told = statement(plan, plan.outputs[0], "f" * 64, manifests, Pins())
+
+    assert pins["installed tools"] == f"tool {own.tools.digests['tool'][:12]}…"
+    assert "build options" not in pins
+    used = told["predicate"]["buildDefinition"]["resolvedDependencies"]
+    [annotated] = [one for one in used if one["annotations"]["part"] == "toolchain"]
+    assert annotated["annotations"]["tools"] == own.tools.digests
 
 
 def sha(text: str) -> str:
