@@ -11,7 +11,7 @@ from orchestrator.base.text_table import table
 from orchestrator.engine import step_kinds
 from orchestrator.modelfiles.ggml_types import tensor_bytes
 from orchestrator.planning.recipe_to_steps import union
-from orchestrator.planning.resource_needs import Moment
+from orchestrator.planning.resource_needs import Forecast, Moment
 from orchestrator.runs import preflight
 from orchestrator.runs.preflight import Preview
 from orchestrator.runs.session import Session
@@ -79,7 +79,7 @@ def _outputs(one: Preview) -> str:
             )
         )
     shown = table(("File", "Bytes", "Size", "Bits/weight", "Fallbacks"), rows, right=(1, 2, 3))
-    shown = "\n".join([shown, *_costly_fallbacks(one)])
+    shown = "\n".join([shown, *_costly_fallbacks(one), *_unweighed(forecast)])
     if forecast.exact:
         return shown
     if not one.plan.forecast:
@@ -98,6 +98,17 @@ def _fallbacks(fallbacks: Sequence[dict[str, str]]) -> str:
     names = ", ".join(one["tensor"] for one in fallbacks[:_SHOWN])
     more = ", …" if len(fallbacks) > _SHOWN else ""
     return f"{units.plural(len(fallbacks), 'tensor')}: {names}{more}"
+
+
+def _unweighed(forecast: Forecast) -> Iterator[str]:
+    """Files of which the importance matrix that others made does not reach all."""
+    for name, entry in forecast.outputs.items():
+        if found := entry.get("unweighed") or ():
+            yield (
+                f"{status('warning')}: {name}: the importance matrix has nothing for "
+                f"{units.plural(len(found), 'tensor')}, such as {found[0]}: they are quantized "
+                "without weighing."
+            )
 
 
 def _costly_fallbacks(one: Preview) -> Iterator[str]:

@@ -122,12 +122,14 @@ def _rewrite(basis: Basis, model: str) -> str:
 def imatrix(basis: Basis, full_key: str) -> str:
     """Add the importance matrix, if the recipe has a type that wants one; else ''.
 
+    It is made from a text, or fetched.
+
     Raises:
         UsageError: The tool chain makes none.
     """
-    wanted = basis.recipe.imatrix
-    if wanted is None or not any(quant.imatrix for quant in basis.recipe.quantize):
-        return ""
+    wanted = basis.recipe.used_imatrix
+    if wanted is None or wanted.file is not None:
+        return source_steps.matrix(basis)
     given = basis.chain.verb("imatrix").given(wanted.options)
     argvs, context = verbs(basis.chain, "imatrix", options=given)
     return basis.collector.add(
@@ -171,7 +173,16 @@ def quantization(basis: Basis, quant: Quant) -> dict[str, JSON]:
         "type": basis.chain.types[quant.type].argument or quant.type,
         "imatrix": quant.imatrix,
         **{name: value for name, value in options.items() if value},
+        **(_recorded(basis) if quant.imatrix else {}),
     }
+
+
+def _recorded(basis: Basis) -> dict[str, JSON]:
+    """What files say of their importance matrix's path, where that is not the usual name."""
+    wanted, given = basis.recipe.used_imatrix, basis.sources.corpora.get("imatrix")
+    said = wanted.recorded_as if wanted is not None else None
+    name = said or (given.file_name if given is not None else "")
+    return {"imatrix_name": name} if name else {}
 
 
 def quantize(basis: Basis, quant: Quant, full_key: str, imatrix_key: str) -> str:
@@ -191,6 +202,7 @@ def quantize(basis: Basis, quant: Quant, full_key: str, imatrix_key: str) -> str
             "allow_fallback": quant.allow_fallback,
             "stand_in": basis.choices.stand_in,
             "mix": list(chain.types[quant.type].mix),
+            "imatrix_formats": list(chain.imatrix_formats) if basis.given_imatrix else [],
             "format": chain.format,
             "layout": chain.layout,
         },

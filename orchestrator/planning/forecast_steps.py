@@ -12,14 +12,15 @@ from orchestrator.planning.step_collector import Basis, verbs
 def forecast(basis: Basis) -> str:
     """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
     convert = basis.recipe.convert
-    given = {*convert.options}.union(*(one.options for one in basis.recipe.quantize))
+    options = {*convert.options}.union(*(one.options for one in basis.recipe.quantize))
     names = ("describe", "plan_quantize", "shapes")
-    argvs, context = verbs(basis.chain, *names, options=given, unnamed=convert.unnamed)
+    argvs, context = verbs(basis.chain, *names, options=options, unnamed=convert.unnamed)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
         _describe(basis)
         return ""
     inputs, params = _header(basis, argvs, context)
+    given = source_steps.matrix(basis)
     return basis.collector.add(
         "forecast",
         f"predict sizes of {basis.recipe.name}",
@@ -28,7 +29,7 @@ def forecast(basis: Basis) -> str:
             "outputs": _outputs(basis),
             **params,
         },
-        {**inputs, **basis.built},
+        {**inputs, **basis.built, **({"imatrix": given} if given else {})},
         context={**context, "requantize": basis.reads_quantizable},
         keep="always",
     )

@@ -43,11 +43,7 @@ class Sources:
     def dataset(self) -> str:
         """The name of the calibration text, which the quantizer writes into the file."""
         corpus = self.corpora.get("calibration")
-        if corpus is None:
-            return ""
-        identity = corpus.identity
-        name = identity.get("member") or identity.get("file") or identity.get("name")
-        return str(name or next(iter(identity["files"]))).rpartition("/")[2]
+        return corpus.file_name if corpus is not None else ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ class Resolved:
     Attributes:
         identity: What decides about the bytes; part of the key of the step that fetches.
         context: Where they are to be had; not part of the key.
-        format: ``hf``, ``gguf``, ``ggml``, ``pth`` or ``file``.
+        format: ``hf``, ``gguf``, ``ggml``, ``pth``, ``imatrix`` or ``file``.
         unpinned: The moving reference that was resolved, or an empty string.
     """
 
@@ -23,3 +23,11 @@ class Resolved:
     context: Mapping[str, JSON] = field(default_factory=dict)
     format: str = "file"
     unpinned: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the one file that is meant, without its folder."""
+        found = (
+            self.identity.get("member") or self.identity.get("file") or self.identity.get("name")
+        )
+        return str(found or next(iter(self.identity["files"]))).rpartition("/")[2]

@@ -63,6 +63,14 @@ def corpus(basis: Basis, name: str) -> str:
     return fetch(basis.collector, basis.sources.corpora[name], f"{name} text", basis.gate)
 
 
+def matrix(basis: Basis) -> str:
+    """Add the fetching of an importance matrix that exists; '' where the recipe names none."""
+    source = basis.sources.corpora.get("imatrix")
+    if source is None:
+        return ""
+    return fetch(basis.collector, source, "importance matrix", basis.gate)
+
+
 def merged(basis: Basis) -> str:
     """Add the folder with the original weights: fetched, or made from base and delta."""
     parts = {

@@ -82,6 +82,11 @@ class Basis:
         return self.sources.model is not None and self.sources.model.format in ("gguf", "ggml")
 
     @property
+    def given_imatrix(self) -> bool:
+        """Whether the importance matrix is a file that others made."""
+        return "imatrix" in self.sources.corpora
+
+    @property
     def runtime(self) -> dict[str, JSON]:
         """What the recipe says of how its model runs, as a parameter; nothing if it does not."""
         stated = self.recipe.runtime.model_dump(mode="json", exclude_none=True)

@@ -159,11 +159,23 @@ def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
 
 
 def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:
-    if _mapping(data, "imatrix"):
+    section = {name for name, value in _mapping(data, "imatrix").items() if value is not None}
+    if section:
+        yield from _one_matrix(section)
         return
     for index, entry in _quants(data):
         if entry.get("imatrix") is True:
-            yield ("quantize", index, "imatrix"), "needs the section 'imatrix' with a corpus"
+            yield (
+                ("quantize", index, "imatrix"),
+                "needs the section 'imatrix' with a corpus or a file",
+            )
+
+
+def _one_matrix(section: set[str]) -> Iterator[Finding]:
+    if len(section & {"corpus", "file"}) != 1:
+        yield ("imatrix",), "needs either 'corpus', to make a matrix from, or 'file'"
+    for name in sorted(section & {"chunks", "context"} if "file" in section else ()):
+        yield ("imatrix", name), f"{name!r} does not go with 'file'"
 
 
 def _without_matrix(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Finding]:

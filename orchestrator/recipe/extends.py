@@ -147,6 +147,8 @@ def _merge(parent: Node, child: Node, loc: Loc) -> Node:
 
 
 def _is_another_source(parent: Mapping[str, Any], child: Mapping[str, Any], loc: Loc) -> bool:
+    if loc == ("imatrix",):  # of a text, or a file: what is said of one means nothing of the other
+        return "file" in child or ("corpus" in child and "file" in parent)
     if not stands_at(loc, _NAMED):
         return False
     merges = "base" in child or "delta" in child

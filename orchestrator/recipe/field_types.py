@@ -233,6 +233,12 @@ def _override(text: str) -> str:
     return text
 
 
+def _recorded(text: str) -> str:
+    if not 0 < len(text.encode()) < 128 or not text.isprintable():
+        raise ValueError(f"{text!r} is not a path of at most 127 bytes, which is what files keep")
+    return text
+
+
 def _regex(text: str) -> str:
     try:
         re.compile(text)
@@ -297,6 +303,7 @@ Override = Annotated[str, AfterValidator(_override)]
 MetadataKey = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")
 ]
+Recorded = Annotated[str, AfterValidator(_recorded)]
 TextName = Annotated[
     str,
     Matches(

@@ -33,6 +33,7 @@ from orchestrator.recipe.field_types import (
     Positive,
     Profile,
     QuantType,
+    Recorded,
     Regex,
     Revision,
     Sha256,
@@ -44,7 +45,7 @@ from orchestrator.recipe.field_types import (
 )
 from orchestrator.recipe.fit_section import Fit
 from orchestrator.recipe.publish_section import Publish
-from orchestrator.recipe.source_fields import Frozen, Model, Source
+from orchestrator.recipe.source_fields import Frozen, Matrix, Model, Source
 from orchestrator.recipe.verify_section import Alarms, Limits, Verify
 
 
@@ -139,9 +140,20 @@ def _unread(value: Any) -> Any:
 
 
 class Imatrix(WithOptions):
-    """Importance matrix: which weights matter most on a calibration text."""
+    """Importance matrix: which weights matter most on a calibration text; made, or a file."""
 
-    corpus: Annotated[Source, Also()] = Field(description="Calibration text: a path or a source.")
+    corpus: Annotated[Source, Also()] | None = Field(
+        default=None, description="Calibration text to make it from: a path or a source."
+    )
+    file: Annotated[Matrix, Also()] | None = Field(
+        default=None,
+        description="Or the file of one that exists, GGUF or the older format: a path or a source.",
+    )
+    recorded_as: Recorded | None = Field(
+        default=None,
+        description="Path of the matrix to write into the quantized files "
+        "(quantize.imatrix.file); without it, the name of the file, or imatrix.gguf.",
+    )
     chunks: Positive | None = Field(default=100, description="How many pieces of it are used.")
     context: Positive = Field(default=512, description="Tokens in each piece.")
 
@@ -272,6 +284,11 @@ class Recipe(Document):
     def converted_name(self) -> str:
         """Name of the converted file among the recipe's files, such as ``F16``."""
         return self.convert.outtype.upper()
+
+    @property
+    def used_imatrix(self) -> Imatrix | None:
+        """The importance matrix, if one of the recipe's files is made with it."""
+        return self.imatrix if any(quant.imatrix for quant in self.quantize) else None
 
     def limits_for(self, quant: Quant) -> Limits:
         """The limits of one file: its own, and the recipe's where it has none."""

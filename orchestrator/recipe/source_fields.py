@@ -72,6 +72,15 @@ class Source(Frozen):
         return next((kind for kind in given if getattr(self, kind) is not None), "merge")
 
 
+class Matrix(Source):
+    """One file with an importance matrix, GGUF or the older format."""
+
+    @property
+    def format(self) -> str:
+        """How it is read: not as a text."""
+        return "imatrix"
+
+
 class Weights(Source):
     """Model files of one source."""
 

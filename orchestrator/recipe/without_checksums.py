@@ -30,8 +30,9 @@ def relaxed(recipe: Recipe) -> Recipe:
     changes = {name: _free(one) for name, one in parts.items() if one is not None}
     update: dict[str, object] = {"model": model.model_copy(update=changes)}
     if recipe.imatrix is not None:
-        corpus = _free(recipe.imatrix.corpus)
-        update["imatrix"] = recipe.imatrix.model_copy(update={"corpus": corpus})
+        given = {"corpus": recipe.imatrix.corpus, "file": recipe.imatrix.file}
+        freed = {name: _free(one) for name, one in given.items() if one is not None}
+        update["imatrix"] = recipe.imatrix.model_copy(update=freed)
     read = [name for name in recipe.verify.sections if name in recipe.verify.texts]
     texts = {name: _freed(getattr(recipe.verify, name)) for name in read}
     if texts:

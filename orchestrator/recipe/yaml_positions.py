@@ -34,6 +34,7 @@ _SCALAR_TAGS = _TEXT_TAGS | {"int", "float", "bool", "null"}
 ANY = "*"
 CORPORA: tuple[Loc, ...] = (
     ("imatrix", "corpus"),
+    ("imatrix", "file"),
     *(
         ("verify", name, option.name)
         for name, section in registry.sections().items()

@@ -80,7 +80,7 @@ def _silent(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str, s
         "verify.smoke": choices.verify and verify.smoke is not None,
         "verify.perplexity": choices.verify and verify.perplexity is not None,
         "verify.reference_logits": choices.verify and verify.reference_logits,
-        "imatrix": recipe.imatrix is not None and any(one.imatrix for one in recipe.quantize),
+        "imatrix": (used := recipe.used_imatrix) is not None and used.corpus is not None,
     }
     named = [key for key, is_asked in asked.items() if is_asked]
     if named:
@@ -112,8 +112,8 @@ def _contexts(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str,
 
 def _asked_contexts(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tuple[str, int]]:
     recipe, verify = plan.recipe, plan.recipe.verify
-    if recipe.imatrix is not None and any(one.imatrix for one in recipe.quantize):
-        yield "imatrix.context", recipe.imatrix.context
+    if (used := recipe.used_imatrix) is not None and used.corpus is not None:
+        yield "imatrix.context", used.context
     if not choices.verify:
         return
     if verify.perplexity is not None:

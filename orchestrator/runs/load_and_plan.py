@@ -109,8 +109,9 @@ def resolve(
             return resolver.resolve(source)
 
     corpora = {}
-    if recipe.imatrix is not None and any(quant.imatrix for quant in recipe.quantize):
-        corpora["calibration"] = definite("imatrix.corpus", recipe.imatrix.corpus)
+    if (used := recipe.used_imatrix) is not None:
+        corpora["calibration"] = definite("imatrix.corpus", used.corpus)
+        corpora["imatrix"] = definite("imatrix.file", used.file)
     if session.choices.verify:
         for name, text in measure_steps.texts_read(recipe, chain).items():
             corpora[name] = definite(f"verify.{name}", text)

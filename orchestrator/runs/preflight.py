@@ -219,7 +219,8 @@ def _quantizer_objections(plan: Plan, forecast: Forecast) -> Iterator[StepError]
         if predicted.get("needs_imatrix") and not quant.imatrix:
             yield StepError(
                 f"{label}: this type needs an importance matrix",
-                "Add 'imatrix: {corpus: FILE}' to the recipe and 'imatrix: true' to the type.",
+                "Add 'imatrix: {corpus: TEXT}' or 'imatrix: {file: MATRIX}' to the recipe and "
+                "'imatrix: true' to the type.",
             )
 
 

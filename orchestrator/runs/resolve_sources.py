@@ -17,7 +17,7 @@ from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf_parts, safetensors
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.recipe.source_fields import Matrix, Source, Weights
 from orchestrator.sources import choose_gguf, text_corpus
 from orchestrator.sources.choose_model_files import HubFile, select, select_files
 
@@ -45,6 +45,8 @@ class Resolver:
             UsageError: A local folder holds no weights, checksums do not fit, or a local text
                 is none.
         """
+        if isinstance(source, Matrix):
+            _expect_one_file(source)
         table = {
             "hub": self._hub,
             "pypi": self._pypi,
@@ -118,15 +120,22 @@ class Resolver:
         for name in files:
             require_text(name)
         _hold(files, source)
-        if not isinstance(source, Weights) and not source.member:
+        if _format(source) == "file" and not source.member:
             for name in files:
                 text_corpus.notes(root / name, str(root / name))
         identity = {"kind": "path", "files": files, "member": source.member or ""}
         return Resolved(identity, {"path": str(root)}, _format(source))
 
 
+def _expect_one_file(source: Matrix) -> None:
+    if source.path is not None and source.path.is_dir():
+        raise UsageError(f"{source.path} is a folder, not one file", "Name the file in it.")
+    if source.hub is not None and not source.file:
+        raise UsageError(f"{source.hub}: which file is meant is not said", "Add 'file'.")
+
+
 def _format(source: Source) -> str:
-    return source.format if isinstance(source, Weights) else "file"
+    return source.format if isinstance(source, Weights | Matrix) else "file"
 
 
 def _selection(source: Source) -> dict[str, JSON]:

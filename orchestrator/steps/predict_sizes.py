@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import units
 from orchestrator.base.errors import StepError
@@ -22,6 +22,9 @@ from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.toolchain.quantizer_facts import override_values, write_stand_in
 
+if TYPE_CHECKING:
+    from orchestrator.modelfiles.importance_matrix import Matrix
+
 FORECAST = "forecast.json"
 _LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end
 
@@ -31,13 +34,16 @@ def run(task: Task) -> dict[str, JSON]:
 
     Returns:
         Facts: ``full`` (size, bits per weight, parameters, largest tensor) and ``outputs``
-        by name (size, bits per weight, census, fallbacks, whether an imatrix is needed).
+        by name (size, bits per weight, census, fallbacks, whether an imatrix is needed, and
+        of one that others made the tensors that it lacks).
 
     Raises:
-        StepError: The quantizer cannot make one of the outputs at all.
+        StepError: The quantizer cannot make one of the outputs at all, or the importance
+            matrix is of another model.
     """
     source = _source(task)
     whole = gguf.read(source)
+    given = _matrix(task, whole)
     full_types: Mapping[str, str] = {}
     if task.step.params["full"]:
         spec = {"name": "full", "type": task.step.params["full"], "imatrix": False}
@@ -45,7 +51,8 @@ def run(task: Task) -> dict[str, JSON]:
     outputs = {}
     specs = task.step.params["outputs"]
     for index, spec in enumerate(specs):
-        outputs[spec["name"]] = _described(_dry_run(task, source, whole, spec), whole, spec)
+        dry = _dry_run(task, source, whole, spec)
+        outputs[spec["name"]] = _described(dry, whole, spec, given)
         task.report(Progress(index + 1, len(specs), "types"))
     facts = {"full": _full(whole, full_types), "outputs": outputs}
     (task.workdir / FORECAST).write_text(json.dumps(facts, indent=1, sort_keys=True))
@@ -76,7 +83,7 @@ def _dry_run(
         "input": source.name,
         "output": "",
         "override_kv": spec.get("override_kv", {}),
-        "imatrix": _matrix(task) if spec["imatrix"] else "",
+        "imatrix": IMATRIX_FILE if spec["imatrix"] else "",
     }
     done = call_verb.call(
         task, "plan_quantize", values, cwd=task.scratch, what=f"predict sizes of {spec['name']}"
@@ -90,27 +97,41 @@ def _dry_run(
         )
     return {
         "types": types,
+        "changed": [one["tensor"] for one in done.lists["tensors"] if one["to"]],
         "fallbacks": done.lists["fallbacks"],
         "needs_imatrix": bool(done.lists["needs_imatrix"]),
     }
 
 
-def _matrix(task: Task) -> str:
-    """The bare name of a stand-in: that there is a matrix decides about types."""
-    write_stand_in(task.scratch / IMATRIX_FILE)
-    return IMATRIX_FILE
+def _matrix(task: Task, whole: gguf.GGUF) -> Matrix | None:
+    """Put the matrix that others made, or a stand-in, where a dry run finds it.
+
+    That there is a matrix decides about types, but not what is in it.
+    """
+    place = task.scratch / IMATRIX_FILE
+    if "imatrix" not in task.inputs:
+        write_stand_in(place)
+        return None
+    from orchestrator.modelfiles import importance_matrix  # noqa: PLC0415 - numpy is heavy
+
+    path, found = importance_matrix.of_task(task, whole.tensors)
+    place.symlink_to(path)
+    return found
 
 
 def _requantize(task: Task) -> dict[str, bool]:
     return {"allow_requantize": True} if task.step.context["requantize"] else {}
 
 
-def _extra(spec: Mapping[str, JSON]) -> dict[str, Any]:
+def _extra(spec: Mapping[str, JSON], given: Matrix | None) -> dict[str, Any]:
     """Metadata that the output has and the input has not; only lengths matter here."""
     extra: dict[str, Any] = override_values(spec.get("override_kv", {}))
-    if spec["imatrix"]:
+    name = spec.get("imatrix_name", IMATRIX_FILE)
+    if spec["imatrix"] and given is not None:
+        extra |= given.header(name)
+    elif spec["imatrix"]:
         extra |= {
-            "quantize.imatrix.file": IMATRIX_FILE,
+            "quantize.imatrix.file": name,
             "quantize.imatrix.dataset": spec.get("dataset", "")[:_LONGEST_TEXT],
             "quantize.imatrix.entries_count": 0,
             "quantize.imatrix.chunks_count": 0,
@@ -119,16 +140,17 @@ def _extra(spec: Mapping[str, JSON]) -> dict[str, Any]:
 
 
 def _described(
-    dry: Mapping[str, Any], whole: gguf.GGUF, spec: Mapping[str, JSON]
+    dry: Mapping[str, Any], whole: gguf.GGUF, spec: Mapping[str, JSON], given: Matrix | None
 ) -> dict[str, JSON]:
     types = dry["types"]
     data = sum(tensor_bytes(types[one.name], one.shape) for one in whole.tensors)
     return {
-        "size": gguf.predicted_size(whole, types, extra_kv=_extra(spec)),
+        "size": gguf.predicted_size(whole, types, extra_kv=_extra(spec, given)),
         "bits_per_weight": 8 * data / whole.n_elements,
         "census": dict(sorted(Counter(types.values()).items())),
         "fallbacks": dry["fallbacks"],
         "needs_imatrix": dry["needs_imatrix"],
+        **({"unweighed": given.lacking(dry["changed"])} if given and spec["imatrix"] else {}),
     }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from orchestrator.base.errors import StepError
+from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import gguf_parts, header_facts
+from orchestrator.modelfiles import gguf, gguf_parts, header_facts
 from orchestrator.modelfiles.gguf import TensorInfo
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
@@ -23,6 +25,9 @@ _OPTIONS = (
     "override_kv",
     "allow_requantize",
 )
+# Relative paths that lead nowhere but below the working folder, and hide nothing there.
+_PLAIN = re.compile(r"(\./)?\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
+_FILE_KEY, _TEXT = "quantize.imatrix.file", 8  # the number of GGUF's type of texts
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -44,14 +49,12 @@ def run(task: Task) -> dict[str, JSON]:
 
     params, context = task.step.params, task.step.context
     source = min(path for path in task.inputs["model"].rglob("*") if path.is_file())
-    given = _given(source, task.scratch)
-    counts = {"tensors": len(_tensors(source, context))}
+    given, tensors = _given(source, task.scratch), _tensors(source, context)
+    counts = {"tensors": len(tensors)}
     values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
     values |= params.get("options", {})
     values |= {"input": given, "output": params["file"], "type": params["type"]}
-    if "imatrix" in task.inputs:
-        (task.scratch / IMATRIX_FILE).symlink_to(task.inputs["imatrix"] / IMATRIX_FILE)
-        values["imatrix"] = IMATRIX_FILE
+    values["imatrix"], said = _matrix(task, tensors) if "imatrix" in task.inputs else ("", [])
     done = call_verb.call(
         task,
         "quantize",
@@ -63,13 +66,15 @@ def run(task: Task) -> dict[str, JSON]:
     output = task.scratch / params["file"]
     if not output.is_file():
         raise StepError(f"{task.step.label}: the quantizer exited 0 but wrote no file")
-    said, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
-    fallbacks = _fallbacks(said, found, str(params["type"]))
+    _record(output, values["imatrix"], params.get("imatrix_name", ""))
+    listed, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
+    fallbacks = _fallbacks(listed, found, str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
     sound = tensor_values.expect_sound_output(task, output)
     output.rename(task.workdir / params["file"])
     made = _header(task.workdir / params["file"], context)
-    notes = {"notes": list(done.notes)} if done.notes else {}
+    said += done.notes
+    notes = {"notes": said} if said else {}
     return {
         "size": made.size,
         "bits_per_weight": made.bits_per_weight,
@@ -86,6 +91,57 @@ def _given(source: Path, folder: Path) -> str:
     for name, part in zip(names, parts, strict=True):
         (folder / name).symlink_to(part)
     return names[0]
+
+
+def _matrix(task: Task, tensors: Sequence[TensorInfo]) -> tuple[str, list[JSON]]:
+    """Put the importance matrix where the tool finds it: under which name, and what to say of it.
+
+    Raises:
+        StepError: The matrix does not fit the model, or the tool does not read its format.
+    """
+    from orchestrator.modelfiles import importance_matrix  # noqa: PLC0415 - numpy is heavy
+
+    notes: list[JSON] = []
+    path, formats = task.inputs["imatrix"] / IMATRIX_FILE, task.step.context["imatrix_formats"]
+    if formats:
+        path, found = importance_matrix.of_task(task, tensors)
+        notes = importance_matrix.notes(found, tensors)
+        if found.form not in formats:
+            raise ExplainedFailure(
+                f"{task.step.label}: {path.name} is a matrix in the format {found.form}, "
+                f"the quantizer of this commit reads only {' and '.join(formats)}",
+                "Write it anew: 'llama-imatrix --in-file MATRIX -o NEW --output-format dat' of "
+                "a commit from August 2025 on.",
+            )
+    name = task.step.params.get("imatrix_name", IMATRIX_FILE)
+    first = task.scratch / PurePath(name).parts[0]
+    if not _PLAIN.fullmatch(name) or first.is_symlink() or first.name == task.step.params["file"]:
+        name = "_" * len(name.encode())
+    (task.scratch / name).parent.mkdir(parents=True, exist_ok=True)
+    (task.scratch / name).symlink_to(path)
+    return str(name), notes
+
+
+def _record(output: Path, used: str, wanted: str) -> None:
+    """Write a path that cannot be one in the working folder in place of that which was used.
+
+    Both are of one length, so that the file is the one that the tool writes where the path
+    exists. Before April 2024 the tool wrote none.
+    """
+    if not used or not wanted or used == wanted:
+        return
+    with output.open("r+b") as file:
+        header = file.read(gguf.read(output).data_offset)
+        at = header.find(_text_field(_FILE_KEY, used))
+        if at >= 0:
+            file.seek(at)
+            file.write(_text_field(_FILE_KEY, wanted))
+
+
+def _text_field(key: str, value: str) -> bytes:
+    """A text of a GGUF header with its key."""
+    name, text = key.encode(), value.encode()
+    return struct.pack(f"<Q{len(name)}sIQ", len(name), name, _TEXT, len(text)) + text
 
 
 def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:

@@ -91,6 +91,9 @@ class ToolChain(Data):
     inputs: tuple[str, ...] = Field(
         default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
     )
+    imatrix_formats: tuple[str, ...] = Field(
+        default=("gguf", "dat"), description="Formats of importance matrices that it reads."
+    )
     quantized_inputs: tuple[str, ...] = Field(
         default=(),
         description="Methods (quant_method in config.json) by which models may be quantized that "

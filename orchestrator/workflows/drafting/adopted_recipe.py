@@ -27,6 +27,7 @@ _SOURCE_KEYS = (
 )
 _BASE_KEY = re.compile(r"general\.base_model\.\d+\.repo_url")
 _MATRIX = "quantize.imatrix."
+_LONGEST_TEXT = 127
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def recipe(file: File, given: Given) -> str:
         "quantized": file.facts["type"] not in PLAIN,
         "model_name": _model_name(file, given),
         "matrix": matrix,
-        "same_path": matrix.get(f"{_MATRIX}file") == IMATRIX_FILE,
+        "recorded_as": _recorded_as(file.text(f"{_MATRIX}file")),
         "chunks": _chunks(matrix),
         "unexplained": (*file.facts["unexplained"], *file.facts["fixed"]),
     }
@@ -132,6 +133,12 @@ def _repository(file: File) -> str:
         if found:
             return found[1]
     return ""
+
+
+def _recorded_as(path: str) -> str:
+    """The path of the matrix, where it is not the usual one and a recipe can say it."""
+    sayable = path.isprintable() and len(path.encode()) <= _LONGEST_TEXT
+    return path if sayable and path != IMATRIX_FILE else ""
 
 
 def _chunks(matrix: Mapping[str, JSON]) -> int:

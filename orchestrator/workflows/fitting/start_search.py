@@ -121,7 +121,7 @@ def _text(recipe: Recipe, wanted: Wanted) -> Source:
     """The text to search on."""
     if wanted.text is not None:
         return Source.model_construct(path=wanted.text.absolute())
-    if recipe.imatrix is not None:
+    if recipe.imatrix is not None and recipe.imatrix.corpus is not None:
         return recipe.imatrix.corpus
     raise UsageError(
         f"{recipe.file} names no text to search on",

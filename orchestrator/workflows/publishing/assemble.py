@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import chat_templates, gguf
 from orchestrator.modelfiles.gguf import GGUF
@@ -220,7 +221,8 @@ def _provenance(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]
 def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
     """The importance matrix that the files were made with, if it is still there."""
     keys = {plan.step(one.step).inputs.get("imatrix", "") for one in plan.outputs} - {""}
-    for key in keys:
+    # One that others made is theirs to publish.
+    for key in (one for one in keys if step_kinds.of(plan.step(one)).brings is None):
         made = store.find(key)
         if made is None:
             notes.append(

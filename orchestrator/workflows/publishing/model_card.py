@@ -16,6 +16,7 @@ from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
 from orchestrator.runs.report import Report, Row
+from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.toolchain.families import load as families_of
 from orchestrator.workflows.publishing import markdown_template
 from orchestrator.workflows.publishing.model_facts import Facts
@@ -80,7 +81,7 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
     said, facts = plan.recipe.publish, card.facts
     form = plan.chain.format
     tags = [form, plan.recipe.family, "quantized"]
-    tags += ["imatrix"] if card.imatrix else []
+    tags += ["imatrix"] if _matrix(plan, card) else []
     bases = list(facts.base_models)
     task = said.pipeline_tag or _encoder_task(plan, card.models) or "text-generation"
     return {
@@ -109,7 +110,7 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
         "source": _source(plan),
         "tools": card.report.pins.get("tool chain", plan.chain.name),
         "version": __version__,
-        "imatrix": card.imatrix,
+        "imatrix": _matrix(plan, card),
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
         "warnings": list(_warnings(card.models)),
@@ -221,6 +222,14 @@ def _pooling(models: Sequence[Model], *, stated: bool = True) -> str:
     return ""
 
 
+def _matrix(plan: Plan, card: Card) -> tuple[str, ...]:
+    """The file of the importance matrix and, if it is of others, their repository; may be empty."""
+    given = plan.sources.corpora.get("imatrix")
+    if given is None:
+        return (IMATRIX_FILE, "") if card.imatrix else ()
+    return given.file_name, str(given.identity.get("repo", ""))
+
+
 def _source(plan: Plan) -> str:
     """What was quantized, in words."""
     model = plan.recipe.model
@@ -242,8 +251,8 @@ def _local(plan: Plan) -> Iterable[str]:
     """Inputs that are nowhere but on the machine of the run, as the recipe names them."""
     recipe = plan.recipe
     folder = recipe.file.parent.absolute()
-    corpora = [recipe.imatrix.corpus] if recipe.imatrix else []
-    corpora += recipe.verify.texts.values()
+    weighing = [recipe.imatrix.corpus, recipe.imatrix.file] if recipe.imatrix else []
+    corpora = (*weighing, *recipe.verify.texts.values())
     for source in (recipe.model, recipe.model.base, recipe.model.delta, *corpora):
         if source is not None and source.path is not None:
             path = source.path.absolute()

@@ -27,6 +27,7 @@ from orchestrator.modelfiles import (
     gguf,
     header_consistency,
     header_facts,
+    importance_matrix,
     lfs_pointer,
     safetensors,
     source_configs,
@@ -58,8 +59,9 @@ from tests.support import long_history, merge_pairs, signing_keys
 from tests.support.campaigns import mutations, small_files
 from tests.support.campaigns.mutations import Mutation
 from tests.support.gguf_pairs import Model, write_gguf
+from tests.support.importance_matrices import gguf_matrix, old_matrix
 from tests.support.measures import FULL, MEASURES, asked
-from tests.support.model_files import KV, GGMLSpec, Tensor, ggml_bytes, whole_model
+from tests.support.model_files import KV, GGMLSpec, ggml_bytes, whole_model
 from tests.support.stores import open_store, put
 from tests.support.typed_commands import MODELS, ROOT, TINY
 
@@ -103,31 +105,27 @@ def _read_gguf(path: Path) -> None:
     list(tensor_values.scan(path))
 
 
+_WEIGHED = {"blk.0.attn_q.weight": range(64)}
+
+
 def _imatrix(folder: Path) -> Path:
-    fields = {
-        "general.type": KV("str", "imatrix"),
-        "imatrix.datasets": KV("arr", ["words.txt"], "str"),
-        "imatrix.chunk_count": KV("u32", 2),
-        "imatrix.chunk_size": KV("u32", 512),
-    }
-    sums = [Tensor(f"blk.0.attn_q.weight.{name}", (64, 1)) for name in ("in_sum2", "counts")]
-    write_gguf(folder / "sound.gguf", Model(sums, fields))
-    return write_gguf(folder / "imatrix.gguf", Model(sums, fields))
-
-
-def _old_imatrix(folder: Path) -> Path:
-    name = b"blk.0.attn_q.weight"
-    entry = struct.pack("<i", len(name)) + name + struct.pack("<ii64f", 2, 64, *range(64))
-    path = folder / "imatrix.dat"
-    path.write_bytes(struct.pack("<i", 1) + entry + struct.pack("<ii", 2, 5) + b"words")
+    path = folder / "imatrix.gguf"
+    path.write_bytes(gguf_matrix(_WEIGHED))
     return path
 
 
-def _read_unknown(path: Path) -> None:
-    """A file that no reader is for: what is asked of any."""
-    detect_format.kind(path)
-    lfs_pointer.refuse([(path.name, path)])
-    gguf.read(path)
+def _old_imatrix(folder: Path) -> Path:
+    path = folder / "imatrix.dat"
+    path.write_bytes(old_matrix(_WEIGHED))
+    return path
+
+
+def _read_imatrix(path: Path) -> None:
+    found = importance_matrix.read(path)
+    model = [gguf.TensorInfo(name, (64, 64), 0, "F32", 0, 0) for name in _WEIGHED]
+    importance_matrix.expect_of_model(found, model)
+    importance_matrix.notes(found, model)
+    found.header("imatrix.gguf")
 
 
 def _ggml(spec: GGMLSpec) -> Callable[[Path], Path]:
@@ -448,8 +446,8 @@ _BLOOM = GGMLSpec("ggml", family="bloom", tensors=whole_model("bloom"))
 
 READERS: Mapping[str, Reader] = {
     "GGUF": Reader(_gguf, _read_gguf),
-    "imatrix.gguf": Reader(_imatrix, _read_gguf),
-    "imatrix.dat": Reader(_old_imatrix, _read_unknown),
+    "imatrix.gguf": Reader(_imatrix, _read_imatrix),
+    "imatrix.dat": Reader(_old_imatrix, _read_imatrix),
     "GGML": Reader(_ggml(_GGML), _read_ggml),
     "ggjt": Reader(_ggml(_GGJT), _read_ggml),
     "bloomz": Reader(_ggml(_BLOOM), _read_ggml),

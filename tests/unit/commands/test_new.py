@@ -128,6 +128,7 @@ def test_a_type_that_needs_an_importance_matrix_gets_one(new: New, tmp_path: Pat
     recipe = written(new(repository(tmp_path / "m"), "--quantize", "IQ2_XS,Q8_0"))
 
     assert recipe.imatrix is not None
+    assert recipe.imatrix.corpus is not None
     assert recipe.imatrix.corpus.member == "wikitext-2-raw/wiki.train.raw"
     assert [one.imatrix for one in recipe.quantize] == [True, False]
 

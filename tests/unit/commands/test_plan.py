@@ -10,7 +10,7 @@ import pytest
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.support.command_line import Command, without_checksums
-from tests.support.fake_steps import RECIPE, fake_kinds
+from tests.support.fake_steps import RECIPE, fake_kinds, forecast
 from tests.support.model_files import GGUFSpec, gguf_bytes
 
 
@@ -126,3 +126,21 @@ def test_verify_any_file(orchestrate: Command) -> None:
     assert said.code == 0, said
     assert "perplexity" in said.out
     assert orchestrate("verify", "a-Q4.gguf").code == 0
+
+
+def test_a_plan_warns_of_tensors_that_a_matrix_of_others_lacks(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(task: Task) -> dict[str, JSON]:
+        told = forecast(task)
+        told["outputs"]["IQ4_XS"] = {**told["outputs"]["IQ4_XS"], "unweighed": ["blk.0.a", "b"]}
+        return told
+
+    fake_kinds(monkeypatch, forecast=lacking)
+    assert orchestrate("toolchain", "build", "llama.cpp").code == 0
+
+    said = orchestrate("plan", RECIPE)
+
+    assert said.code == 0
+    assert "warning: IQ4_XS: the importance matrix has nothing for 2 tensors, such as" in said.out
+    assert said.out.count("the importance matrix has nothing for") == 1

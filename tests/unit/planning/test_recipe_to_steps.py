@@ -330,3 +330,47 @@ def test_files_of_stand_in_models_have_the_same_keys_and_say_that_they_are(tmp_p
     assert not differing(usual, other)
     assert {bool(one.context["stand_in"]) for one in usual.steps if one.kind in makes} == {False}
     assert {bool(one.context["stand_in"]) for one in other.steps if one.kind in makes} == {True}
+
+
+GIVEN = RECIPE.replace("imatrix: {corpus: {path: cal.txt}, chunks: 10}", "imatrix: {file: cal.txt}")
+
+
+def plan_with_matrix(folder: Path, text: str = GIVEN) -> Plan:
+    corpora = {"imatrix": local("x.dat", kind="imatrix"), "perplexity": local("text.txt")}
+    return make_plan(folder, text, found=sources(corpora=corpora))
+
+
+def test_a_matrix_that_exists_is_fetched_and_looked_at_before_weights(tmp_path: Path) -> None:
+    made = by_label(plan_with_matrix(tmp_path))
+
+    fetched = made["fetch importance matrix x.dat"]
+    forecast, four = made["predict sizes of small"], made["quantize small to Q4_K_M"]
+    assert "importance matrix of small" not in made
+    assert forecast.inputs["imatrix"] == four.inputs["imatrix"] == fetched.key
+    assert "imatrix" not in made["quantize small to Q4_0"].inputs
+    assert forecast.key in made["fetch org/small@ccccccc"].after
+    assert four.params["imatrix_name"] == "x.dat"
+    assert four.context["imatrix_formats"] == ["gguf", "dat"]
+
+
+def test_the_path_that_files_record_changes_their_keys_alone(tmp_path: Path) -> None:
+    other = GIVEN.replace("{file: cal.txt}", "{file: cal.txt, recorded_as: /x/y.dat}")
+
+    first, second = plan_with_matrix(tmp_path), plan_with_matrix(tmp_path, other)
+
+    changed = differing(first, second)
+    assert by_label(second)["quantize small to Q4_K_M"].params["imatrix_name"] == "/x/y.dat"
+    assert {one for one in changed if not one.startswith("measure")} == {
+        "predict sizes of small",
+        "quantize small to Q4_K_M",
+    }
+
+
+def test_a_matrix_that_is_made_can_be_recorded_under_another_path(tmp_path: Path) -> None:
+    text = RECIPE.replace("chunks: 10}", "chunks: 10, recorded_as: a/b.dat}")
+
+    made = by_label(make_plan(tmp_path, text))
+
+    assert made["quantize small to Q4_K_M"].params["imatrix_name"] == "a/b.dat"
+    assert made["quantize small to Q4_K_M"].context["imatrix_formats"] == []
+    assert "imatrix_name" not in made["quantize small to Q4_0"].params

@@ -76,6 +76,7 @@ def test_everything_that_a_recipe_can_say_of_texts_checks_and_publishing(
 ) -> None:
     first, second = full.quantize
     assert full.imatrix is not None
+    assert full.imatrix.corpus is not None
     assert full.imatrix.corpus.path == tmp_path / "text.txt"
     assert full.verify.perplexity is not None
     assert full.verify.perplexity.corpus.path == tmp_path / "text.txt"

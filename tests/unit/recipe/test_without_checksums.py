@@ -52,6 +52,7 @@ def test_both_sides_of_a_merge_and_the_texts_are_freed(tmp_path: Path) -> None:
     assert not found.model.base.files
     assert not found.model.delta.files
     assert found.imatrix is not None
+    assert found.imatrix.corpus is not None
     assert found.imatrix.corpus.sha256 is None
     assert found.verify.perplexity is not None
     assert found.verify.perplexity.corpus.sha256 is None

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.recipe.source_fields import Source, Weights
+from orchestrator.recipe.source_fields import Matrix, Source, Weights
 from orchestrator.runs.resolve_sources import Resolver
 from tests.support.gguf_pairs import Model, write_parts
 
@@ -192,3 +192,21 @@ def test_all_parts_at_an_address_need_their_checksums() -> None:
     found = resolve(weights(**fields, files={second: SHA})).identity
     assert found["files"] == {second: SHA}
     assert "files" not in resolve(weights(url="https://example.org/m.gguf", sha256=SHA)).identity
+
+
+def test_a_matrix_is_no_text_and_one_file(tmp_path: Path) -> None:
+    (tmp_path / "x.dat").write_bytes(bytes(9))
+
+    found = resolve(Matrix.model_validate({"path": tmp_path / "x.dat"}))
+
+    assert (found.format, found.file_name) == ("imatrix", "x.dat")
+    with pytest.raises(UsageError, match="is a folder, not one file"):
+        resolve(Matrix.model_validate({"path": tmp_path}))
+    with pytest.raises(UsageError, match="which file is meant is not said"):
+        resolve(Matrix.model_validate({"hub": "org/x-GGUF", "revision": "c" * 40}))
+
+
+def test_the_name_of_a_matrix_on_the_hub_is_without_its_folder() -> None:
+    source = {"hub": "org/x-GGUF", "revision": "c" * 40, "file": "old/x.imatrix"}
+
+    assert resolve(Matrix.model_validate(source)).file_name == "x.imatrix"

@@ -15,6 +15,7 @@ from orchestrator.base.step_values import Task
 from orchestrator.modelfiles import gguf, safetensors
 from orchestrator.steps import convert_without_weights, inspect_model, predict_sizes
 from tests.support.hub_repositories import tensor_file
+from tests.support.importance_matrices import old_matrix
 from tests.support.merge_pairs import HIDDEN, Tensors, llama, make, write_model
 from tests.support.model_files import KV
 from tests.support.tasks import a_task
@@ -269,3 +270,41 @@ def test_a_file_that_is_quantized_already_is_told_as_it_will_be(tmp_path: Path) 
 def test_a_dry_run_that_spoke_of_other_tensors(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="listed 1 tensor, the model has 2"):
         predict_sizes.run(forecast_task(tmp_path, "print('norm f32')"))
+
+
+def with_matrix(folder: Path, *names: str, columns: int = 256) -> Task:
+    """Predicting sizes of a file that is made with a matrix of others."""
+    task = forecast_task(folder)
+    (folder / "i").mkdir()
+    (folder / "i" / "x.dat").write_bytes(old_matrix(dict.fromkeys(names, [1.0] * columns)))
+    outputs = [{"name": "mine", "type": "Q4_0", "imatrix": True, "imatrix_name": "a/b.dat"}]
+    params = {"outputs": outputs, "full": ""}
+    return replace(
+        task,
+        step=replace(task.step, params=params),
+        inputs={**task.inputs, "imatrix": folder / "i"},
+    )
+
+
+def test_a_matrix_of_others_is_looked_at_and_counts_for_the_size(tmp_path: Path) -> None:
+    plain = predict_sizes.run(forecast_task(tmp_path))["outputs"]["mine"]
+
+    facts = predict_sizes.run(with_matrix(tmp_path / "2", "weight"))["outputs"]["mine"]
+
+    keys: dict[str, str | int] = {
+        "quantize.imatrix.file": "a/b.dat",
+        "quantize.imatrix.dataset": "words.txt",
+        "quantize.imatrix.entries_count": 1,
+        "quantize.imatrix.chunks_count": 2,
+    }
+    whole_ = gguf.read(tmp_path / "whole" / "model.gguf")
+    types = {"weight": "Q4_0"}
+    assert facts["size"] == gguf.predicted_size(whole_, types, extra_kv=keys)
+    assert facts["size"] > plain["size"]
+    assert facts["unweighed"] == []
+    assert "unweighed" not in plain
+
+
+def test_a_matrix_of_another_model_stops_before_weights_are_fetched(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"rows have other lengths in weight \(3 numbers for 256"):
+        predict_sizes.run(with_matrix(tmp_path, "weight", columns=3))

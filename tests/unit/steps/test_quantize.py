@@ -10,7 +10,10 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Task
+from orchestrator.modelfiles import gguf
 from orchestrator.steps import quantize
+from tests.support.importance_matrices import Entries, old_matrix
+from tests.support.model_files import KV
 from tests.support.tool_chain_tasks import task_of, tool, whole
 
 COPY = "Path(args[1]).write_bytes(Path(args[0]).read_bytes()); print('2 tensors, 4.5 bits')"
@@ -19,7 +22,26 @@ SAYING = {
     "expect": {"number": {r"(\d+) tensors": "tensors"}},
     "lists": {"fallbacks": r"(?P<tensor>\w+): (?P<columns>\d+) (?P<wanted>\w+) -> (?P<got>\w+)"},
 }
-CONTEXT = {"allow_fallback": False, "mix": [], "format": "gguf", "layout": ""}
+CONTEXT = {
+    "allow_fallback": False,
+    "mix": [],
+    "format": "gguf",
+    "layout": "",
+    "imatrix_formats": [],
+}
+GIVEN = {**CONTEXT, "imatrix_formats": ["gguf", "dat"]}
+# Copies the model with the path that it is given of the matrix in its header.
+RECORDING = """
+import struct
+def text(value): return struct.pack('<Q', len(value)) + value
+key = text(b'quantize.imatrix.file') + struct.pack('<I', 8)
+data = Path(args[0]).read_bytes()
+at = data.index(key)
+assert Path(args[3]).is_file()
+end = at + len(key) + 8 + struct.unpack_from('<Q', data, at + len(key))[0]
+Path(args[1]).write_bytes(data[:at] + key + text(args[3].encode()) + data[end:])
+print('2 tensors', args[3])
+"""
 
 
 def quantizing(
@@ -50,6 +72,72 @@ def test_the_importance_matrix_has_a_bare_name_too(tmp_path: Path) -> None:
     quantize.run(
         quantizing(tmp_path, code, arguments=["{imatrix}"], inputs={"imatrix": tmp_path / "i"})
     )
+
+
+def weighed(folder: Path, name: str, entries: Entries, **rest: Any) -> Task:
+    """Quantizing with a matrix of others, in a file of the old format."""
+    whole(folder / "m", **{"quantize.imatrix.file": KV("str", "x" * len(name))})
+    (folder / "i").mkdir()
+    (folder / "i" / "x.dat").write_bytes(old_matrix(entries))
+    inputs = {"model": folder / "m", "imatrix": folder / "i"}
+    verbs = {"quantize": tool(RECORDING, *ARGS, "{imatrix}", **SAYING)}
+    settings = {"type": "Q4_0", "file": "model.gguf", "imatrix": True, "imatrix_name": name}
+    return task_of(folder / "t", verbs, inputs, settings, beside={**GIVEN, **rest})
+
+
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [
+        ("x.dat", "x.dat"),
+        ("X-GGUF/X.imatrix", "X-GGUF/X.imatrix"),
+        ("./x.dat", "./x.dat"),
+        ("/models_out/X/X.imatrix", "_" * 23),
+        ("../x.dat", "________"),
+        ("D:\\x\\ä.dat", "___________"),
+        ("model.gguf", "__________"),
+        ("./input", "_______"),
+    ],
+)
+def test_the_path_of_a_matrix_is_recorded_as_the_recipe_says(
+    tmp_path: Path, name: str, used: str
+) -> None:
+    task = weighed(tmp_path, name, {"weight": [1.0] * 256})
+
+    facts = quantize.run(task)
+
+    assert f"2 tensors {used}\n" in task.log.read_text()
+    header = gguf.read(task.workdir / "model.gguf")
+    assert header.metadata["quantize.imatrix.file"] == name
+    assert header.data_end == (tmp_path / "m" / "model.gguf").stat().st_size
+    assert "notes" not in facts
+    assert old_matrix({"weight": [1.0] * 256}) == (tmp_path / "i" / "x.dat").read_bytes()
+
+
+def test_entries_that_no_tensor_has_are_told(tmp_path: Path) -> None:
+    entries = {"weight": [1.0] * 256, "other": [1.0]}
+
+    [note] = quantize.run(weighed(tmp_path, "x.dat", entries))["notes"]
+
+    assert note["numbers"] == {"entries": ["other"]}
+
+
+def test_a_matrix_of_another_model_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"another model: rows .* weight \(9 numbers for 256\)"):
+        quantize.run(weighed(tmp_path, "x.dat", {"weight": [1.0] * 9}))
+
+
+def test_a_matrix_that_is_damaged_is_called_by_its_name(tmp_path: Path) -> None:
+    task = weighed(tmp_path, "x.dat", {"weight": [float("nan")]})
+
+    with pytest.raises(StepError, match=r"do it: x\.dat: the entry weight holds NaN"):
+        quantize.run(task)
+
+
+def test_a_format_that_the_commit_does_not_read(tmp_path: Path) -> None:
+    task = weighed(tmp_path, "x.dat", {"weight": [1.0] * 256}, imatrix_formats=["gguf"])
+
+    with pytest.raises(StepError, match=r"x\.dat is a matrix in the format dat.* reads only gguf"):
+        quantize.run(task)
 
 
 def test_options_reach_the_tool(tmp_path: Path) -> None:

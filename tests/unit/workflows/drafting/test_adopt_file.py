@@ -123,7 +123,8 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
     recipe = loaded(tmp_path, with_text)
     assert recipe.imatrix is not None
     assert (recipe.imatrix.chunks, recipe.quantize[0].imatrix) == (37, True)
-    assert "ours says" in with_text
+    assert recipe.imatrix.recorded_as == "/models/other.dat"
+    assert "{file: MATRIX, recorded_as: '/models/other.dat'}" in without
 
 
 def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:

@@ -316,3 +316,19 @@ def test_the_record_is_written_last(finished: RecipeFolder) -> None:
 def _refuse(path: Path, missing_ok: bool = False) -> None:
     if not missing_ok:
         raise PermissionError(13, "not allowed", str(path))
+
+
+def test_a_matrix_of_others_is_named_and_stays_theirs(recipe_folder: RecipeFolder) -> None:
+    (recipe_folder.place / "theirs.dat").write_bytes(bytes(9))
+    text = recipe_folder.recipe.read_text()
+    recipe_folder.write(text.replace("{corpus: words.txt, chunks: 2}", "{file: theirs.dat}"))
+    assert recipe_folder.run().code == 0
+
+    said = recipe_folder.publish("--to", TO)
+
+    assert said.code == 0, said.err
+    card = (recipe_folder.place / "out" / "README.md").read_text()
+    assert "partly with an importance matrix (`theirs.dat`), from one recipe" in card
+    assert "imatrix" in front_matter(card)["tags"]
+    names = {path.name for path in (recipe_folder.place / "out").iterdir()}
+    assert not names & {"theirs.dat", "imatrix.gguf"}
