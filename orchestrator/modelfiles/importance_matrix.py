@@ -2,20 +2,20 @@
 
 An old file is a number of entries, each with a tensor's name, a count of calls and its numbers,
 and at the end, from April 2024 on, chunks and the name of the text. Memory is bounded by the
-names; numbers are read in blocks. Importing this module imports numpy.
+names; numbers are read in blocks.
 Source: common/imatrix-loader.cpp of llama.cpp 0c1e570, as quantize.cpp of earlier ones.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from orchestrator.base import units
 from orchestrator.base.errors import ExplainedFailure
@@ -163,12 +163,15 @@ def _expect_numbers(path: Path, found: Matrix) -> None:
             file.seek(one.offset)
             left = one.count * _FLOAT
             while left:
-                block = np.frombuffer(file.read(min(left, _BUFFER)), "<f4")
-                if not block.size or not np.isfinite(block).all():
+                block = array("f", file.read(min(left, _BUFFER)))
+                if sys.byteorder == "big":
+                    block.byteswap()
+                # No sum of so few floats, taken as doubles, is infinite by itself.
+                if not block or not math.isfinite(sum(block)):
                     text = f"the entry {name} holds NaN or infinite numbers, or is cut"
                     raise FormatError(f"{path}: {text}", _DAMAGED)
-                largest = max(largest, float(np.abs(block).max()))
-                left -= block.nbytes
+                largest = max(largest, *map(abs, (max(block), min(block))))
+                left -= len(block) * _FLOAT
     if not largest:
         raise FormatError(f"{path}: the importance matrix holds nothing but zeros", _DAMAGED)
 
@@ -201,7 +204,7 @@ def expect_of_model(matrix: Matrix, tensors: Iterable[TensorInfo]) -> None:
         FormatError: None of its entries is of the model, rows have other lengths, or it has
             layers that the model has not; with names.
     """
-    sizes = {one.name: prod(one.shape[:1]) * prod(one.shape[2:3]) for one in tensors}
+    sizes = {one.name: math.prod((*one.shape[:1], *one.shape[2:3])) for one in tensors}
     known = [name for name in matrix.entries if name in sizes]
     begin = "the importance matrix is of another model"
     if not known:

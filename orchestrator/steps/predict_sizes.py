@@ -11,19 +11,17 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.base import units
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.modelfiles import gguf
+from orchestrator.modelfiles import gguf, importance_matrix
 from orchestrator.modelfiles.ggml_types import tensor_bytes
+from orchestrator.modelfiles.importance_matrix import Matrix
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.toolchain.quantizer_facts import override_values, write_stand_in
-
-if TYPE_CHECKING:
-    from orchestrator.modelfiles.importance_matrix import Matrix
 
 FORECAST = "forecast.json"
 _LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end
@@ -112,8 +110,6 @@ def _matrix(task: Task, whole: gguf.GGUF) -> Matrix | None:
     if "imatrix" not in task.inputs:
         write_stand_in(place)
         return None
-    from orchestrator.modelfiles import importance_matrix  # noqa: PLC0415 - numpy is heavy
-
     path, found = importance_matrix.of_task(task, whole.tensors)
     place.symlink_to(path)
     return found

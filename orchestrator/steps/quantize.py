@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import gguf, gguf_parts, header_facts
+from orchestrator.modelfiles import gguf, gguf_parts, header_facts, importance_matrix
 from orchestrator.modelfiles.gguf import TensorInfo
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
@@ -99,8 +99,6 @@ def _matrix(task: Task, tensors: Sequence[TensorInfo]) -> tuple[str, list[JSON]]
     Raises:
         StepError: The matrix does not fit the model, or the tool does not read its format.
     """
-    from orchestrator.modelfiles import importance_matrix  # noqa: PLC0415 - numpy is heavy
-
     notes: list[JSON] = []
     path, formats = task.inputs["imatrix"] / IMATRIX_FILE, task.step.context["imatrix_formats"]
     if formats:

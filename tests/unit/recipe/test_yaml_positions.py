@@ -179,6 +179,20 @@ def test_a_merge_replaces_a_plain_source_and_back(parent: Path) -> None:
     assert load(grandchild, allowed).model.kind == "hub"
 
 
+def test_a_matrix_of_others_replaces_one_that_is_made_and_back(parent: Path) -> None:
+    made = "imatrix: {corpus: ../text.txt, chunks: 3}\n"
+    path = child(parent, made)
+    given = write(path.parent, "extends: x.yaml\nname: y\nimatrix: {file: y.yaml}\n", "y.yaml")
+    back = write(path.parent, f"extends: y.yaml\nname: z\n{made}", "z.yaml")
+
+    first, second = load(given, allowed).imatrix, load(back, allowed).imatrix
+
+    assert first is not None
+    assert (first.corpus, first.file is not None) == (None, True)
+    assert second is not None
+    assert (second.chunks, second.file) == (3, None)
+
+
 def test_what_describes_the_parent_is_not_inherited(parent: Path) -> None:
     recipe = load(child(parent, ""), allowed)
     assert recipe.description == ""
