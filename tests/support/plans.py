@@ -69,6 +69,7 @@ types:
   Q8_0: {{bits: 8.5}}
 outtypes: {{f16: {{bits: 16}}, q8_0: {{bits: 8.5}}}}
 inputs: [hf, gguf]
+tensor_types: [f16, q5_0, q8_0, q4_k, q6_k]
 """
 # The same with one more verb, and a recipe that asks for it.
 WITH_REFERENCE = CHAIN.replace("  load:", "  reference_logits: {{argv: [python]}}\n  load:")
