@@ -6,6 +6,7 @@ spelling are allowed in; file digests are streamed, so a file's size never matte
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -68,8 +69,10 @@ def file_sha256(path: str | os.PathLike[str], between: Callable[[], None] | None
         between: Called after every chunk; what it raises ends the reading.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is no regular one: pipes and devices may never end.
     """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     sha256 = hashlib.sha256()
     with Path(path).open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size

@@ -75,4 +75,5 @@ def _below(folder: Path) -> Iterator[Path]:
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
-        yield from (Path(place, name) for name in wanted if not lockfile.is_lock(Path(name)))
+        found = (Path(place, name) for name in wanted if not lockfile.is_lock(Path(name)))
+        yield from (path for path in found if path.is_file())  # reading a pipe would block

@@ -52,6 +52,7 @@ def test_a_folder_stands_for_its_recipes_alone(tmp_path: Path) -> None:
     written(tmp_path, "a.lock.yaml", ".hidden/x.yaml", "vendor/mine/toolchain.yaml")
     written(tmp_path, "vendor/mine/drafts.yaml", "notes.txt")
     a, b = written(tmp_path, "a.yaml", "sub/b.yaml")
+    (tmp_path / "endless.yaml").symlink_to("/dev/zero")
     assert find_recipes.files([tmp_path, b, a]) == [a, b]
     with pytest.raises(UsageError, match=r"there is no recipe in .*vendor"):
         find_recipes.files([tmp_path / "vendor"])
