@@ -151,7 +151,7 @@ def _writable(dest: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise EnvironmentProblem(
-            f"{error.filename or dest} cannot be written: {error.strerror}",
+            f"{error.filename2 or error.filename or dest} cannot be written: {error.strerror}",
             "Choose another place with --out.",
         ) from error
 

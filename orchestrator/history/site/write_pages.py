@@ -138,6 +138,7 @@ def _writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentProblem(
-            f"{error.filename or folder} cannot be written: {error.strerror or error}",
+            f"{error.filename2 or error.filename or folder} cannot be written: "
+            f"{error.strerror or error}",
             "Choose another folder for the pages, or free some space.",
         ) from error

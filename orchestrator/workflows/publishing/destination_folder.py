@@ -125,6 +125,6 @@ def _usable(path: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise EnvironmentProblem(
-            f"{error.filename or path} cannot be used: {error.strerror}",
+            f"{error.filename2 or error.filename or path} cannot be used: {error.strerror}",
             "Choose another folder with --to.",
         ) from error
