@@ -87,6 +87,8 @@ def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     """Keys that are neither of every tool chain nor options of this one, or are wrong."""
     if vocabulary.options is None:
         return
+    # What another commit's options take is not known before its source is looked at.
+    elsewhere = not _mapping(data, "toolchain").keys().isdisjoint(("commit", "release"))
     places: list[tuple[Loc, Mapping[str, Any], type[WithOptions]]] = [
         (("convert",), _mapping(data, "convert"), Convert),
         (("imatrix",), _mapping(data, "imatrix"), Imatrix),
@@ -100,7 +102,7 @@ def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
                 continue
             if name not in known:
                 yield (*loc, name), f"unknown key {name!r}{near(str(name), [*own, *known])}"
-            elif problem := known[name].problem(value):
+            elif not elsewhere and (problem := known[name].problem(value)):
                 yield (*loc, name), problem
 
 

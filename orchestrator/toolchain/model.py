@@ -395,13 +395,16 @@ class Verb(Data):
         """The values of the options for the argv: the defaults, and what a recipe says.
 
         Raises:
-            UsageError: The verb has no such option.
+            UsageError: The verb has no such option, or it takes no such value.
         """
         for name in options.keys() - self.options.keys():
             raise UsageError(
                 f"the option {name!r} goes with another tool chain, commit or format of models",
                 "Leave it out.",
             )
+        for name, value in options.items():
+            if problem := self.options[name].problem(value):
+                raise UsageError(f"the option {name!r} of this commit: {problem}")
         return {**self.defaults, **{name: given(value) for name, value in options.items()}}
 
     def with_options(self, names: Collection[str], unnamed: bool = False) -> Verb:

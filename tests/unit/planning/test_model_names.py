@@ -88,6 +88,22 @@ def test_a_converter_without_the_flag_reads_the_name_from_folders(tmp_path: Path
         converted(tmp_path, "model_name: org/2M", FOLDER_NAMES)
 
 
+def test_values_of_options_are_those_that_the_commit_knows(tmp_path: Path) -> None:
+    old = PINNED.at(["converter-in-one-script", "no-sampling-metadata", "datasets-by-name"])
+    for said, wrong in (
+        ("{general.sampling.top_k: 3}", "there is no key 'general.sampling.top_k'"),
+        ("{general.datasets: [{name: a}]}", "general.datasets must be a list of texts"),
+    ):
+        text = RECIPE.replace(
+            "toolchain: llama.cpp", "toolchain: {{name: llama.cpp, commit: ea9c32b}}"
+        )
+        recipe = text.format(convert=f"metadata: {said}")
+        with pytest.raises(UsageError, match=wrong):
+            make_plan(tmp_path, recipe, chain=old, found=sources(corpora={}, model=MODEL))
+    recipe = text.format(convert="metadata: {general.datasets: [a]}")
+    assert make_plan(tmp_path, recipe, chain=old, found=sources(corpora={}, model=MODEL)).steps
+
+
 def test_an_old_converter_takes_no_metadata(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"unknown key 'metadata'"):
         converted(tmp_path, "metadata: {general.author: Me}", FOLDER_NAMES)

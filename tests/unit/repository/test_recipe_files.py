@@ -31,6 +31,7 @@ ggml/chimera-7b ggml/chimera-inst-7b ggml/bloomz-7b1 ggml/phoenix-7b
 tiny/llama tiny/chimera tiny/bloom tiny/falcon tiny/chatglm
 published/smollm2-135m-instruct published/qwen2.5-0.5b-instruct published/llama-3.2-1b-instruct
 published/llama-7b-ggjt-v1 published/llama-7b-ggjt-v3 published/smollm2-135m-q4_1
+published/mixtral-tiny published/granite-3.0-1b-a400m-instruct published/gemma-3-270m-q4_k_m
 """.split()  # noqa: SIM905 - a list of words reads better so
 
 
