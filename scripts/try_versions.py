@@ -48,8 +48,8 @@ HEAD = """\
 # Versions of llama.cpp
 
 Written by `scripts/try_versions.py`, which runs recipes with other commits of llama.cpp, from the
-source to measured files: what a commit lacks is left out of the recipe. These went through with
-every check passed. Any other may work, and `plan` says that it was not tried.
+source to measured files: what a commit lacks is left out of the recipe. These went through without
+a failed check. Any other may work, and `plan` says that it was not tried.
 
 The files are compared with those that the pinned commit makes of the same model: how many have its
 bytes, and how many its tensors, to the bit. `mix-grouped` and `mix-mixture` are untrained models of

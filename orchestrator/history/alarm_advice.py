@@ -10,7 +10,7 @@ from orchestrator.history import Alarm, FileRow
 
 _SHORT = 12  # digits of a commit that no other one of a large repository has
 
-Kind = Literal["bisect", "reproduce", "accept"]
+Kind = Literal["broken", "bisect", "reproduce", "accept"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,9 @@ class RaisedAlarms:
     commit: str
 
     @property
-    def between(self) -> tuple[str, str]:
-        """The commits that a search begins with: a good one, and a later one."""
-        for alarm in self.alarms:
-            if alarm.what == "upstream":
-                return alarm.before, alarm.after
-        return self.before, self.commit
+    def upstream(self) -> Alarm | None:
+        """The alarm that the newest commit cannot be built, if there is one."""
+        return next((alarm for alarm in self.alarms if alarm.what == "upstream"), None)
 
 
 def commands(raised: RaisedAlarms) -> Iterator[tuple[Kind, tuple[str, ...]]]:
@@ -43,13 +40,19 @@ def commands(raised: RaisedAlarms) -> Iterator[tuple[Kind, tuple[str, ...]]]:
     changed = {alarm.file for alarm in raised.alarms if alarm.what == "bytes"}
     # The unquantized file is no output, so nothing can search for it.
     rows = [row for row in raised.files if not row.full]
-    types = [row.type for row in rows if row.file in changed or "upstream" in kinds]
-    good, bad = raised.between
-    if types and good and bad not in ("", good):
-        between = ("--good", good[:_SHORT], "--bad", bad[:_SHORT])
-        yield "bisect", ("orchestrate", "bisect", raised.file, "--only", types[0], *between)
+    types = [row.type for row in rows if row.file in changed]
+    if raised.upstream is not None and rows:
+        ends = (raised.upstream.before, raised.upstream.after)
+        yield "broken", _search(raised, rows[0].type, *ends)
+    if types and raised.before and raised.commit not in ("", raised.before):
+        yield "bisect", _search(raised, types[0], raised.before, raised.commit)
     if "rebuild" in kinds:
         yield "reproduce", ("orchestrate", "reproduce", raised.file, "--twice")
     # A commit that cannot be built cannot be accepted.
     if kinds - {"rebuild", "upstream"}:
         yield "accept", ("orchestrate", "accept", raised.recipe)
+
+
+def _search(raised: RaisedAlarms, type_: str, good: str, bad: str) -> tuple[str, ...]:
+    between = ("--good", good[:_SHORT], "--bad", bad[:_SHORT])
+    return ("orchestrate", "bisect", raised.file, "--only", type_, *between)

@@ -11,6 +11,7 @@ from orchestrator.history import FileRow, alarm_advice
 from orchestrator.history.site.read_history import Entry
 
 _FOR: Mapping[alarm_advice.Kind, str] = {
+    "broken": "to find the commit that broke the build",
     "bisect": "to find the commit",
     "reproduce": "to find the step that gives other bytes",
     "accept": "if the change is welcome",

@@ -56,15 +56,18 @@ def _advice(one: RecipeResult) -> Iterator[str]:
         one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
     )
     for kind, argv in alarm_advice.commands(raised):
-        yield f"{_lead(kind, one, raised.between)}: {code(command(argv))}."
+        yield f"{_lead(kind, one, raised)}: {code(command(argv))}."
 
 
-def _lead(kind: alarm_advice.Kind, one: RecipeResult, between: tuple[str, str]) -> str:
-    if kind == "bisect":
+def _lead(kind: alarm_advice.Kind, one: RecipeResult, raised: alarm_advice.RaisedAlarms) -> str:
+    if kind in ("broken", "bisect"):
+        broken = raised.upstream if kind == "broken" else None
+        between = (broken.before, broken.after) if broken else (raised.before, raised.commit)
         url = upstream_urls.compare_url(one.source, *between)
         changes = f" ([what upstream changed]({link(url)}))" if url else ""
         commits = " and ".join(code(commit[:_SHORT]) for commit in between)
-        return f"Between {inline(one.toolchain)} {commits}{changes}; to find the commit"
+        what = "the commit that broke the build" if broken else "the commit"
+        return f"Between {inline(one.toolchain)} {commits}{changes}; to find {what}"
     if kind == "reproduce":
         return (
             "The same inputs gave other bytes, and accepting them does not help; to find the step"

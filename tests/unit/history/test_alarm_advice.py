@@ -47,9 +47,20 @@ def test_drift_is_looked_into_and_never_accepted() -> None:
 
 
 def test_a_commit_that_cannot_be_built_is_searched_for_and_never_accepted() -> None:
-    alarm = Alarm("llama.cpp", "upstream", "upstream changed", before=BEFORE, after=NOW)
-    raised = RaisedAlarms("tiny", "t.yaml", [alarm], [FULL, a_file()], BEFORE, BEFORE)
+    alarm = Alarm("llama.cpp", "upstream", "upstream changed", before=NOW, after="3" * 40)
+    raised = RaisedAlarms("tiny", "t.yaml", [alarm], [FULL, a_file()], NOW, NOW)
 
     [(kind, argv)] = commands(raised)
 
-    assert (kind, argv[-4:]) == ("bisect", ("--good", "1" * 12, "--bad", "2" * 12))
+    assert (kind, argv[3:]) == ("broken", ("--only", "Q4_0", "--good", "2" * 12, "--bad", "3" * 12))
+
+
+def test_other_bytes_are_searched_for_also_while_the_newest_commit_cannot_be_built() -> None:
+    alarms = [
+        Alarm("llama.cpp", "upstream", "upstream changed", before=NOW, after="3" * 40),
+        Alarm("tiny-Q4_0.gguf", "bytes", "they differ"),
+    ]
+    found = dict(commands(RaisedAlarms("tiny", "t.yaml", alarms, [a_file()], BEFORE, NOW)))
+
+    assert list(found) == ["broken", "bisect", "accept"]
+    assert found["bisect"][-4:] == ("--good", "1" * 12, "--bad", "2" * 12)
