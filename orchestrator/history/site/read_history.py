@@ -71,6 +71,13 @@ class Recipe:
         return next((one for one in self.entries if one.run.night), self.entries[0])
 
     @property
+    def known(self) -> Entry:
+        """Its last run in a night that says how it is: none that goes on or was not begun."""
+        silent = (run_states.RUNNING, run_states.NOT_STARTED)
+        said = (one for one in self.entries if one.run.night and one.state not in silent)
+        return next(said, self.newest)
+
+    @property
     def plain(self) -> bool:
         """Whether its name can be that of a folder."""
         return self.page == self.name

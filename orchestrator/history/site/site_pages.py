@@ -94,10 +94,10 @@ class Site:
         )
 
     def _attention(self) -> list[Trouble]:
-        """Recipes whose last run, in the newest nights, calls for somebody."""
+        """Recipes whose last known state calls for somebody, whatever nights came since."""
         return failure_groups.group(
             (
-                (recipe, recipe.newest)
+                (recipe, recipe.known)
                 for recipe in self.view.recipes
                 if self._now(recipe).needs_attention
             ),
@@ -105,15 +105,18 @@ class Site:
         )
 
     def _now(self, recipe: Recipe) -> RunState:
-        """The state of a recipe's last run, by hand or in the newest nights."""
-        run = recipe.newest.run
-        return recipe.newest.state if run.night in (0, *self._recent) else run_states.NONE
+        """The last known state of a recipe; none once it is no part of its nights any more."""
+        return run_states.NONE if self._is_gone(recipe) else recipe.known.state
 
-    @cached_property
-    def _recent(self) -> tuple[int, ...]:
-        """The newest night; while it runs, the one before it too, which knows more recipes."""
-        nights = self.view.nights
-        return tuple(night.id for night in nights[: 2 if nights and not nights[0].ended else 1])
+    def _is_gone(self, recipe: Recipe) -> bool:
+        """Whether a night over all of the same folders has ended without it since."""
+        last = max(entry.run.night for entry in recipe.entries)
+        places = [one.options.get("paths") for one in self.view.nights if one.id == last]
+        return any(
+            night.id > last and night.ended and night.options.get("paths") in places
+            for night in self.view.nights
+            if not night.options.get("select")
+        )
 
     @cached_property
     def _report(self) -> Callable[[str], Mapping[str, Any]]:
@@ -203,7 +206,7 @@ class Site:
             "../",
             recipe=recipe,
             trouble=self._trouble(recipe),
-            advice=self._advice(recipe.newest) if self._now(recipe).needs_attention else [],
+            advice=self._advice(recipe.known) if self._now(recipe).needs_attention else [],
             made=made,
             rows=rows,
             table=number_tables.table(rows, "site"),
@@ -224,7 +227,7 @@ class Site:
 
     def _trouble(self, recipe: Recipe) -> Trouble | None:
         """What is wrong with its last run, if anything is that is no alarm."""
-        last = recipe.newest
+        last = recipe.known
         wrong = last.state.needs_attention and last.state is not run_states.ALARM
         return failure_groups.group([(recipe, last)], self._report)[0] if wrong else None
 

@@ -248,6 +248,31 @@ def test_a_recipe_that_is_no_longer_run_calls_for_nobody(history: History, tmp_p
     assert "gone not run" in text
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"paths": ["recipes"], "select": ["tiny*"]}, {"paths": ["recipes/tiny"], "select": []}],
+)
+def test_a_failure_stands_until_a_night_that_holds_the_recipe_is_well(
+    history: History, tmp_path: Path, options: dict[str, list[str]]
+) -> None:
+    everything = {"paths": ["recipes"], "select": []}
+    night = history.begin_night(everything)
+    a_run(history, night=night, recipe="broken", state="failed", error="it broke")
+    history.end_night(night, "failed", {})
+    part = history.begin_night(options)
+    a_run(history, night=part)
+    history.end_night(part, "ok", {})
+    now = history.begin_night(everything)  # while it runs, and where it did not get to begin it
+    a_run(history, night=now, recipe="broken", state="running")
+
+    site.write(history, tmp_path / "site")
+
+    text = words_of(tmp_path / "site" / "index.html")
+    assert "it broke" in text
+    assert "not made again since then" in text
+    assert "Nothing: every recipe" not in text
+
+
 def test_runs_by_hand_alone_make_a_site(history: History, tmp_path: Path) -> None:
     a_run(history, a_file(), state="failed", error="it broke")
 
