@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.base.errors import EXIT_FAILED, EXIT_OK
+from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, UsageError
 from orchestrator.commands import completion_values, shared_options
 from orchestrator.commands.shared_options import AS_JSON
 
@@ -21,7 +21,7 @@ def register(cli: click.Group) -> None:
 
 
 @click.command()
-@FILE
+@click.argument("what", metavar="PATH|OWNER/NAME")
 @click.option(
     "-o",
     "--output",
@@ -41,25 +41,55 @@ def register(cli: click.Group) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The calibration text of the importance matrix.",
 )
+@click.option(
+    "--try",
+    "tries",
+    is_flag=True,
+    help="Make the files that can be made, and compare them with the published ones.",
+)
 @shared_options.options(*shared_options.TOOLS)
-def adopt(path: Path, target: Path | None, model: str, corpus: Path | None, **options: Any) -> int:
-    """Write the recipe that would make a published GGUF file.
+def adopt(
+    what: str,
+    target: Path | None,
+    model: str,
+    corpus: Path | None,
+    *,
+    tries: bool,
+    **options: Any,
+) -> int:
+    """Write the recipe that would make published GGUF files.
 
-    Only the file's header is read; the pinned quantizer says, run dry, which options give
-    these types. What the header does not say stands in the recipe as "Not known".
+    One file (any part of a split one), all files of a folder, or all of a repository on the
+    Hub. Only headers are read; the pinned quantizer says, run dry, which options give these
+    types. What they do not say stands in the recipe as "Not known", what is likely as "Guess".
 
     \b
     Example:
-      orchestrate adopt model-Q4_K_M.gguf -o recipes/model.yaml --model owner/name@commit
+      orchestrate adopt owner/name-GGUF -o recipes/model.yaml --model owner/name@commit --try
 
     \b
-    Exit codes: 0 written; 1 the quantizer cannot read it; 2 the recipe exists already, or
-    the file is no GGUF file or one of several parts.
+    Exit codes: 0 written, and with --try all files are identical; 1 they are not, or the
+    quantizer can read none; 2 the recipe exists already, or there is no GGUF file.
     """
+    from orchestrator.workflows.drafting import published_files, try_adopted
     from orchestrator.workflows.drafting.adopt_file import adopt as write
 
+    if tries and target is None:
+        raise UsageError("--try needs a recipe to try", "Say where to write it with -o.")
     with shared_options.session(options) as session:
-        text = write(session, path, target, model, corpus)
+        path = Path(what)
+        place = (
+            published_files.here(path, session.store.file_digest)
+            if path.exists()
+            else published_files.on_hub(what)
+        )
+        text = write(session, place, target, model, corpus)
+        if target is not None and tries:
+            shared_options.say(f"Written: {target}")
+            found = try_adopted.attempt(target, session)
+            shared_options.say(try_adopted.text(found))
+            same = all(one.verdict == try_adopted.IDENTICAL for one in found)
+            return EXIT_OK if same else EXIT_FAILED
     if target is None:
         shared_options.say(text, end="")
     else:

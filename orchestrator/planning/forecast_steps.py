@@ -84,7 +84,7 @@ def _header(
     """The input of the forecast: a header of the converted file, or the GGUF itself."""
     model = basis.sources.model
     if model is not None and model.format == "gguf":
-        header = source_steps.peek(basis, model)
+        header = source_steps.peek(basis.collector, model)
         return {"header": header}, {"full": basis.recipe.converted_name}
     outlines = {
         name: source_steps.outline(basis, source, "" if name == "model" else name)

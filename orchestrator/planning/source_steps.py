@@ -113,9 +113,9 @@ def outline(basis: Basis, source: Resolved, what: str) -> str:
     )
 
 
-def peek(basis: Basis, source: Resolved) -> str:
+def peek(collector: StepCollector, source: Resolved) -> str:
     """Add the header of a GGUF file where it is."""
-    return basis.collector.add(
+    return collector.add(
         "peek",
         f"inspect {_short(source)}",
         {"source": dict(source.identity)},

@@ -7,6 +7,7 @@ pickled weights, which have no header, the shapes are those that config.json des
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Mapping, Set
@@ -15,7 +16,7 @@ from pathlib import Path
 from orchestrator.base import json_text
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import lfs_pointer, safetensors
+from orchestrator.modelfiles import gguf, lfs_pointer, safetensors
 from orchestrator.toolchain import call_verb
 
 _DTYPES = {"float16": ("F16", 2), "bfloat16": ("BF16", 2), "float32": ("F32", 4)}
@@ -29,6 +30,14 @@ def small_files(outline: Path, model: Path) -> None:
     """
     shutil.copytree(outline / "small", model)
     lfs_pointer.refuse((path.name, path) for path in model.rglob("*") if path.is_file())
+
+
+def gguf_of_header(header: Path, target: Path) -> Path:
+    """Write a GGUF file of a header alone and give it its full length; returns its path."""
+    shutil.copyfile(header, target)
+    found = gguf.read(target, partial=True)
+    os.truncate(target, gguf.pad(found.data_end, found.alignment))
+    return target
 
 
 def weights(task: Task, outline: Path, model: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Find the options that make the pinned quantizer choose the types that a file has.
 
-The quantizer is run dry on the file itself, so its header alone decides and no tensor is
-read; see :mod:`orchestrator.toolchain.search_type_options` for how options are searched.
+The quantizer is run dry on a file of the header and a hole, so no tensor is read; see
+:mod:`orchestrator.toolchain.search_type_options` for how options are searched.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf
+from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
-from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.toolchain.artifact_file_names import HEADER, IMATRIX_FILE
 from orchestrator.toolchain.quantizer_facts import write_stand_in
 from orchestrator.toolchain.search_type_options import Explanation, Options, explain
 
@@ -33,8 +34,7 @@ def run(task: Task) -> dict[str, JSON]:
         StepError: The quantizer cannot read the file.
         FormatError: It is no GGUF file.
     """
-    [source] = [path for path in task.inputs["model"].iterdir() if path.is_file()]
-    (task.scratch / "input").symlink_to(source)
+    source = hollow_model.gguf_of_header(task.inputs["header"] / HEADER, task.scratch / "input")
     if task.step.params["imatrix"]:
         write_stand_in(task.scratch / IMATRIX_FILE)
     whole = gguf.read(source)

@@ -7,7 +7,6 @@ tensor's type as it will in earnest, and from the types follow the bytes.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +18,9 @@ from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf, importance_matrix
 from orchestrator.modelfiles.ggml_types import tensor_bytes
 from orchestrator.modelfiles.importance_matrix import Matrix
+from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
-from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
+from orchestrator.toolchain.artifact_file_names import HEADER, IMATRIX_FILE
 from orchestrator.toolchain.quantizer_facts import override_values, write_stand_in
 
 FORECAST = "forecast.json"
@@ -59,15 +59,7 @@ def run(task: Task) -> dict[str, JSON]:
 
 def _source(task: Task) -> Path:
     """A file that the quantizer takes for the whole model: bare name, full length."""
-    target = task.scratch / "header.gguf"
-    target.write_bytes((task.inputs["header"] / "header.gguf").read_bytes())
-    parsed = gguf.read(target, partial=True)
-    os.truncate(target, _aligned(parsed.data_end, parsed.alignment))
-    return target
-
-
-def _aligned(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
+    return hollow_model.gguf_of_header(task.inputs["header"] / HEADER, task.scratch / HEADER)
 
 
 def _dry_run(

@@ -1,4 +1,4 @@
-"""What a recipe says that others published of its files: digests, and files on the Hub."""
+"""What a recipe says that others published of its files: digests, and the files themselves."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.modelfiles import gguf_parts
 from orchestrator.planning.plan import Output, Plan
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One published file: its digest, or where on the Hub it is; ``label`` names it."""
+    """One published file: its digest, or where it is; ``label`` names it.
+
+    ``repo``, ``revision`` and ``file`` say where on the Hub it is, ``path`` where on this
+    machine; ``name`` is what its publisher calls it.
+    """
 
     label: str
     sha256: str = ""
     repo: str = ""
     revision: str = "main"
     file: str = ""
+    path: Path | None = None
+    name: str = ""
 
 
 def claims(plan: Plan, output: Output) -> Iterator[Claim]:
@@ -34,8 +41,8 @@ def claims(plan: Plan, output: Output) -> Iterator[Claim]:
     for entry in plan.recipe.published:
         named = str(entry.get("name") or entry.get("type") or "").casefold()
         if named in names:
-            claim = _claim(entry)
-            if claim.sha256 or claim.file:
+            claim = _claim(entry, plan.recipe.file.parent)
+            if claim.sha256 or claim.file or claim.path:
                 yield claim
 
 
@@ -46,7 +53,7 @@ def _names(output: Output) -> set[str]:
     return names
 
 
-def _claim(entry: Mapping[str, Any]) -> Claim:
+def _claim(entry: Mapping[str, Any], folder: Path) -> Claim:
     repo, file = str(entry.get("hub") or ""), str(entry.get("file") or "")
     where = f"{repo}/{file}" if repo else str(entry.get("source") or "published")
     return Claim(
@@ -55,6 +62,8 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
         repo=repo,
         revision=str(entry.get("revision") or "main"),
         file=file if repo else "",
+        path=folder / str(entry["path"]) if entry.get("path") else None,
+        name=file or where,
     )
 
 
@@ -84,9 +93,12 @@ def fetched(claim: Claim, offline: bool) -> Path:
         EnvironmentProblem: It is not to be had.
         UsageError, StepError: There is no such file, or it arrives damaged.
     """
+    if claim.path is not None and claim.path.is_file():
+        return claim.path
     if not claim.file:
         raise EnvironmentProblem("only its digest is known")
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     commit = download.resolve(claim.repo, claim.revision, offline=offline)
-    return download.fetch(claim.repo, commit, [claim.file], offline=offline) / claim.file
+    names = gguf_parts.names(claim.file)
+    return download.fetch(claim.repo, commit, names, offline=offline) / claim.file

@@ -216,7 +216,7 @@ def _claim_verdict(
         return replace(start, note=error.message)
     if other == sha256:
         return replace(start, verdict=IDENTICAL, other=other)
-    if other and not claim.file:
+    if other and not (claim.file or claim.path):
         return replace(start, verdict="different", other=other, note="only its digest is known")
     try:
         theirs = published_claims.fetched(claim, offline)

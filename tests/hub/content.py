@@ -27,6 +27,8 @@ class Repo:
         granted: Tokens that may read.
         digests: SHA-256 by path, for sparse files that would take long to hash.
         card: The front matter of README.md, as the API tells it.
+        dates: When files were changed last, by path, as the API tells it.
+        history: Commits of main and their times, newest first.
     """
 
     folder: Path
@@ -37,6 +39,8 @@ class Repo:
     granted: frozenset[str] = frozenset()
     digests: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    dates: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[tuple[str, str], ...] = ()
 
     def knows(self, revision: str) -> bool:
         return revision == self.revision or revision in self.branches
@@ -115,7 +119,13 @@ class Repo:
         if self.is_lfs(path):
             pointer = len(self.pointer(path))
             entry["lfs"] = {"oid": self.sha256(path), "size": size, "pointerSize": pointer}
+        if path in self.dates:
+            entry["lastCommit"] = {"id": self.revision, "title": "x", "date": self.dates[path]}
         return entry
+
+    def commits(self) -> list[dict[str, Any]]:
+        """The answer of /api/models/NAME/commits/main."""
+        return [{"id": commit, "title": "x", "date": date} for commit, date in self.history]
 
 
 def as_json(value: object) -> bytes:

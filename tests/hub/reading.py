@@ -64,7 +64,7 @@ class Reading(BaseHTTPRequestHandler):
         if self._faulty(API):
             return
         what, _, revision = rest.partition("/")
-        if what not in ("tree", "revision"):
+        if what not in ("tree", "revision", "commits"):
             self._refuse(404, "")
             return
         repo = self._allowed(kind, name, revision)
@@ -72,6 +72,8 @@ class Reading(BaseHTTPRequestHandler):
             return
         if what == "tree":
             self._answer(as_json(repo.tree()))
+        elif what == "commits":
+            self._answer(as_json(repo.commits()))
         else:
             self._answer(as_json(repo.info(name, blobs)))
 

@@ -115,7 +115,23 @@ class _Entry(_Said):
         return HubFile(self.path, self.size, None, self.oid)
 
 
+class _Dated(_Said):
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT[0-9:.]{5,15}Z$")]
+
+
+class _DatedEntry(_Said):
+    type: str
+    path: _Path
+    last: Annotated[_Dated | None, Field(alias="lastCommit")] = None
+
+
+class _Commit(_Dated):
+    id: _Sha1
+
+
 _INFO = TypeAdapter(_Info)
+_DATES = TypeAdapter(Annotated[tuple[_DatedEntry, ...], Field(max_length=MOST_FILES)])
+_COMMITS = TypeAdapter(Annotated[tuple[_Commit, ...], Field(max_length=MOST_FILES)])
 _TREE = TypeAdapter(Annotated[tuple[_Entry, ...], Field(max_length=MOST_FILES)])
 
 
@@ -165,6 +181,17 @@ def tree(where: Where, url: str, body: bytes) -> tuple[HubFile, ...]:
     """Check an answer of ``/api/models/NAME/tree/COMMIT``; raises as :func:`repository`."""
     said = _checked(_TREE, where, url, body)
     return tuple(one.file() for one in said if one.type == "file")
+
+
+def dates(where: Where, url: str, body: bytes) -> dict[str, str]:
+    """When each file was last changed, by path, of a tree with ``expand=true``."""
+    said = _checked(_DATES, where, url, body)
+    return {one.path: one.last.date for one in said if one.type == "file" and one.last}
+
+
+def commits(where: Where, url: str, body: bytes) -> tuple[tuple[str, str], ...]:
+    """The commits of ``/api/models/NAME/commits/REVISION`` with their times, newest first."""
+    return tuple((one.id, one.date) for one in _checked(_COMMITS, where, url, body))
 
 
 def listing(where: Where, url: str, pages: Iterator[Sequence[HubFile]]) -> tuple[HubFile, ...]:

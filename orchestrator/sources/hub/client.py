@@ -120,7 +120,7 @@ def ask_info(where: Where, *, files: bool) -> RepositoryAnswer:
     from huggingface_hub.utils._validators import validate_repo_id  # noqa: PLC0415 - heavy
 
     validate_repo_id(where.repo)
-    url = f"{_api(where)}/revision/{quote(where.revision, safe='')}"
+    url = f"{api(where)}/revision/{quote(where.revision, safe='')}"
     url += "?blobs=true" if files else ""
     commit = where.revision if _FULL_COMMIT.fullmatch(where.revision) else ""
     return answers.repository(where, url, _document(where, url)[0], commit)
@@ -132,18 +132,24 @@ def listing(where: Where) -> tuple[HubFile, ...]:
     if files is not None:
         return files
     _log.warning("%s tells no sizes of %s: asking for its tree", where.shown, where.repo)
-    url = f"{_api(where)}/tree/{where.revision}?recursive=true&expand=false"
+    url = f"{api(where)}/tree/{where.revision}?recursive=true&expand=false"
     with explained(where):
         return answers.listing(where, url, _pages(where, url))
 
 
 def _pages(where: Where, url: str) -> Iterator[Sequence[HubFile]]:
     """A tree, page by page; the next one's address must be the Hub's own, as it gets the token."""
+    for address, body in bodies(where, url):
+        yield answers.tree(where, address, body)
+
+
+def bodies(where: Where, url: str) -> Iterator[tuple[str, bytes]]:
+    """The pages of a long answer of the API, each with its address, as they are asked for."""
     asked = set[str]()
     while url and url not in asked:
         asked.add(url)
         body, link = retrying(partial(_document, where, url))
-        yield answers.tree(where, url, body)
+        yield url, body
         found = _NEXT.search(link)
         url = _same_origin(where, url, found[1]) if found else ""
 
@@ -159,7 +165,8 @@ def _same_origin(where: Where, url: str, link: str) -> str:
     return following
 
 
-def _api(where: Where) -> str:
+def api(where: Where) -> str:
+    """Where the API tells of a repository."""
     return f"{where.endpoint}/api/{where.repo_type}s/{where.repo}"
 
 

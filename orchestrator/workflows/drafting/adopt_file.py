@@ -1,11 +1,11 @@
-"""Read a published file and write the recipe that would make it."""
+"""Read published files and write the recipe that would make them."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.base.errors import OrchestrateError, UsageError
@@ -14,73 +14,99 @@ from orchestrator.engine import progress_listeners
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES, PLAIN
 from orchestrator.planning import source_steps
-from orchestrator.planning.recipe_to_steps import MODEL
 from orchestrator.planning.step_collector import StepCollector, verbs
 from orchestrator.planning.toolchain_steps import add_tools
-from orchestrator.recipe.source_fields import Weights
-from orchestrator.runs.resolve_sources import Resolver
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import families, find_toolchain
+from orchestrator.toolchain.artifact_file_names import HEADER
 from orchestrator.toolchain.load import ToolChain
-from orchestrator.workflows.drafting import adopted_recipe, save_recipe
+from orchestrator.workflows.drafting import adopted_recipe, origin_guesses, save_recipe
 from orchestrator.workflows.drafting.adopted_recipe import File, Given
+from orchestrator.workflows.drafting.published_files import Place, Published
 
 CHAIN = "llama.cpp"
-_SPLIT = "split.count"
 
 
 def adopt(
-    session: Session, path: Path, target: Path | None, model: str, corpus: Path | None
+    session: Session, place: Place, target: Path | None, model: str, corpus: Path | None
 ) -> str:
-    """The recipe of a file, written to ``target`` when one is given; returns its text.
+    """The recipe of published files, written to ``target`` when one is given; returns its text.
 
     Args:
         session: What all commands share; its runner builds the tool chain if need be.
-        path: The published file.
+        place: The published files.
         target: The recipe to write; paths in it are relative to its folder.
         model: Where the model is: a folder, a GGUF file, or ``owner/name@commit``.
         corpus: The calibration text: None when it is not known.
 
     Raises:
-        UsageError: The target exists, the file is one part of several, or the text that
-            came out is no valid recipe.
-        FormatError: The file is no GGUF file.
-        OrchestrateError: The quantizer cannot be built or cannot read the file.
+        UsageError: The target exists, or the text that came out is no valid recipe.
+        OrchestrateError: The quantizer cannot be built or can read none of the files.
         EnvironmentProblem: The target cannot be written.
     """
     if target is not None and target.exists():
         raise UsageError(f"{target} exists already", "Choose another name with -o.")
-    header = gguf.read(path)
-    parts = header.metadata.get(_SPLIT, 1)
-    if isinstance(parts, int) and parts > 1:
-        raise UsageError(
-            f"{path} is one of {parts} parts", "Merge the parts first; the recipe is of the whole."
-        )
     folder = target.parent if target is not None else Path()
-    text = None if corpus is None else {"path": str(_relative(corpus, folder))}
-    given = Given(_source(model, folder), text)
-    # The recipe names the file itself only when nothing better is known of the model.
-    shown = replace(header, path=_relative(path, folder))
-    facts = explained(session, path, header)
-    known = families.load(find_toolchain.load(CHAIN).folder)
-    family = known.of_gguf(str(header.metadata.get("general.architecture", "")))
-    file = File(path.name, session.store.file_digest(path), shown, facts, family)
-    recipe = adopted_recipe.recipe(file, given)
+    source = _source(model, folder)
+    files, left_out = _alike(*read(session, place))
+    guesses = origin_guesses.guess(files, place, find_toolchain.load(CHAIN), session)
+    given = Given(
+        model=source,
+        corpus=None if corpus is None else {"path": str(_relative(corpus, folder))},
+        matrices=tuple(_shown(one, folder) for one in place.matrices),
+        where=place.where or {"folder": str(_relative(place.folder or Path(), folder))},
+        left_out=left_out,
+        guesses=guesses,
+    )
+    recipe = adopted_recipe.recipe(files, given)
     save_recipe.publish(recipe, folder, target)
     return recipe
 
 
-def explained(session: Session, path: Path, header: gguf.GGUF) -> Mapping[str, JSON]:
-    """What the pinned quantizer would have to be told to choose the file's types.
+def read(session: Session, place: Place) -> tuple[list[File], dict[str, str]]:
+    """The headers of published files and what the pinned quantizer says of their types.
+
+    Returns:
+        What could be read, and why the rest could not, by name.
 
     Raises:
-        OrchestrateError: The tool chain cannot be built, or the quantizer failed.
+        OrchestrateError: The tool chain cannot be built, or no file can be read.
     """
     chain = find_toolchain.load(CHAIN)
-    resolver = Resolver(session.store.file_digest, offline=True)
-    source = resolver.resolve(Weights(path=path.absolute(), format="gguf"))
     collector = StepCollector()
     tools = add_tools(collector, chain, chain.source.commit, session.choices)
+    peeked = {one.name: source_steps.peek(collector, one.source) for one in place.files}
+    problems = _run(session, collector, list(peeked.values()))
+    headers, keys = {}, {}
+    for one in place.files:
+        if (made := session.store.find(peeked[one.name])) is not None:
+            headers[one.name] = gguf.read(made.path / HEADER, partial=True)
+            inputs = {"header": peeked[one.name], "toolchain": tools["toolchain"]}
+            keys[one.name] = _explain(collector, chain, one.name, headers[one.name], inputs)
+    problems += _run(session, collector, list(keys.values()))
+    files = [
+        _file(one, headers[one.name], made.facts)
+        for one in place.files
+        if one.name in keys and (made := session.store.find(keys[one.name])) is not None
+    ]
+    if not files:
+        raise OrchestrateError(problems[0])
+    unread = {one.name for one in place.files} - {one.name for one in files}
+    return files, dict.fromkeys(sorted(unread), "the pinned llama.cpp cannot read it")
+
+
+def _run(session: Session, collector: StepCollector, keys: Sequence[str]) -> list[str]:
+    return progress_listeners.failures(session.runner.run(collector.steps, list(keys)))
+
+
+def _explain(
+    collector: StepCollector,
+    chain: ToolChain,
+    name: str,
+    header: gguf.GGUF,
+    inputs: Mapping[str, str],
+) -> str:
+    """Add what the pinned quantizer would have to be told to choose the file's types."""
     argvs, context = verbs(chain, "plan_quantize")
     params: dict[str, JSON] = {
         "argv": argvs,
@@ -88,16 +114,26 @@ def explained(session: Session, path: Path, header: gguf.GGUF) -> Mapping[str, J
         "plain": sorted(PLAIN),
         "imatrix": any(key.startswith("quantize.imatrix.") for key in header.metadata),
     }
-    inputs = {MODEL: source_steps.fetch(collector, source), "toolchain": tools["toolchain"]}
-    label = f"explain the types of {path.name}"
-    key = collector.add("explain", label, params, inputs, context=context)
-    [*results] = session.runner.run(collector.steps, [key])
-    problems = progress_listeners.failures(results)
-    if problems:
-        raise OrchestrateError(problems[0])
-    made = session.store.find(key)
-    assert made is not None, "the runner said it was done"
-    return made.facts
+    return collector.add("explain", f"explain the types of {name}", params, inputs, context=context)
+
+
+def _file(one: Published, header: gguf.GGUF, facts: Mapping[str, JSON]) -> File:
+    known = families.load(find_toolchain.load(CHAIN).folder)
+    family = known.of_gguf(str(header.metadata.get("general.architecture", "")))
+    return File(one.name, one.digests, one.size, header, facts, family)
+
+
+def _alike(files: list[File], left_out: dict[str, str]) -> tuple[list[File], dict[str, str]]:
+    """The files of the one model that most of them are of, the largest first."""
+    [(most, _)] = Counter(map(_identity, files)).most_common(1)
+    other = {one.name: "it is of another model" for one in files if _identity(one) != most}
+    kept = [one for one in files if _identity(one) == most]
+    return sorted(kept, key=lambda one: -one.size), {**left_out, **other}
+
+
+def _identity(file: File) -> tuple[str, str, frozenset[str]]:
+    names = frozenset(one.name for one in file.header.tensors)
+    return file.text("general.architecture"), file.text("general.name"), names
 
 
 def _candidates(header: gguf.GGUF, chain: ToolChain) -> list[str]:
@@ -125,6 +161,13 @@ def _source(text: str, folder: Path) -> dict[str, JSON] | None:
             "Give a path, or a repository as owner/name@commit.",
         )
     return {"hub": repository, "revision": revision or "main"}
+
+
+def _shown(source: Mapping[str, str], folder: Path) -> dict[str, JSON]:
+    """A source with its path relative to the recipe."""
+    if "path" not in source:
+        return dict(source)
+    return {**source, "path": str(_relative(Path(source["path"]), folder))}
 
 
 def _relative(path: Path, folder: Path) -> Path:

@@ -23,7 +23,8 @@ from orchestrator.runs.session import Session, choices
 from orchestrator.toolchain.quantizer_facts import write_stand_in
 from orchestrator.workflows.drafting import adopted_recipe
 from orchestrator.workflows.drafting.adopt_file import adopt
-from orchestrator.workflows.drafting.adopted_recipe import File, Given
+from orchestrator.workflows.drafting.adopted_recipe import File, Given, Guesses
+from orchestrator.workflows.drafting.published_files import Place
 from tests.support.model_files import KV, GGUFSpec, Tensor, gguf_bytes
 
 FACTS: Mapping[str, Any] = {
@@ -42,7 +43,13 @@ def published(folder: Path, fields: Mapping[str, str | int], **facts: Any) -> Fi
     spec = {"general.architecture": KV("str", "llama")}
     spec |= {key: KV(kinds[type(value)], value) for key, value in fields.items()}
     path.write_bytes(gguf_bytes(GGUFSpec(spec, [Tensor("token_embd.weight", (32, 2), "F16")])))
-    return File(path.name, SHA256, gguf.read(path), {**FACTS, **facts})
+    header = gguf.read(path)
+    return File(path.name, {path.name: SHA256}, header.file_size, header, {**FACTS, **facts})
+
+
+def at(folder: Path, **more: Any) -> Given:
+    """What is known of a file in a folder beside its header."""
+    return Given(where={"folder": str(folder)}, **more)
 
 
 def loaded(folder: Path, text: str) -> Recipe:
@@ -60,7 +67,7 @@ def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
     file = published(tmp_path, {}, options=options, fallbacks=True)
 
     recipe = loaded(
-        tmp_path, adopted_recipe.recipe(file, Given({"hub": "a/b", "revision": "main"}))
+        tmp_path, adopted_recipe.recipe([file], Given({"hub": "a/b", "revision": "main"}))
     )
 
     [quant] = recipe.quantize
@@ -86,7 +93,7 @@ def test_options_and_digest_are_in_the_recipe(tmp_path: Path) -> None:
 def test_the_model_is_where_the_header_says(
     tmp_path: Path, fields: Mapping[str, str], hub: str | None
 ) -> None:
-    text = adopted_recipe.recipe(published(tmp_path, fields), Given())
+    text = adopted_recipe.recipe([published(tmp_path, fields)], at(tmp_path))
 
     recipe = loaded(tmp_path, text)
 
@@ -101,7 +108,9 @@ def test_two_base_models_are_told_and_none_is_chosen(tmp_path: Path) -> None:
     fields = {f"general.base_model.{n}.repo_url": f"https://huggingface.co/a/{n}" for n in (0, 1)}
 
     assert (
-        loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, fields), Given())).model.hub
+        loaded(
+            tmp_path, adopted_recipe.recipe([published(tmp_path, fields)], at(tmp_path))
+        ).model.hub
         is None
     )
 
@@ -115,8 +124,8 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
     file = published(tmp_path, fields)
     (tmp_path / "wiki.txt").write_text("text")
 
-    without = adopted_recipe.recipe(file, Given())
-    with_text = adopted_recipe.recipe(file, Given(corpus={"path": "wiki.txt"}))
+    without = adopted_recipe.recipe([file], at(tmp_path))
+    with_text = adopted_recipe.recipe([file], at(tmp_path, corpus={"path": "wiki.txt"}))
 
     assert "quantize.imatrix.dataset: wiki.txt" in without
     assert not loaded(tmp_path, without).quantize[0].imatrix
@@ -128,7 +137,9 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
 
 
 def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:
-    recipe = loaded(tmp_path, adopted_recipe.recipe(published(tmp_path, {}, type="BF16"), Given()))
+    recipe = loaded(
+        tmp_path, adopted_recipe.recipe([published(tmp_path, {}, type="BF16")], at(tmp_path))
+    )
 
     assert (recipe.quantize, recipe.convert.outtype) == ((), "bf16")
 
@@ -139,7 +150,7 @@ def test_the_family_is_the_architectures_or_a_guess_that_is_told(
 ) -> None:
     file = replace(published(tmp_path, {"general.architecture": "odd"}), family=family)
 
-    text = adopted_recipe.recipe(file, Given())
+    text = adopted_recipe.recipe([file], at(tmp_path))
 
     assert loaded(tmp_path, text).family == said
     assert ("'odd' is not a known family" in text) == (not family)
@@ -161,7 +172,7 @@ def test_the_name_is_text_unless_it_is_what_the_converter_makes_of_the_folder(
 ) -> None:
     file = published(tmp_path, {"general.name": name})
 
-    text = adopted_recipe.recipe(file, Given(model=model and {"revision": "main", **model}))
+    text = adopted_recipe.recipe([file], at(tmp_path, model=model and {"revision": "main", **model}))
 
     # A path takes no revision, and need not be there.
     assert yaml.safe_load(text)["convert"].get("model_name") == said
@@ -169,7 +180,7 @@ def test_the_name_is_text_unless_it_is_what_the_converter_makes_of_the_folder(
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
     text = adopted_recipe.recipe(
-        published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"]), Given()
+        [published(tmp_path, {}, unexplained=["a.b"], fixed=["c.d"])], at(tmp_path)
     )
 
     assert "cannot give a.b its type" in text
@@ -194,7 +205,7 @@ def test_no_text_of_a_header_breaks_out_of_its_place(
     }
     file = published(tmp_path, fields, options={"tensor_types": {"ffn": "q8_0"}})
 
-    recipe = loaded(tmp_path, adopted_recipe.recipe(file, Given()))
+    recipe = loaded(tmp_path, adopted_recipe.recipe([file], at(tmp_path)))
 
     assert [quant.type for quant in recipe.quantize] == ["Q4_K_M"]
     assert recipe.convert.model_name in (None, name)
@@ -210,26 +221,74 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     target.write_text("mine")
 
     with pytest.raises(UsageError, match="exists already"):
-        adopt(session(tmp_path), tmp_path / "x.gguf", target, "", None)
+        adopt(session(tmp_path), Place(()), target, "", None)
 
     assert target.read_text() == "mine"
 
 
-def test_a_part_of_a_split_file_is_refused(tmp_path: Path) -> None:
-    file = published(tmp_path, {"split.count": 3})
-
-    with pytest.raises(UsageError, match="one of 3 parts"):
-        adopt(session(tmp_path), file.header.path, None, "", None)
-
-
 def test_a_model_that_is_nowhere_is_refused(tmp_path: Path) -> None:
-    file = published(tmp_path, {})
-
     with pytest.raises(UsageError, match="no such file or folder"):
-        adopt(session(tmp_path), file.header.path, None, "no such folder", None)
+        adopt(session(tmp_path), Place(()), None, "no such folder", None)
 
 
 def test_the_stand_in_matrix_is_no_real_one(tmp_path: Path) -> None:
     write_stand_in(tmp_path / "imatrix")
 
     assert len((tmp_path / "imatrix").read_bytes()) == 36
+
+
+def several(folder: Path, *kinds: str, name: str = "m-{}.gguf") -> list[File]:
+    """Published files of one model; a type may come twice."""
+    one = published(folder, {"general.name": "m"})
+    for kind in kinds:
+        (folder / name.format(kind)).touch()
+    return [
+        replace(one, name=name.format(kind), facts={**FACTS, "type": kind.split("+")[0]})
+        for kind in kinds
+    ]
+
+
+def test_all_files_are_one_recipe_with_what_they_share(tmp_path: Path) -> None:
+    files = several(tmp_path, "BF16", "Q8_0", "Q4_K_M", "Q4_K_M+L")
+
+    recipe = loaded(tmp_path, adopted_recipe.recipe(files, at(tmp_path)))
+
+    assert (recipe.name, recipe.convert.outtype) == ("m", "bf16")
+    assert [one.name for one in recipe.quantize] == ["Q8_0", "Q4_K_M", "Q4_K_M-L"]
+    claims = {claim["file"]: claim["name"] for claim in recipe.published}
+    assert claims["m-BF16.gguf"] == "BF16"
+    assert claims["m-Q4_K_M+L.gguf"] == "Q4_K_M-L"
+
+
+def test_guesses_are_marked_with_their_reasons(tmp_path: Path) -> None:
+    commit, revision = "c" * 40, "d" * 40
+    reason = "after 2024-09-25, for this is so"
+    guesses = Guesses(commit, (reason,), ("o/base",), revision, "the newest of 2025-01-02")
+
+    text = adopted_recipe.recipe([published(tmp_path, {})], at(tmp_path, guesses=guesses))
+
+    recipe = loaded(tmp_path, text)
+    assert (recipe.toolchain.commit, recipe.model.hub) == (commit, "o/base")
+    assert recipe.model.revision == revision
+    assert f"# Guess: {reason}." in text
+    assert "# Guess: the newest of 2025-01-02." in text
+
+
+def test_the_card_is_believed_before_the_headers_base_model(tmp_path: Path) -> None:
+    fields = {"general.base_model.0.repo_url": "https://huggingface.co/a/older"}
+    file = published(tmp_path, fields)
+
+    alone = adopted_recipe.recipe([file], at(tmp_path))
+    card = adopted_recipe.recipe([file], at(tmp_path, guesses=Guesses(bases=("a/own",))))
+
+    assert loaded(tmp_path, alone).model.hub == "a/older"
+    assert "# Guess: what the header calls the base" in alone
+    assert loaded(tmp_path, card).model.hub == "a/own"
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    text = adopted_recipe.recipe(
+        [published(tmp_path, {})], at(tmp_path, left_out={"x.gguf": "a reason"})
+    )
+
+    assert "# Left out: x.gguf: a reason." in text
