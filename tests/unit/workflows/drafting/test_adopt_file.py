@@ -172,7 +172,9 @@ def test_the_name_is_text_unless_it_is_what_the_converter_makes_of_the_folder(
 ) -> None:
     file = published(tmp_path, {"general.name": name})
 
-    text = adopted_recipe.recipe([file], at(tmp_path, model=model and {"revision": "main", **model}))
+    text = adopted_recipe.recipe(
+        [file], at(tmp_path, model=model and {"revision": "main", **model})
+    )
 
     # A path takes no revision, and need not be there.
     assert yaml.safe_load(text)["convert"].get("model_name") == said
