@@ -136,6 +136,28 @@ def test_an_importance_matrix_is_made_only_from_a_text_that_is_given(tmp_path: P
     assert "{file: MATRIX, recorded_as: '/models/other.dat'}" in without
 
 
+def test_a_matrix_beside_the_files_is_taken_unless_a_text_is_given(tmp_path: Path) -> None:
+    fields: dict[str, str | int] = {
+        "quantize.imatrix.file": "/m/own.dat",
+        "quantize.imatrix.chunks_count": 3,
+    }
+    file = published(tmp_path, fields)
+    for name in ("own.imatrix", "wiki.txt"):
+        (tmp_path / name).write_text("text")
+    beside: tuple[Mapping[str, Any], ...] = ({"path": "own.imatrix"},)
+
+    alone = adopted_recipe.recipe([file], at(tmp_path, matrices=beside))
+    text = adopted_recipe.recipe([file], at(tmp_path, matrices=beside, corpus={"path": "wiki.txt"}))
+
+    assert "# Guess: it is the one that was used." in alone
+    used, made = (loaded(tmp_path, one).imatrix for one in (alone, text))
+    assert used is not None
+    assert used.file is not None
+    assert (used.file.path, used.recorded_as) == (tmp_path / "own.imatrix", "/m/own.dat")
+    assert made is not None
+    assert made.file is None
+
+
 def test_a_converted_file_is_not_quantized(tmp_path: Path) -> None:
     recipe = loaded(
         tmp_path, adopted_recipe.recipe([published(tmp_path, {}, type="BF16")], at(tmp_path))
