@@ -80,12 +80,21 @@ def endpoint() -> str:
         EnvironmentProblem: It names none.
     """
     named = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    if not _ADDRESS.fullmatch(named):
+    if not _ADDRESS.fullmatch(named) or not _names_host(named):
         raise EnvironmentProblem(
             f"HF_ENDPOINT is {named!r}, which is not the address of a server.",
             "Give it one such as https://huggingface.co, or unset it.",
         )
     return named
+
+
+def _names_host(address: str) -> bool:
+    """Whether host and port of an address are such as there may be."""
+    try:
+        parts = urlsplit(address)
+        return (parts.port or 1) > 0 and bool((parts.hostname or "").encode("idna"))
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -210,10 +219,22 @@ def asked(
 
 
 def session() -> Any:
-    """The client's session, without cookies: a damaged one would spoil every later request."""
+    """The client's session, without cookies: a damaged one would spoil every later request.
+
+    Raises:
+        EnvironmentProblem: The environment names a proxy or certificates that there cannot be.
+    """
     from huggingface_hub import get_session  # noqa: PLC0415 - heavy
 
-    found = get_session()
+    try:
+        found = get_session()
+    except Exception as error:  # the libraries below have no common one for this
+        raise EnvironmentProblem(
+            f"The Hub cannot be asked with the proxy or the certificates that the environment "
+            f"names ({type(error).__name__}).",
+            "Correct or unset HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; a socks "
+            "proxy needs the package socksio.",
+        ) from error
     found.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
     return found
 
@@ -229,8 +250,13 @@ def _exchange(where: Where, url: str, headers: Mapping[str, str]) -> Iterator[He
         with session().stream("GET", url, headers={**sent, **headers}, timeout=_TIMEOUT) as answer:
             yield answer
             yield from answer.iter_bytes()
-    except (OfflineModeIsEnabled, OSError):
+    except (OfflineModeIsEnabled, OSError, OrchestrateError):
         raise
+    except UnicodeEncodeError as error:
+        raise EnvironmentProblem(
+            "The token for the Hub holds characters that no token has.",
+            "Correct HF_TOKEN, or log in again with 'hf auth login'.",
+        ) from error
     except Exception as error:
         # The libraries below raise a dozen other errors at headers and encodings of odd kinds.
         if is_transport(error):

@@ -105,21 +105,64 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     )
 
 
-@pytest.mark.parametrize("address", ["notaurl", "http://", "https://a b", "ftp://hub.invalid"])
-def test_an_address_of_the_hub_that_is_none_is_told(
-    orchestrate: Command, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    Path("r.yaml").write_text(
+@pytest.fixture
+def of_the_hub(tmp_path: Path) -> Path:
+    """A recipe whose model is on the Hub."""
+    path = tmp_path / "r.yaml"
+    path.write_text(
         "{name: x, family: llama, toolchain: {name: llama.cpp}, quantize: [Q8_0],"
         " model: {hub: org/small, revision: main}}"
     )
+    return path
 
-    said = orchestrate("plan", "r.yaml")
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("notaurl", "http://", "https://a b", "ftp://hub.invalid"),
+        *("http://hub.invalid:99999", "http://[::1", "http://a..b", f"http://{'x' * 400}.com"),
+    ],
+)
+def test_an_address_of_the_hub_that_is_none_is_told(
+    orchestrate: Command, monkeypatch: pytest.MonkeyPatch, of_the_hub: Path, address: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+
+    said = orchestrate("plan", of_the_hub)
 
     assert said.code == 3
     assert "which is not the address of a server." in said.err
     assert "Give it one such as https://huggingface.co, or unset it." in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("HTTPS_PROXY", "http://name:hidden@[::1", "the proxy or the certificates"),
+        ("HTTPS_PROXY", "odd://name:hidden@proxy", "the proxy or the certificates"),
+        ("SSL_CERT_FILE", "/nonexistent", "the proxy or the certificates"),
+        ("HF_TOKEN", "h\u00e9", "holds characters that no token has"),
+    ],
+)
+def test_an_environment_with_which_no_hub_can_be_asked_is_told(
+    orchestrate: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    of_the_hub: Path,
+    name: str,
+    value: str,
+    sentence: str,
+) -> None:
+    from huggingface_hub import close_session
+
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    monkeypatch.setenv(name, value)
+    close_session()
+
+    said = orchestrate("plan", of_the_hub)
+
+    assert (said.code, sentence in said.err) == (3, True), said.err
+    assert "hidden" not in said.err
+    close_session()
 
 
 def test_offline_nobody_is_sent_to_look_after_the_network(
