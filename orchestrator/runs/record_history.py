@@ -229,11 +229,13 @@ def asked(plan: Plan, output: Output) -> str:
     """
     recipe = plan.recipe
     content: dict[str, JSON] = {
-        "toolchain": recipe.toolchain.model_dump(mode="json"),
+        "toolchain": recipe.toolchain.model_dump(mode="json", exclude={"tools"}),
         "model": recipe.model.model_dump(),
         "convert": recipe.convert.model_dump(mode="json"),
         "runtime": recipe.runtime.model_dump(mode="json"),
     }
+    if recipe.toolchain.tools is not None:
+        content["tools"] = recipe.toolchain.tools.model_dump()
     quant = output.quant
     if quant is not None:
         content["quant"] = quant.model_dump(mode="json", exclude=_JUDGING)

@@ -230,9 +230,12 @@ def test_without_a_compiler_that_is_said(
     if system == "make" and not (tools / "make").exists():
         pytest.skip("make is not installed")
 
+    task = task_of(tmp_path, upstream, options, system=system)
+    step = replace(task.step, context={**task.step.context, "instead": ", or use --prebuilt"})
     with pytest.raises(EnvironmentProblem, match=r"no C\+\+ compiler was found") as caught:
-        build.run(task_of(tmp_path, upstream, options, system=system))
+        build.run(replace(task, step=step))
     assert "apt install g++" in caught.value.hint
+    assert caught.value.hint.endswith(", or use --prebuilt.")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from orchestrator.planning import lockfile_check, recipe_to_steps
 from orchestrator.planning.lockfile import Lock, Named
 from orchestrator.planning.lockfile import Tools as Locked
 from orchestrator.recipe.models import Tools
-from orchestrator.runs import collect_results, make_lockfile, tools_at_hand
+from orchestrator.runs import collect_results, make_lockfile, record_history, tools_at_hand
 from orchestrator.runs.provenance_statement import Pins, statement
 from orchestrator.runs.session import Session, choices
 from orchestrator.sources import git
@@ -129,6 +129,17 @@ def test_all_steps_of_a_plan_work_with_the_tools_and_nothing_is_built(
     assert taken.context["compared"]["types"] == ["Q4_0", "Q8_0"]
 
 
+def test_a_build_knows_what_else_there_is_for_machines_without_a_compiler(tmp_path: Path) -> None:
+    chain = installing(make_chain(tmp_path))
+    build = by_label(make_plan(tmp_path, chain=chain))["build stand aaaaaaa"]
+    only = by_label(make_plan(tmp_path / "other"))["build stand aaaaaaa"]
+
+    assert "--prebuilt" in build.context["instead"]
+    assert "--tools FOLDER" in build.context["instead"]
+    assert only.context["instead"] == ""
+    assert build.key == only.key
+
+
 def test_a_tool_chain_without_data_about_installed_tools_says_so(
     tmp_path: Path, here: Session
 ) -> None:
@@ -169,6 +180,18 @@ def test_a_lock_knows_the_tools_and_sees_when_they_are_others(tmp_path: Path, as
     assert "the installed tool" not in told.value.message
     with pytest.raises(UsageError, match=r"the installed tool has SHA-256 [0-9a-f]{12}, not"):
         lockfile_check.hold(lock, other, None)
+
+
+def test_what_a_recipe_asks_for_names_its_tools_wherever_it_lies(tmp_path: Path, ask: Ask) -> None:
+    def asked_in(folder: Path, toolchain: str) -> str:
+        tool(folder / "there")
+        text = RECIPE.replace("toolchain: stand", f"toolchain: {toolchain}")
+        plan = make_plan(folder, text)
+        return record_history.asked(plan, plan.outputs[0])
+
+    with_tools = "{name: stand, tools: there}"
+    assert asked_in(tmp_path / "a", with_tools) == asked_in(tmp_path / "b", with_tools)
+    assert asked_in(tmp_path / "a", with_tools) != asked_in(tmp_path / "a", "stand")
 
 
 def test_reports_and_provenance_name_the_tools(tmp_path: Path, ask: Ask) -> None:

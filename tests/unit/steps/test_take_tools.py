@@ -55,6 +55,17 @@ def test_the_result_refers_to_the_tools_and_has_the_sources(tmp_path: Path) -> N
     assert [found.name for found in one.workdir.rglob("*")] == ["src", "convert.py"]
 
 
+def test_converters_that_a_build_left_are_taken_from_there(tmp_path: Path) -> None:
+    kept = tmp_path / "build" / "src"
+    kept.mkdir(parents=True)
+    (kept / "kept.py").write_text("print()")
+
+    one = task(tmp_path, tool(tmp_path / "there"), kept=str(kept), origin="sdist 1.0")
+
+    assert take_tools.run(one)["origin"] == "sdist 1.0"
+    assert [path.name for path in (one.workdir / "src").iterdir()] == ["kept.py"]
+
+
 def test_a_tool_that_was_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     path = tool(tmp_path / "there")
     one = task(tmp_path, path)

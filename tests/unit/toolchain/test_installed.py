@@ -74,6 +74,16 @@ def test_verbs_whose_program_is_not_there_are_gone_and_asking_for_one_names_it(
         installed.with_tools(chain, {"second": tmp_path}, {})
 
 
+def test_a_program_that_is_else_built_on_demand_is_taken_from_the_tools(
+    tmp_path: Path, chain: ToolChain
+) -> None:
+    one = changed(chain, "verbs.embed", {"argv": ["{bin}/embed{exe}"], "program": "embed"})
+    files = {"tool": tmp_path / "tool", "embed": tmp_path / "embed"}
+
+    assert installed.with_tools(one, files, {}).verbs["embed"].program == ""
+    assert "embed" not in installed.with_tools(one, {"tool": tmp_path / "tool"}, {}).verbs
+
+
 def test_bindings_are_used_with_a_library_of_the_pinned_commit_alone(
     tmp_path: Path, chain: ToolChain
 ) -> None:
