@@ -70,7 +70,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "build": Kind("build", Role.TOOL, brings=Brings.UPSTREAM),
-    "tools": Kind("take_tools", Role.TOOL, brings=Brings.UPSTREAM),
+    "take": Kind("take_tools", Role.TOOL, brings=Brings.UPSTREAM),
     "unpack": Kind("unpack", Role.TOOL),
     "program": Kind("build", Role.TOOL),
     "environment": Kind("environment", Role.TOOL, brings=Brings.PACKAGES, hashed=False),

@@ -83,7 +83,7 @@ def _there(collector: StepCollector, chain: ToolChain, commit: str, choices: Cho
     archive = (unpack(collector, chain, tools.archive),) if tools.archive else ()
     absent = sorted(f"{{bin}}/{name}{{exe}}" for name in set(tools.missing.values()))
     return collector.add(
-        "tools",
+        "take",
         f"take the installed tools of {chain.name} {commit[:7]}",
         {**tools_identity(chain, commit), "system": [choices.platform, choices.machine]},
         context={

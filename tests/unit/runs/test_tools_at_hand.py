@@ -102,7 +102,7 @@ def test_a_changed_program_is_another_key_and_another_place_is_not(
         [step] = [
             one
             for one in recipe_to_steps.toolchain_steps(own, choices(), commit=commit)
-            if one.kind == "tools"
+            if one.kind == "take"
         ]
         return step.key
 
@@ -240,7 +240,7 @@ def test_what_tools_make_is_compared_with_what_is_recorded_of_the_portable_build
     assert own.compared is not None
     compared = own.compared.model_copy(update={"portable": recorded if portable else {}})
     own = own.model_copy(update={"compared": compared})
-    [step] = [one for one in recipe_to_steps.toolchain_steps(own, choices()) if one.kind == "tools"]
+    [step] = [one for one in recipe_to_steps.toolchain_steps(own, choices()) if one.kind == "take"]
     made = {"bytes": {"Q4_0": sha("1 Q4_0"), "Q8_0": sha("1 Q8_0")}}
     keep(here.store, step, made)
 
