@@ -152,7 +152,7 @@ def recipe(files: Sequence[File], given: Given) -> str:
         "general_name": name,
         "model_name": _model_name(name, model),
         "matrix": matrix,
-        "recorded_as": _recorded_as(str(matrix.get(f"{_MATRIX}file", ""))),
+        "recorded_as": _recorded_as(str(matrix.get(f"{_MATRIX}file", "")), _own(beside)),
         "several_matrices": len(matrices) > 1,
         "beside": beside,
         "weighs": bool(matrix) and (given.corpus is not None or beside is not None),
@@ -260,10 +260,17 @@ def _repository(file: File, keys: Sequence[str]) -> str:
     return next((one[1] for one in found if one), "")
 
 
-def _recorded_as(path: str) -> str:
+def _own(beside: Mapping[str, JSON] | None) -> str:
+    """What a recipe writes for a matrix into headers if it does not say otherwise."""
+    if beside is None:
+        return IMATRIX_FILE
+    return PurePosixPath(str(beside.get("file") or beside.get("path"))).name
+
+
+def _recorded_as(path: str, own: str) -> str:
     """The path of the matrix, where it is not the usual one and a recipe can say it."""
     sayable = path.isprintable() and len(path.encode()) <= _LONGEST_TEXT
-    return path if sayable and path != IMATRIX_FILE else ""
+    return path if sayable and path != own else ""
 
 
 def _chunks(matrix: Mapping[str, JSON]) -> int:

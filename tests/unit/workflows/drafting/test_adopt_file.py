@@ -150,6 +150,10 @@ def test_a_matrix_beside_the_files_is_taken_unless_a_text_is_given(tmp_path: Pat
     text = adopted_recipe.recipe([file], at(tmp_path, matrices=beside, corpus={"path": "wiki.txt"}))
 
     assert "# Guess: it is the one that was used." in alone
+    usual = published(tmp_path, {**fields, "quantize.imatrix.file": "imatrix.gguf"})
+    assert "recorded_as: imatrix.gguf" in adopted_recipe.recipe(
+        [usual], at(tmp_path, matrices=beside)
+    )
     used, made = (loaded(tmp_path, one).imatrix for one in (alone, text))
     assert used is not None
     assert used.file is not None
