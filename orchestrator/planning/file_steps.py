@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
@@ -11,7 +12,7 @@ from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
 from orchestrator.recipe.field_types import NAME
-from orchestrator.recipe.models import Quant
+from orchestrator.recipe.models import Imatrix, Quant
 from orchestrator.recipe.source_fields import Model
 from orchestrator.toolchain.model import Verb
 
@@ -122,19 +123,29 @@ def _rewrite(basis: Basis, model: str) -> str:
 def imatrix(basis: Basis, full_key: str) -> str:
     """Add the importance matrix, if the recipe has a type that wants one; else ''.
 
-    It is made from a text, or fetched.
+    It is fetched, or made from one text and then extended by others in the order of their names.
 
     Raises:
-        UsageError: The tool chain makes none.
+        UsageError: The tool chain makes none, or none of several texts.
     """
     wanted = basis.recipe.used_imatrix
     if wanted is None or wanted.file is not None:
         return source_steps.matrix(basis)
-    given = basis.chain.verb("imatrix").given(wanted.options)
-    argvs, context = verbs(basis.chain, "imatrix", options=given)
+    key = ""
+    for name in ("", *sorted(wanted.more)):
+        key = _on_text(basis, wanted, name, {MODEL: full_key, **({"previous": key} if key else {})})
+    return key
+
+
+def _on_text(basis: Basis, wanted: Imatrix, name: str, inputs: Mapping[str, str]) -> str:
+    """Add the importance matrix on one more text."""
+    verb = "extend_imatrix" if "previous" in inputs else "imatrix"
+    given = basis.chain.verb(verb).given(wanted.options)
+    argvs, context = verbs(basis.chain, verb, options=given)
+    last = name == max(wanted.more, default="")
     return basis.collector.add(
         "imatrix",
-        f"importance matrix of {basis.recipe.name}",
+        f"importance matrix of {basis.recipe.name}{f' with {name}' if name else ''}",
         {
             "argv": argvs,
             "chunks": wanted.chunks or -1,
@@ -142,11 +153,11 @@ def imatrix(basis: Basis, full_key: str) -> str:
             **({"options": given} if given else {}),
         },
         {
-            MODEL: full_key,
-            "corpus": source_steps.corpus(basis, "calibration"),
+            **inputs,
+            "corpus": source_steps.corpus(basis, f"calibration {name}".strip()),
             **basis.built,
         },
-        context=context,
+        context={**context, "last": last},
         resources=Resources(cpu=True),
         keep="always",
     )

@@ -16,6 +16,7 @@ MODEL = "model"
 _MEANS = {
     "plan_quantize": "no exact sizes before converting",
     "imatrix": "no importance matrices",
+    "extend_imatrix": "no importance matrices of several texts",
     "divergence": "no divergence from the full file",
     "split": "no files in parts",
     "import_ggml": "no GGML files as models",

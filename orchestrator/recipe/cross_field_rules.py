@@ -176,7 +176,7 @@ def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _one_matrix(section: set[str]) -> Iterator[Finding]:
     if len(section & {"corpus", "file"}) != 1:
         yield ("imatrix",), "needs either 'corpus', to make a matrix from, or 'file'"
-    for name in sorted(section & {"chunks", "context"} if "file" in section else ()):
+    for name in sorted(section & {"chunks", "context", "more"} if "file" in section else ()):
         yield ("imatrix", name), f"{name!r} does not go with 'file'"
 
 

@@ -247,7 +247,7 @@ def _digested(document: Document) -> dict[str, Any]:
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release", "tools"))
     _drop_unset(content["convert"], ("drop",))
-    _drop_unset(content["imatrix"] or {}, ("file", "recorded_as"))
+    _drop_unset(content["imatrix"] or {}, ("file", "more", "recorded_as"))
     unset = {"texts", *(limit.key for _, limit in registry.limits() if not limit.in_digest)}
     for part in (content["verify"], *content["quantize"]):
         _drop_unset(part["limits"], unset)

@@ -40,6 +40,7 @@ from orchestrator.recipe.field_types import (
     Size,
     TensorPattern,
     TensorType,
+    TextName,
     Url,
     vocabulary_of,
 )
@@ -144,6 +145,11 @@ class Imatrix(WithOptions):
 
     corpus: Annotated[Source, Also()] | None = Field(
         default=None, description="Calibration text to make it from: a path or a source."
+    )
+    more: Mapping[TextName, Annotated[Source, Also()]] = Field(
+        default={},
+        description="Further texts by name, added in the order of their names; chunks holds for "
+        "each.",
     )
     file: Annotated[Matrix, Also()] | None = Field(
         default=None,

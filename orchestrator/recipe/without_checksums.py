@@ -31,7 +31,8 @@ def relaxed(recipe: Recipe) -> Recipe:
     update: dict[str, object] = {"model": model.model_copy(update=changes)}
     if recipe.imatrix is not None:
         given = {"corpus": recipe.imatrix.corpus, "file": recipe.imatrix.file}
-        freed = {name: _free(one) for name, one in given.items() if one is not None}
+        freed: dict[str, object] = {n: _free(one) for n, one in given.items() if one is not None}
+        freed["more"] = {name: _free(one) for name, one in recipe.imatrix.more.items()}
         update["imatrix"] = recipe.imatrix.model_copy(update=freed)
     read = [name for name in recipe.verify.sections if name in recipe.verify.texts]
     texts = {name: _freed(getattr(recipe.verify, name)) for name in read}

@@ -35,6 +35,7 @@ ANY = "*"
 CORPORA: tuple[Loc, ...] = (
     ("imatrix", "corpus"),
     ("imatrix", "file"),
+    ("imatrix", "more", ANY),
     *(
         ("verify", name, option.name)
         for name, section in registry.sections().items()

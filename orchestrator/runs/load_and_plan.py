@@ -112,6 +112,8 @@ def resolve(
     if (used := recipe.used_imatrix) is not None:
         corpora["calibration"] = definite("imatrix.corpus", used.corpus)
         corpora["imatrix"] = definite("imatrix.file", used.file)
+        for name, text in used.more.items():
+            corpora[f"calibration {name}"] = definite(f"imatrix.more.{name}", text)
     if session.choices.verify:
         for name, text in measure_steps.texts_read(recipe, chain).items():
             corpora[name] = definite(f"verify.{name}", text)

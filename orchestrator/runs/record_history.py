@@ -241,7 +241,11 @@ def asked(plan: Plan, output: Output) -> str:
         content["quant"] = quant.model_dump(mode="json", exclude=_JUDGING)
         content["order"] = quant.order
         if quant.imatrix and recipe.imatrix is not None:
-            new = {name for name in ("file", "recorded_as") if not getattr(recipe.imatrix, name)}
+            new = {
+                name
+                for name in ("file", "more", "recorded_as")
+                if not getattr(recipe.imatrix, name)
+            }
             content["imatrix"] = recipe.imatrix.model_dump(exclude=new)
     return key(portable(content, recipe.file.parent))
 

@@ -17,7 +17,7 @@ def run(task: Task) -> dict[str, JSON]:
 
     Returns:
         Facts: the ``perplexity`` of the calibration text, ``chunks`` and the ``dataset``;
-        ``notes`` if the text did not reach all of the model.
+        ``notes`` if this and the texts before it did not reach all of the model.
 
     Raises:
         StepError: The text is too short, or the tool failed.
@@ -40,10 +40,14 @@ def run(task: Task) -> dict[str, JSON]:
     def report(progress: Progress) -> None:
         task.report(Progress(progress.done, max(params["chunks"], 0), progress.unit))
 
-    done = call_verb.call(task, "imatrix", values, cwd=task.scratch, report=report)
+    verb = "imatrix"
+    if "previous" in task.inputs:
+        verb, values["previous"] = "extend_imatrix", str(task.inputs["previous"] / IMATRIX_FILE)
+    done = call_verb.call(task, verb, values, cwd=task.scratch, report=report)
     if not output.is_file():
         raise StepError(f"{task.step.label}: the tool exited 0 but wrote no matrix")
-    notes = imatrix_counts.notes(imatrix_counts.read(output))
+    last = task.step.context.get("last", True)
+    notes = imatrix_counts.notes(imatrix_counts.read(output)) if last else []
     return {
         "perplexity": float(done.values["perplexity"]),
         "chunks": params["chunks"],

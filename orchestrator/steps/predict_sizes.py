@@ -100,7 +100,8 @@ def _matrix(task: Task, whole: gguf.GGUF) -> Matrix | None:
     """
     place = task.scratch / IMATRIX_FILE
     if "imatrix" not in task.inputs:
-        write_stand_in(place)
+        # By its names, since options may leave out those of some tensors.
+        write_stand_in(place, [one.name for one in whole.tensors])
         return None
     path, found = importance_matrix.of_task(task, whole.tensors)
     place.symlink_to(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ def override_values(overrides: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def write_stand_in(path: Path) -> None:
-    """Write an importance matrix of one entry that no tensor has, in the old format.
+def write_stand_in(path: Path, tensors: Collection[str] = ("none",)) -> None:
+    """Write an importance matrix of one number for each tensor, in the old format.
 
     A dry run reads no values, but with a matrix the quantizer chooses other types.
     """
-    name, dataset = b"none", b"none"
-    entry = struct.pack(f"<i{len(name)}siif", len(name), name, 1, 1, 1.0)
+    dataset, names = b"none", [name.encode() for name in tensors]
+    entries = [struct.pack(f"<i{len(one)}siif", len(one), one, 1, 1, 1.0) for one in names]
     end = struct.pack(f"<ii{len(dataset)}s", 1, len(dataset), dataset)
-    path.write_bytes(struct.pack("<i", 1) + entry + end)
+    path.write_bytes(struct.pack("<i", len(names)) + b"".join(entries) + end)

@@ -251,7 +251,11 @@ def _local(plan: Plan) -> Iterable[str]:
     """Inputs that are nowhere but on the machine of the run, as the recipe names them."""
     recipe = plan.recipe
     folder = recipe.file.parent.absolute()
-    weighing = [recipe.imatrix.corpus, recipe.imatrix.file] if recipe.imatrix else []
+    weighing = (
+        [recipe.imatrix.corpus, *recipe.imatrix.more.values(), recipe.imatrix.file]
+        if recipe.imatrix
+        else []
+    )
     corpora = (*weighing, *recipe.verify.texts.values())
     for source in (recipe.model, recipe.model.base, recipe.model.delta, *corpora):
         if source is not None and source.path is not None:

@@ -35,13 +35,14 @@ ADDED = (
         "      shard: {type: int, argv: [--shard, '{shard}'], about: which part}\n",
     ),
     (
-        "\n  quantize:\n",
-        "    options_after: 1\n"
-        "    options: &of_files {spared: {type: texts, argv: [{each: spared, then: "
-        "[--spare, '{item}']}], about: tensors}}\n",
+        "    options: &quantizer_options\n",
+        "      spared: {type: texts, about: tensors, "
+        "argv: [{each: spared, then: [--spare, '{item}']}]}\n",
     ),
-    ("\n  plan_quantize:\n", "    options_after: 1\n    options: *of_files\n"),
-    ("\n  imatrix:\n", "    options: {seed: {type: int, argv: [--seed, '{seed}'], about: luck}}\n"),
+    (
+        "    options: &imatrix_options\n",
+        "      seed: {type: int, argv: [--seed, '{seed}'], about: luck}\n",
+    ),
 )
 FILES = {"bin": "b", "exe": "", "input": "in", "output": "out", "type": "Q4_0", "threads": "1"}
 RECIPE = """\

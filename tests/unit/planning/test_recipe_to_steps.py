@@ -12,6 +12,7 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from tests.support.file_access import accesses
 from tests.support.plans import (
+    CHAIN,
     RECIPE,
     by_label,
     changed,
@@ -374,3 +375,34 @@ def test_a_matrix_that_is_made_can_be_recorded_under_another_path(tmp_path: Path
     assert made["quantize small to Q4_K_M"].params["imatrix_name"] == "a/b.dat"
     assert made["quantize small to Q4_K_M"].context["imatrix_formats"] == []
     assert "imatrix_name" not in made["quantize small to Q4_0"].params
+
+
+EXTENDING = CHAIN.replace("  logits:", "  extend_imatrix: {{argv: [tool]}}\n  logits:", 1)
+
+
+def test_a_matrix_of_several_texts_goes_on_from_text_to_text(tmp_path: Path) -> None:
+    text = RECIPE.replace("chunks: 10}", "chunks: 10, more: {b: {path: cal.txt}, a: text.txt}}")
+    texts = {"calibration": "cal.txt", "calibration a": "a.txt", "calibration b": "b.txt"}
+    corpora = {name: local(file, name[-1] * 64) for name, file in texts.items()}
+    found = sources(corpora={**corpora, "perplexity": local("text.txt")})
+    chain = make_chain(tmp_path, text=EXTENDING)
+
+    made = by_label(make_plan(tmp_path, text, chain=chain, found=found))
+
+    first, second, third = (
+        made[f"importance matrix of small{name}"] for name in ("", " with a", " with b")
+    )
+    assert "previous" not in first.inputs
+    assert (second.inputs["previous"], third.inputs["previous"]) == (first.key, second.key)
+    assert third.inputs["corpus"] == made["fetch calibration b text b.txt"].key
+    assert [one.context["last"] for one in (first, second, third)] == [False, False, True]
+    assert made["quantize small to Q4_K_M"].inputs["imatrix"] == third.key
+
+
+def test_a_tool_chain_that_cannot_go_on_from_a_matrix(tmp_path: Path) -> None:
+    text = RECIPE.replace("chunks: 10}", "chunks: 10, more: {b: {path: cal.txt}}}")
+    corpora = {"calibration": local("cal.txt"), "calibration b": local("b.txt")}
+    found = sources(corpora={**corpora, "perplexity": local("text.txt")})
+
+    with pytest.raises(UsageError, match="extend_imatrix"):
+        make_plan(tmp_path, text, found=found)

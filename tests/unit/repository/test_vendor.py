@@ -52,6 +52,7 @@ NAMES = (
     "source",
     "size",
     "imatrix",
+    "previous",
     "output_tensor_type",
     "token_embedding_type",
     "gpu_layers",
@@ -224,3 +225,23 @@ def test_a_smoke_test_ends_after_minutes(name: str) -> None:
 
     assert limits
     assert all(limit is not None and limit <= 600 for limit in limits)
+
+
+def test_options_of_matrices_reach_their_tools() -> None:
+    chain = load.load("llama.cpp")
+    wanted: dict[str, dict[str, Any]] = {
+        "quantize": {"include_weights": ["attn_q", "ffn"], "exclude_weights": ["blk.0."]},
+        "imatrix": {"from_chunk": 0, "parse_special": True, "process_output": True},
+    }
+    found = {}
+    for name, options in wanted.items():
+        verb = chain.verb(name)
+        given = verb.given(options)
+        places = {"bin": "bin", "exe": "", "threads": "1"}
+        empty = {"tensor_types": {}, "override_kv": {}, "gpu_layers": ""}
+        values = {**GIVEN, **places, **empty, **given}
+        found[name] = verb.with_options(given).expand(values)
+
+    weights = ["--include-weights", "attn_q", "--include-weights", "ffn"]
+    assert found["quantize"][1:7] == [*weights, "--exclude-weights", "blk.0."]
+    assert found["imatrix"][-4:] == ["--from-chunk", "0", "--parse-special", "--process-output"]

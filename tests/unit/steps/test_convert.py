@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,20 @@ def test_the_matrix_is_made_on_bare_names(tmp_path: Path) -> None:
 def test_a_matrix_that_was_not_written(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="wrote no matrix"):
         imatrix.run(imatrix_task(tmp_path, "print('PPL = 5.25')"))
+
+
+def test_a_matrix_is_extended_from_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "imatrix.gguf").write_text("before")
+    code = """
+    Path(args[0]).write_text(Path(args[1]).read_text() + ' and after')
+    print('PPL = 5.25')
+    """
+    task = imatrix_task(tmp_path, "raise SystemExit(1)")
+    saying = {"values": {"perplexity": r"PPL = ([\d.]+)"}}
+    verbs = {"extend_imatrix": tool(code, "{output}", "{previous}", **saying)}
+    step = replace(task.step, context={**task.step.context, "verbs": verbs})
+
+    imatrix.run(replace(task, step=step, inputs={**task.inputs, "previous": tmp_path / "p"}))
+
+    assert (task.workdir / "imatrix.gguf").read_text() == "before and after"
