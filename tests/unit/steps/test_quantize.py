@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from orchestrator.modelfiles import gguf
 from orchestrator.steps import quantize
 from tests.support.importance_matrices import Entries, old_matrix
 from tests.support.model_files import KV
-from tests.support.tool_chain_tasks import task_of, tool, whole
+from tests.support.tool_chain_tasks import NORM, WEIGHT, task_of, tool, whole
 
 COPY = "Path(args[1]).write_bytes(Path(args[0]).read_bytes()); print('2 tensors, 4.5 bits')"
 ARGS = ("{input}", "{output}", "{type}")
 SAYING = {
     "expect": {"number": {r"(\d+) tensors": "tensors"}},
-    "lists": {"fallbacks": r"(?P<tensor>\w+): (?P<columns>\d+) (?P<wanted>\w+) -> (?P<got>\w+)"},
+    "lists": {"fallbacks": r"(?P<tensor>[\w.]+): (?P<columns>\d+) (?P<wanted>\w+) -> (?P<got>\w+)"},
 }
 CONTEXT = {
     "allow_fallback": False,
@@ -174,6 +175,21 @@ def test_fallbacks_need_consent(tmp_path: Path, allowed: bool) -> None:
         ]
     else:
         with pytest.raises(StepError, match=r"1 tensor would silently.*ffn \(576 columns"):
+            quantize.run(task)
+
+
+@pytest.mark.parametrize(("stated", "allowed"), [("f16", True), ("q8_0", False)])
+def test_a_tensor_with_the_type_that_the_recipe_states_is_no_fallback(
+    tmp_path: Path, stated: str, allowed: bool
+) -> None:
+    model = whole(tmp_path / "named", NORM, replace(WEIGHT, name="token_embd.weight"))
+    code = COPY + "\nprint('token_embd.weight: 576 q6_K -> q8_0')"
+    task = quantizing(tmp_path, code, inputs={"model": model}, token_embedding_type=stated)
+
+    if allowed:
+        assert quantize.run(task)["fallbacks"] == []
+    else:
+        with pytest.raises(StepError, match=r"token_embd.weight \(576 columns"):
             quantize.run(task)
 
 
