@@ -68,7 +68,7 @@ def _claim(entry: Mapping[str, Any], folder: Path) -> Claim:
 
 
 def stated(claim: Claim, offline: bool) -> str:
-    """The SHA-256 that the claim or the Hub's listing states; no file is fetched for it.
+    """The SHA-256 that the claim or the Hub's listing states, or ''; no file is fetched for it.
 
     Raises:
         EnvironmentProblem: The Hub cannot be asked.
@@ -76,7 +76,7 @@ def stated(claim: Claim, offline: bool) -> str:
     """
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
-    if claim.sha256:
+    if claim.sha256 or not claim.repo:
         return claim.sha256
 
     commit = download.resolve(claim.repo, claim.revision, offline=offline)

@@ -41,6 +41,11 @@ def attempt(recipe: Path, session: Session) -> list[Tried]:
     """
     quiet = replace(session, choices=replace(session.choices, verify=False))
     [plan] = load_and_plan.make([load_and_plan.load_one(recipe)], quiet)
+    return tried(plan, session)
+
+
+def tried(plan: Plan, session: Session) -> list[Tried]:
+    """Make what a plan has of published files, each as far as it goes, and compare them."""
     outputs = [plan.full, *plan.outputs]
     wanted = {one.name: list(published_claims.claims(plan, one)) for one in outputs}
     targets = [one for one in outputs if wanted[one.name]]
