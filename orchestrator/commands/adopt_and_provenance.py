@@ -81,7 +81,7 @@ def adopt(
         place = (
             published_files.here(path, session.store.file_digest)
             if path.exists()
-            else published_files.on_hub(what)
+            else published_files.on_hub(what, offline=session.settings.offline)
         )
         text = write(session, place, target, model, corpus)
         if target is not None and tries:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf_parts
 from orchestrator.planning.resolved_source import Resolved
@@ -74,12 +74,12 @@ def here(path: Path, digest: Callable[[Path], str]) -> Place:
     return Place(files, matrices, _bases(_local_card(path)), folder=path)
 
 
-def on_hub(text: str) -> Place:
+def on_hub(text: str, *, offline: bool = False) -> Place:
     """All GGUF files of a repository, ``owner/name`` or ``owner/name@revision``.
 
     Raises:
         UsageError: There is no such file, folder or repository, or it has no GGUF files.
-        EnvironmentProblem: No access, no network.
+        EnvironmentProblem: No access, no network, or offline.
         StepError: A part is missing.
     """
     from orchestrator.sources import choose_gguf  # noqa: PLC0415 - the Hub's library is heavy
@@ -92,6 +92,8 @@ def on_hub(text: str) -> Place:
             f"there is no file or folder {text}",
             "Name a GGUF file, a folder of them, or a repository as owner/name.",
         )
+    if offline:
+        raise EnvironmentProblem(f"{repo} cannot be read offline", "Run without --offline.")
     about = card(repo, revision or "main")
     where = {"hub": repo, "revision": about.commit}
     listed = download.listing(repo, about.commit)

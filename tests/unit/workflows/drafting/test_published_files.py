@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.sources.hub import dates
 from orchestrator.workflows.drafting import published_files
 from tests.hub import Hub, Repo
@@ -82,6 +82,8 @@ def test_a_place_without_files_is_refused(tmp_path: Path) -> None:
         published_files.here(tmp_path, file_sha256)
     with pytest.raises(UsageError, match="there is no file or folder nowhere"):
         published_files.on_hub("nowhere")
+    with pytest.raises(EnvironmentProblem, match="org/m cannot be read offline"):
+        published_files.on_hub("org/m", offline=True)
 
 
 @pytest.mark.parametrize(
