@@ -416,9 +416,10 @@ class Store:
             folder.rename(rubbish)
         except FileNotFoundError:
             return 0
-        size = artifact.freed_bytes(rubbish)
-        artifact.remove_tree(rubbish)
-        return size
+        try:
+            return artifact.freed_bytes(rubbish)
+        finally:
+            _remove_wholly(rubbish)
 
     def _sweep(self, key: str) -> None:
         for left in (self.root / "staging").glob(f"{key}-*"):
@@ -433,6 +434,16 @@ class Store:
                 f"the store in {self.root} cannot be written to: {error.strerror}",
                 "set ORCHESTRATE_HOME to a folder of your own",
             ) from error
+
+
+def _remove_wholly(rubbish: Path) -> None:
+    """Remove a folder, also when an interrupt comes meanwhile, which is raised afterwards."""
+    try:
+        artifact.remove_tree(rubbish)
+    except BaseException:
+        if os.path.lexists(rubbish):
+            artifact.remove_tree(rubbish)
+        raise
 
 
 def _machine() -> dict[str, JSON]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import OrchestrateError
-from orchestrator.engine import digest_cache
+from orchestrator.engine import artifact, digest_cache
 from orchestrator.engine.artifact_store import Store
 from tests.support.stores import KEY, OTHER, left_in, open_store, put
 
@@ -33,6 +33,24 @@ def test_release_gives_bytes_back_unless_linked_elsewhere(store: Store, tmp_path
     assert store.find(KEY) is None
     assert store.release(KEY) == 0
     assert (tmp_path / "dist").read_bytes() == b"y" * 50_000
+    assert left_in(store, "staging") == []
+
+
+def test_an_interrupt_while_an_artifact_goes_leaves_nothing_of_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, {"big": b"x"})
+    remove, calls = artifact.remove_tree, []
+
+    def interrupted_once(folder: Path) -> None:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(folder)
+
+    monkeypatch.setattr(artifact, "remove_tree", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        store.release(KEY)
     assert left_in(store, "staging") == []
 
 
