@@ -1,13 +1,14 @@
 """Cut a llama's 576 columns to 512, so that every k-quant fits its rows; for bench_fit.py.
 
-    python scripts/make_sliced_model.py SmolLM2-135M-Instruct.Q4_1.gguf TEXT OUT
+    python scripts/make_sliced_model.py SmolLM2-135M-Instruct.Q4_1.gguf TEXT OUT.gguf
 
 A slicing by principal components, as SliceGPT does (arXiv:2401.15024), with one rotation for
 all layers: norms are absorbed into what reads them, the residual stream is turned to the
 components of its normalized states over TEXT, and the last 64 are dropped. Nine heads are filled
-up to twelve with zeros, which changes nothing of what is computed. Writes a model folder for a
-converter, with the output apart from the embedding, and prints the loss per token on TEXT before
-and after. Run it with a Python that has ``torch``, ``transformers``, ``gguf`` and ``accelerate``.
+up to twelve with zeros, which changes nothing of what is computed. Writes an F16 GGUF with the
+output apart from the embedding and the source's own tokenizer, and prints the loss per token on
+TEXT before and after. Run it with a Python that has ``torch``, ``transformers``, ``gguf`` and
+``accelerate``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import gguf
 import torch  # type: ignore[import-not-found,unused-ignore]
 from transformers import (  # type: ignore[import-not-found,unused-ignore]
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
 COLUMNS, HEADS, KV_HEADS, WINDOW, WINDOWS = 512, 12, 4, 512, 6
@@ -89,6 +90,42 @@ def sliced(model: LlamaForCausalLM, kept: torch.Tensor, energy: float) -> LlamaF
     return out
 
 
+def rotated(weights: torch.Tensor, heads: int) -> torch.Tensor:
+    """Rows of Q and K in the order in which llama.cpp turns pairs of them."""
+    halves = weights.reshape(heads, 2, weights.shape[0] // heads // 2, weights.shape[1])
+    return halves.swapaxes(1, 2).reshape(weights.shape)
+
+
+def write(model: LlamaForCausalLM, source: gguf.GGUFReader, out: Path) -> None:
+    """An F16 GGUF with the source's keys, but for the numbers of the smaller model."""
+    writer = gguf.GGUFWriter(out, "llama")
+    numbers = {
+        "llama.embedding_length": COLUMNS,
+        "llama.attention.head_count": HEADS,
+        "llama.attention.head_count_kv": KV_HEADS,
+        "general.file_type": int(gguf.LlamaFileType.MOSTLY_F16),
+        "general.name": "SmolLM2 sliced to 512",
+    }
+    for key, field in source.fields.items():
+        if not key.startswith("GGUF.") and key != "general.architecture":
+            element = field.types[1] if len(field.types) > 1 else None
+            value = numbers.get(key, field.contents())
+            writer.add_key_value(key, value, field.types[0], element)
+    # Twelve heads of 64 are more than the columns, so their length has to be said.
+    writer.add_key_length(model.config.head_dim)
+    writer.add_value_length(model.config.head_dim)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    for name, values in model.state_dict().items():
+        heads = {"q_proj": HEADS, "k_proj": KV_HEADS}.get(name.split(".")[-2])
+        kept = rotated(values, heads) if heads else values
+        kept = kept.half() if kept.dim() > 1 else kept.float()
+        writer.add_tensor(str(names.get_name(name, (".weight",))), kept.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 @torch.no_grad()  # type: ignore[untyped-decorator,unused-ignore]
 def loss(model: LlamaForCausalLM, windows: torch.Tensor) -> float:
     """Mean loss per token, in nats."""
@@ -96,7 +133,7 @@ def loss(model: LlamaForCausalLM, windows: torch.Tensor) -> float:
 
 
 def main() -> None:
-    """Read the arguments, write the folder."""
+    """Read the arguments, write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("text", type=Path)
@@ -111,15 +148,7 @@ def main() -> None:
     absorb_norms(model)
     smaller = sliced(model, *components(model, windows[:WINDOWS])).eval()
     print(f"after: {loss(smaller, windows[WINDOWS:]):.4f}")
-    smaller.half().save_pretrained(given.out)
-    # Saved as a Llama tokenizer it would bring a tokenizer.model that is a GGUF file.
-    plain = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer.backend_tokenizer,
-        bos_token=tokenizer.bos_token,
-        eos_token=tokenizer.eos_token,
-        chat_template=tokenizer.chat_template,
-    )
-    plain.save_pretrained(given.out)
+    write(smaller, gguf.GGUFReader(given.source), given.out)
 
 
 if __name__ == "__main__":
