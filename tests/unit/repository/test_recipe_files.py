@@ -208,7 +208,11 @@ def test_sizes_of_the_old_files_are_expected(recipes: dict[str, Recipe]) -> None
         ("qwen2.5-1.5b-instruct", "b3772", {"Q8_0": "7185d306", "Q4_K_M": "1adf0b11"}),
         ("llama-7b-ggjt-v1", None, {"F16": "666a4bb5", "Q4_0": "fcb7664c", "Q4_1": "cc061458"}),
         ("llama-7b-ggjt-v3", None, {"F16": "666a4bb5", "Q4_0": "ec2f2d1f"}),
-        ("smollm2-135m-q4_1", None, {"Q4_1": "b179c952"}),
+        (
+            "smollm2-135m-q4_1",
+            "ea9c32be71b91b42ecc538bd902e93cbb5fb36cb",
+            {"Q4_1": "b179c952"},
+        ),
     ],
 )
 def test_published_files_are_claimed_of_files_that_the_recipe_makes(
