@@ -16,6 +16,7 @@ from orchestrator.history.run_states import RunState
 from orchestrator.history.site import format_values
 from orchestrator.toolchain import upstream_urls
 
+_RUNNING = run_states.RUNNING
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Names that Windows keeps for devices, and one that servers give a meaning.
 _TAKEN = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d|index)(?:\..*)?", re.IGNORECASE)
@@ -72,10 +73,15 @@ class Recipe:
 
     @property
     def known(self) -> Entry:
-        """Its last run in a night that says how it is: none that goes on or was not begun."""
-        silent = (run_states.RUNNING, run_states.NOT_STARTED)
-        said = (one for one in self.entries if one.run.night and one.state not in silent)
-        return next(said, self.newest)
+        """Its last run in a night that says how it is.
+
+        A failure stands while a night goes on, and through nights that had no time to begin it.
+        """
+        ended = [one for one in self.entries if one.run.night and one.state is not _RUNNING]
+        begun = next((one for one in ended if one.state is not run_states.NOT_STARTED), None)
+        if begun is not None and begun.state.needs_attention:
+            return begun
+        return ended[0] if ended else self.newest
 
     @property
     def plain(self) -> bool:
