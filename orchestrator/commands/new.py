@@ -36,7 +36,12 @@ def several(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The recipe to write; without it NAME.yaml, in recipes/ where that folder is.",
 )
-@click.option("--revision", default="main", help="Branch, tag or full commit.")
+@click.option(
+    "--revision",
+    default="",
+    show_default=False,
+    help="Branch, tag or full commit; without it, what the address shows, or main.",
+)
 @click.option(
     "--quantize",
     "types",
@@ -67,8 +72,8 @@ def new(*, as_json: bool, **asked: Any) -> int:
 
     The revision is pinned to its full commit, types and limits are chosen by the model's size,
     and its licence is noted. No weights are fetched: only headers and small files are read.
-    Without --corpus the test split of WikiText-2 is measured on, without --calibration its
-    training split makes the importance matrix.
+    ORG/NAME may be the address of its page. Without --corpus the test split of WikiText-2 is
+    measured on, without --calibration its training split makes the importance matrix.
 
     \b
     Example:

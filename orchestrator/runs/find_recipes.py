@@ -12,6 +12,11 @@ from orchestrator.base.near_match import near
 from orchestrator.planning import lockfile
 
 SUFFIXES = (".yaml", ".yml")
+_MODELS = (".gguf", ".safetensors")
+_OF_A_MODEL = (
+    "'orchestrate verify FILE' measures it, 'orchestrate chat FILE' talks to it, 'orchestrate "
+    "adopt FILE' writes the recipe that makes it; a recipe names it by 'model: {path: FILE}'."
+)
 _TOOLCHAIN = "toolchain.yaml"
 
 
@@ -46,6 +51,8 @@ def one(word: Path) -> Path:
 
 def _meant(word: Path) -> list[Path]:
     if word.is_file():
+        if word.suffix in _MODELS:
+            raise UsageError(f"{word} is a model, not a recipe", _OF_A_MODEL)
         return [word]
     known = installed_data.recipes()
     if str(word) in known:
@@ -62,6 +69,9 @@ def _meant(word: Path) -> list[Path]:
 
 def _inside(folder: Path) -> list[Path]:
     found = sorted(_below(folder))
+    if not found and (folder / "config.json").is_file():
+        what = f"{folder} is the folder of a model, and holds no recipe"
+        raise UsageError(what, f"Write a recipe that names it: 'model: {{path: {folder}}}'.")
     if not found:
         raise UsageError(f"there is no recipe in {folder}", "Recipes are files that end in .yaml.")
     return found

@@ -30,8 +30,8 @@ class Request:
     """What the user asks for.
 
     Attributes:
-        repo: ORGANISATION/NAME.
-        revision: A branch, a tag or a full commit.
+        repo: ORGANISATION/NAME, or the address of its page.
+        revision: A branch, a tag or a full commit; empty for what the page shows, or main.
         target: The recipe to write; None for the place of its name.
         types: The wanted types; empty for those of the tool chain's data.
         imatrix: Whether to make an importance matrix; None for "where it is needed".
@@ -42,7 +42,7 @@ class Request:
     """
 
     repo: str
-    revision: str = "main"
+    revision: str = ""
     target: Path | None = None
     types: tuple[str, ...] = ()
     imatrix: bool | None = None
@@ -73,9 +73,8 @@ def write(request: Request) -> Written:
     beside = request.target.parent if request.target else FOLDER
     chain = find_toolchain.load(request.chain, beside)
     _refuse_existing(request, request.target)
-    found = survey_repository.survey(
-        request.repo, request.revision, chain, families.load(chain.folder)
-    )
+    repo, revision = survey_repository.named(request.repo, request.revision)
+    found = survey_repository.survey(repo, revision, chain, families.load(chain.folder))
     target = request.target or _place(found.repo)
     _refuse_existing(request, target)
     wanted = Wanted(

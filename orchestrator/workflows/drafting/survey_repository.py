@@ -27,10 +27,27 @@ from orchestrator.workflows.drafting.survey_findings import Found, Weights, tall
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
 _LARGEST_TEXT = 64 << 20
+_PAGE = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/)(?P<repo>[^/?#]+/[^/?#]+)"
+    r"(?:/(?:tree|blob|resolve|commit)/(?P<revision>[^/?#]+))?[/?#]?.*"
+)
+_USUAL = "main"
 _CARD, _LARGEST_CARD = "README.md", 1 << 20
 _BYTES = {"f32": 4}
 # The Hub's tags of what encoders do.
 _RANKS, _EMBEDS = "text-ranking", ("sentence-similarity", "feature-extraction")
+
+
+def named(text: str, revision: str) -> tuple[str, str]:
+    """The repository and the revision that are meant by a name, or by a page of the Hub.
+
+    A page of a branch or a commit names that, unless a ``revision`` is given; what is neither
+    is left as it is.
+    """
+    page = _PAGE.fullmatch(text)
+    if page is None:
+        return text, revision or _USUAL
+    return page["repo"], revision or page["revision"] or _USUAL
 
 
 def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Found:

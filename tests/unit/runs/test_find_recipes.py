@@ -67,6 +67,17 @@ def test_a_path_that_is_missing_is_left_to_who_reads_it() -> None:
     assert find_recipes.files([Path("x.yaml"), Path("a/b")]) == [Path("x.yaml"), Path("a/b")]
 
 
+def test_a_model_in_place_of_a_recipe_is_told_what_can_be_done_with_it(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match=r"m\.gguf is a model, not a recipe"):
+        find_recipes.files([tmp_path / "m.gguf"])
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="is the folder of a model, and holds no recipe"):
+        find_recipes.files([tmp_path])
+    written(tmp_path, "a.yaml")
+    assert find_recipes.files([tmp_path]) == [tmp_path / "a.yaml"]
+
+
 def test_one_recipe_is_one(tmp_path: Path) -> None:
     written(tmp_path, "a.yaml", "b.yaml")
     with pytest.raises(UsageError, match="holds 2 recipes"):
