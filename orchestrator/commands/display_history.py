@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import JSON
+from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
 from orchestrator.history import History, Run, run_states
 from orchestrator.measures import number_tables
 
 _SHORT = 12
+_COLUMN = 60
 
 
 def text(history: History, recipe: str, limit: int) -> str:
@@ -29,7 +30,7 @@ def text(history: History, recipe: str, limit: int) -> str:
         return f"nothing was run yet in {history.path.parent}"
     parts.append(_runs(history, runs) if runs else "no recipe was run yet")
     if name:
-        parts.append(_files(history, runs[0]))
+        parts += [_what_failed(history, runs), _files(history, runs[0])]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -102,13 +103,29 @@ def _runs(history: History, runs: Sequence[Run]) -> str:
             f"night {run.night}" if run.night else "by hand",
             f"{run.toolchain} {run.commit[:_SHORT]}".strip(),
             str(len(alarms.get(run.id, ()))) if run.id in alarms else "",
-            " ".join(run.error.split())[:60],
+            _shortened(" ".join(run.error.split())),
         )
         for run in runs
     ]
     titles = ("Started (UTC)", "Recipe", "State", "When", "Tool chain", "Alarms", "What went wrong")
     used = [i for i, _ in enumerate(titles) if any(row[i] for row in rows)]
     return table([titles[i] for i in used], [[row[i] for i in used] for row in rows])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 1]}…"
+
+
+def _what_failed(history: History, runs: Sequence[Run]) -> str:
+    """The whole errors of a recipe's runs, and where the logs of failed steps lie."""
+    steps, lines = history.steps_of([run.id for run in runs]), []
+    for run in runs:
+        failed = [one for one in steps.get(run.id, ()) if one.outcome == Outcome.FAILED.value]
+        logs = [history.path.parent / "logs" / f"{one.key}.log" for one in failed]
+        if run.error:
+            lines.append(f"{run.started[:16].replace('T', ' ')}: {run.error}")
+            lines += [f"  all of it: {log}" for log in logs if log.is_file()]
+    return "\n".join(lines)
 
 
 def _files(history: History, run: Run) -> str:
