@@ -114,6 +114,12 @@ def made_a_tool(manifest: Mapping[str, JSON]) -> bool:
     return known is not None and known.role is Role.TOOL
 
 
+def brought_files(manifest: Mapping[str, JSON]) -> bool:
+    """Whether a manifest's files come from elsewhere; it may be older than this table."""
+    known = KINDS.get(str(manifest["kind"]))
+    return known is not None and known.brings is Brings.FILES
+
+
 def is_bounded(kind: str) -> bool:
     """Whether results of a kind are kept up to a size; its name may be older than this table."""
     return kind in KINDS and KINDS[kind].bounded
