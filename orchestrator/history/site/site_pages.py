@@ -31,6 +31,9 @@ from orchestrator.measures import number_tables, registry
 
 COLUMNS = 30  # nights in the table of the index
 CHANGES = 60
+FED = 50  # nights in the feed
+_BADGE = "nightly"
+_COLOURS = {"good": "#2e7d4f", "bad": "#b3362b", "none": "#767676"}  # white text is readable on all
 _BESIDE = (".provenance.json", ".provenance.dsse.json")
 
 
@@ -69,6 +72,8 @@ class Site:
             render_template.SCRIPT: partial(render_template.static, render_template.SCRIPT),
             "index.html": self.index,
             "nights/index.html": self.nights,
+            "feed.xml": self.feed,
+            "badge.svg": self.badge,
         }
         for recipe in self.view.recipes:
             found[f"recipes/{recipe.page}.html"] = partial(self.recipe, recipe)
@@ -130,6 +135,25 @@ class Site:
             for night in self.view.nights
         ]
         return self._page("nights.html.j2", "../", lines=lines)
+
+    def feed(self) -> str:
+        """The newest nights that have ended, for feed readers (Atom, RFC 4287)."""
+        nights = [night for night in self.view.nights if night.ended][:FED]
+        entries = []
+        for night in nights:
+            of_night = self._of_night[night.id]
+            names = [one.name for one, entry in of_night if entry.state.needs_attention]
+            entries.append((night, _counts([entry.state for _, entry in of_night]), names))
+        return self._page("feed.xml.j2", "", nights=nights, entries=entries)
+
+    def badge(self) -> str:
+        """The worst of what the recipes are now, as a small picture for other pages."""
+        states = [self._now(recipe) for recipe in self.view.recipes]
+        known = [one for one in states if one is not run_states.NONE]
+        state = min(known, key=lambda one: one.rank, default=run_states.NONE)
+        wide = {"left": _width(_BADGE), "right": _width(state.label)}
+        colour = _COLOURS["bad" if state.needs_attention else "good" if known else "none"]
+        return self._page("badge.svg.j2", "", name=_BADGE, state=state, colour=colour, **wide)
 
     def night(self, place: int) -> str:
         """One night: every recipe, and what went wrong."""
@@ -260,6 +284,11 @@ class Site:
     def _page(self, template: str, root: str, **values: Any) -> str:
         shared = {"root": root, "title": self.title, "view": self.view, "inline": None}
         return render_template.render(template, {**shared, **values})
+
+
+def _width(text: str) -> int:
+    """Pixels that a text of the badge takes, generously, with its margins."""
+    return 7 * len(text) + 12
 
 
 def _night_page(night: Night) -> str:
