@@ -145,25 +145,37 @@ def _files(history: History, run: Run) -> str:
     return table(titles, rows, right=range(2, len(titles) - 2)) if rows else ""
 
 
-def accept(history: History, recipe: str) -> Run:
+def accept(history: History, recipe: str, *, failed: bool) -> Run:
     """Accept a recipe's newest night; that run of it.
 
     Raises:
-        UsageError: The history has no such recipe, or no night of it that made files.
+        UsageError: The history has no such recipe, or no night of it that made files; or it
+            failed, and that is not meant to be accepted.
     """
     name = _known(history, recipe)
-    run = history.accept(name)
+    run = history.acceptable(name)
     if run is None:
         raise UsageError(
             f"{name} has no night that made files",
             "Only nights are compared with each other: see 'orchestrate nightly --help'.",
         )
+    if run_states.of(run.state) is run_states.FAILED and not failed:
+        why = _shortened(" ".join(run.error.split())) or "a limit was not kept"
+        raise UsageError(
+            f"{name} failed in night {run.night}: {why}",
+            "To compare later nights with the files that it made all the same, say --failed.",
+        )
+    history.accept(run.id)
     return run
 
 
-def accepted(run: Run) -> str:
-    """The sentence about it."""
-    return f"{run.recipe}: later nights are compared with night {run.night} of {run.started[:10]}"
+def accepted(history: History, run: Run) -> str:
+    """The sentence about it, with the files that later ones are compared with."""
+    files = history.files([run.id]).get(run.id, [])
+    said = f"{run.recipe}: later nights are compared with night {run.night} of {run.started[:10]}"
+    return "\n".join(
+        [said, *(f"  {row.file}  {row.sha256[:_SHORT]}" for row in files if row.sha256)]
+    )
 
 
 def run_json(run: Run) -> dict[str, JSON]:

@@ -209,12 +209,19 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
 @click.argument(
     "recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=completion_values.known
 )
+@click.option("--failed", is_flag=True, help="Accept what a night that failed has made, too.")
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the pages there anew, as 'nightly --site' does.",
+)
 @shared_options.AS_JSON
-def accept(recipes: Sequence[str], *, as_json: bool) -> int:
+def accept(recipes: Sequence[str], *, failed: bool, site: Path | None, as_json: bool) -> int:
     """Accept changes: later nights compare with the newest.
 
     RECIPE is the name of a recipe, or its file. An alarm is raised every night until the change
-    is gone or accepted.
+    is gone or accepted. What is accepted is listed; of a night that failed --failed takes the
+    files that it made.
 
     \b
     Example:
@@ -224,9 +231,13 @@ def accept(recipes: Sequence[str], *, as_json: bool) -> int:
     from orchestrator.history import History
 
     past = History(shared_options.store().root)
-    runs = [display_history.accept(past, recipe) for recipe in recipes]
+    runs = [display_history.accept(past, recipe, failed=failed) for recipe in recipes]
+    if site is not None:
+        from orchestrator.history import site as pages
+
+        pages.write(past, site)
     if as_json:
         shared_options.print_json([display_history.run_json(run) for run in runs])
     for run in () if as_json else runs:
-        shared_options.say(display_history.accepted(run))
+        shared_options.say(display_history.accepted(past, run))
     return EXIT_OK

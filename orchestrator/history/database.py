@@ -159,22 +159,10 @@ class History:
             _insert_all(database, "numbers", run, _NUMBER, _numbers_of(ended.files))
             _insert_all(database, "alarms", run, _names(Alarm), map(astuple, ended.alarms))
 
-    def accept(self, recipe: str) -> Run | None:
-        """Let a recipe's newest finished night be what later ones are compared with.
-
-        Returns:
-            That run; None when the recipe has none with files.
-        """
+    def accept(self, run: int) -> None:
+        """Let a night's run of a recipe be what later ones are compared with, by its number."""
         with writing(self.path) as database:
-            row = database.execute(
-                f"SELECT {_columns(RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
-                " AND id IN (SELECT run FROM files) ORDER BY id DESC LIMIT 1",
-                (recipe,),
-            ).fetchone()
-            if row is None:
-                return None
-            database.execute("UPDATE runs SET accepted = ? WHERE id = ?", (now(), row["id"]))
-            return run_of(row)
+            database.execute("UPDATE runs SET accepted = ? WHERE id = ?", (now(), run))
 
     # -- reading -------------------------------------------------------------------------
 
@@ -182,6 +170,16 @@ class History:
         """Every machine that wrote here, by its id."""
         found = self._all(machine_of, "SELECT id, described FROM machines")
         return {one.id: one for one in found}
+
+    def acceptable(self, recipe: str) -> Run | None:
+        """A recipe's newest run in a night; None when it has none with files."""
+        found = self._all(
+            run_of,
+            f"SELECT {_columns(RUN)}, process FROM runs WHERE recipe = ? AND night > 0"  # noqa: S608
+            " AND id IN (SELECT run FROM files) ORDER BY id DESC LIMIT 1",
+            recipe,
+        )
+        return found[0] if found else None
 
     def nights(self, limit: int = -1, *, brief: bool = False) -> list[Night]:
         """Nights, the newest first; brief ones without what their summaries say of recipes.

@@ -99,13 +99,14 @@ def test_what_a_person_accepts_becomes_the_last_good_night(history: History) -> 
     changed = a_run(history, a_file(sha256="cd" * 32), night=2, state="alarm")
     a_run(history, night=3, state="failed")  # without files there is nothing to compare with
 
-    accepted = history.accept("tiny")
+    newest = history.acceptable("tiny")
 
-    assert accepted is not None
-    assert accepted.id == changed
+    assert newest is not None
+    assert newest.id == changed
+    history.accept(newest.id)
     found = history.good_runs("tiny")[0]
     assert (found.id, found.good) == (changed, True)
-    assert history.accept("unknown") is None
+    assert history.acceptable("unknown") is None
 
 
 def test_many_runs_at_once_lose_nothing(history: History) -> None:

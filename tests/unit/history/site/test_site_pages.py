@@ -120,7 +120,7 @@ def test_an_alarm_says_what_to_do(history: History, tmp_path: Path) -> None:
 
     site.write(history, tmp_path / "site")
     texts = [words_of(tmp_path / "site" / name) for name in ("index.html", "recipes/tiny.html")]
-    history.accept("tiny")
+    history.accept(history.runs("tiny")[0].id)
     site.write(history, tmp_path / "site")
 
     bisect = "orchestrate bisect 'my recipes/t.yaml' --only Q4_0 --good {} --bad {}".format(

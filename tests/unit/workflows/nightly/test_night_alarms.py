@@ -252,7 +252,13 @@ def test_accepting_half_a_night_forgets_no_file(
     fake_kinds(monkeypatch, quantize=fails_for("one", StepError("it broke")))
     forget("quantize one to Q4_0")
     night()
-    assert "night 2" in orchestrate("accept", "one").out
+    refused = orchestrate("accept", "one")
+    assert (refused.code, "one failed in night 2: " in refused.err) == (2, True)
+    said = orchestrate("accept", "one", "--failed", "--site", "pages").out
+    assert "night 2" in said
+    assert "one-Q8_0.gguf" in said
+    assert "one-Q4_0.gguf" not in said
+    assert Path("pages/index.html").is_file()
     fake_kinds(monkeypatch, quantize=with_content("other bytes"))
 
     code, told = night()
