@@ -13,7 +13,8 @@ from orchestrator.commands.help_sections import SECTIONS
 from tests.support.command_tree import COMMANDS, LEAVES, Path_, help_of, parse
 
 # Their output is a document for another program, whole.
-DOCUMENTS = {("schema",), ("completion",), ("adopt",)}
+# What is no report: texts for people or programs, and a program of upstream.
+DOCUMENTS = {("chat",), ("schema",), ("completion",), ("adopt",)}
 NAMES = [" ".join(path) for path in COMMANDS]
 
 
