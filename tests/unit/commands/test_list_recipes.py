@@ -27,7 +27,9 @@ def test_recipes_are_listed_with_what_they_fetch(orchestrate: Command) -> None:
     assert listed["tiny-llama"]["download"] == "nothing"
     assert listed["tiny-llama"]["files"] == ["Q4_0", "Q4_K_M", "IQ4_XS", "Q8_0"]
     assert listed["llama-7b-ggml"]["source"] == "your own files"
-    assert all(one["download"] for one in listed.values())
+    # No public source says how large that test model is.
+    unknown = [name for name, one in listed.items() if not one["download"]]
+    assert unknown == [name for name in listed if name.endswith("mixtral-tiny")]
     assert [line.split()[0] for line in text.splitlines()[1:]] == list(listed)
 
 

@@ -28,7 +28,7 @@ def era(keys: tuple[str, ...], names: tuple[str, ...] = NAMES) -> header_signs.E
     [
         (OF_2023, False, ("2023-11-27", "2024-02-22")),
         (OF_MAY_2024, False, ("2024-05-08", "2024-06-19")),
-        (OF_SEPTEMBER_2024, False, ("2024-09-25", "2024-09-25")),
+        (OF_SEPTEMBER_2024, False, ("2024-08-28", "2024-09-25")),
         (OF_2025, True, ("2025-03-12", "2026-10-01")),
     ],
 )
