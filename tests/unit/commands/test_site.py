@@ -21,11 +21,11 @@ def test_the_site_is_written_and_told(orchestrate: Command) -> None:
     said = orchestrate("site", "pages", "--title", "Our nights")
 
     assert said.code == 0, said
-    assert said.out.startswith(f"{Path('pages') / 'index.html'}: 7 files, ")
-    assert said.out.endswith("; 7 written, 0 unchanged, 0 removed\n")
+    assert said.out.startswith(f"{Path('pages') / 'index.html'}: 9 files, ")
+    assert said.out.endswith("; 9 written, 0 unchanged, 0 removed\n")
     assert "<h1>Our nights</h1>" in Path("pages/index.html").read_text("utf-8")
     told = json.loads(orchestrate("site", "pages", "--json", "--title", "Our nights").out)
-    assert (told["written"], told["unchanged"]) == ([], 7)
+    assert (told["written"], told["unchanged"]) == ([], 9)
 
 
 def test_a_folder_with_pages_of_others_is_2(orchestrate: Command) -> None:
