@@ -17,7 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestrator.base import machine_info
-from orchestrator.base.errors import EXIT_FAILED, EXIT_OK, OrchestrateError, StepError
+from orchestrator.base.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    Interrupted,
+    OrchestrateError,
+    StepError,
+)
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Outcome, Resources, Step
 from orchestrator.engine import progress_listeners, step_kinds
@@ -70,6 +76,9 @@ def temporary_folder(store: Store) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
+    except Interrupted:
+        remove_tree(folder)  # nothing failed that a log would explain
+        raise
     except OrchestrateError:
         _keep_logs(folder)
         raise

@@ -73,6 +73,9 @@ def test_no_tool_of_a_build_sees_a_secret_and_git_its_own_alone(
 
     assert [secrets_seen(tools, name) for name in seeing] == [set() for _ in seeing]
     assert all(environment_of(tools, name)["CXX"] == "c++" for name in seeing)
+    # What a killed compiler leaves in the folder for temporary files goes with the step.
+    places = {Path(environment_of(tools, name)["TMPDIR"]) for name in seeing}
+    assert all((tmp_path / "t") in place.parents for place in places)
     assert secrets_seen(tools, "tool") == set()
     assert "HOME" not in environment_of(tools, "tool")
     assert secrets_seen(tools, "git") == set(OF_GIT)
