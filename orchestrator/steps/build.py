@@ -93,13 +93,10 @@ def _env(task: Task) -> dict[str, str]:
     """Builds must not record the commit of a repository that happens to surround them.
 
     Git still looks into the folder it is asked about, but goes up no further than named here.
-    What a compiler that is killed leaves behind goes with the step.
     """
-    temporary = task.scratch / ".tmp"
-    temporary.mkdir(exist_ok=True)
     tools = [str(_tool("ninja").parent), os.environ.get("PATH", "")]
     ceiling = os.pathsep.join({str(task.scratch), str(task.scratch.resolve())})
-    own = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary))
+    own = call_verb.own_temporary(task)
     return run_process.clean_env(
         {**own, "GIT_CEILING_DIRECTORIES": ceiling, "PATH": os.pathsep.join(tools)}, "compiler"
     )

@@ -137,7 +137,8 @@ def _call(
     on_text: run_process.Reader | None = None,
     tool: Literal["tool", "pip"] = "tool",
 ) -> run_process.Completed:
-    extra = {**task.step.params.get("install_env", {}), "PYTHONDONTWRITEBYTECODE": "1"}
+    stated = task.step.params.get("install_env", {})
+    extra = {**call_verb.own_temporary(task), **stated, "PYTHONDONTWRITEBYTECODE": "1"}
     if not any(map(shutil.which, _COMPILERS)):
         needed = task.step.context.get("without_compiler", {})
         extra |= {name: text.format(python=sys.executable) for name, text in needed.items()}

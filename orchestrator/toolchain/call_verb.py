@@ -79,19 +79,27 @@ def launch(
     return done
 
 
+def own_temporary(task: Task) -> dict[str, str]:
+    """Variables that name a folder for temporary files, which goes with the step.
+
+    Torch leaves some of them, and so do compilers and pip when they are killed.
+    """
+    folder = task.scratch / ".tmp"
+    folder.mkdir(exist_ok=True)
+    return dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder))
+
+
 def empty_home(task: Task) -> dict[str, str]:
     """Variables that name an empty home: no token, configuration or cached code is in it.
 
     A model's code may run in a tool, and libraries follow names in a model's files to code
-    of other models in the user's Hub cache. Temporary files, of which torch leaves some,
-    go with the step too.
+    of other models in the user's Hub cache. Temporary files go with the step too.
     """
-    home, temporary = task.scratch / ".home", task.scratch / ".tmp"
-    for folder in (home, temporary):
-        folder.mkdir(exist_ok=True)
+    home = task.scratch / ".home"
+    home.mkdir(exist_ok=True)
     hub = home / "huggingface"
     return {
-        **dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary)),
+        **own_temporary(task),
         **dict.fromkeys(("HOME", "USERPROFILE"), str(home)),
         "HF_HOME": str(hub),
         "HF_MODULES_CACHE": str(hub / "modules"),
