@@ -123,6 +123,17 @@ def unusable(folder: Path, *, write: bool) -> str:
     return ""
 
 
+def exe() -> str:
+    """What the names of programs end in here."""
+    return ".exe" if sys.platform == "win32" else ""
+
+
+def compiler() -> str:
+    """The path of a C++ compiler; empty where there is none."""
+    names = ("c++", "g++", "clang++", "cl")
+    return next((path for name in names if (path := shutil.which(name))), "")
+
+
 def process_id() -> str:
     """This process among all of this machine's, those of other days too: pid, start, host."""
     return f"{os.getpid()}@{_started(os.getpid())}@{socket.gethostname()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,10 @@ _SHORT = 12
 _COLUMN = 60
 
 
-def text(history: History, recipe: str, limit: int) -> str:
+def text(history: History, recipe: str, limit: int, log_of: Callable[[str], Path]) -> str:
     """Nights and runs, or the runs of one recipe with the files of the newest.
+
+    ``log_of`` says where the log of a step is, by its key.
 
     Raises:
         UsageError: The history has no such recipe.
@@ -30,7 +32,7 @@ def text(history: History, recipe: str, limit: int) -> str:
         return f"nothing was run yet in {history.path.parent}"
     parts.append(_runs(history, runs) if runs else "no recipe was run yet")
     if name:
-        parts += [_what_failed(history, runs), _files(history, runs[0])]
+        parts += [_what_failed(history, runs, log_of), _files(history, runs[0])]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -116,12 +118,12 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _COLUMN else f"{text[: _COLUMN - 1]}…"
 
 
-def _what_failed(history: History, runs: Sequence[Run]) -> str:
+def _what_failed(history: History, runs: Sequence[Run], log_of: Callable[[str], Path]) -> str:
     """The whole errors of a recipe's runs, and where the logs of failed steps lie."""
     steps, lines = history.steps_of([run.id for run in runs]), []
     for run in runs:
         failed = [one for one in steps.get(run.id, ()) if one.outcome == Outcome.FAILED.value]
-        logs = [history.path.parent / "logs" / f"{one.key}.log" for one in failed]
+        logs = [log_of(one.key) for one in failed]
         if run.error:
             lines.append(f"{run.started[:16].replace('T', ' ')}: {run.error}")
             lines += [f"  all of it: {log}" for log in logs if log.is_file()]

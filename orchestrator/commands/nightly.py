@@ -197,11 +197,12 @@ def history(recipe: str | None, limit: int, *, as_json: bool) -> int:
     from orchestrator.commands import display_history
     from orchestrator.history import History
 
-    past = History(shared_options.store().root)
+    store = shared_options.store()
+    past = History(store.root)
     if as_json:
         shared_options.print_json(display_history.as_json(past, recipe or "", limit))
     else:
-        shared_options.say(display_history.text(past, recipe or "", limit))
+        shared_options.say(display_history.text(past, recipe or "", limit, store.log_path))
     return EXIT_OK
 
 

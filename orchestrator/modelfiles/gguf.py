@@ -56,7 +56,7 @@ _MIN_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8
 # What llama-quantize leaves out of its output and what it always sets there.
 SPLIT_KEYS = frozenset({"split.no", "split.count", "split.tensors.count"})
 _SET_KEYS = ("general.quantization_version", "general.file_type")
-_OVERRIDE_TEXT = 127  # llama_model_kv_override holds 128 bytes with a NUL
+OVERRIDE_TEXT = 127  # llama_model_kv_override holds 128 bytes with a NUL
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ def _override(value: Scalar) -> Field:
     if isinstance(value, bool):
         return Field("bool", value)
     if isinstance(value, str):
-        kept = value.split("\0", 1)[0].encode()[:_OVERRIDE_TEXT]
+        kept = value.split("\0", 1)[0].encode()[:OVERRIDE_TEXT]
         return Field("str", "x" * len(kept))  # only its length counts here
     return Field("u32", value) if isinstance(value, int) else Field("f32", value)
 

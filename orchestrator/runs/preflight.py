@@ -133,6 +133,18 @@ def _outline(one: Plan, source: Resolved, session: Session) -> Artifact | None:
     return session.known.find(keys[0]) if keys else None
 
 
+def succeeded(results: Sequence[StepResult]) -> dict[str, StepResult]:
+    """Results by key of their steps.
+
+    Raises:
+        OrchestrateError: One of the steps failed: the first's error, as :func:`failure` has it.
+    """
+    for one in results:
+        if one.outcome is Outcome.FAILED:
+            raise failure(one)
+    return {one.step.key: one for one in results}
+
+
 def failure(result: StepResult) -> OrchestrateError:
     """A failed step's own error with its label before and the end of its log after it."""
     cause, text = result.cause, progress_listeners.failures([result])[0]

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError, UsageError
 from orchestrator.base.process import run_process
 from orchestrator.base.process.isolation import Visible
-from orchestrator.base.step_values import JSON, Outcome, Step
+from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact import Artifact
 from orchestrator.engine.known_artifacts import KnownArtifacts
@@ -169,16 +169,10 @@ def _unpacked(chain: ToolChain, archive: Archive, session: Session) -> Path:
     key = unpack(collector, chain, archive)
     found = session.known.find(key)
     if found is None:
-        _run(collector.steps, session)
+        preflight.succeeded(session.runner.run(collector.steps, [key]))
         found = session.known.find(key)
     assert found is not None
     return found.path
-
-
-def _run(steps: Sequence[Step], session: Session) -> None:
-    for result in session.runner.run(steps, [step.key for step in steps]):
-        if result.outcome is Outcome.FAILED:
-            raise preflight.failure(result)
 
 
 # -- what they are -----------------------------------------------------------------------------

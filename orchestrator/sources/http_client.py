@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import Progress
 from orchestrator.sources import retry_after
 from orchestrator.sources.attended_stream import Attended, TooLateError, within
 
@@ -72,6 +75,30 @@ class Answer:
             wait = retry_after.asked(self.headers) or 0
             raise NetworkProblem(said, "Try again later.", wait)
         raise (EnvironmentProblem if self.status >= 500 else StepError)(said)
+
+
+def save(
+    url: str, target: Path, report: Callable[[Progress], None], *, optional: bool = False
+) -> bool:
+    """Write to a file what an address gives.
+
+    Returns:
+        False where there is nothing at an ``optional`` one.
+
+    Raises:
+        NetworkProblem, StepError: As :func:`asked` and :meth:`Answer.require`.
+        Interrupted: The user ended it.
+    """
+    with asked(url) as answer:
+        if optional and answer.status == HTTPStatus.NOT_FOUND:
+            return False
+        answer.require(HTTPStatus.OK)
+        with target.open("wb") as out:
+            for chunk in answer.body:
+                run_process.check_stopped()
+                out.write(chunk)
+                report(Progress(out.tell(), answer.length, "B"))
+    return True
 
 
 @contextmanager

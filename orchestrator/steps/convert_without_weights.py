@@ -17,9 +17,8 @@ from orchestrator.modelfiles.merging.delta import copies, expect_outlines_fit, m
 from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
+from orchestrator.toolchain.artifact_file_names import HEADER
 from orchestrator.toolchain.verb_option import hide
-
-HEADER = "header.gguf"
 
 
 def run(task: Task) -> dict[str, JSON]:

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.sources import http_client, pypi
 from orchestrator.toolchain import call_verb
 
-_COMPILERS = ("c++", "g++", "clang++", "cl")
 _UNREACHED = (
     "Failed to establish a new connection",
     "Temporary failure in name",
@@ -139,7 +139,7 @@ def _call(
 ) -> run_process.Completed:
     stated = task.step.params.get("install_env", {})
     extra = {**call_verb.own_temporary(task), **stated, "PYTHONDONTWRITEBYTECODE": "1"}
-    if not any(map(shutil.which, _COMPILERS)):
+    if not machine_info.compiler():
         needed = task.step.context.get("without_compiler", {})
         extra |= {name: text.format(python=sys.executable) for name, text in needed.items()}
     return call_verb.launch(

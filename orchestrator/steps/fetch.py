@@ -13,8 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
-from orchestrator.base.process import run_process
-from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.sources import archive, gguf_source, http_client, pypi, text_corpus
 from orchestrator.sources.hub.wanted_files import hub_selection
 
@@ -123,12 +122,7 @@ def _download(url: str, target: Path, task: Task) -> None:
         raise EnvironmentProblem(
             f"{http_client.without_secrets(url)} is not stored here", "Run once without --offline."
         )
-    with http_client.asked(url) as answer, target.open("wb") as out:
-        answer.require(200)
-        for chunk in answer.body:
-            run_process.check_stopped()
-            out.write(chunk)
-            task.report(Progress(out.tell(), answer.length, "B"))
+    http_client.save(url, target, task.report)
 
 
 def _path(task: Task) -> dict[str, JSON]:

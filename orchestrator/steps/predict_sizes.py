@@ -24,7 +24,6 @@ from orchestrator.toolchain.artifact_file_names import HEADER, IMATRIX_FILE
 from orchestrator.toolchain.quantizer_facts import override_values, write_stand_in
 
 FORECAST = "forecast.json"
-_LONGEST_TEXT = 127  # llama_model_kv_override::val_str without its end
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -121,7 +120,7 @@ def _extra(spec: Mapping[str, JSON], given: Matrix | None) -> dict[str, Any]:
     elif spec["imatrix"]:
         extra |= {
             "quantize.imatrix.file": name,
-            "quantize.imatrix.dataset": spec.get("dataset", "")[:_LONGEST_TEXT],
+            "quantize.imatrix.dataset": spec.get("dataset", ""),
             "quantize.imatrix.entries_count": 0,
             "quantize.imatrix.chunks_count": 0,
         }

@@ -49,7 +49,7 @@ def run(task: Task) -> dict[str, JSON]:
 
     params, context = task.step.params, task.step.context
     source = min(path for path in task.inputs["model"].rglob("*") if path.is_file())
-    given, tensors = _given(source, task.scratch), _tensors(source, context)
+    given, tensors = _given(source, task.scratch), _header(source, context).tensors
     counts = {"tensors": len(tensors)}
     values: dict[str, Any] = {name: params[name] for name in _OPTIONS if name in params}
     values |= params.get("options", {})
@@ -67,14 +67,13 @@ def run(task: Task) -> dict[str, JSON]:
     if not output.is_file():
         raise StepError(f"{task.step.label}: the quantizer exited 0 but wrote no file")
     _record(output, values["imatrix"], params.get("imatrix_name", ""))
-    listed, found = done.lists.get("fallbacks", []), _outside_mix(output, context)
-    stated = _as_stated(output, params, context)
-    listed = [one for one in listed if one["tensor"] not in stated]
-    fallbacks = _fallbacks(listed, found, str(params["type"]))
+    made = _header(output, context)
+    stated = _as_stated(made, params)
+    listed = [one for one in done.lists.get("fallbacks", []) if one["tensor"] not in stated]
+    fallbacks = _fallbacks(listed, _outside_mix(made, context), str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
     sound = tensor_values.expect_sound_output(task, output)
     output.rename(task.workdir / params["file"])
-    made = _header(task.workdir / params["file"], context)
     said += done.notes
     notes = {"notes": said} if said else {}
     return {
@@ -144,16 +143,12 @@ def _text_field(key: str, value: str) -> bytes:
     return struct.pack(f"<Q{len(name)}sIQ", len(name), name, _TEXT, len(text)) + text
 
 
-def _tensors(path: Path, context: Mapping[str, JSON]) -> tuple[TensorInfo, ...]:
-    return _header(path, context).tensors
-
-
 def _header(path: Path, context: Mapping[str, JSON]) -> header_facts.Header:
     form, layout = str(context.get("format") or "gguf"), str(context.get("layout") or "")
     return header_facts.header(path, form, layout)
 
 
-def _as_stated(output: Path, params: Mapping[str, JSON], context: Mapping[str, JSON]) -> set[str]:
+def _as_stated(made: header_facts.Header, params: Mapping[str, JSON]) -> set[str]:
     """Tensors that have the type that the recipe states for them.
 
     Until 2026 the quantizer spoke of a fallback before it took the stated type.
@@ -164,12 +159,12 @@ def _as_stated(output: Path, params: Mapping[str, JSON], context: Mapping[str, J
     }
     return {
         one.name
-        for one in _tensors(output, context)
+        for one in made.tensors
         if one.type.casefold() == stated.get(one.name, "").casefold()
     }
 
 
-def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, str]]:
+def _outside_mix(made: header_facts.Header, context: Mapping[str, JSON]) -> list[dict[str, str]]:
     """Fallbacks of tools that do not speak of them: tensors of a foreign quantized type."""
     mix = set(context.get("mix") or ())
     if not mix or context.get("format") != "ggml":
@@ -177,7 +172,7 @@ def _outside_mix(output: Path, context: Mapping[str, JSON]) -> list[dict[str, st
     wanted = "/".join(sorted(mix))
     return [
         {"tensor": one.name, "columns": str(one.shape[0]), "got": one.type, "wanted": wanted}
-        for one in _tensors(output, context)
+        for one in made.tensors
         if one.type not in mix and one.type not in ("F32", "F16") and len(one.shape) > 1
     ]
 

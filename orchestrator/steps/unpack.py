@@ -7,11 +7,8 @@ from urllib.parse import urlsplit
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
-from orchestrator.base.process import run_process
-from orchestrator.base.step_values import JSON, Progress, Task
+from orchestrator.base.step_values import JSON, Task
 from orchestrator.sources import archive, http_client
-
-_THERE, _NOT_THERE = 200, 404
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -48,20 +45,7 @@ def _fetched(task: Task) -> tuple[Path, str]:
         )
     for url in urls:
         target = task.scratch / PurePosixPath(urlsplit(url).path).name
-        if _download(url, target, task):
+        if http_client.save(url, target, task.report, optional=True):
             return target, url
     shown = " or ".join(map(http_client.without_secrets, urls))
     raise StepError(f"there is no {shown}", "Build the tools, or name those that you have.")
-
-
-def _download(url: str, target: Path, task: Task) -> bool:
-    with http_client.asked(url) as answer:
-        if answer.status == _NOT_THERE:
-            return False
-        answer.require(_THERE)
-        with target.open("wb") as out:
-            for chunk in answer.body:
-                run_process.check_stopped()
-                out.write(chunk)
-                task.report(Progress(out.tell(), answer.length, "B"))
-    return True

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base import machine_info
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.process.isolation import Visible
@@ -47,8 +48,7 @@ class Result:
 
 def places(task: Task) -> dict[str, str]:
     """The values that every argv may use: where the tool chain and its parts lie."""
-    exe = ".exe" if sys.platform == "win32" else ""
-    found = {"exe": exe, "threads": str(task.threads), "scratch": str(task.scratch)}
+    found = {"exe": machine_info.exe(), "threads": str(task.threads), "scratch": str(task.scratch)}
     if "toolchain" in task.inputs:
         root = task.inputs["toolchain"]
         found |= {"bin": str(root / "bin"), "src": str(root / "src")}
@@ -111,15 +111,15 @@ def _visible(task: Task) -> Visible:
     read = [*task.inputs.values()]
     for name, folder in task.inputs.items():
         if name not in _TOOLS:
-            read += _referred(folder)
+            read += referred(folder)
         elif name == "toolchain":  # tools of the user's load what lies beside them
-            read += [path.parent for path in _referred(folder / "bin")]
+            read += [path.parent for path in referred(folder / "bin")]
     if "data" in task.step.context:
         read.append(Path(str(task.step.context["data"])))
     return Visible(tuple(read), (task.workdir, task.scratch))
 
 
-def _referred(folder: Path) -> Iterator[Path]:
+def referred(folder: Path) -> Iterator[Path]:
     """Where links of an input lead: into the Hub's cache, or to a model of the user's own."""
     for base, _, names in os.walk(folder):
         for path in (Path(base, name) for name in names):

@@ -6,19 +6,18 @@ Files are looked for here and digests handed in; nothing is run.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.base import machine_info
 from orchestrator.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.toolchain.load import ToolChain
     from orchestrator.toolchain.model import Installed
 
-EXE = ".exe" if sys.platform == "win32" else ""
 _PROGRAM = re.compile(r"\{bin\}/(.+?)(?:\{exe\})?")
 _BELOW = ("", "*", "*/*")  # where in an unpacked archive, or below a prefix, programs are
 
@@ -59,7 +58,7 @@ def folder_of(root: Path, installed: Installed) -> Path:
     Raises:
         UsageError: There is none of them.
     """
-    wanted = [name + EXE for name in installed.asked]
+    wanted = [name + machine_info.exe() for name in installed.asked]
     for pattern in _BELOW:
         for folder in sorted(root.glob(pattern)) if pattern else [root]:
             if any((folder / name).is_file() for name in wanted):
@@ -72,13 +71,14 @@ def folder_of(root: Path, installed: Installed) -> Path:
 
 def speaker(folder: Path, installed: Installed) -> Path:
     """The program in a folder of tools that is asked for its version."""
-    return next(folder / (n + EXE) for n in installed.asked if (folder / (n + EXE)).is_file())
+    paths = (folder / (name + machine_info.exe()) for name in installed.asked)
+    return next(path for path in paths if path.is_file())
 
 
 def files(chain: ToolChain, folder: Path) -> dict[str, Path]:
     """The programs that a tool chain calls and the libraries that belong to them, without links."""
     assert chain.installed is not None
-    names = [name + EXE for name in _called(chain).values()]
+    names = [name + machine_info.exe() for name in _called(chain).values()]
     found = {name: folder / name for name in names if (folder / name).is_file()}
     real = next(iter(found.values()), folder / "none").resolve().parent
     for place in dict.fromkeys((folder, real)):
@@ -102,7 +102,8 @@ def with_tools(
     Raises:
         UsageError: There is no quantizer among them.
     """
-    missing = {verb: one for verb, one in _called(chain).items() if one + EXE not in found}
+    end = machine_info.exe()
+    missing = {verb: one for verb, one in _called(chain).items() if one + end not in found}
     missing.pop("", None)
     tools = Tools(found, digests, missing, archive, kept)
     lost = {*missing, *(() if _serves_bindings(chain, found) else _pinned(chain))}

@@ -82,8 +82,7 @@ def _python() -> Finding:
 
 
 def _compiler() -> Finding:
-    names = ("c++", "g++", "clang++", "cl")
-    found = next((path for name in names if (path := shutil.which(name))), "")
+    found = machine_info.compiler()
     advice = (
         "Install one (Debian: apt install g++; macOS: xcode-select --install), or use installed "
         "tools of llama.cpp (--tools, --prebuilt)."

@@ -7,27 +7,25 @@ measured.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base import machine_info
+from orchestrator.base.errors import UsageError
 from orchestrator.base.process import isolation
 from orchestrator.base.process.environment_variables import clean_env
 from orchestrator.base.step_values import Step
-from orchestrator.engine import progress_listeners, step_kinds
+from orchestrator.engine import step_kinds
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.modelfiles import detect_format, ggml, gguf_parts
 from orchestrator.planning import toolchain_steps
-from orchestrator.planning.step_collector import StepCollector
-from orchestrator.runs import load_and_plan
+from orchestrator.runs import load_and_plan, preflight
 from orchestrator.runs.find_recipes import SUFFIXES
 from orchestrator.runs.session import Session
 from orchestrator.toolchain import argv_template, call_verb, find_toolchain
 from orchestrator.toolchain.load import ToolChain
-from orchestrator.toolchain.model import Verb
 
 _CHAIN = "llama.cpp"
 
@@ -48,14 +46,16 @@ class Ready:
             UsageError: The tool chain has no such verb.
         """
         root = self.tools["toolchain"]
-        exe = ".exe" if sys.platform == "win32" else ""
-        places = {"bin": str(root / "bin"), "exe": exe, "threads": str(self.threads)}
+        places = {"bin": str(root / "bin"), "exe": machine_info.exe(), "threads": str(self.threads)}
         filled = {**places, "input": str(self.file), **values}
         return argv_template.expand(self.chain.verb(name).argv, filled)
 
     def alone(self, argv: list[str]) -> list[str]:
         """The same without network and home folder, where the system can do that."""
-        visible = isolation.Visible((self.file.parent, *self.tools.values()))
+        # The file may be a link, and installed tools are, and load what lies beside them.
+        linked = [one.parent for one in call_verb.referred(self.tools["toolchain"] / "bin")]
+        seen = (self.file, self.file.parent, self.file.resolve().parent, *linked)
+        visible = isolation.Visible((*seen, *self.tools.values()))
         path = clean_env().get("PATH", "")
         return isolation.around(argv, visible, Path("/"), path)
 
@@ -82,12 +82,12 @@ def prepare(what: Path, verb: str, session: Session) -> Ready:
 
     Args:
         what: A recipe (file or name), or a model's file: GGUF, in parts too, or GGML.
-        verb: What will be done with it; its program is built where it is not.
+        verb: What will be done with it.
         session: What all commands share; of a recipe its choice of a file.
 
     Raises:
         UsageError: It is neither, or the tool chain cannot do that.
-        StepError: Something could not be made.
+        StepError, EnvironmentProblem: Something could not be made.
     """
     if what.suffix in SUFFIXES or not what.exists():
         return _of_recipe(what, verb, session)
@@ -112,9 +112,9 @@ def _of_recipe(what: Path, verb: str, session: Session) -> Ready:
 
 def _tools(steps: tuple[Step, ...]) -> dict[str, str]:
     """Keys of the steps that make tools, by the name under which others know their results."""
-    names = {Brings.UPSTREAM: "toolchain", Brings.PACKAGES: "environment"}
-    brought = {step_kinds.of(one).brings: one.key for one in steps}
-    return {name: brought[what] for what, name in names.items() if what in brought}
+    names = {"toolchain": Brings.UPSTREAM, "environment": Brings.PACKAGES}
+    found = {name: step_kinds.bringing(steps, what) for name, what in names.items()}
+    return {name: step.key for name, step in found.items() if step is not None}
 
 
 def _made(
@@ -125,19 +125,8 @@ def _made(
     verb: str,
 ) -> Mapping[str, Path]:
     """Run the steps that are wanted, and say where their results lie."""
-    called: Verb = chain.verb(verb)
-    if called.program:
-        collector = StepCollector()
-        build = next(one for one in steps if one.key == wanted["toolchain"])
-        wanted = {
-            **wanted,
-            "toolchain": toolchain_steps.add_program(collector, chain, called.program, build),
-        }
-        steps = (*steps, *collector.steps)
-    results = session.runner.run(steps, list(wanted.values()))
-    failed = progress_listeners.failures(results)
-    if failed:
-        raise StepError("\n".join(failed))
+    chain.verb(verb)  # before anything is made for it
+    preflight.succeeded(session.runner.run(steps, list(wanted.values())))
     found = {name: session.known.find(key) for name, key in wanted.items()}
     return {name: one.path for name, one in found.items() if one is not None}
 

@@ -72,63 +72,69 @@ class Index:
         return "text/html", f"<html><body>{''.join(links)}</body></html>".encode()
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Answers for the index that its class has."""
+
+    index: Index
+
+    def do_GET(self) -> None:
+        self.index.asked.append(self.path)
+        parts = self.path.strip("/").split("/")
+        if self.index.form == "endless":
+            self._endless(self.index.status.get(self.path, 200))
+        elif self.path in self.index.status:
+            self._send(self.index.status[self.path], "text/plain", b"no")
+        elif parts[0] == "simple" and len(parts) == 2 and parts[1] in self.index.files:
+            self._send(200, *self.index.page(parts[1]))
+        elif parts[0] == "files" and parts[2] in self.index.files.get(parts[1], {}):
+            self._file(parts[2], self.index.files[parts[1]][parts[2]])
+        else:
+            self._send(404, "text/plain", b"not found")
+
+    def _endless(self, status: int) -> None:
+        """Bytes until nobody reads them; of a redirect to the project's page too."""
+        self.send_response(status)
+        self.send_header("Location", "/simple/other/")
+        self.end_headers()
+        with suppress(ConnectionError):
+            while True:
+                self.wfile.write(bytes(1 << 16))
+
+    def _file(self, name: str, content: bytes) -> None:
+        if name in self.index.damaged:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        half = len(content) // 2 if name in self.index.cut else len(content)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+        if asked is None or not self.index.ranges:
+            self._send(200, "application/octet-stream", content, half)
+            return
+        first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
+        self.index.sent += last + 1 - first
+        whole = f"bytes {first}-{last}/{len(content)}"
+        self._send(206, "application/octet-stream", content[first : last + 1], whole=whole)
+
+    def _send(
+        self, status: int, kind: str, body: bytes, sent: int | None = None, whole: str = ""
+    ) -> None:
+        self.send_response(status)
+        if whole:
+            self.send_header("Content-Range", whole)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:sent])
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
 @contextmanager
 def running() -> Iterator[Index]:
     """An empty index that listens."""
     index = Index()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            index.asked.append(self.path)
-            parts = self.path.strip("/").split("/")
-            if index.form == "endless":
-                self._endless(index.status.get(self.path, 200))
-            elif self.path in index.status:
-                self._send(index.status[self.path], "text/plain", b"no")
-            elif parts[0] == "simple" and len(parts) == 2 and parts[1] in index.files:
-                self._send(200, *index.page(parts[1]))
-            elif parts[0] == "files" and parts[2] in index.files.get(parts[1], {}):
-                self._file(parts[2], index.files[parts[1]][parts[2]])
-            else:
-                self._send(404, "text/plain", b"not found")
-
-        def _endless(self, status: int) -> None:
-            """Bytes until nobody reads them; of a redirect to the project's page too."""
-            self.send_response(status)
-            self.send_header("Location", "/simple/other/")
-            self.end_headers()
-            with suppress(ConnectionError):
-                while True:
-                    self.wfile.write(bytes(1 << 16))
-
-        def _file(self, name: str, content: bytes) -> None:
-            if name in index.damaged:
-                content = bytes([content[0] ^ 1]) + content[1:]
-            half = len(content) // 2 if name in index.cut else len(content)
-            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
-            if asked is None or not index.ranges:
-                self._send(200, "application/octet-stream", content, half)
-                return
-            first, last = int(asked[1]), min(int(asked[2]), len(content) - 1)
-            index.sent += last + 1 - first
-            whole = f"bytes {first}-{last}/{len(content)}"
-            self._send(206, "application/octet-stream", content[first : last + 1], whole=whole)
-
-        def _send(
-            self, status: int, kind: str, body: bytes, sent: int | None = None, whole: str = ""
-        ) -> None:
-            self.send_response(status)
-            if whole:
-                self.send_header("Content-Range", whole)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[:sent])
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    handler = type("Handler", (_Handler,), {"index": index})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         index.url = f"http://127.0.0.1:{server.server_address[1]}/simple/"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

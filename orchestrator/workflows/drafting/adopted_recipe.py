@@ -30,7 +30,6 @@ _SOURCE_KEYS = (
 )
 _BASE_KEY = re.compile(r"general\.base_model\.\d+\.repo_url")
 _MATRIX = "quantize.imatrix."
-_LONGEST_TEXT = 127
 
 
 @dataclass(frozen=True)
@@ -269,7 +268,7 @@ def _own(beside: Mapping[str, JSON] | None) -> str:
 
 def _recorded_as(path: str, own: str) -> str:
     """The path of the matrix, where it is not the usual one and a recipe can say it."""
-    sayable = path.isprintable() and len(path.encode()) <= _LONGEST_TEXT
+    sayable = path.isprintable() and len(path.encode()) <= gguf.OVERRIDE_TEXT
     return path if sayable and path != own else ""
 
 

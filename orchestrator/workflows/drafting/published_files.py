@@ -12,11 +12,11 @@ from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf_parts
 from orchestrator.planning.resolved_source import Resolved
+from orchestrator.workflows.drafting.survey_findings import REPOSITORY
 
 # What lies beside quantized files: a matrix, and the part of a model that sees or hears.
 _MATRIX = re.compile(r"(?i).*(\.imatrix|imatrix[^/]*\.(dat|gguf)|\.imatrix\.\w+)")
 _BESIDE = re.compile(r"(?i)(^|.*[-._/])mmproj[-._].*")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _CARD = "README.md"
 
 
@@ -87,7 +87,7 @@ def on_hub(text: str, *, offline: bool = False) -> Place:
     from orchestrator.sources.hub.repository_info import card  # noqa: PLC0415
 
     repo, _, revision = text.partition("@")
-    if not _REPOSITORY.fullmatch(repo):
+    if not REPOSITORY.fullmatch(repo):
         raise UsageError(
             f"there is no file or folder {text}",
             "Name a GGUF file, a folder of them, or a repository as owner/name.",
@@ -162,4 +162,4 @@ def _local_card(folder: Path) -> Mapping[str, Any]:
 def _bases(card: Mapping[str, Any]) -> tuple[str, ...]:
     said = card.get("base_model")
     listed = said if isinstance(said, list) else [said]
-    return tuple(one for one in listed if isinstance(one, str) and _REPOSITORY.fullmatch(one))
+    return tuple(one for one in listed if isinstance(one, str) and REPOSITORY.fullmatch(one))

@@ -22,9 +22,8 @@ from orchestrator.workflows.drafting import (
     unsupported_repository,
 )
 from orchestrator.workflows.drafting.model_config import Config
-from orchestrator.workflows.drafting.survey_findings import Found, Weights, tally
+from orchestrator.workflows.drafting.survey_findings import REPOSITORY, Found, Weights, tally
 
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 # A configuration or tokenizer of more bytes is no such thing.
 _LARGEST_TEXT = 64 << 20
 _PAGE = re.compile(
@@ -67,7 +66,7 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
     from orchestrator.sources.hub.repository_info import card  # noqa: PLC0415 - its library is heavy
 
-    if not _REPO.fullmatch(repo):
+    if not REPOSITORY.fullmatch(repo):
         raise UsageError(f"{repo!r} is not a repository name", "Write it as ORGANISATION/NAME.")
     about = card(repo, revision)
     files = download.listing(repo, about.commit)
@@ -167,7 +166,7 @@ def _selection(
     if "adapter_config.json" in names:
         stated = model_config.parse(read("adapter_config.json")) or {}
         base = stated.get("base_model_name_or_path", "")
-        raise unsupported_repository.adapter(repo, base if _REPO.fullmatch(str(base)) else "")
+        raise unsupported_repository.adapter(repo, base if REPOSITORY.fullmatch(str(base)) else "")
     if any(name.endswith(".gguf") for name in names):
         return None
     if "config.json" not in names:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.file_links import only_file
-from orchestrator.base.step_values import Outcome, StepResult
+from orchestrator.base.step_values import StepResult
 from orchestrator.measures import registry
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
@@ -75,7 +75,7 @@ class Bench:
         preview = self._preview(plan)
         preflight.check_room([preview], self.session, Path())
         targets = [one.measures[name] for one in plan.outputs for name in ("header", DIVERGENCE)]
-        results = _done(self.session.runner.run(preview.plan.steps, targets))
+        results = preflight.succeeded(self.session.runner.run(preview.plan.steps, targets))
         return {one.name: _found(one, results) for one in plan.outputs}
 
     def sizes(self, files: Sequence[Quant]) -> dict[str, int]:
@@ -98,7 +98,7 @@ class Bench:
         """Names of the tensors that are quantized in a file; raises likewise."""
         plan = self.plan([file])
         [made] = plan.outputs
-        results = _done(self.session.runner.run(plan.steps, [made.step]))
+        results = preflight.succeeded(self.session.runner.run(plan.steps, [made.step]))
         path = results[made.step].path
         assert path is not None
         tensors = gguf.read(path / made.artifact_file).tensors
@@ -121,14 +121,14 @@ class Bench:
         asked = self.recipe.model_copy(update={"verify": verify})
         plan = replace(self, recipe=asked).plan(self.recipe.quantize)
         key = plan.outputs[0].measures[MEMORY]
-        facts = _done(self.session.runner.run(plan.steps, [key]))[key].facts
+        facts = preflight.succeeded(self.session.runner.run(plan.steps, [key]))[key].facts
         return int(facts["context"]) + int(facts["compute"])
 
     def text(self) -> str:
         """The text that files are measured on; raises likewise."""
         plan = self.plan(self.recipe.quantize)
         key = plan.step(_logits(plan)).inputs["corpus"]
-        path = _done(self.session.runner.run(plan.steps, [key]))[key].path
+        path = preflight.succeeded(self.session.runner.run(plan.steps, [key]))[key].path
         assert path is not None
         return only_file(path, "").read_text("utf-8")
 
@@ -167,13 +167,6 @@ def on_text(recipe: Recipe, text: Mapping[str, object]) -> Recipe:
 def _logits(plan: Plan) -> str:
     """The key of the converted file's logits, which every file is held against."""
     return plan.step(plan.outputs[0].measures[DIVERGENCE]).inputs["logits"]
-
-
-def _done(results: Sequence[StepResult]) -> dict[str, StepResult]:
-    failed = [one for one in results if one.outcome is Outcome.FAILED]
-    if failed:
-        raise preflight.failure(failed[0])
-    return {one.step.key: one for one in results}
 
 
 def _found(output: Output, results: Mapping[str, StepResult]) -> Found:

@@ -173,7 +173,7 @@ def test_long_histories_are_read_in_few_queries(
     told = display_history.as_json(history, "", 1000)
     assert len(told["runs"]) == 30
     assert told["runs"][0]["steps"][0]["label"] == "quantize tiny to Q4_0"
-    assert display_history.text(history, "", 1000).count("night ") == 30
+    assert display_history.text(history, "", 1000, Path).count("night ") == 30
     assert len(asked) < 15
 
 

@@ -89,7 +89,7 @@ def test_the_history_keeps_it_and_shows_it(tmp_path: Path) -> None:
     run = a_run(history, a_row(), a_file("F16", kld=None), night=night)
 
     assert history.files([run])[run][0] == a_row()
-    assert "62.5 %" in display_history.text(history, "tiny", 5)
+    assert "62.5 %" in display_history.text(history, "tiny", 5, Path)
 
     site.write(history, tmp_path / "site")
     page = (tmp_path / "site" / "recipes" / "tiny.html").read_text()
