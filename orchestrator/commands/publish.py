@@ -41,6 +41,11 @@ def register(cli: click.Group) -> None:
 @click.option(
     "--message", default="", show_default=False, metavar="TEXT", help="First line of the commit."
 )
+@click.option(
+    "--sign-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Sign what goes out with this private key (PEM).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 @shared_options.AS_JSON
 @shared_options.options("out", "locked", *shared_options.TOOLS)
@@ -52,6 +57,7 @@ def publish(
     max_file: str,
     private: bool,
     message: str,
+    sign_key: Path | None,
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -79,6 +85,7 @@ def publish(
         private=private,
         message=message,
         dry=dry_run,
+        key=sign_key,
     )
     loaded = [load_and_plan.load_one(recipe)]
     with shared_options.session(options) as current:

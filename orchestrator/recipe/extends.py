@@ -27,7 +27,6 @@ _SOURCE_KINDS = ("hub", "pypi", "path", "url")
 _OWN: tuple[Loc, ...] = (
     ("name",),
     ("extends",),
-    ("description",),
     ("download",),
     ("published",),
     ("verify", "sha256"),

@@ -12,6 +12,8 @@ from orchestrator.recipe.source_fields import Frozen
 
 HUB, DIR = "hub:", "dir:"
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_FIELDS = ("{model}", "{type}", "{size}")
+_ANY = re.compile("|".join(map(re.escape, _FIELDS)))
 _LIST = '{"type": "string"}'
 
 
@@ -26,6 +28,18 @@ def destination(text: str) -> str:
     if text.startswith(HUB) and _REPO.fullmatch(text.removeprefix(HUB)):
         return text
     raise ValueError(f"{text!r} is no place to publish to: write 'hub:ORG/NAME' or 'dir:PATH'")
+
+
+def _pattern(text: str) -> str:
+    fields = re.findall(r"\{[^{}]*\}", text)
+    unknown = [one for one in fields if one not in _FIELDS]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is not one of {', '.join(_FIELDS)}")
+    if "{type}" not in fields or not re.fullmatch(r"[A-Za-z0-9._-]+", re.sub(_ANY, "x", text)):
+        raise ValueError(
+            f"{text!r} is no name of files: it needs {{type}}, and letters, digits and '._-'"
+        )
+    return text
 
 
 def _several(value: Any) -> Any:
@@ -84,6 +98,12 @@ class Publish(Frozen):
     )
     to: Annotated[str, AfterValidator(destination)] | None = Field(
         default=None, description="Where to publish without --to: hub:ORG/NAME or dir:PATH."
+    )
+    file_name: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        description="How the files are called, from {model}, {type} and {size}; without it "
+        "'{model}-{type}', by the GGUF naming convention. {model} is what the repository or file "
+        "that it was made from is called, with the size where that names none.",
     )
     base_model: _Hubs = Field(
         default=(),

@@ -2,7 +2,8 @@
 
 check_run_folder.py     the folder of a run, held against its own record and its verdicts
 licences.py             whether the licence lets the files be passed on
-gguf_naming.py          file names by the GGUF naming convention
+gguf_naming.py          file names, by default those of the GGUF naming convention
+run_documents.py        reports, provenance, recipe and lock, under the published names
 ollama_modelfile.py     the Modelfile
 split_files.py          files that are too large for one piece
 model_facts.py          what the card says of the model, from the recipe and its source

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-
-import yaml
 
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.modelfiles import chat_templates, gguf
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
-from orchestrator.planning import lockfile
 from orchestrator.planning.plan import Output, Plan
-from orchestrator.recipe import portable
-from orchestrator.recipe.extends import read_tree
-from orchestrator.runs import dsse_signature, output_folder
-from orchestrator.runs.provenance_statement import SUFFIX as PROVENANCE
+from orchestrator.runs import output_folder
+from orchestrator.runs.report import Report
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
@@ -29,6 +24,7 @@ from orchestrator.workflows.publishing import (
     model_card,
     ollama_modelfile,
     publication_record,
+    run_documents,
     split_files,
 )
 from orchestrator.workflows.publishing.check_run_folder import Checked
@@ -39,7 +35,6 @@ from orchestrator.workflows.publishing.published_files import (
     Piece,
     Tree,
     file_piece,
-    published_name,
     sums,
     text_piece,
 )
@@ -62,6 +57,7 @@ class Material:
         limit: Bytes that a file may have.
         title: The heading of the card.
         repo: The repository on the Hub; empty for a folder.
+        key: A private key that signs, if any.
     """
 
     plan: Plan
@@ -71,6 +67,7 @@ class Material:
     limit: int
     title: str
     repo: str
+    key: Path | None = None
 
 
 def models(material: Material, session: Session, *, split: bool) -> tuple[Model, ...]:
@@ -109,7 +106,7 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
     return tuple(
         Model(
             one,
-            checked.row(one.file),
+            replace(checked.row(one.file), type=names[one.file].encoding),
             names[one.file],
             tuple(_pieces(material, one, names[one.file], parts, one.file in steps)),
         )
@@ -122,9 +119,12 @@ def _header(path: Path) -> GGUF | None:
 
 
 def _name(output: Output, header: GGUF | None, plan: Plan) -> Name:
-    if header is None:
-        return Name(plan.recipe.name, encoding=output.name)
-    return gguf_naming.name_of(header, _encoding(output, header), plan.recipe.name)
+    pattern, suffix = plan.recipe.publish.file_name, plan.chain.extension
+    if header is None and pattern is None:
+        return Name(output.file.removesuffix(suffix), output.name, suffix)
+    encoding = output.name if header is None else _encoding(output, header)
+    model = gguf_naming.model_of(plan)
+    return gguf_naming.name_of(pattern or gguf_naming.USUAL, model, encoding, header, suffix)
 
 
 def _encoding(output: Output, header: GGUF) -> str:
@@ -146,14 +146,14 @@ def _pieces(
     if not large:
         path = material.checked.folder / output.file
         sha256 = material.checked.sha256(output.file)
-        yield Piece(published_name(output, name), size, sha256, path)
+        yield Piece(name.file, size, sha256, path)
     elif output.file in parts:
         for part in parts[output.file]:
             yield Piece(part.path.name, part.size, part.sha256, part.path)
     else:
         count = ceil(size / material.limit)
         for number in range(1, count + 1):
-            yield Piece(name.part(number, count).file, size // count, "")
+            yield Piece(name.part(number, count), size // count, "")
 
 
 # -- what goes with them ---------------------------------------------------------------------
@@ -167,19 +167,21 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     """
     plan = material.plan
     notes: list[str] = []
+    recipe = run_documents.recipe(plan)
+    described = run_documents.renamed(material.checked, found, recipe)
     others = [
-        *_provenance(material, found),
+        *run_documents.provenance(material.checked, found, material.key, notes),
         *_imatrix(plan, store, notes),
-        *_made(material),
+        *run_documents.reports(material.checked, found, described),
+        *run_documents.lock(plan),
         *_papers(material, notes),
     ]
     notes += _terms(material)
     if plan.chain.format == "gguf":
         others += _modelfile(material, found, notes)
-    others += [text_piece(*_recipe(plan))]
-    whole = [piece for one in found for piece in one.pieces] + others
+    whole = [piece for one in found for piece in one.pieces] + [*others, recipe]
     whole.append(text_piece(output_folder.SUMS, sums(whole)))
-    whole.append(text_piece(README, _card(material, found, whole)))
+    whole.append(text_piece(README, _card(material, described, found, whole)))
     whole.append(
         text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole))
     )
@@ -209,15 +211,6 @@ def _terms(material: Material) -> Iterator[str]:
         )
 
 
-def _provenance(material: Material, found: tuple[Model, ...]) -> Iterator[Piece]:
-    """Provenance and its signature beside each file, under the file's new name."""
-    for one in found:
-        for suffix in (PROVENANCE, dsse_signature.SUFFIX):
-            old = one.output.file + suffix
-            if old in material.checked.record:
-                yield file_piece(one.file + suffix, material.checked.folder / old)
-
-
 def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
     """The importance matrix that the files were made with, if it is still there."""
     keys = {plan.step(one.step).inputs.get("imatrix", "") for one in plan.outputs} - {""}
@@ -233,26 +226,6 @@ def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
         entry = made.manifest["files"][IMATRIX_FILE]
         path = made.path / IMATRIX_FILE
         yield Piece(IMATRIX_FILE, int(entry["size"]), str(entry["sha256"]), path)
-
-
-def _made(material: Material) -> Iterator[Piece]:
-    """The reports of the run, and the lock if there is one."""
-    for name in (output_folder.REPORT_JSON, output_folder.REPORT_MD):
-        yield file_piece(name, material.checked.folder / name)
-    path = lockfile.path_of(material.plan.recipe.file)
-    if path.is_file():
-        yield file_piece(path.name, path)
-
-
-def _recipe(plan: Plan) -> tuple[str, str]:
-    """The recipe as it is; one that extends others with all that it inherits."""
-    path = plan.recipe.file
-    if plan.recipe.extends is None:
-        return path.name, path.read_text("utf-8")
-    folder = path.parent.absolute()
-    data = {key: one for key, one in read_tree(path).data.items() if key != "extends"}
-    head = f"# {path.name} with all that it inherited from {plan.recipe.extends}.\n"
-    return path.name, head + yaml.safe_dump(portable(data, folder), sort_keys=False, width=100)
 
 
 def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -> list[Piece]:
@@ -286,7 +259,9 @@ def _texts(path: Path, numbers: tuple[int, ...]) -> list[str]:
     return [str(listed[one]) for one in numbers if one < len(listed)]
 
 
-def _card(material: Material, found: tuple[Model, ...], whole: list[Piece]) -> str:
+def _card(
+    material: Material, described: Report, found: tuple[Model, ...], whole: list[Piece]
+) -> str:
     plan = material.plan
     names = {piece.name for piece in whole}
     return model_card.text(
@@ -296,7 +271,7 @@ def _card(material: Material, found: tuple[Model, ...], whole: list[Piece]) -> s
             repo=material.repo,
             owner=material.repo.partition("/")[0],
             facts=material.facts,
-            report=material.checked.report,
+            report=described,
             models=found,
             chat=bool(material.origin.templates),
             imatrix=IMATRIX_FILE in names,

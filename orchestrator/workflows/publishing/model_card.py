@@ -147,7 +147,9 @@ def _values(plan: Plan, card: Card) -> dict[str, Any]:
 def _searched(plan: Plan, models: Iterable[Model]) -> Iterator[tuple[str, str]]:
     """Files whose types a search placed, and what it measured."""
     found = plan.recipe.fit.files if plan.recipe.fit else {}
-    return ((one.file, found[one.row.type].sentence) for one in models if one.row.type in found)
+    return (
+        (one.file, found[one.output.name].sentence) for one in models if one.output.name in found
+    )
 
 
 def _warnings(models: Sequence[Model]) -> Iterator[tuple[str, str]]:

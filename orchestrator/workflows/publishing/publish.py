@@ -33,6 +33,7 @@ class Request:
         private: Whether a repository that is made is for members only.
         message: First line of the commit.
         dry: Only look.
+        key: A private key that signs what goes out.
     """
 
     to: str
@@ -42,6 +43,7 @@ class Request:
     private: bool = False
     message: str = ""
     dry: bool = False
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _preview(plan: Plan, session: Session, request: Request, place: Place) -> Pr
     repo = place.name.removeprefix(HUB) if place.name.startswith(HUB) else ""
     limit = request.max_file or recipe.publish.max_file or DEFAULT_LIMIT
     title = repo.partition("/")[2] or recipe.name
-    material = Material(plan, verified, origin, facts, limit, title, repo)
+    material = Material(plan, verified, origin, facts, limit, title, repo, request.key)
     models = assemble.models(material, session, split=not request.dry)
     tree = assemble.tree(material, models, session.store)
     changes, exists = place.plan(tree)

@@ -59,7 +59,7 @@ class Model:
 
     Attributes:
         output: The recipe's file.
-        row: What was found of it.
+        row: What was found of it, under its published type.
         name: Its published name, without a shard.
         pieces: The file itself, or its parts.
     """
@@ -72,7 +72,7 @@ class Model:
     @property
     def file(self) -> str:
         """The name of the whole file."""
-        return published_name(self.output, self.name)
+        return self.name.file
 
     @property
     def first(self) -> str:
@@ -83,11 +83,6 @@ class Model:
     def split(self) -> bool:
         """Whether it is in parts."""
         return len(self.pieces) > 1
-
-
-def published_name(output: Output, name: Name) -> str:
-    """The convention's name of a GGUF file; GGML files of 2023 keep theirs."""
-    return name.file if output.file.endswith(".gguf") else output.file
 
 
 @dataclass(frozen=True)

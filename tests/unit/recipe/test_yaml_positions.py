@@ -193,9 +193,14 @@ def test_a_matrix_of_others_replaces_one_that_is_made_and_back(parent: Path) -> 
     assert (second.chunks, second.file) == (3, None)
 
 
-def test_what_describes_the_parent_is_not_inherited(parent: Path) -> None:
+def test_a_description_is_inherited_unless_it_is_replaced(parent: Path) -> None:
+    assert load(child(parent, ""), allowed).description == "The parent"
+    own = "description: The child\n"
+    assert load(child(parent, own), allowed).description == "The child"
+
+
+def test_what_states_results_of_the_parent_is_not_inherited(parent: Path) -> None:
     recipe = load(child(parent, ""), allowed)
-    assert recipe.description == ""
     assert recipe.published == ()
     assert recipe.verify.sha256 == {}
     assert recipe.verify.reference is None

@@ -13,7 +13,7 @@ from orchestrator.base import safe_markdown
 from tests.support.publications import CHATML, RecipeFolder, front_matter, published
 
 TO = "dir:out"
-MODELS = ("Small-Llama-2.1M-Q4_0.gguf", "Small-Llama-2.1M-IQ4_XS.gguf")
+MODELS = ("small-2.1M-Q4_0.gguf", "small-2.1M-IQ4_XS.gguf")
 
 
 def test_everything_is_published_and_the_sums_are_right(finished: RecipeFolder) -> None:
@@ -281,14 +281,14 @@ def test_the_modelfile_repeats_what_the_source_states(recipe_folder: RecipeFolde
     assert said.code == 0, said.err
     text = (recipe_folder.place / "out" / "Modelfile").read_text()
     assert text.splitlines()[1:] == [
-        "FROM ./Small-Llama-2.1M-Q4_0.gguf",
+        "FROM ./small-2.1M-Q4_0.gguf",
         "PARAMETER temperature 0.6",
         'PARAMETER stop "</s>"',
         'PARAMETER stop "User:"',
         'LICENSE """mit"""',
     ]
     card = (recipe_folder.place / "out" / "README.md").read_text()
-    assert "llama-cli -m Small-Llama-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
+    assert "llama-cli -m small-2.1M-Q4_0.gguf -p 'Why is the sky blue?'" in card
     assert "create_chat_completion" in card
 
 

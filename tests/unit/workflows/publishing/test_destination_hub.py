@@ -12,7 +12,7 @@ import pytest
 from tests.hub import Fault, Hub
 from tests.support.publications import HUB_NAME, TO_HUB, RecipeFolder, front_matter, published
 
-Q4 = "Small-Llama-2.1M-Q4_0.gguf"
+Q4 = "small-2.1M-Q4_0.gguf"
 
 
 def sent(hub: Hub) -> dict[str, int]:
@@ -97,7 +97,8 @@ def test_only_what_differs_is_sent(finished: RecipeFolder, hub: Hub) -> None:
     said = finished.publish(*TO_HUB)
     assert said.code == 0, said.err
     last = hub.written.commits[HUB_NAME][-1]
-    assert set(last.added) == {"README.md", "SHA256SUMS", "publish.json", "small.yaml"}
+    small = {"README.md", "SHA256SUMS", "publish.json", "small.yaml"}
+    assert set(last.added) == {*small, "report.json", "report.md"}  # they state its digest
     assert sent(hub) == {}
 
 

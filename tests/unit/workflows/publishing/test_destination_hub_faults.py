@@ -134,4 +134,4 @@ def test_a_file_that_changes_after_the_check_is_not_published(
     assert said.code == 1, said.err
     assert "small-Q4_0.gguf was changed while it was published" in said.err
     assert len(hub.written.commits.get(HUB_NAME, "1")) == 1
-    assert not Path("out/Small-Llama-2.1M-Q4_0.gguf").exists()
+    assert not Path("out/small-2.1M-Q4_0.gguf").exists()

@@ -112,7 +112,7 @@ def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
 
 
 def model(bits: float, **found: float | None) -> Model:
-    name = Name("x", encoding=f"Q{round(bits)}")
+    name = Name(f"x-Q{round(bits)}", f"Q{round(bits)}")
     output = Output(name.encoding, f"x-{name.encoding}.gguf", "model.gguf", "")
     numbers = numbered(size=10**9, bits_per_weight=bits, **found)
     row = Row(name.file, name.encoding, "", verdict(()), (), numbers)
@@ -171,9 +171,9 @@ def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(
 
 def test_ollama_is_told_a_type_that_it_knows_or_the_file() -> None:
     known = model(4.8)
-    named = replace(known, name=Name("x", encoding="Q4_K_M"))
+    named = replace(known, name=Name("x-Q4_K_M", "Q4_K_M"))
     assert ollama_tag([named]) == "Q4_K_M"
-    own = replace(known, name=Name("x", encoding="Q4_K_M_imatrix"))
+    own = replace(known, name=Name("x-Q4_K_M_imatrix", "Q4_K_M_imatrix"))
     assert ollama_tag([own]) == "x-Q4_K_M_imatrix.gguf"
     assert ollama_tag([]) == ""
 

@@ -58,7 +58,7 @@ def test_a_file_with_warnings_unless_they_are_allowed(recipe_folder: RecipeFolde
     refused(recipe_folder, 1, "small-IQ4_XS.gguf passed with warnings: census", "--allow-warnings")
     assert recipe_folder.publish(*TO, "--allow-warnings").code == 0
     card = (recipe_folder.place / "out" / "README.md").read_text()
-    assert "- `Small-Llama-2.1M-IQ4_XS.gguf`: 1 of " in card
+    assert "- `small-2.1M-IQ4_XS.gguf`: 1 of " in card
 
 
 def test_a_file_that_nobody_verified(recipe_folder: RecipeFolder) -> None:
