@@ -53,11 +53,11 @@ def _end_lease(mark: BaseFileLock, path: Path) -> None:
 
 
 class Locks:
-    """The locks of one store."""
+    """The locks of one store; ``leases`` names those of the run that this belongs to."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own: set[str] = set()
+        self.leases: frozenset[str] = frozenset()
 
     @contextmanager
     def exclusive(self, key: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -143,11 +143,11 @@ class Locks:
         with self.exclusive(_LEASES):  # else a removal could be under way
             mark.acquire()
             path.with_suffix(".keys").write_text("\n".join(keys), encoding="ascii")
-        self._own.add(name)
+        self.leases |= {name}
         try:
             yield
         finally:
-            self._own.discard(name)
+            self.leases -= {name}
             _end_lease(mark, path)
 
     @contextmanager
@@ -158,7 +158,7 @@ class Locks:
 
     def _leases_of_others(self) -> Iterator[frozenset[str]]:
         for path in (self._folder / _LEASES).glob("*.lock"):
-            if path.stem in self._own:
+            if path.stem in self.leases:
                 continue
             mark = _lock_on(path)
             if _try(mark, 0):

@@ -13,6 +13,7 @@ any instant leaves nothing half done.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import time
@@ -59,6 +60,10 @@ class Store:
         self._locks = Locks(self.root / "locks")
         self.digests = Digests(self.root / "digests.sqlite", self.warn)
         self.damaged = 0
+
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, frozenset[str]]]:
+        """Travel to another process, where it is opened anew with this one's leases."""
+        return _opened, (self.root, self._locks.leases)
 
     @classmethod
     def default_root(cls) -> Path:
@@ -434,6 +439,13 @@ class Store:
                 f"the store in {self.root} cannot be written to: {error.strerror}",
                 "set ORCHESTRATE_HOME to a folder of your own",
             ) from error
+
+
+def _opened(root: Path, leases: frozenset[str]) -> Store:
+    """A store in another process than the run's, whose log has the warnings."""
+    store = Store(root, logging.getLogger(__name__).warning)
+    store._locks.leases = leases
+    return store
 
 
 def _remove_wholly(rubbish: Path) -> None:

@@ -1,38 +1,64 @@
 """Walk a plan: ask the store, start what is ready, yield a record of each step.
 
-The runner knows no kind of work: it finds a kind's module in one table and hands it a task.
-Any ``concurrent.futures.Executor`` can carry the tasks; at home it is a pool of threads.
+The runner knows no kind of work. It hands picklable jobs to a ``concurrent.futures.Executor``,
+a pool of threads at home, and learns what becomes of them from one queue of events.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
+from typing import Protocol
 
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import Outcome, Step, StepResult
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import Find, KnownArtifacts
 from orchestrator.engine.retention_policy import release
-from orchestrator.engine.step_worker import Listener, Settings, Worker, hit
+from orchestrator.engine.step_worker import Event, Job, Listener, Say, Settings, carry_out, hit
 
-__all__ = ["Listener", "Runner", "Settings", "needed"]
+__all__ = ["Carrier", "Listener", "Runner", "Settings", "needed"]
 
 NET_SLOTS = 4
 LATE = "the time is up"
+
+
+class Inbox(Protocol):
+    """The queue of a run: what happens to steps, and the keys of those that have ended."""
+
+    def put(self, event: Event | str, /) -> None:
+        """Add an event; called from several threads."""
+
+    def get(self) -> Event | str:
+        """Wait for an event."""
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Who carries jobs out, and how is heard what happens meanwhile.
+
+    Attributes:
+        executor: Gives an executor that has what a step needs.
+        inbox: Where events come.
+        say: Puts an event there; to be pickled where the executor's workers are other processes.
+    """
+
+    executor: Callable[[Step], Executor]
+    inbox: Inbox
+    say: Say
 
 
 @dataclass
 class _State:
     """The runner's own notes while it walks."""
 
+    carrier: Carrier
     results: dict[str, StepResult] = field(default_factory=dict)
-    running: dict[Future[StepResult], Step] = field(default_factory=dict)
-    events: SimpleQueue[Future[StepResult] | str] = field(default_factory=SimpleQueue)
+    running: dict[str, tuple[Step, Future[StepResult]]] = field(default_factory=dict)
     sealing: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
     interrupted: Interrupted | None = None
@@ -63,13 +89,12 @@ class Runner:
         store: Store,
         settings: Settings,
         listener: Listener,
-        executor: Executor | None = None,
+        carrier: Carrier | None = None,
         known: KnownArtifacts | None = None,
     ) -> None:
         self._store, self._settings, self._listener = store, settings, listener
-        self._executor = executor
+        self._carrier = carrier
         self._known = known or KnownArtifacts(store)
-        self._worker = Worker(store, settings, listener)
 
     def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         """Bring the targets up to date; independent steps go on when one fails.
@@ -85,17 +110,15 @@ class Runner:
 
     def _run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         work = self._needed(steps, targets)
-        state = _State()
         by_key = {step.key: step for step in steps}
+        hits = {}
         for key in targets:
             found = self._known.find(key) if key not in work else None
             if found is not None:
-                self._record(state, hit(by_key[key], found))
-        if work:
-            self._do(work, targets, state)
-        if state.interrupted is not None:
-            raise state.interrupted
-        return list(state.results.values())
+                hits[key] = hit(by_key[key], found)
+                self._listener.finished(hits[key])
+        made = self._do(work, targets) if work else {}
+        return list({**hits, **made}.values())
 
     def _needed(self, steps: Sequence[Step], targets: Sequence[str]) -> dict[str, Step]:
         """The steps to do; looked for again when one is damaged, and with it what it gave."""
@@ -105,20 +128,22 @@ class Runner:
             if self._store.damaged == damaged:
                 return work
 
-    def _do(self, work: Mapping[str, Step], targets: Sequence[str], state: _State) -> None:
+    def _do(self, work: Mapping[str, Step], targets: Sequence[str]) -> dict[str, StepResult]:
         """Do all of the work; what was known of the store before is out of date then."""
         try:
-            if self._executor is not None:
-                self._walk(work, targets, state, self._executor)
-            else:
-                with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
-                    self._walk(work, targets, state, pool)
+            if self._carrier is not None:
+                return self._walk(work, targets, _State(self._carrier))
+            with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
+                inbox: SimpleQueue[Event | str] = SimpleQueue()
+                return self._walk(
+                    work, targets, _State(Carrier(lambda _step: pool, inbox, inbox.put))
+                )
         finally:
             self._known.forget()
 
     def _walk(
-        self, work: Mapping[str, Step], targets: Sequence[str], state: _State, pool: Executor
-    ) -> None:
+        self, work: Mapping[str, Step], targets: Sequence[str], state: _State
+    ) -> dict[str, StepResult]:
         sorter = TopologicalSorter(
             {
                 key: [k for k in (*step.inputs.values(), *step.after) if k in work]
@@ -129,16 +154,18 @@ class Runner:
         ready: list[str] = []
         while sorter.is_active():
             ready += sorter.get_ready()
-            ready = self._start(ready, work, state, pool, sorter)
+            ready = self._start(ready, work, state, sorter)
             if state.running:
                 self._collect(state, work, targets, sorter)
+        if state.interrupted is not None:
+            raise state.interrupted
+        return state.results
 
     def _start(
         self,
         ready: Sequence[str],
         work: Mapping[str, Step],
         state: _State,
-        pool: Executor,
         sorter: TopologicalSorter[str],
     ) -> list[str]:
         """Start what may start now; give back what has to wait for a slot."""
@@ -152,12 +179,16 @@ class Runner:
                 self._record(state, StepResult(step, Outcome.SKIPPED, error=reason))
                 sorter.done(key)
             elif self._has_slot(step, state):
-                future = pool.submit(self._worker.execute, step, state.events.put)
-                state.running[future] = step
-                future.add_done_callback(state.events.put)
+                self._submit(step, state)
             else:
                 later.append(key)
         return later
+
+    def _submit(self, step: Step, state: _State) -> None:
+        carrier, job = state.carrier, Job(step, self._settings, self._store)
+        future = carrier.executor(step).submit(carry_out, job, carrier.say)
+        state.running[step.key] = step, future
+        future.add_done_callback(lambda _future: carrier.inbox.put(step.key))
 
     def _obstacle(self, step: Step, state: _State) -> str:
         if state.interrupted is not None:
@@ -172,7 +203,8 @@ class Runner:
 
         A step whose tool is done and whose result is only being hashed holds no slot.
         """
-        busy = [one.resources for one in state.running.values() if one.key not in state.sealing]
+        running = (one for one, _ in state.running.values())
+        busy = [one.resources for one in running if one.key not in state.sealing]
         if step.resources.cpu:
             return sum(one.cpu for one in busy) < self._settings.jobs
         if step.resources.net:
@@ -186,17 +218,31 @@ class Runner:
         targets: Sequence[str],
         sorter: TopologicalSorter[str],
     ) -> None:
-        event = state.events.get()
-        if isinstance(event, str):
-            state.sealing.add(event)
+        event = state.carrier.inbox.get()
+        if isinstance(event, Event):
+            self._hear(event, state)
             return
-        step = state.running.pop(event)
-        result = self._outcome(event, step, state)
+        step, future = state.running.pop(event)
+        result = self._outcome(future, step, state)
         if result.outcome is Outcome.FAILED:
             state.blocked[step.key] = f"needs '{step.label}', which failed"
         self._record(state, result)
         sorter.done(step.key)
         self._release(state, work, targets)
+
+    def _hear(self, event: Event, state: _State) -> None:
+        """Tell the listener; an event may come after the end of its step."""
+        if event.key not in state.running:
+            return
+        step, _ = state.running[event.key]
+        if event.what == "computed":
+            state.sealing.add(event.key)
+        elif event.what == "waiting":
+            self._listener.waiting(step, event.holder)
+        elif event.what == "started":
+            self._listener.started(step)
+        elif event.progress is not None:
+            self._listener.progressed(step, event.progress)
 
     def _outcome(self, future: Future[StepResult], step: Step, state: _State) -> StepResult:
         try:

@@ -1,4 +1,8 @@
-"""Do one step: under its lock, in a staging folder, committed when it is complete."""
+"""Carry out one step: under its lock, in a staging folder, committed when it is complete.
+
+A job is a value and what happens meanwhile are events, so that this code is the same in a
+thread, in another process and on another machine.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.step_values import (
@@ -25,7 +29,7 @@ from orchestrator.engine.artifact_store import Artifact, Store
 
 
 class Listener(Protocol):
-    """Who watches a run; called from several threads."""
+    """Who watches a run."""
 
     def started(self, step: Activity) -> None:
         """A step begins its work."""
@@ -56,71 +60,89 @@ class Settings:
     deadline: float = math.inf
 
 
-class Worker:
-    """Does steps against a store; called from several threads."""
+@dataclass(frozen=True)
+class Job:
+    """What has to be done and where; to be pickled. A store in another process is opened anew."""
 
-    def __init__(self, store: Store, settings: Settings, listener: Listener) -> None:
-        self._store, self._settings, self._listener = store, settings, listener
+    step: Step
+    settings: Settings
+    store: Store
 
-    def execute(self, step: Step, computed: Callable[[str], None]) -> StepResult:
-        """Check, lock, check again, work, commit.
 
-        ``computed`` is called with the step's key when its tool is done and only hashing
-        and committing are left.
+@dataclass(frozen=True)
+class Event:
+    """What happens to a step while it is carried out; to be pickled.
 
-        Raises:
-            OrchestrateError: The step failed; its staging folder is gone.
-        """
+    ``computed`` says that its tool is done and only hashing and committing are left.
+    """
 
-        def on_wait(holder: str) -> None:
-            self._listener.waiting(step, holder)
+    key: str
+    what: Literal["waiting", "started", "progressed", "computed"]
+    holder: str = ""
+    progress: Progress | None = None
 
-        keys = {*step.inputs.values()}
-        with self._store.hold(keys), self._store.lock(step.key, on_wait):
-            found = self._store.find(step.key)
-            if found is not None:
-                return hit(step, found)
-            self._listener.started(step)
-            return self._work(step, computed)
 
-    def _work(self, step: Step, computed: Callable[[str], None]) -> StepResult:
-        begun = time.monotonic()
-        needed_bytes = step.resources.disk_bytes + step.resources.scratch_bytes
-        with self._store.stage(step.key, needed_bytes) as stage:
-            inputs = {name: self._input(step, name, key) for name, key in step.inputs.items()}
-            task = Task(
-                step=step,
-                inputs=inputs,
-                workdir=stage.workdir,
-                scratch=stage.scratch,
-                log=stage.log,
-                threads=max(1, self._settings.threads // self._settings.jobs),
-                offline=self._settings.offline,
-                report=lambda progress: self._listener.progressed(step, progress),
-            )
-            facts = step_kinds.of(step).run(task)
-            computed(step.key)
-            # What was read is as good as the inputs were all the time.
-            for name, key in step.inputs.items():
-                self._input(step, name, key)
-            artifact = self._store.commit(
-                stage,
-                step,
-                {**facts, "calls": _calls(task)},
-                time.monotonic() - begun,
-                max((call.peak_memory for call in task.calls), default=0),
-                hash_files=step_kinds.of(step).hashed,
-            )
-        return _result(step, artifact, Outcome.DONE)
+Say = Callable[[Event], None]
 
-    def _input(self, step: Step, name: str, key: str) -> Path:
-        artifact = self._store.find(key)
-        if artifact is None:
-            raise OrchestrateError(
-                f"{step.label}: its input {name!r} was removed from the store or changed there",
-                "Run again; what is missing is made again then.",
-            )
-        return artifact.path
+
+def carry_out(job: Job, say: Say) -> StepResult:
+    """Check, lock, check again, work, commit.
+
+    Raises:
+        OrchestrateError: The step failed; its staging folder is gone.
+    """
+    step, store = job.step, job.store
+
+    def on_wait(holder: str) -> None:
+        say(Event(step.key, "waiting", holder=holder))
+
+    with store.hold({*step.inputs.values()}), store.lock(step.key, on_wait):
+        found = store.find(step.key)
+        if found is not None:
+            return hit(step, found)
+        say(Event(step.key, "started"))
+        return _work(job, say)
+
+
+def _work(job: Job, say: Say) -> StepResult:
+    step, store, settings = job.step, job.store, job.settings
+    begun = time.monotonic()
+    needed_bytes = step.resources.disk_bytes + step.resources.scratch_bytes
+    with store.stage(step.key, needed_bytes) as stage:
+        task = Task(
+            step=step,
+            inputs={name: _input(job, name, key) for name, key in step.inputs.items()},
+            workdir=stage.workdir,
+            scratch=stage.scratch,
+            log=stage.log,
+            threads=max(1, settings.threads // settings.jobs),
+            offline=settings.offline,
+            report=lambda progress: say(Event(step.key, "progressed", progress=progress)),
+        )
+        facts = step_kinds.of(step).run(task)
+        say(Event(step.key, "computed"))
+        # What was read is as good as the inputs were all the time.
+        for name, key in step.inputs.items():
+            _input(job, name, key)
+        artifact = store.commit(
+            stage,
+            step,
+            {**facts, "calls": _calls(task)},
+            time.monotonic() - begun,
+            max((call.peak_memory for call in task.calls), default=0),
+            hash_files=step_kinds.of(step).hashed,
+        )
+    return _result(step, artifact, Outcome.DONE)
+
+
+def _input(job: Job, name: str, key: str) -> Path:
+    artifact = job.store.find(key)
+    if artifact is None:
+        raise OrchestrateError(
+            f"{job.step.label}: its input {name!r} was removed from the store or changed there",
+            "Run again; what is missing is made again then.",
+        )
+    return artifact.path
 
 
 def _calls(task: Task) -> list[JSON]:

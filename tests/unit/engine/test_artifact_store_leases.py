@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from orchestrator.engine import artifact
 from orchestrator.engine.artifact_store import Store
 from tests.support.fake_steps import ROOT
-from tests.support.stores import KEY, OTHER, put
+from tests.support.stores import KEY, OTHER, open_store, put
 
 HOLDER = """
 import sys
@@ -74,6 +75,13 @@ def test_a_run_removes_what_only_it_needs(store: Store) -> None:
     with store.lease([KEY]):
         assert store.release(KEY) > 0
         assert store.find(KEY) is None
+
+
+def test_a_process_that_works_for_a_run_has_its_lease(store: Store) -> None:
+    put(store, {"f": b"x" * 5000})
+    with store.lease([KEY]):
+        assert open_store(store.root).release(KEY) == 0
+        assert pickle.loads(pickle.dumps(store)).release(KEY) > 0
 
 
 def test_a_store_that_cannot_be_written_to_can_be_used(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -13,10 +15,21 @@ from orchestrator.base.errors import EnvironmentProblem, Interrupted, Orchestrat
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import JSON, Step, Task
 from orchestrator.engine import scheduler as runner
+from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.engine.scheduler import Carrier, Runner, Settings
 from orchestrator.toolchain import call_verb
-from tests.support.scheduler_runs import Notes, a_step, fail, run, stored, teach, write_text
+from tests.support.scheduler_runs import (
+    Notes,
+    Ran,
+    a_step,
+    fail,
+    own,
+    run,
+    stored,
+    teach,
+    write_text,
+)
 from tests.support.stores import left_in
 
 
@@ -313,19 +326,33 @@ def test_threads_are_shared_between_jobs(tmp_path: Path, monkeypatch: pytest.Mon
     assert told("many", jobs=9, threads=8) == 1
 
 
-def test_any_executor_carries_the_work(tmp_path: Path) -> None:
-    class Counting(ThreadPoolExecutor):
-        count = 0
+def in_other_processes(root: Path, steps: Sequence[Step]) -> Ran:
+    """What a run gives whose jobs are carried out in two other processes, started afresh."""
+    context = multiprocessing.get_context("spawn")
+    notes = Notes()
+    with context.Manager() as manager, ProcessPoolExecutor(2, context, _teach_text) as pool:
+        inbox = manager.Queue()
+        runner = Runner(
+            Store(root, print), Settings(), notes, Carrier(lambda _step: pool, inbox, inbox.put)
+        )
+        return Ran(runner.run(steps, [step.key for step in steps]), notes)
 
-        def submit(self, *args, **options):  # type: ignore[no-untyped-def]
-            Counting.count += 1
-            return super().submit(*args, **options)
 
-    with Counting(1) as pool:
-        runner = Runner(Store(tmp_path, print), Settings(), Notes(), pool)
-        runner.run([A, B, C], [C.key])
+def _teach_text() -> None:
+    step_kinds.KINDS.update(text=own("text", write_text), fail=own("fail", fail))  # type: ignore[attr-defined]
 
-    assert Counting.count == 3
+
+def test_other_processes_carry_the_work_and_say_what_happens(tmp_path: Path) -> None:
+    bad = a_step("bad", A, kind="fail")
+
+    ran = in_other_processes(tmp_path, [A, B, bad])
+
+    assert ran.outcomes == {"a": "done", "b": "done", "bad": "failed"}
+    assert ran.of("bad").error == "bad went wrong\n  Mend it."
+    assert ran.notes.heard[:2] == ["started a", "done a"]
+    assert len(ran.notes.progress) == 2
+    assert ran.of("b").path is not None
+    assert stored(tmp_path, A, B, bad) == ["a", "b"]
 
 
 def test_nothing_to_do_is_no_error(tmp_path: Path) -> None:
