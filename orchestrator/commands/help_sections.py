@@ -8,7 +8,7 @@ import click
 SECTIONS = {
     "Make": ("run", "recipes", "new", "fit", "adopt", "lock"),
     "Check": ("check", "plan", "verify", "diff", "reproduce", "bisect", "verify-provenance"),
-    "Use": ("chat",),
+    "Use": ("chat", "serve"),
     "Watch": ("nightly", "accept", "history", "site"),
     "Publish": ("publish",),
     "Maintain": ("doctor", "store", "toolchain"),

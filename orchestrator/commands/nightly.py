@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,7 @@ from orchestrator.base.errors import EXIT_OK, Interrupted, OrchestrateError
 from orchestrator.commands import completion_values, shared_options
 
 if TYPE_CHECKING:
-    from orchestrator.base.step_values import JSON
-    from orchestrator.history import History
-    from orchestrator.workflows.nightly.night_values import Options, Summary
+    from orchestrator.workflows.nightly.night_values import Options, Told
 
 # A night is about whole recipes as they are, measured: no --only, --no-verify, --update-lock.
 _SESSION = (
@@ -73,6 +71,32 @@ def register(cli: click.Group) -> None:
     help="POST the summary to this URL as JSON; also ORCHESTRATE_WEBHOOK.",
 )
 @click.option(
+    "--notify",
+    multiple=True,
+    metavar="ADDRESS",
+    envvar="ORCHESTRATE_NOTIFY",
+    help="Tell people by Apprise, as in ntfy://HOST/TOPIC; also ORCHESTRATE_NOTIFY; may be "
+    "given again.",
+)
+@click.option(
+    "--notify-when",
+    type=click.Choice(("bad", "always")),
+    default="bad",
+    help="After nights that need attention and the first good one again, or after all.",
+)
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.prom",
+    help="Write states, ages and durations for Prometheus' node_exporter.",
+)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1),
+    default=400,
+    help="How long nights, their pages and logs are kept.",
+)
+@click.option(
     "--retries",
     type=click.IntRange(0),
     default=3,
@@ -88,8 +112,6 @@ def register(cli: click.Group) -> None:
 @shared_options.options(*_SESSION)
 def nightly(
     paths: Sequence[Path],
-    site: Path | None,
-    webhook: str,
     kind: str | None,
     *,
     as_json: bool,
@@ -112,14 +134,16 @@ def nightly(
     network was in the way, or another night works in this store.
     """
     from orchestrator.workflows.nightly import night, summary_values
+    from orchestrator.workflows.nightly.share_results import Sharing
     from orchestrator.workflows.nightly.summary_markdown import markdown
 
-    wanted = _wanted(paths, options)
+    wanted, told = _wanted(paths, options), _told(options)
+    sharing = Sharing(told, shared_options.store(), wanted.out, shared_options.warn)
     if kind is not None:
         from orchestrator.workflows.nightly import schedule_command
 
         root = shared_options.store().root
-        text = schedule_command.schedule(kind, root, wanted, site, options)
+        text = schedule_command.schedule(kind, root, wanted, told, options)
         shared_options.say(text, end="")
         return EXIT_OK
     try:
@@ -128,13 +152,13 @@ def nightly(
     except Interrupted:
         raise  # whoever did that knows
     except OrchestrateError as error:
-        _send_summary(*summary_values.no_night(error), webhook)
+        sharing.no_night(error)
         raise
     if as_json:
         shared_options.print_json(summary_values.as_json(summary))
     else:
         shared_options.say(markdown(summary))
-    _share_results(summary, past, wanted, site, webhook)
+    sharing.night(summary, past)
     return summary.code
 
 
@@ -152,32 +176,21 @@ def _wanted(paths: Sequence[Path], options: dict[str, Any]) -> Options:
         hours=options.pop("max_hours"),
         max_store=units.parse_size(size) if size else None,
         retries=options.pop("retries"),
+        keep_days=options.pop("keep_days"),
     )
 
 
-def _share_results(
-    summary: Summary, past: History, wanted: Options, site: Path | None, webhook: str
-) -> None:
-    """Everybody beside the terminal; none of them can make a night fail but the pages."""
-    from orchestrator.workflows.nightly import summary_values
-    from orchestrator.workflows.nightly.summary_markdown import markdown
+def _told(options: dict[str, Any]) -> Told:
+    """Where the results go; takes those options out of a session's."""
+    from orchestrator.workflows.nightly.night_values import Told
 
-    _send_summary(markdown(summary), summary_values.as_json(summary), webhook)
-    if site is not None:
-        from orchestrator.history import site as pages
-
-        pages.write(past, site, dist=wanted.out)
-
-
-def _send_summary(text: str, value: Mapping[str, JSON], webhook: str) -> None:
-    """The page of a workflow's run, if this is one, and the webhook, if there is one."""
-    from orchestrator.workflows.nightly import summary_values
-    from orchestrator.workflows.nightly import webhook as webhooks
-
-    problems = [summary_values.step_summary(text)]
-    problems += [webhooks.post(webhook, value)] if webhook else []
-    for problem in filter(None, problems):
-        shared_options.warn(problem)
+    return Told(
+        site=options.pop("site"),
+        webhook=options.pop("webhook"),
+        notify=tuple(options.pop("notify")),
+        when=options.pop("notify_when"),
+        metrics=options.pop("metrics"),
+    )
 
 
 @click.command()

@@ -342,6 +342,14 @@ class Store:
                     if held:
                         self._sweep(key)
 
+    def forget_logs(self, before: float) -> None:
+        """Remove logs of no artifact, last written before a moment (seconds since the epoch)."""
+        for log in (self.root / "logs").glob("*.log"):
+            with contextlib.suppress(OSError):  # another process removes it too
+                there = KEY.fullmatch(log.stem) and self._folder(log.stem).exists()
+                if not there and log.stat().st_mtime < before:
+                    log.unlink()
+
     def log_path(self, key: str) -> Path:
         """Return where a key's log is, or would be."""
         return self.root / "logs" / f"{self._check(key)}.log"

@@ -164,6 +164,25 @@ class History:
         with writing(self.path) as database:
             database.execute("UPDATE runs SET accepted = ? WHERE id = ?", (now(), run))
 
+    def forget(self, before: str) -> int:
+        """Remove nights and runs that began before a moment (as :func:`now`); how many runs.
+
+        Of each recipe its newest run with files and its newest good ones, which later nights
+        are compared with, stay however old they are.
+        """
+        with writing(self.path) as database:
+            gone = _out_of_date(database, before)
+            database.executemany("DELETE FROM runs WHERE id = ?", [(run,) for run in gone])
+            for table in ("steps", "files", "numbers", "alarms"):
+                database.execute(f"DELETE FROM {table} WHERE run NOT IN (SELECT id FROM runs)")  # noqa: S608
+            database.execute(
+                "DELETE FROM nights WHERE started < ? AND state != ?"
+                " AND id NOT IN (SELECT night FROM runs)",
+                (before, RUNNING),
+            )
+            database.execute("DELETE FROM reports WHERE digest NOT IN (SELECT report FROM runs)")
+        return len(gone)
+
     # -- reading -------------------------------------------------------------------------
 
     def machines(self) -> dict[str, Machine]:
@@ -332,6 +351,21 @@ class History:
         with reading(self.path) as database:
             rows = [] if database is None else database.execute(query, values).fetchall()
             return [make(row) for row in rows]
+
+
+def _out_of_date(database: sqlite3.Connection, before: str) -> list[int]:
+    """Ended runs that began before a moment, without those that later ones are compared with."""
+    rows = database.execute(
+        "SELECT id, recipe, night > 0 AS nightly, started, state, accepted,"
+        " id IN (SELECT run FROM files) AS has_files FROM runs ORDER BY id"
+    ).fetchall()
+    made = [row for row in rows if row["has_files"]]
+    good = [row for row in made if row["state"] in GOOD or row["accepted"]]
+    kept: set[int] = set()
+    for some in (made, good):
+        kept |= set({(row["recipe"], row["nightly"]): row["id"] for row in some}.values())
+    old = [row for row in rows if row["started"] < before and row["state"] != RUNNING]
+    return [row["id"] for row in old if row["id"] not in kept]
 
 
 def _of_run(kind: type[Made], row: sqlite3.Row) -> tuple[int, Made]:

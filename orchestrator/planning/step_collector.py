@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from orchestrator.toolchain.load import ToolChain
 class StepCollector:
     """Collects steps in the order in which they are added, equal ones once."""
 
-    def __init__(self) -> None:
-        self._steps: dict[str, Step] = {}
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self._steps = {step.key: step for step in steps}
 
     @property
     def steps(self) -> tuple[Step, ...]:

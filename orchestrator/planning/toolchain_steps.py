@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.planning.plan import Choices
 from orchestrator.planning.step_collector import StepCollector
@@ -17,16 +19,16 @@ from orchestrator.toolchain.model import Verb
 
 
 def toolchain_steps(
-    chain: ToolChain, choices: Choices, commit: str = "", *, programs: bool = False
+    chain: ToolChain, choices: Choices, commit: str = "", *, programs: Collection[str] = ()
 ) -> tuple[Step, ...]:
     """The steps that make a tool chain alone, with the chain's own defaults.
 
     ``commit`` is another one than the pinned one; the data is as it is for that.
-    ``programs`` adds those that recipes seldom need.
+    ``programs`` adds some of those that recipes seldom need.
     """
     collector = StepCollector()
     tools = add_tools(collector, chain, commit or chain.source.commit, choices)
-    for name in chain.programs if programs else ():
+    for name in programs:
         add_program(collector, chain, name, collector.step(tools["toolchain"]))
     return collector.steps
 

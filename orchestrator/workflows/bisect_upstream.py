@@ -249,12 +249,21 @@ def text(found: Found) -> str:
         f"  {one.subject}",
         f"  {one.author}, {one.date}",
     ]
-    url = upstream_urls.commit_url(found.source, one.id)
-    lines += [f"  {url}"] if url else []
+    lines += [f"  {url}" for url in _pages(found, one)]
     error = next((t.error for t in (*found.tried, found.bad) if t.commit == one.id), "")
     return "\n".join([*lines, *([error] if error else [])])
 
 
+def _pages(found: Found, one: Commit) -> list[str]:
+    """Where upstream shows a commit and the change that it came with, as far as it does."""
+    pages = (
+        upstream_urls.commit_url(found.source, one.id),
+        upstream_urls.change_url(found.source, one.subject),
+    )
+    return [page for page in pages if page]
+
+
 def as_json(found: Found) -> Mapping[str, JSON]:
     """The end of a search for programs."""
-    return {name: value for name, value in asdict(found).items() if name != "source"}
+    values = {name: value for name, value in asdict(found).items() if name != "source"}
+    return {**values, "pages": {one.id: _pages(found, one) for one in found.candidates}}

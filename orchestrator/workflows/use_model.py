@@ -6,14 +6,16 @@ measured.
 
 from __future__ import annotations
 
+import json
 import shlex
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.base import machine_info
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.process import isolation
 from orchestrator.base.process.environment_variables import clean_env
 from orchestrator.base.step_values import Step
@@ -21,6 +23,7 @@ from orchestrator.engine import step_kinds
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.modelfiles import detect_format, ggml, gguf_parts
 from orchestrator.planning import toolchain_steps
+from orchestrator.planning.step_collector import StepCollector
 from orchestrator.runs import load_and_plan, preflight
 from orchestrator.runs.find_recipes import SUFFIXES
 from orchestrator.runs.session import Session
@@ -32,9 +35,13 @@ _CHAIN = "llama.cpp"
 
 @dataclass(frozen=True)
 class Ready:
-    """A model's file (of several the first) and the folders of what runs it, by input name."""
+    """A model's file (of several the first) and the folders of what runs it, by input name.
+
+    ``name`` is what the model is called.
+    """
 
     file: Path
+    name: str
     chain: ToolChain
     tools: Mapping[str, Path]
     threads: int
@@ -50,14 +57,17 @@ class Ready:
         filled = {**places, "input": str(self.file), **values}
         return argv_template.expand(self.chain.verb(name).argv, filled)
 
-    def alone(self, argv: list[str]) -> list[str]:
-        """The same without network and home folder, where the system can do that."""
+    def alone(self, argv: list[str], *, network: bool = False) -> list[str]:
+        """The same without home folder and, unless it is to be reached, without network.
+
+        Where the system cannot do that, it is the same.
+        """
         # The file may be a link, and installed tools are, and load what lies beside them.
         linked = [one.parent for one in call_verb.referred(self.tools["toolchain"] / "bin")]
         seen = (self.file, self.file.parent, self.file.resolve().parent, *linked)
         visible = isolation.Visible((*seen, *self.tools.values()))
         path = clean_env().get("PATH", "")
-        return isolation.around(argv, visible, Path("/"), path)
+        return isolation.around(argv, visible, Path("/"), path, network=network)
 
     def in_python(self, context: int) -> str:
         """Lines that load the model in Python, with the tool chain's bindings and library.
@@ -94,7 +104,35 @@ def prepare(what: Path, verb: str, session: Session) -> Ready:
     file, chain = tools_for(what)
     steps = toolchain_steps.toolchain_steps(chain, session.choices)
     made = _made(session, steps, _tools(steps), chain, verb)
-    return Ready(file, chain, made, session.settings.threads)
+    return Ready(file, file.stem, chain, made, session.settings.threads)
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse an address that nobody can listen at, before anything is made for it.
+
+    Raises:
+        EnvironmentProblem: Another program listens there, or it is none of this machine's.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        socket.create_server((host, port), family=found[0][0]).close()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{host}:{port} cannot be listened at: {error.strerror}",
+            "Choose another with --port or --host.",
+        ) from error
+
+
+def how_to_ask(host: str, port: int, model: str) -> str:
+    """The address, and a command that asks the model something."""
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/v1"
+    asked = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    return (
+        f"Serving {model} at {address} until Ctrl-C. Ask it, once it is loaded, with:\n"
+        f"  curl {address}/chat/completions -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(json.dumps(asked))}"
+    )
 
 
 def _of_recipe(what: Path, verb: str, session: Session) -> Ready:
@@ -107,7 +145,7 @@ def _of_recipe(what: Path, verb: str, session: Session) -> Ready:
     made = dict(_made(own, plan.steps, wanted, plan.chain, verb))
     folder = made.pop("model")
     file = next(iter(sorted(folder.glob(f"{Path(output.artifact_file).stem}*"))))
-    return Ready(file, plan.chain, made, session.settings.threads)
+    return Ready(file, Path(output.file).stem, plan.chain, made, session.settings.threads)
 
 
 def _tools(steps: tuple[Step, ...]) -> dict[str, str]:
@@ -125,9 +163,13 @@ def _made(
     verb: str,
 ) -> Mapping[str, Path]:
     """Run the steps that are wanted, and say where their results lie."""
-    chain.verb(verb)  # before anything is made for it
-    preflight.succeeded(session.runner.run(steps, list(wanted.values())))
-    found = {name: session.known.find(key) for name, key in wanted.items()}
+    program = chain.verb(verb).program  # asked before anything is made for it
+    collector, keys = StepCollector(steps), dict(wanted)
+    if program:
+        build = collector.step(keys["toolchain"])
+        keys["toolchain"] = toolchain_steps.add_program(collector, chain, program, build)
+    preflight.succeeded(session.runner.run(collector.steps, list(keys.values())))
+    found = {name: session.known.find(key) for name, key in keys.items()}
     return {name: one.path for name, one in found.items() if one is not None}
 
 

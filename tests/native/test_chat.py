@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support.typed_commands import TINY, artifacts, typed
-from tests.support.warm_store import Finished
+from tests.support.warm_store import Finished, link
 
 _PATIENCE = 120.0
 _PROMPT = b"\n> "
@@ -90,6 +93,28 @@ def test_the_lines_for_python_load_the_same_file_with_the_tool_chain_s_library(
         check=False,
     )
     assert done.stdout.strip() == "1", done.stderr[-2000:]
+
+
+def test_a_served_model_answers_openai_s_protocol_and_ends_with_ctrl_c(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(finished.home))
+    link(finished.home, "llama.cpp", programs=["llama-server"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    words = ["serve", str(TINY), "--only", "Q8_0", "-t", "1", "--port", port]
+    there = Terminal([sys.executable, "-m", "orchestrator", *words])
+    said = there.until(b"listening on http://127.0.0.1:" + port.encode())
+    command = next(line for line in said.decode().splitlines() if line.startswith("  curl "))
+    asked = json.loads(shlex.split(command)[-1])
+    answer = requests.post(
+        shlex.split(command)[1], json={**asked, "max_tokens": 4}, timeout=_PATIENCE
+    ).json()
+    assert answer["model"] == asked["model"] == "tiny-llama-Q8_0"
+    assert answer["usage"]["completion_tokens"] == 4
+    assert answer["choices"][0]["message"]["content"]
+    there.type(b"\x03")
+    assert there.code() in {0, 130}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.support.typed_commands import Said
 CACHE = Store.default_root()
 
 
-def ready(name: str, *, programs: bool = False) -> dict[str, Path]:
+def ready(name: str, *, programs: Collection[str] = ()) -> dict[str, Path]:
     """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
     store = Store(CACHE, print)
     chosen = session.choices()
@@ -41,7 +41,7 @@ def _folder(store: Store, step: Step) -> Path:
     return found.path
 
 
-def link(root: Path, name: str, *, programs: bool = False) -> None:
+def link(root: Path, name: str, *, programs: Collection[str] = ()) -> None:
     """Put a built tool chain into the store at ``root``."""
     for folder in ready(name, programs=programs).values():
         _link(root, folder.parent)

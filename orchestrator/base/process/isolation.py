@@ -70,7 +70,9 @@ class Visible:
     write: tuple[Path, ...] = ()
 
 
-def around(argv: Sequence[str], visible: Visible, cwd: Path, path: str) -> list[str]:
+def around(
+    argv: Sequence[str], visible: Visible, cwd: Path, path: str, *, network: bool = False
+) -> list[str]:
     """The command that runs ``argv`` with this view, or ``argv`` itself where that is no use.
 
     Args:
@@ -78,6 +80,7 @@ def around(argv: Sequence[str], visible: Visible, cwd: Path, path: str) -> list[
         visible: What it sees.
         cwd: Its working folder, which must be visible.
         path: Where programs are looked for; one that is not there is left to fail alone.
+        network: Leave it the network, for a program that others are to reach.
     """
     if obstacle() or shutil.which(argv[0], path=path) is None:
         return list(argv)
@@ -85,7 +88,8 @@ def around(argv: Sequence[str], visible: Visible, cwd: Path, path: str) -> list[
     libraries = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
     read = (*own, *map(Path, libraries), *visible.read)
     more = _OWN_PROCESSES if separates() else ()
-    return _command(argv, Visible(read, visible.write), cwd, more)
+    apart = more if network else ("--net", *more)
+    return _command(argv, Visible(read, visible.write), cwd, apart)
 
 
 @cache
@@ -104,10 +108,10 @@ def obstacle() -> str:
 @cache
 def separates() -> bool:
     """Whether tools can be kept from the processes outside, too; tried once."""
-    return _trial(_OWN_PROCESSES)[0] == 0
+    return _trial(("--net", *_OWN_PROCESSES))[0] == 0
 
 
-def _trial(more: Sequence[str] = ()) -> tuple[int, str]:
+def _trial(more: Sequence[str] = ("--net",)) -> tuple[int, str]:
     return _tried(_command(["true"], Visible(()), Path("/"), more))
 
 
@@ -125,8 +129,9 @@ def _tried(argv: Sequence[str]) -> tuple[int, str]:
 
 
 def _command(argv: Sequence[str], visible: Visible, cwd: Path, more: Sequence[str]) -> list[str]:
-    outer = ["unshare", "--user", "--map-root-user", "--mount", "--net", *more, "--"]
-    script = ["sh", "-c", _SCRIPT, "sh", *(["processes"] if more else []), *_mounts(visible)]
+    outer = ["unshare", "--user", "--map-root-user", "--mount", *more, "--"]
+    apart = ["processes"] if "--pid" in more else []
+    script = ["sh", "-c", _SCRIPT, "sh", *apart, *_mounts(visible)]
     inner = [f"--map-user={os.getuid()}", f"--map-group={os.getgid()}"]
     return [*outer, *script, "run", str(cwd), *inner, "--", *argv]
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from orchestrator.base.errors import (
@@ -120,7 +121,14 @@ class Night:
             self._give_up(error)
             raise
         self.history.end_night(self._number, summary.state, as_json(summary, files=False))
+        self._forget()
         return summary
+
+    def _forget(self) -> None:
+        """Nights and logs that are older than anybody looks for: a store must not grow for ever."""
+        before = datetime.now(timezone.utc) - timedelta(days=self._options.keep_days)
+        self.history.forget(before.isoformat(timespec="seconds"))
+        self._session.store.forget_logs(before.timestamp())
 
     def _work(self, files: Sequence[Path], started: str) -> Summary:
         recipes = self._oldest_first(self._loaded(files))

@@ -19,7 +19,8 @@ class Options:
     """The options of a night.
 
     ``hours`` is the time after which nothing new is started; ``max_store`` the bytes that the
-    store may take; ``retries`` how often a network that does not answer is asked again.
+    store may take; ``retries`` how often a network that does not answer is asked again;
+    ``keep_days`` how long nights and logs are kept.
     """
 
     paths: tuple[Path, ...]
@@ -29,10 +30,27 @@ class Options:
     hours: float | None = None
     max_store: int | None = None
     retries: int = 3
+    keep_days: int = 400
 
     def as_json(self) -> dict[str, JSON]:
         """For the history; paths as they were given."""
         return {**vars(self), "paths": [str(path) for path in self.paths], "out": str(self.out)}
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where the results of a night go beside the terminal.
+
+    ``site`` is the folder of the pages, ``webhook`` an address that gets JSON, ``notify`` are
+    Apprise's addresses of people, told ``when`` (``bad`` or ``always``); ``metrics`` is a file for
+    Prometheus.
+    """
+
+    site: Path | None = None
+    webhook: str = ""
+    notify: tuple[str, ...] = ()
+    when: str = "bad"
+    metrics: Path | None = None
 
 
 @dataclass(frozen=True)

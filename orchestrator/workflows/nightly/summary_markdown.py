@@ -12,15 +12,20 @@ from orchestrator.history.run_records import LEFT
 from orchestrator.runs.report import markdown_table
 from orchestrator.toolchain import upstream_urls
 from orchestrator.workflows.nightly.night_values import RecipeResult, Summary
+from orchestrator.workflows.nightly.summary_values import raised_alarms
 
 _SHORT = 12
 
 
 def markdown(summary: Summary) -> str:
     """The whole night, what needs attention first."""
+    return "\n\n".join([message(summary).rstrip(), "## Recipes", _table(summary)]) + "\n"
+
+
+def message(summary: Summary) -> str:
+    """What of a night a person must know, without the table of all recipes."""
     parts = [_head(summary)]
     parts += [*_alarms(summary), *_failures(summary), *_not_started(summary), *_notes(summary)]
-    parts += ["## Recipes", _table(summary)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,9 +57,7 @@ def _alarms(summary: Summary) -> Iterator[str]:
 def _advice(one: RecipeResult) -> Iterator[str]:
     """What to do about a recipe's alarms."""
     yield ""
-    raised = alarm_advice.RaisedAlarms(
-        one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
-    )
+    raised = raised_alarms(one)
     for kind, argv in alarm_advice.commands(raised):
         yield f"{_lead(kind, one, raised)}: {code(command(argv))}."
 

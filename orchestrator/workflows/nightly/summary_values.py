@@ -9,10 +9,12 @@ from pathlib import Path
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.base.process.environment_variables import censored
 from orchestrator.base.safe_markdown import block
+from orchestrator.base.shell_words import command
 from orchestrator.base.step_values import JSON, Outcome
-from orchestrator.history import Ended
+from orchestrator.history import Ended, alarm_advice
 from orchestrator.runs import record_history
 from orchestrator.runs.finished_plan import Finished
+from orchestrator.toolchain import upstream_urls
 from orchestrator.workflows.nightly.compare_with_last_good import Compared
 from orchestrator.workflows.nightly.night_values import FORMAT, RecipeResult, Summary
 from orchestrator.workflows.nightly.rebuild_unchanged import Rebuilt
@@ -87,6 +89,7 @@ def no_night(error: OrchestrateError) -> tuple[str, dict[str, JSON]]:
 
 
 def _recipe(one: RecipeResult, *, files: bool) -> dict[str, JSON]:
+    raised = raised_alarms(one)
     values: dict[str, JSON] = {**vars(one), "file": one.file.as_posix()}
     values |= {
         "seconds": round(one.seconds, 1),
@@ -94,8 +97,23 @@ def _recipe(one: RecipeResult, *, files: bool) -> dict[str, JSON]:
         "alarms": [asdict(alarm) for alarm in one.alarms],
         "notes": list(one.notes),
         "left": list(one.left),
+        "compare": upstream_urls.compare_url(one.source, *_between(raised)),
+        "advice": {kind: command(argv) for kind, argv in alarm_advice.commands(raised)},
     }
     return values
+
+
+def raised_alarms(one: RecipeResult) -> alarm_advice.RaisedAlarms:
+    """A recipe's alarms, as advice is asked for them."""
+    return alarm_advice.RaisedAlarms(
+        one.recipe, str(one.file), one.alarms, one.files, one.before, one.commit
+    )
+
+
+def _between(raised: alarm_advice.RaisedAlarms) -> tuple[str, str]:
+    """The commits between which upstream changed: up to the one that cannot be built, if any."""
+    broken = raised.upstream
+    return (broken.before, broken.after) if broken else (raised.before, raised.commit)
 
 
 def step_summary(markdown: str) -> str:

@@ -285,3 +285,28 @@ def test_of_many_runs_asked_for_at_once_none_is_forgotten(tmp_path: Path) -> Non
 
     for place in (0, 498, 499, 500, 1000):
         assert history.files([*others[:place], run, *others[place:]]) == {run: [a_file()]}
+
+
+def test_old_nights_are_forgotten_but_for_what_later_ones_are_compared_with(
+    history: History,
+) -> None:
+    runs = []
+    for state in ("ok", "ok", "failed", "alarm"):
+        night = history.begin_night({})
+        runs.append(a_run(history, a_file(), night=night, state=state, report={"n": night}))
+        history.end_night(night, state, {})
+    by_hand = a_run(history, a_file())
+    without_files = a_run(history)
+    going = history.begin_night({})
+
+    assert history.forget("9999") == 3
+
+    assert [run.id for run in history.runs()] == [by_hand, runs[3], runs[1]]
+    assert without_files not in [run.id for run in history.runs()]
+    assert history.good_runs("tiny")[0].id == runs[1]
+    assert [night.id for night in history.nights()] == [going, 4, 2]
+    assert history.files(runs) == {runs[1]: [a_file()], runs[3]: [a_file()]}
+    with reading(history.path) as database:
+        assert database is not None
+        assert database.execute("SELECT COUNT(*) FROM reports").fetchone()[0] == 2
+    assert history.forget("2000") == 0

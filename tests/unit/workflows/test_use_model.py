@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import socket
 from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.installed_data import TOOLCHAINS
 from orchestrator.toolchain import find_toolchain
 from orchestrator.workflows import use_model
@@ -36,13 +39,29 @@ def test_a_folder_stands_for_the_one_model_in_it(tmp_path: Path) -> None:
 
 def test_the_command_line_is_that_of_the_tool_chain_s_data(tmp_path: Path) -> None:
     chain = find_toolchain.load("llama.cpp")
-    ready = use_model.Ready(tmp_path / "m.gguf", chain, {"toolchain": tmp_path}, 3)
+    ready = use_model.Ready(tmp_path / "m.gguf", "m", chain, {"toolchain": tmp_path}, 3)
     argv = ready.argv("chat", context=99)
     assert argv[1:] == ["-m", str(tmp_path / "m.gguf"), "-cnv", "-c", "99", "-t", "3"]
     assert Path(argv[0]).parent == tmp_path / "bin"
 
 
 def test_tools_that_cannot_talk_say_so(tmp_path: Path) -> None:
-    ready = use_model.Ready(tmp_path, find_toolchain.load("bloomz.cpp"), {"toolchain": tmp_path}, 1)
+    chain = find_toolchain.load("bloomz.cpp")
+    ready = use_model.Ready(tmp_path, "m", chain, {"toolchain": tmp_path}, 1)
     with pytest.raises(UsageError, match=r"bloomz\.cpp cannot chat"):
         ready.argv("chat", context=99)
+
+
+def test_a_taken_port_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EnvironmentProblem, match=f"127.0.0.1:{port} cannot be listened at"):
+            use_model.require_free("127.0.0.1", port)
+    use_model.require_free("127.0.0.1", port)
+
+
+def test_the_line_that_asks_is_one_that_a_shell_takes() -> None:
+    *_, line = use_model.how_to_ask("::1", 80, "it's").splitlines()
+    words = shlex.split(line)
+    assert words[:2] == ["curl", "http://[::1]:80/v1/chat/completions"]
+    assert json.loads(words[-1])["model"] == "it's"

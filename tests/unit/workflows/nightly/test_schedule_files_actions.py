@@ -185,7 +185,13 @@ def test_the_store_of_a_bad_night_is_kept_and_its_page_is_published() -> None:
 
     assert [one["uses"].split("@")[0] for one in late] == [
         "actions/cache/save",
+        "actions/upload-artifact",
         "actions/upload-pages-artifact",
     ]
-    assert {one["if"] for one in late} == {"${{ !cancelled() }}"}
+    assert [one["if"] for one in late] == [
+        "${{ !cancelled() }}",
+        "${{ failure() }}",
+        "${{ !cancelled() }}",
+    ]
+    assert late[1]["with"]["path"] == "${{ env.ORCHESTRATE_HOME }}/logs"
     assert made["pages"]["if"].startswith("${{ !cancelled() && ")
