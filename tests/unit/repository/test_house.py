@@ -68,20 +68,50 @@ def test_what_is_printed_passes_the_function_that_makes_it_safe() -> None:
 
 
 def test_every_library_that_is_imported_is_a_dependency() -> None:
-    stated = {
-        re.split(r"[^A-Za-z0-9_-]", text)[0].lower().replace("-", "_")
-        for text in re.findall(r"^    \"([^\"]+)\",$", dependencies(), re.MULTILINE)
-    }
     called = {"git": "gitpython", "yaml": "pyyaml", "pydantic_core": "pydantic"}
     foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__"}
 
-    assert {called.get(name, name) for name in foreign} <= stated
+    assert {called.get(name, name) for name in foreign} <= dependencies() | extras()
 
 
-def dependencies() -> str:
-    """The list of run-time dependencies; Python 3.10 has no reader for TOML."""
+def test_libraries_of_extras_are_imported_only_where_they_are_used() -> None:
+    at_once = {
+        (name, imported)
+        for name, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for imported in roots(node)
+    }
+    assert {one for one in at_once if one[1] in extras() - dependencies()} == set()
+
+
+def roots(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The packages that an import is of."""
+    names = (
+        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+    )
+    return [name.partition(".")[0] for name in names]
+
+
+def dependencies() -> set[str]:
+    """The run-time dependencies, as modules are named."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
-    return text.partition("\ndependencies = [")[2].partition("]")[0]
+    return modules(text.partition("\ndependencies = [")[2].partition("]")[0])
+
+
+def extras() -> set[str]:
+    """Those of all extras but the one for tests."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    lists = text.partition("\n[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    return modules(lists.partition("\ntest = [")[0])
+
+
+def modules(text: str) -> set[str]:
+    """The names in a list of requirements; Python 3.10 has no reader for TOML."""
+    return {
+        re.split(r"[^A-Za-z0-9_-]", one)[0].lower().replace("-", "_")
+        for one in re.findall(r"\"([^\"]+)\"", text)
+    }
 
 
 @pytest.mark.parametrize("call", ["Popen", "fork", "posix_spawn", "system", "execv", "execve"])
