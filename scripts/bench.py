@@ -17,84 +17,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench_common import (
+    ROOT,
+    TINY,
+    Figure,
+    linked,
+    orchestrate,
+    prepared,
+    table,
+    timed,
+)
+
 from orchestrator.base import machine_info, units
 from orchestrator.base.process import run_process
-from orchestrator.base.step_values import Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Runner, Settings
-from orchestrator.engine.step_kinds import Brings, Role
+from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs import load_and_plan
-from orchestrator.runs.session import Session, choices
+from orchestrator.runs.session import choices
 from orchestrator.sources import archive, pypi
 from orchestrator.sources.ask_git import ask
 from orchestrator.sources.git_messages import Fetch, Revision
 from orchestrator.toolchain import load
 from orchestrator.toolchain.load import ToolChain
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "smollm2-135m-requant.yaml"
-TINY = ROOT / "recipes" / "tiny" / "llama.yaml"
 TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
 # Upstream's build is stopped after this many times ours: the ratio is known well enough then.
 LIMIT = 2.1
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured thing, in words: what, how much, and what is the limit."""
-
-    what: str
-    value: str
-    limit: str
-
-
-def orchestrate(*arguments: str) -> list[str]:
-    """The command line of this interpreter's orchestrate."""
-    return [str(Path(sys.executable).parent / "orchestrate"), *arguments]
-
-
-def timed(argv: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> float:
-    """Wall seconds of a whole process that must succeed."""
-    begin = time.perf_counter()
-    subprocess.run(argv, cwd=cwd, env=env, check=True, capture_output=True)
-    return time.perf_counter() - begin
-
-
-def prepared(recipe: Path, verify: bool) -> tuple[Plan, Store]:
-    """A recipe's plan, with everything that is not measured in the user's own store."""
-    store = Store(Store.default_root(), print)
-    settings = Settings(threads=machine_info.cores())
-    chosen = choices(verify=verify)
-    session = Session(store, settings, chosen, Plain(sys.stderr))
-    [one] = load_and_plan.make(load_and_plan.load([recipe]), session)
-    session.runner.run(one.steps, [step.key for step in before(one)])
-    return one, store
-
-
-def before(one: Plan) -> list[Step]:
-    """The steps that are not measured: tools, and what is known or fetched of the model."""
-    roles = (Role.TOOL, Role.DESCRIPTION, Role.SOURCE)
-    return [step for step in one.steps if step_kinds.of(step).role in roles]
-
-
-def linked(home: Path, store: Store, steps: Sequence[Step]) -> None:
-    """A new store that has these steps' artifacts of another one."""
-    for step in steps:
-        found = store.find(step.key)
-        if found is not None:
-            folder = found.path.parent
-            link = home / "artifacts" / folder.name[:2] / folder.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(folder, target_is_directory=True)
 
 
 def by_hand(one: Plan, store: Store, place: Path) -> Path:
@@ -131,9 +87,8 @@ def by_hand(one: Plan, store: Store, place: Path) -> Path:
 
 def overhead(rounds: int) -> list[Figure]:
     """The SmolLM2 recipe against the shell script, warm tool chain, no verification."""
-    one, store = prepared(RECIPE, verify=False)
+    one, store, ready = prepared(RECIPE, verify=False)
     ours, theirs = [], []
-    ready = before(one)
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=store.root) as name:
             place = Path(name)
@@ -230,17 +185,6 @@ def _source(chain: ToolChain, place: Path) -> Path:
     )
     ask(request, Revision, partial(run_process.run, log=place / "log"), cwd=place)
     return place / "source"
-
-
-def table(figures: Sequence[Figure]) -> str:
-    """Markdown."""
-    here = machine_info.describe()
-    about = (
-        f"{here.processor}, {here.cores} cores, {units.size(here.memory)} of memory, {here.system}"
-    )
-    lines = [about, "", "| What | Measured | At most |", "| --- | --- | --- |"]
-    lines += [f"| {one.what} | {one.value} | {one.limit} |" for one in figures]
-    return "\n".join(lines)
 
 
 def main() -> None:

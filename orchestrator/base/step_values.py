@@ -92,6 +92,7 @@ class Task:
         scratch: A folder beside ``workdir`` for what is not part of the artifact; it is
             removed with the step.
         report: Called with the progress of the step; must be cheap and never raise.
+        computed: Called when its tools are done, and what is left takes no thread of theirs.
         calls: Receives a record of every native call, for the artifact's manifest.
     """
 
@@ -103,6 +104,7 @@ class Task:
     threads: int
     offline: bool = False
     report: Callable[[Progress], None] = lambda _progress: None
+    computed: Callable[[], None] = lambda: None
     calls: list[Call] = field(default_factory=list)
 
 

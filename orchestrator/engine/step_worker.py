@@ -118,6 +118,7 @@ def _work(job: Job, say: Say) -> StepResult:
             threads=max(1, settings.threads // settings.jobs),
             offline=settings.offline,
             report=lambda progress: say(Event(step.key, "progressed", progress=progress)),
+            computed=lambda: say(Event(step.key, "computed")),
         )
         facts = step_kinds.of(step).run(task)
         say(Event(step.key, "computed"))

@@ -8,7 +8,7 @@ Sources: the structures of ggml-common.h of llama.cpp 0c1e570, and of ggml.c in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -29,6 +29,7 @@ _SHOWN = 3
 _MATRIX = 2
 
 Blocks = NDArray[np.uint8]
+Wait = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -113,20 +114,32 @@ def scan(
         FormatError: Its header is malformed.
     """
     opened = opened_files.open_model(path, family)
-    tensors, several = opened.tensors, len(opened.side.files) > 1
+    several = len(opened.side.files) > 1
+    for damage, one in scan_tensors(opened.tensors, report or (lambda _done, _total: None)):
+        yield replace(damage, part=one.path.name) if several else damage
+
+
+def scan_tensors(
+    tensors: Sequence[Located], report: Callable[[int, int], None], wait: Wait | None = None
+) -> Iterator[tuple[Damage, Located]]:
+    """The damaged ones among tensors of files; arguments as :func:`scan`.
+
+    ``wait`` is called before a tensor is read, with the byte after it: for files that grow.
+    """
     total, done = sum(one.nbytes for one in tensors), 0
     buffer = bytearray(_BUFFER)
     for one in tensors:
         look = _Look(one)
+        if wait is not None:
+            wait(one.offset + one.nbytes)
         with one.path.open("rb") as file:
             for blocks in _blocks(file, one, buffer):
                 look.at(blocks)
                 done += blocks.nbytes
-                if report is not None:
-                    report(done, total)
+                report(done, total)
         damage = look.damage()
         if damage is not None:
-            yield replace(damage, part=one.path.name) if several else damage
+            yield damage, one
 
 
 def expect_sound_output(task: Task, output: Path) -> dict[str, JSON]:

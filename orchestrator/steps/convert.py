@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code, source_configs
+from orchestrator.modelfiles import foreign_code, output_checks, source_configs
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.verb_option import hide
 
@@ -25,8 +25,6 @@ def run(task: Task) -> dict[str, JSON]:
     Raises:
         StepError: The converter failed or wrote nothing, or the file's weights are damaged.
     """
-    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
-
     params = task.step.params
     model = _place(task)
     _lay_out(task.inputs["model"], model)
@@ -42,7 +40,7 @@ def run(task: Task) -> dict[str, JSON]:
         "output_dir": str(task.workdir),
         "single_safetensors": _single(model),
     }
-    with foreign_code.explained(removed):
+    with foreign_code.explained(removed), output_checks.watched(output) as watched:
         done = call_verb.call(
             task,
             params["verb"],
@@ -51,11 +49,11 @@ def run(task: Task) -> dict[str, JSON]:
             needed_bytes=task.step.resources.disk_bytes,
         )
     _settle(task, output)
-    found = tensor_values.expect_sound_output(task, output)
+    task.computed()
     notes = {"notes": list(done.notes)} if done.notes else {}
     return {
         "size": output.stat().st_size,
-        **found,
+        **watched.facts(task),
         **notes,
         **_contradictions(params["verb"], model, output),
     }

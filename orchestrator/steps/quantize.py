@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import gguf, gguf_parts, header_facts, importance_matrix
+from orchestrator.modelfiles import gguf, gguf_parts, header_facts, importance_matrix, output_checks
 from orchestrator.modelfiles.gguf import TensorInfo
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
@@ -45,8 +45,6 @@ def run(task: Task) -> dict[str, JSON]:
             or the tool failed, or its file is not what its output says, or its values are
             damaged.
     """
-    from orchestrator.modelfiles import tensor_values  # noqa: PLC0415 - numpy is heavy
-
     params, context = task.step.params, task.step.context
     source = min(path for path in task.inputs["model"].rglob("*") if path.is_file())
     given, tensors = _given(source, task.scratch), _header(source, context).tensors
@@ -72,7 +70,8 @@ def run(task: Task) -> dict[str, JSON]:
     listed = [one for one in done.lists.get("fallbacks", []) if one["tensor"] not in stated]
     fallbacks = _fallbacks(listed, _outside_mix(made, context), str(params["type"]))
     refuse_fallbacks(task.step.label, fallbacks, bool(context["allow_fallback"]))
-    sound = tensor_values.expect_sound_output(task, output)
+    task.computed()
+    found = output_checks.facts(task, output)
     output.rename(task.workdir / params["file"])
     said += done.notes
     notes = {"notes": said} if said else {}
@@ -80,7 +79,7 @@ def run(task: Task) -> dict[str, JSON]:
         "size": made.size,
         "bits_per_weight": made.bits_per_weight,
         "fallbacks": fallbacks,
-        **sound,
+        **found,
         **notes,
     }
 

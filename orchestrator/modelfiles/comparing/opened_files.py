@@ -108,6 +108,16 @@ def open_model(path: Path, family: Family = "auto") -> Opened:
     )
 
 
+def growing_tensors(path: Path) -> tuple[Located, ...]:
+    """Where the tensors of one GGUF file will be whose header is complete, in the file's order.
+
+    Raises:
+        FormatError: The header is not complete, or malformed.
+    """
+    found = gguf.read(path, partial=True)
+    return tuple(_locate(path, one, "gguf", found.data_offset) for one in found.tensors)
+
+
 def open_pair(a: Path, b: Path, family: Family = "auto") -> tuple[Opened, Opened]:
     """Both models as ``open_model`` reads them.
 

@@ -11,9 +11,9 @@ round. Infinities and NaNs do not survive the move; they are looked for separate
 Both this and :func:`to_half` were compared with torch 2.13.0 on every pair of finite halves
 and on every float32 and bfloat16 that is not NaN; the unit tests repeat a part of it.
 
-Where the package numkong is installed its addition is used, which converts in hardware and
-takes 0.1 ns, but only after it gave the same bits as the form above for a sample that holds
-every half: it chooses among many implementations by processor.
+The addition of the package numkong is used, which converts in hardware and takes 0.1 ns, but only
+after it gave the same bits as the form above for a sample that holds every half: it chooses among
+many implementations by processor.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,7 +41,8 @@ def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> No
     verbs = {"convert": tool(code, "{input}", "{output}")}
     task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, CONVERSION)
 
-    assert convert.run(task) == {"size": 7}
+    sha256 = hashlib.sha256(b"small{}").hexdigest()
+    assert convert.run(task) == {"size": 7, "digests": {"model.gguf": sha256}}
     assert (task.workdir / "model.gguf").read_text() == "small{}"
 
 
