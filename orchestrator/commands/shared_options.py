@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -235,17 +235,30 @@ def store() -> Store:
 def _listener(options: dict[str, Any]) -> Watcher:
     from orchestrator.base import machine_info
     from orchestrator.engine import progress_listeners
+    from orchestrator.engine.pace import Pace
 
+    pace = Pace(_durations)
     then: progress_listeners.Plain | progress_listeners.Bars
     if machine_info.terminal():
         from rich.console import Console
 
         coloured = terminal_colours.wanted(sys.stderr)
         rich = Console(stderr=True, color_system="auto" if coloured else None)
-        then = progress_listeners.Bars(rich, options["verbose"])
+        then = progress_listeners.Bars(rich, options["verbose"], pace)
     else:
-        then = progress_listeners.Plain(sys.stderr, options["verbose"])
+        then = progress_listeners.Plain(sys.stderr, options["verbose"], pace)
     return progress_listeners.JsonLog(options["log_json"], then) if options["log_json"] else then
+
+
+def _durations() -> Mapping[str, float]:
+    """What steps took the last time, for an estimate; nothing where the history is unusable."""
+    from orchestrator.base.errors import EnvironmentProblem
+    from orchestrator.history import History
+
+    try:
+        return History(store().root).durations()
+    except EnvironmentProblem:
+        return {}
 
 
 def _last_of(problems: Sequence[OrchestrateError]) -> OrchestrateError:

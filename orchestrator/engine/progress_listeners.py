@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from orchestrator.base import safe_text, terminal_colours, units
 from orchestrator.base.errors import ExplainedFailure, UsageError
 from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, StepResult
+from orchestrator.engine.pace import Pace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,7 @@ LOOKS = {
 QUIET = frozenset({Outcome.HIT, Outcome.SKIPPED})
 TAIL_LINES = 15
 PLAIN_SECONDS = 30.0
+_NARROW = 70  # columns of a terminal that has no room for bars beside words
 
 
 def line(result: Ended) -> str:
@@ -45,14 +47,21 @@ def line(result: Ended) -> str:
 class Plain:
     """Lines without control characters, for logs and pipes; quiet about hits."""
 
-    def __init__(self, out: TextIO, verbose: bool = False) -> None:
-        self._out, self._verbose = out, verbose
+    def __init__(self, out: TextIO, verbose: bool = False, pace: Pace | None = None) -> None:
+        self._out, self._verbose, self._pace = out, verbose, pace or Pace()
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
 
     def _say(self, text: str) -> None:
         with self._lock:
             print(safe_text.terminal(text), file=self._out, flush=True)
+
+    def planned(self, steps: Sequence[Activity]) -> None:
+        """Say how much there is to do."""
+        self._pace.begin(steps)
+        if self._pace.total:
+            took = self._pace.remaining()
+            self._say(f"… {units.plural(len(steps), 'step')} to do{took and ', ' + took}")
 
     def started(self, step: Activity) -> None:
         """Announce a step."""
@@ -71,9 +80,10 @@ class Plain:
         self._say(f"… {step.label}: waits for {holder}")
 
     def finished(self, result: Ended) -> None:
-        """Say how a step ended."""
+        """Say how a step ended, and which of all it was."""
+        place = self._pace.end(result)
         if self._verbose or result.outcome not in QUIET:
-            self._say(line(result))
+            self._say(line(result) + (f"  ({place})" if place else ""))
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -82,22 +92,48 @@ class Plain:
 class Bars:
     """Rich progress bars on standard error."""
 
-    def __init__(self, console: Console, verbose: bool = False) -> None:
+    def __init__(self, console: Console, verbose: bool = False, pace: Pace | None = None) -> None:
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
-        self._console, self._verbose = console, verbose
+        self._console, self._verbose, self._pace = console, verbose, pace or Pace()
+        # The time is the last thing to go: words give way to it, and bars to words.
+        words = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        notes = Column(no_wrap=True, justify="right")
         self._bars = RichProgress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False, table_column=words),
+            *([BarColumn(bar_width=24)] if console.width >= _NARROW else []),
+            TextColumn("{task.fields[note]}", markup=False, table_column=notes),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
             console=console,
             transient=True,
+            expand=True,
         )
         self._bars.start()
         self._ids: dict[str, Any] = {}
+        self._whole: Any = None
+
+    def planned(self, steps: Sequence[Activity]) -> None:
+        """Show a bar of the whole."""
+        self._pace.begin(steps)
+        if self._whole is not None:
+            self._bars.remove_task(self._whole)
+            self._whole = None
+        if self._pace.total:
+            self._whole = self._bars.add_task("", note="")
+            self._show_pace()
+
+    def _show_pace(self) -> None:
+        left = self._pace.remaining()
+        self._bars.update(
+            self._whole,
+            description=f"{self._pace.ended} of {self._pace.total}",
+            completed=self._pace.ended,
+            total=self._pace.total,
+            note=f"{left} left" if left else "",
+        )
 
     def started(self, step: Activity) -> None:
         """Show a bar."""
@@ -126,6 +162,8 @@ class Bars:
         """Take the bar away and leave a line."""
         if result.step.key in self._ids:
             self._bars.remove_task(self._ids.pop(result.step.key))
+        if self._pace.end(result):
+            self._show_pace()
         if self._verbose or result.outcome not in QUIET:
             look = LOOKS[result.outcome].rich
             text = safe_text.terminal(line(result))
@@ -155,6 +193,10 @@ class JsonLog:
         text = safe_text.without_credentials(json.dumps({**record, "label": step.label, **more}))
         with self._lock:
             print(text, file=self._file, flush=True)
+
+    def planned(self, steps: Sequence[Activity]) -> None:
+        """Pass on; events tell of each step."""
+        self._then.planned(steps)
 
     def started(self, step: Activity) -> None:
         """Log and pass on."""

@@ -130,6 +130,7 @@ class Runner:
 
     def _do(self, work: Mapping[str, Step], targets: Sequence[str]) -> dict[str, StepResult]:
         """Do all of the work; what was known of the store before is out of date then."""
+        self._listener.planned(list(work.values()))
         try:
             if self._carrier is not None:
                 return self._walk(work, targets, _State(self._carrier))

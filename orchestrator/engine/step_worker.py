@@ -31,6 +31,9 @@ from orchestrator.engine.artifact_store import Artifact, Store
 class Listener(Protocol):
     """Who watches a run."""
 
+    def planned(self, steps: Sequence[Activity]) -> None:
+        """These steps are about to be done, as far as nothing prevents it."""
+
     def started(self, step: Activity) -> None:
         """A step begins its work."""
 

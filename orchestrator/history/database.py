@@ -67,6 +67,9 @@ class _Number:
 _NUMBER = _names(_Number)
 
 
+_LATEST_STEPS = 5000  # for an estimate, no older ones are looked at
+
+
 def now() -> str:
     """This moment as the history writes it, such as ``2026-11-26T02:00:00+00:00``."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -271,6 +274,12 @@ class History:
     def steps_of(self, runs: Sequence[int]) -> dict[int, list[StepRow]]:
         """The steps of runs by the runs' numbers."""
         return self._rows_of("steps", StepRow, runs)
+
+    def durations(self) -> dict[str, float]:
+        """Seconds that steps took the last time they were done, by their labels."""
+        query = "SELECT label, seconds FROM steps WHERE outcome = ? ORDER BY rowid DESC LIMIT ?"
+        found: list[tuple[str, float]] = self._all(tuple, query, Outcome.DONE.value, _LATEST_STEPS)
+        return dict(reversed(found))
 
     def run_counts(self, since: int = 0) -> dict[int, int]:
         """How many recipes each night ran, by the numbers of the nights from ``since`` on."""

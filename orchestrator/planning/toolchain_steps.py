@@ -65,6 +65,7 @@ def add_tools(
             "needed": list(chain.build.chosen(*asked)),
             "refused": chain.build.refused.get(choices.profile or chain.build.profile_names[0], ""),
             "instead": _instead(chain),
+            "backend": _backend(chain, choices.backend),
             **_trials(chain),
         },
         resources=Resources(
@@ -76,6 +77,12 @@ def add_tools(
         keep="always",
     )
     return {"toolchain": build, **_environment(collector, chain)}
+
+
+def _backend(chain: ToolChain, name: str) -> dict[str, JSON]:
+    """What a back end needs, for a build that fails."""
+    needs = chain.backend_needs.get(name)
+    return {"name": name, **needs.model_dump(mode="json")} if needs else {}
 
 
 def _there(collector: StepCollector, chain: ToolChain, commit: str, choices: Choices) -> str:

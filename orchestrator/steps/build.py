@@ -51,7 +51,10 @@ def run(task: Task) -> dict[str, JSON]:
     source = task.scratch / "source"
     origin = git.checkout(context["source"], params["commit"], source, task)
     _overlay(params["build"], Path(context["data"]), source)
-    output = _compiled(task, source)
+    try:
+        output = _compiled(task, source)
+    except StepError as error:
+        raise _lacking(task, error) or error from None
     _install(task, source, output)
     try_programs.self_test(task)
     try_programs.check_flags(task, _not_of_this_commit(task))
@@ -67,6 +70,21 @@ def _overlay(build: Mapping[str, JSON], data: Path, source: Path) -> None:
         files["CMakeLists.txt"] = build["cmakelists"]
     for place, name in files.items():
         shutil.copyfile(data / name, source / place)
+
+
+def _lacking(task: Task, error: StepError) -> EnvironmentProblem | None:
+    """Why the build of a back end failed, where that is what the machine lacks."""
+    backend = task.step.context.get("backend") or {}
+    missing = [name for name in backend.get("programs", ()) if shutil.which(name) is None]
+    # What cannot be configured finds no library or compiler: the back end's parts are not whole.
+    configured = (task.scratch / "build" / "build.ninja").exists()
+    if not backend or (configured and not missing):
+        return None
+    lacks = f", and {', '.join(missing)} is not on the path" if missing else ""
+    return EnvironmentProblem(
+        f"{error.message}: the back end {backend['name']} cannot be built here{lacks}",
+        backend["advice"],
+    )
 
 
 def _compiled(task: Task, source: Path) -> Path:

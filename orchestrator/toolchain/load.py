@@ -26,6 +26,7 @@ from orchestrator.toolchain.data import Data, wrong
 from orchestrator.toolchain.installed import Tools
 from orchestrator.toolchain.model import (
     AllVerbs,
+    BackendNeeds,
     Build,
     Compared,
     Environment,
@@ -63,6 +64,9 @@ class ToolChain(Data):
     extension: str = Field(description="How its files' names end.")
     source: Source = Field(description="Where its source comes from.")
     build: Build = Field(description="How it is built.")
+    backend_needs: Mapping[str, BackendNeeds] = Field(
+        default={}, description="What back ends need of the machine, by name."
+    )
     programs: Mapping[str, Program] = Field(
         default={}, description="Programs that are only built when a verb needs them, by name."
     )

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from orchestrator.base import machine_info, units
-from orchestrator.base.process import isolation
+from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.process import isolation, run_process
 from orchestrator.base.step_values import JSON
 from orchestrator.base.terminal_colours import status
 from orchestrator.sources import http_client
@@ -20,6 +22,7 @@ from orchestrator.toolchain import find_toolchain
 
 LEAST_DISK = 10 << 30
 LEAST_MEMORY = 4 << 30
+_SHOWN_DEVICES = 8
 _HUB = "models; local folders and packages work without it"
 
 
@@ -48,6 +51,7 @@ def examine(store: Path) -> list[Finding]:
         _memory,
         _processor,
         _isolation,
+        devices,
         _index,
         *(_host(url, why) for url, why in _hosts()),
     ]
@@ -130,6 +134,35 @@ def _processor() -> Finding:
         f"{found.processor}, {units.plural(found.cores, 'core')}, {features}",
         "The default build needs AVX2, FMA, F16C and BMI2; use '--profile native' here.",
     )
+
+
+def devices() -> Finding:
+    """The GPUs that a back end could use, and what building it lacks."""
+    said, lacking = [], []
+    for chain in (found.chain for found in find_toolchain.every(Path.cwd())):
+        for name, needs in chain.backend_needs.items():
+            devices = _listed(needs.devices)
+            missing = [one for one in needs.programs if shutil.which(one) is None]
+            if devices:
+                said.append(f"{'; '.join(devices)} ({name})")
+            if devices and missing:
+                lacking.append(f"'--backend {name}' lacks {', '.join(missing)}. {needs.advice}")
+    if sys.platform == "darwin":
+        said.append("Apple's, by Metal (metal)")
+    found = ", ".join(said) or "none found; measuring takes the processor"
+    return Finding("GPU", not lacking, found, " ".join(lacking), required=False)
+
+
+def _listed(argv: Sequence[str]) -> list[str]:
+    """What a program says of devices, a few lines; nothing where it is missing or fails."""
+    if not argv or shutil.which(argv[0]) is None:
+        return []
+    with TemporaryDirectory(prefix="orchestrate-") as place:
+        try:
+            done = run_process.run(argv, cwd=Path(place), log=Path(place) / "log", timeout=10)
+        except OrchestrateError:
+            return []
+    return [line.strip() for line in done.text.splitlines() if line.strip()][:_SHOWN_DEVICES]
 
 
 def _hosts() -> list[tuple[str, str]]:

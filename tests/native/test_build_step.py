@@ -239,6 +239,38 @@ def test_without_a_compiler_that_is_said(
 
 
 @pytest.mark.parametrize(
+    ("programs", "said"),
+    [(["no-such-nvcc"], "no-such-nvcc is not on the path"), ([], "built here$")],
+)
+def test_a_back_end_that_cannot_be_configured_is_the_machine_s_fault(
+    tmp_path: Path, upstream: Repo, programs: list[str], said: str
+) -> None:
+    text = CMAKE.replace("add_library(", "find_package(NoSuchBackEnd REQUIRED)\nadd_library(")
+    (tmp_path / "mine").write_text(text)
+    task = task_of(tmp_path, upstream, overlay={"CMakeLists.txt": "mine"})
+    needs = {"name": "cuda", "programs": programs, "advice": "Install it."}
+    step = replace(task.step, context={**task.step.context, "backend": needs})
+
+    with pytest.raises(EnvironmentProblem, match=f"back end cuda .*{said}") as caught:
+        build.run(replace(task, step=step))
+
+    assert "configure failed" in caught.value.message
+    assert caught.value.hint == "Install it."
+
+
+def test_code_of_a_back_end_that_does_not_compile_is_upstream_s(
+    tmp_path: Path, upstream: Repo
+) -> None:
+    (tmp_path / "mine").write_text(LIBRARY.replace("ANSWER;", "}"))
+    task = task_of(tmp_path, upstream, overlay={"library.cpp": "mine"})
+    needs = {"name": "cuda", "programs": [], "advice": "Install it."}
+    step = replace(task.step, context={**task.step.context, "backend": needs})
+
+    with pytest.raises(ToolError, match="compile failed"):
+        build.run(replace(task, step=step))
+
+
+@pytest.mark.parametrize(
     ("file", "before", "after", "said"),
     [
         ("library.cpp", "ANSWER;", "}", r"compile failed: .*: library.cpp:1:\d+: error: "),

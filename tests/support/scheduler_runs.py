@@ -66,6 +66,9 @@ class Notes:
     def progressed(self, step: Activity, progress: Progress) -> None:
         self.progress.append(progress)
 
+    def planned(self, steps: Sequence[Activity]) -> None:
+        """Each is heard of when it begins."""
+
     def waiting(self, step: Activity, holder: str) -> None:
         self.heard.append(f"waiting {step.label}")
 

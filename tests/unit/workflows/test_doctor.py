@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,3 +159,31 @@ def test_no_bars_where_nobody_watches(dumb: bool, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "dumb" if dumb else "xterm")
 
     assert machine_info.terminal() is not dumb
+
+
+def a_program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs of this test are shell scripts")
+def test_a_gpu_is_named_with_what_its_back_end_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin"
+    a_program(tools, "nvidia-smi", "echo 'NVIDIA H200, 143771 MiB, 570.86.15'")
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+
+    lacking = doctor.devices()
+    a_program(tools, "nvcc", "true")
+    whole = doctor.devices()
+    a_program(tools, "nvidia-smi", "echo 'no driver'; exit 9")
+    broken = doctor.devices()
+
+    assert lacking.found == "NVIDIA H200, 143771 MiB, 570.86.15 (cuda)"
+    assert not lacking.fine
+    assert not lacking.required
+    assert lacking.advice.startswith("'--backend cuda' lacks nvcc. Install NVIDIA's driver")
+    assert whole.fine
+    assert broken.found == "none found; measuring takes the processor"
