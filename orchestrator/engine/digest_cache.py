@@ -5,9 +5,10 @@ The change time is among them: it moves with every write, and no program can set
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,19 @@ Stamp = tuple[str, int, int, int]
 
 
 class Digests:
-    """A small SQLite table; safe under parallel runs, and only ever an optimisation."""
+    """A small SQLite table; safe under parallel runs, and only ever an optimisation.
+
+    One connection serves all threads, and what it has said once is not asked for again: a
+    stamp's digest never changes.
+    """
 
     def __init__(self, database: Path, warn: Callable[[str], None]) -> None:
         self._database = database
         self._warn = warn
         self._warned = False
+        self._lock = threading.Lock()
+        self._table: sqlite3.Connection | None = None
+        self._known: dict[Stamp, str] = {}
 
     def sha256(self, path: Path, between: Callable[[], None]) -> str:
         """Return a file's SHA-256, reading the file only if it may have changed.
@@ -44,8 +52,11 @@ class Digests:
             OSError: The file cannot be read.
         """
         before = _stamp(path)
-        known = self._query(lambda table: _recall(table, before))
-        return known if known is not None else self.read_again(path, between)
+        known = self._known.get(before) or self._query(lambda table: _recall(table, before))
+        if known is None:
+            return self.read_again(path, between)
+        self._known[before] = known
+        return known
 
     def read_again(self, path: Path, between: Callable[[], None]) -> str:
         """Return a file's SHA-256, reading it whatever is known, for what leaves this machine.
@@ -54,6 +65,7 @@ class Digests:
             OSError: The file cannot be read.
         """
         before = _stamp(path)
+        self._known.pop(before, None)
         sha256 = file_sha256(path, between)
         if _stamp(path) == before and time.time_ns() - before[2] > SETTLED_NS:
             self._query(lambda table: _remember(table, {before: sha256}))
@@ -73,15 +85,32 @@ class Digests:
         import sqlite3  # noqa: PLC0415 - not needed by most commands
 
         try:
-            self._database.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._database, timeout=BUSY_SECONDS)) as table, table:
-                table.execute(_TABLE)
-                return work(table)
+            with self._lock:
+                try:
+                    return self._asked(work)
+                except sqlite3.Error:
+                    self._table = None  # the file was removed since it was opened, if it was
+                    return self._asked(work)
         except (sqlite3.Error, OSError) as error:
             if not self._warned:
                 self._warn(f"digests cannot be cached in {self._database}: {error}; remove it")
             self._warned = True
             return None
+
+    def _asked(self, work: Callable[[sqlite3.Connection], str | None]) -> str | None:
+        self._table = table = self._table or self._opened()
+        with table:
+            return work(table)
+
+    def _opened(self) -> sqlite3.Connection:
+        import sqlite3  # noqa: PLC0415 - as above
+
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        table = sqlite3.connect(self._database, timeout=BUSY_SECONDS, check_same_thread=False)
+        weakref.finalize(self, table.close)
+        with table:
+            table.execute(_TABLE)
+        return table
 
 
 def _stamp(path: Path) -> Stamp:

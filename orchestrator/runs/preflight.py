@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.base import machine_info, units
 from orchestrator.base.errors import EnvironmentProblem, NetworkProblem, OrchestrateError, StepError
-from orchestrator.base.process import isolation
+from orchestrator.base.process import isolation, warm_python
 from orchestrator.base.step_values import JSON, Outcome, Step, StepResult
 from orchestrator.engine import progress_listeners, step_kinds
 from orchestrator.engine.artifact import Artifact
@@ -70,7 +70,10 @@ def previews(
     targets = [key for one in plans for key in _predicting(one, session, build=build)]
     failed: dict[str, StepResult] = {}
     if targets:
-        results = session.runner.run(plan.union(plans), list(dict.fromkeys(targets)))
+        try:
+            results = session.runner.run(plan.union(plans), list(dict.fromkeys(targets)))
+        finally:
+            warm_python.end_all()  # no converter's memory is held while files are made
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
     return [
         _obstacle(one, failed) or _misfit(one, session) or _preview(one, session) for one in plans

@@ -19,6 +19,7 @@ from orchestrator.base import machine_info
 from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.process.isolation import Visible
+from orchestrator.base.process.warm_python import Warm
 from orchestrator.base.step_values import JSON, Call, Progress, Task
 from orchestrator.toolchain.model import Verb
 from orchestrator.toolchain.verb_option import as_files
@@ -208,9 +209,30 @@ def _run(
             needed_bytes=needed_bytes,
             what=what,
             visible=_visible(task),
+            warm=_warm(task, verb, values, env),
         )
     except run_process.ToolError as error:
         raise _explained(verb, error) from error
+
+
+def _warm(task: Task, verb: Verb, values: Mapping[str, Any], env: Mapping[str, str]) -> Warm | None:
+    """What one process imports for this call and others; none for a model's own code.
+
+    The values of a call's own folders are no part of it: they differ from call to call.
+    """
+    if not verb.warm or task.step.params.get("trust_remote_code"):
+        return None
+    place = Path(os.path.commonpath((task.workdir, task.scratch))).parent
+    common = {name: text for name, text in env.items() if str(place) not in text}
+    tools = [path for name, path in task.inputs.items() if name in _TOOLS]
+    others = [path for name, path in task.inputs.items() if name not in _TOOLS]
+    store = Path(os.path.commonpath(list(map(os.path.realpath, (place, *others)))))
+    return Warm(
+        tuple(word.format_map(values) for word in verb.warm),
+        tuple(sorted(run_process.clean_env(common).items())),
+        (Path(str(task.step.context["data"])), store, *tools),
+        place,
+    )
 
 
 def _progress_reader(

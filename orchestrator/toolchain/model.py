@@ -365,6 +365,11 @@ class Verb(Data):
         default=(), description="What of a success is told in the report."
     )
     timeout: float | None = Field(default=None, description="Seconds until the call is ended.")
+    warm: tuple[str, ...] = Field(
+        default=(),
+        description="Of a script that this tool chain's Python runs: another script, with its "
+        "arguments, that does the imports; one process does them then for many calls.",
+    )
     unlisted: tuple[str, ...] = Field(
         default=(), description="Flags of the argv that the program's --help does not speak of."
     )

@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,7 +71,13 @@ class Visible:
 
 
 def around(
-    argv: Sequence[str], visible: Visible, cwd: Path, path: str, *, network: bool = False
+    argv: Sequence[str],
+    visible: Visible,
+    cwd: Path,
+    path: str,
+    *,
+    network: bool = False,
+    root: bool = False,
 ) -> list[str]:
     """The command that runs ``argv`` with this view, or ``argv`` itself where that is no use.
 
@@ -81,15 +87,26 @@ def around(
         cwd: Its working folder, which must be visible.
         path: Where programs are looked for; one that is not there is left to fail alone.
         network: Leave it the network, for a program that others are to reach.
+        root: Whether it is to make views within its own for others, see :func:`view`.
     """
     if obstacle() or shutil.which(argv[0], path=path) is None:
         return list(argv)
-    own = (Path(sys.prefix), Path(sys.base_prefix), Path(argv[0]).absolute().parent)
-    libraries = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
-    read = (*own, *map(Path, libraries), *visible.read)
     more = _OWN_PROCESSES if separates() else ()
     apart = more if network else ("--net", *more)
-    return _command(argv, Visible(read, visible.write), cwd, apart)
+    return _command(argv, _with_python(visible, argv[0]), cwd, apart, root=root)
+
+
+def view(visible: Visible, program: str) -> list[str]:
+    """The words by which a program with ``root`` makes this view for a part of itself."""
+    mounts = _mounts(_with_python(visible, program))
+    return [*(["processes"] if separates() else []), *mounts]
+
+
+def _with_python(visible: Visible, program: str) -> Visible:
+    """What is visible, and what every tool may read: programs and libraries."""
+    own = (Path(sys.prefix), Path(sys.base_prefix), Path(program).absolute().parent)
+    libraries = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
+    return Visible((*own, *map(Path, libraries), *visible.read), visible.write)
 
 
 @cache
@@ -128,31 +145,79 @@ def _tried(argv: Sequence[str]) -> tuple[int, str]:
     return tree.close().returncode, lines[0] if lines else ""
 
 
-def _command(argv: Sequence[str], visible: Visible, cwd: Path, more: Sequence[str]) -> list[str]:
+def _command(
+    argv: Sequence[str], visible: Visible, cwd: Path, more: Sequence[str], *, root: bool = False
+) -> list[str]:
     outer = ["unshare", "--user", "--map-root-user", "--mount", *more, "--"]
-    apart = ["processes"] if "--pid" in more else []
-    script = ["sh", "-c", _SCRIPT, "sh", *apart, *_mounts(visible)]
-    inner = [f"--map-user={os.getuid()}", f"--map-group={os.getgid()}"]
+    apart = "--pid" in more
+    script = ["sh", "-c", _SCRIPT, "sh", *(["processes"] if apart else []), *_mounts(visible)]
+    own = [f"--map-user={os.getuid()}", f"--map-group={os.getgid()}"]
+    # Whoever makes namespaces of processes must own the one that it is in, see setns(2).
+    inner = ["--map-root-user", *(_OWN_PROCESSES if apart else ())] if root else own
     return [*outer, *script, "run", str(cwd), *inner, "--", *argv]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """What is to be visible: its path without links, and as it is named.
+
+    ``parents`` are ``named`` and all folders above it, each without links in its path.
+    """
+
+    real: Path
+    named: Path
+    parents: tuple[str, ...]
+
+    def below(self, hidden: Path) -> Path:
+        """The path with those links followed that lead to a hidden place, not those below it."""
+        if (place := str(hidden)) not in self.parents:
+            return self.named
+        above = (self.named, *self.named.parents)[self.parents.index(place)]
+        return hidden / self.named.relative_to(above)
 
 
 def _mounts(visible: Visible) -> Iterator[str]:
     """What the script is to do: an empty folder over each hidden one, what is visible in it."""
-    for hidden in _hidden():
+    places, follow = _places(), _follower()
+    paths = {
+        word: [one for one in map(follow, shown) if not _holds(one.real, places)]
+        for word, shown in (("read", visible.read), ("write", visible.write))
+    }
+    for hidden in _hidden(places):
         if not hidden.is_dir():
             yield from ("blank", str(hidden))
             continue
         yield "begin"
-        for word, paths in (("read", visible.read), ("write", visible.write)):
-            for source, inside in _inside(paths, hidden):
+        for word, shown in paths.items():
+            for source, inside in _inside(shown, hidden):
                 yield from (word, str(source), str(inside))
         yield from ("end", str(hidden))
 
 
-def _hidden() -> list[Path]:
+def _hidden(places: set[Path]) -> list[Path]:
     """The places that are hidden, without those inside another."""
-    places = _places()
     return sorted(path for path in places if not places & set(path.parents))
+
+
+def _follower() -> Callable[[Path], _Path]:
+    """Follows links of paths, and looks at each folder on the way once."""
+
+    @cache
+    def real(path: Path) -> Path:
+        if path == path.parent:
+            return path
+        place = real(path.parent) / path.name
+        return Path(os.path.realpath(place)) if place.is_symlink() else place
+
+    def follow(path: Path) -> _Path:
+        named = Path(os.path.normpath(path))
+        return _Path(
+            Path(os.path.realpath(path)),
+            named,
+            tuple(str(real(one)) for one in (named, *named.parents)),
+        )
+
+    return follow
 
 
 def _places() -> set[Path]:
@@ -171,28 +236,23 @@ def _stated_home() -> str:
         return ""  # containers run as users without an entry
 
 
-def _inside(paths: Iterable[Path], hidden: Path) -> list[tuple[Path, Path]]:
+def holds_hidden(path: Path) -> bool:
+    """Whether a hidden place lies in a folder, or is it: that is never visible."""
+    return _holds(Path(os.path.realpath(path)), _places())
+
+
+def _holds(real: Path, places: Collection[Path]) -> bool:
+    return any(real == place or real in place.parents for place in places)
+
+
+def _inside(paths: Iterable[_Path], hidden: Path) -> list[tuple[Path, Path]]:
     """What of ``paths`` lies below a hidden place: where it is, and its path from there.
 
-    Each is visible under the path that names it and under the one without links; nothing that
-    holds a whole hidden place is.
+    Each is visible under the path that names it and under the one without links.
     """
     found: dict[Path, Path] = {}
-    whole = {folder for place in _places() for folder in (place, *place.parents)}
     for path in paths:
-        real = Path(os.path.realpath(path))
-        if real in whole:
-            continue
-        named = Path(os.path.normpath(path))
-        for place in (real, _without_links_before(named, hidden)):
-            if hidden in place.parents and real.exists():
-                found[place.relative_to(hidden)] = real
+        for place in (path.real, path.below(hidden)):
+            if hidden in place.parents and path.real.exists():
+                found[place.relative_to(hidden)] = path.real
     return [(found[inside], inside) for inside in sorted(found)]
-
-
-def _without_links_before(path: Path, hidden: Path) -> Path:
-    """The path with those links followed that lead to the hidden place, not those below it."""
-    for parent in (path, *path.parents):
-        if Path(os.path.realpath(parent)) == hidden:
-            return hidden / path.relative_to(parent)
-    return path

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,19 +92,21 @@ else:
 
     GUARD = str(Path(__file__).with_name("guard_program.py"))
 
-    class Tree:
-        """A tool under its guard, with the pipes between the guard and this process."""
+    class Guarded:
+        """The pipes between this process and what watches a tool: its guard, or a warm Python.
 
-        def __init__(
-            self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], grace: float
-        ) -> None:
+        ``start`` is called with the ends of the control and the report pipe that are the other
+        side's, and returns the reading ends of the tool's outputs.
+        """
+
+        def __init__(self, start: Callable[[int, int], tuple[int, int]]) -> None:
             self._lock = threading.RLock()  # a signal handler may come while it is held
             self._said = b""
             self._ended = False
             control, self._control = os.pipe()
             self._report, report = os.pipe()
             try:
-                self._guard = self._start(argv, cwd, env, (control, report), grace)
+                outputs = start(control, report)
             except BaseException:
                 os.close(self._control)
                 os.close(self._report)
@@ -112,37 +114,10 @@ else:
             finally:
                 os.close(control)
                 os.close(report)
-            self._selector = self._watch()
-
-        def _start(
-            self,
-            argv: Sequence[str],
-            cwd: Path,
-            env: Mapping[str, str],
-            handles: tuple[int, int],
-            grace: float,
-        ) -> subprocess.Popen[bytes]:
-            locale = f"={env['LC_CTYPE']}" if "LC_CTYPE" in env else ""
-            guard = [sys.executable, "-I", "-S", GUARD, *map(str, handles), str(grace), locale]
-            return subprocess.Popen(
-                [*guard, *argv],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=handles,
-                start_new_session=True,
-            )
-
-        def _watch(self) -> selectors.BaseSelector:
-            selector = selectors.DefaultSelector()
-            assert self._guard.stdout is not None
-            assert self._guard.stderr is not None
-            selector.register(self._guard.stdout.fileno(), selectors.EVENT_READ, "stdout")
-            selector.register(self._guard.stderr.fileno(), selectors.EVENT_READ, "stderr")
-            selector.register(self._report, selectors.EVENT_READ, "report")
-            return selector
+            self._selector = selectors.DefaultSelector()
+            for name, handle in zip(("stdout", "stderr"), outputs, strict=True):
+                self._selector.register(handle, selectors.EVENT_READ, name)
+            self._selector.register(self._report, selectors.EVENT_READ, "report")
 
         def read(self, timeout: float | None) -> list[Chunk] | None:
             """Return output, [] after ``timeout`` seconds without any, None at the end."""
@@ -188,30 +163,66 @@ else:
                 except BrokenPipeError:
                     return  # the guard has ended, and the tree with it
 
-        def close(self) -> Ended:
-            """Kill what still runs and tell how it ended."""
+        def end(self) -> dict[str, int]:
+            """Let the other side kill what still runs; returns what it said of the tool."""
             with self._lock:
                 control, self._control = self._control, -1
             os.close(control)
-            returncode = self._guard.wait()
+            while self.read(None) is not None:
+                continue
             self._selector.close()
-            for stream in (self._guard.stdout, self._guard.stderr):
-                assert stream is not None
-                stream.close()
             os.close(self._report)
-            return self._outcome(returncode)
-
-        def _outcome(self, guard_code: int) -> Ended:
             said: dict[str, int] = {}
             for line in self._said.splitlines():
                 said.update(json.loads(line))
+            return said
+
+    class Tree(Guarded):
+        """A tool under its guard; ``handles`` are open in it under the same numbers."""
+
+        def __init__(
+            self,
+            argv: Sequence[str],
+            cwd: Path,
+            env: Mapping[str, str],
+            grace: float,
+            handles: Sequence[int] = (),
+        ) -> None:
+            locale = f"={env['LC_CTYPE']}" if "LC_CTYPE" in env else ""
+
+            def start(control: int, report: int) -> tuple[int, int]:
+                pipes = (str(control), str(report))
+                guard = [sys.executable, "-I", "-S", GUARD, *pipes, str(grace), locale]
+                self._guard = subprocess.Popen(
+                    [*guard, *argv],
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(control, report, *handles),
+                    start_new_session=True,
+                )
+                assert self._guard.stdout is not None
+                assert self._guard.stderr is not None
+                return self._guard.stdout.fileno(), self._guard.stderr.fileno()
+
+            super().__init__(start)
+
+        def close(self) -> Ended:
+            """Kill what still runs and tell how it ended."""
+            said = self.end()
+            code = self._guard.wait()
+            for stream in (self._guard.stdout, self._guard.stderr):
+                assert stream is not None
+                stream.close()
             if "errno" in said:
                 return Ended(127, error=said["errno"])
             if "status" in said:
                 return Ended(os.waitstatus_to_exitcode(said["status"]), said["peak"])
             if "pid" in said:
                 self._kill_orphans(said["pid"])
-            return Ended(guard_code or -signal.SIGKILL)
+            return Ended(code or -signal.SIGKILL)
 
         def _kill_orphans(self, group: int) -> None:
             """Kill a group whose guard was killed; the tool itself died with the guard."""

@@ -26,9 +26,10 @@ from orchestrator.base.disk_space import (
     translated,
 )
 from orchestrator.base.errors import Interrupted, OrchestrateError, StepError
-from orchestrator.base.process import environment_variables, isolation
+from orchestrator.base.process import environment_variables, isolation, warm_python
 from orchestrator.base.process.environment_variables import clean_env
 from orchestrator.base.process.process_tree import Ended, Tree
+from orchestrator.base.process.warm_python import Fork, Warm
 
 __all__ = [
     "Completed",
@@ -90,20 +91,20 @@ class _Running:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # re-entrant: signal handlers call stop()
-        self._trees: set[Tree] = set()
+        self._trees: set[Tree | Fork] = set()
         self.stopping = False
 
     def check(self) -> None:
         if self.stopping:
             raise Interrupted("interrupted", "run the same command again: it goes on from there")
 
-    def add(self, tree: Tree) -> None:
+    def add(self, tree: Tree | Fork) -> None:
         with self._lock:
             self._trees.add(tree)
             if self.stopping:
                 tree.stop()
 
-    def discard(self, tree: Tree) -> None:
+    def discard(self, tree: Tree | Fork) -> None:
         with self._lock:
             self._trees.discard(tree)
 
@@ -148,6 +149,7 @@ def run(
     check: bool = True,
     what: str = "",
     visible: isolation.Visible | None = None,
+    warm: Warm | None = None,
 ) -> Completed:
     """Run a program to its end.
 
@@ -165,6 +167,7 @@ def run(
         what: What a person calls this program; its file name when not given.
         visible: All that it sees of the user's files, without a network, where the system
             can do that; everything when not given.
+        warm: Of a Python: what a process imports once, of which it may be a fork.
 
     Raises:
         ToolError: It could not be started, timed out, or (with ``check``) failed.
@@ -184,7 +187,12 @@ def run(
         output.note(environment_variables.describe(words, cwd, environment))
         if started != words:
             output.note("# without network and home folder\n")
-        done, late = _follow(job, started, environment, timeout, output)
+        fork = _fork(job, warm, environment, visible) if warm is not None else None
+        tree = fork or _tree(job, started, environment, output)
+        done, late = _follow(job, tree, timeout, output)
+        if fork is not None and not fork.begun:
+            tree = _tree(job, started, environment, output)
+            done, late = _follow(job, tree, timeout, output)
         output.note(
             f"\n# exit code {done.returncode}, {done.seconds:.2f} s, "
             f"peak memory {units.size(done.peak_memory)}\n"
@@ -210,19 +218,32 @@ class _Job:
     free_before: int
 
 
-def _follow(
-    job: _Job,
-    started: Sequence[str],
-    env: dict[str, str],
-    timeout: float | None,
-    output: _Output,
-) -> tuple[Completed, bool]:
-    """Run the tree to its end; say also whether it ran out of time."""
-    begin = time.monotonic()
+def _tree(job: _Job, started: Sequence[str], env: dict[str, str], output: _Output) -> Tree:
     try:
-        tree = Tree(started, job.cwd, env, GRACE_SECONDS)
+        return Tree(started, job.cwd, env, GRACE_SECONDS)
     except OSError as error:
         raise _cannot_start(job, error, output) from error
+
+
+def _fork(
+    job: _Job, warm: Warm, env: dict[str, str], visible: isolation.Visible | None
+) -> Fork | None:
+    return warm_python.fork(
+        warm,
+        job.argv,
+        cwd=job.cwd,
+        env=env,
+        visible=visible,
+        grace=GRACE_SECONDS,
+        check=check_stopped,
+    )
+
+
+def _follow(
+    job: _Job, tree: Tree | Fork, timeout: float | None, output: _Output
+) -> tuple[Completed, bool]:
+    """Follow the tree to its end; say also whether it ran out of time."""
+    begin = time.monotonic()
     _running.add(tree)
     try:
         late = _pump(tree, output, None if timeout is None else begin + timeout)
@@ -248,7 +269,7 @@ def _cannot_start(job: _Job, error: OSError, output: _Output) -> ToolError:
     return ToolError(message, hint, log=job.log)
 
 
-def _pump(tree: Tree, output: _Output, deadline: float | None) -> bool:
+def _pump(tree: Tree | Fork, output: _Output, deadline: float | None) -> bool:
     late = False
     while True:
         left = None if late or deadline is None else max(0.0, deadline - time.monotonic())

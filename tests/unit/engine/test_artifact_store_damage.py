@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
@@ -39,6 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("no small file system can be mounted here")
     yield folder
+    gc.collect()  # a store has its database open
     subprocess.run(["umount", str(folder)], check=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.errors import StepError
+from orchestrator.base.process import isolation, warm_python
 from orchestrator.base.process.run_process import ToolError
 from orchestrator.base.step_values import Progress
 from orchestrator.toolchain import call_verb
@@ -240,3 +241,54 @@ def test_what_a_success_says_for_the_report_is_noted_with_its_count(tmp_path: Pa
     [note] = call(tmp_path, script, notes=known).notes
     assert note == {"message": "2 left out, first 7", "numbers": {"id": "7", "count": 2}}
     assert call(tmp_path / "b", "print('fine')", notes=known).notes == ()
+
+
+def counting_python(folder: Path) -> Path:
+    """An environment whose Python notes each of its starts in ``starts``."""
+    program = folder / "env" / "venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    notes = f'echo x >> "{folder / "starts"}"'
+    program.write_text(f'#!/bin/sh\n{notes}\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return folder / "env"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are Linux's")
+@pytest.mark.parametrize(("trusted", "starts"), [(False, 1), (True, 20)])
+def test_one_python_serves_all_calls_but_those_with_code_of_a_model(
+    tmp_path: Path, trusted: bool, starts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(isolation.SWITCH, "off")
+    isolation.obstacle.cache_clear()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "warm.py").write_text("import fractions\n")
+    (data / "script.py").write_text(
+        "import os, sys\nfrom pathlib import Path\n"
+        "if '7' in sys.argv[1]: raise SystemExit('bad model')\n"
+        "print(sys.argv[1], Path(os.environ['TMPDIR']) == Path(sys.argv[2]) / '.tmp')\n"
+    )
+    argv = ["{python}", "{data}/script.py", "{number}", "{scratch}"]
+    verb = {"argv": argv, "warm": ["{data}/warm.py"], "env": {"MINE": "{scratch}/x"}}
+    inputs = {"environment": counting_python(tmp_path)}
+    said = []
+    for number in range(20):
+        task = a_task(
+            tmp_path / "staging" / str(number),
+            {"trust_remote_code": trusted},
+            {"verbs": {"go": verb}, "data": str(data)},
+            inputs,
+        )
+        try:
+            said.append(call_verb.call(task, "go", {"number": str(number)}).stdout)
+        except ToolError as error:
+            said.append(error.tail)
+        [recorded] = task.calls or [None]
+        assert recorded is None or recorded.argv[0] == str(
+            inputs["environment"] / "venv/bin/python"
+        )
+    warm_python.end_all()
+    isolation.obstacle.cache_clear()
+
+    assert said == [f"{n} True\n" if n not in (7, 17) else "bad model" for n in range(20)]
+    assert len((tmp_path / "starts").read_text().split()) == starts

@@ -186,7 +186,7 @@ def test_the_view_cannot_be_taken_away_again(home: Path) -> None:
     umount = shutil.which("umount")
     assert umount is not None
     code = "import subprocess, sys; print(subprocess.run(sys.argv[1:]).returncode != 0)"
-    place = str(isolation._hidden()[0])
+    place = str(isolation._hidden(isolation._places())[0])
 
     assert tool(home, code, umount, place, visible=Visible((), (work(home),))) == "True\n"
 
