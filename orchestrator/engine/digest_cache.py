@@ -89,7 +89,10 @@ class Digests:
                 try:
                     return self._asked(work)
                 except sqlite3.Error:
-                    self._table = None  # the file was removed since it was opened, if it was
+                    if self._table is None:
+                        raise
+                    self._table.close()  # its file may have been removed since it was opened
+                    self._table = None
                     return self._asked(work)
         except (sqlite3.Error, OSError) as error:
             if not self._warned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,21 @@ def test_one_connection_serves_all_files(
     tmp_path: Path, files: dict[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Digests(tmp_path / "digests.sqlite", pytest.fail).remember(files)
-    opened: list[object] = []
-    asked: list[object] = []
+    opened: list[Path] = []
+    asked: list[digest_cache.Stamp] = []
     connect, recall = sqlite3.connect, digest_cache._recall
-    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: (opened.append(a), connect(*a, **k))[1])
-    monkeypatch.setattr(
-        digest_cache, "_recall", lambda table, stamp: (asked.append(stamp), recall(table, stamp))[1]
-    )
+
+    def counted_connect(path: Path, **options: Any) -> sqlite3.Connection:
+        opened.append(path)
+        found: sqlite3.Connection = connect(path, **options)
+        return found
+
+    def counted_recall(table: sqlite3.Connection, stamp: digest_cache.Stamp) -> str | None:
+        asked.append(stamp)
+        return recall(table, stamp)
+
+    monkeypatch.setattr(sqlite3, "connect", counted_connect)
+    monkeypatch.setattr(digest_cache, "_recall", counted_recall)
     digests = Digests(tmp_path / "digests.sqlite", pytest.fail)
     for _ in range(3):
         assert {path: digests.sha256(path, nothing) for path in files} == files
