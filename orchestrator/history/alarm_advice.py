@@ -48,8 +48,8 @@ def commands(raised: RaisedAlarms) -> Iterator[tuple[Kind, tuple[str, ...]]]:
         yield "bisect", _search(raised, types[0], raised.before, raised.commit)
     if "rebuild" in kinds:
         yield "reproduce", ("orchestrate", "reproduce", raised.file, "--twice")
-    # A commit that cannot be built cannot be accepted.
-    if kinds - {"rebuild", "upstream"}:
+    # What a commit that cannot be built or the Hub says is gone when it is, and not accepted.
+    if kinds - {"rebuild", "upstream", "source", "published"}:
         yield "accept", ("orchestrate", "accept", raised.recipe)
 
 

@@ -140,7 +140,8 @@ class Alarm:
 
     ``what`` is ``bytes``, ``rebuild``, or the key of a number's alarm, such as ``size``. It is
     ``upstream`` where the newest commit (``after``) of the tool chain named by ``file`` cannot be
-    built, and ``before`` was taken.
+    built, and ``before`` was taken; ``source`` and ``published`` where a watched repository is
+    no longer what the recipe takes or makes.
     """
 
     file: str

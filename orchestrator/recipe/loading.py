@@ -32,7 +32,7 @@ __all__ = ["Document", "Recipe", "RecipeError", "Vocabulary", "load", "load_many
 
 # What says nothing about the files: it may change without another digest.
 # Defaults of files are in the files.
-_APART = {"extends", "defaults", "download", "publish", "alarms", "fit"}
+_APART = {"extends", "defaults", "download", "publish", "alarms", "fit", "watch"}
 
 # Sections whose keys may be options of verbs, and what their models are called.
 _WITH_OPTIONS = (("convert", "Convert"), ("imatrix", "Imatrix"), ("quantize", "Quant"))

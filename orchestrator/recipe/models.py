@@ -24,6 +24,7 @@ from orchestrator.recipe.field_types import (
     BackEnd,
     ExistingPath,
     Family,
+    Hub,
     MetadataKey,
     ModelName,
     Name,
@@ -235,6 +236,21 @@ class Runtime(Frozen):
     )
 
 
+class Watch(Frozen):
+    """What nights look after at the Hub beside making files."""
+
+    source: Revision | None = Field(
+        default=None,
+        description="Branch of the model's repository: an alarm is raised when files that the "
+        "recipe takes are others there than at its revision.",
+    )
+    published: Hub | None = Field(
+        default=None,
+        description="Repository with the published files: an alarm is raised when one of them is "
+        "not what the recipe makes, or is gone.",
+    )
+
+
 class Document(Frozen):
     """A recipe: which model, which pinned tool chain, which files, and how they are checked."""
 
@@ -274,6 +290,9 @@ class Document(Frozen):
     fit: Fit | None = Field(default=None, description="How a search found the tensor types.")
     alarms: Alarms = Field(
         default=Alarms(), description="Which changes between nights raise an alarm."
+    )
+    watch: Watch | None = Field(
+        default=None, description="What nights look after at the Hub beside making files."
     )
     published: tuple[Mapping[str, Any], ...] = Field(
         default=(), description="Files of this model that others published."

@@ -29,6 +29,7 @@ class Repo:
         card: The front matter of README.md, as the API tells it.
         dates: When files were changed last, by path, as the API tells it.
         history: Commits of main and their times, newest first.
+        earlier: The repository at earlier commits.
     """
 
     folder: Path
@@ -41,9 +42,15 @@ class Repo:
     card: Mapping[str, Any] = field(default_factory=dict)
     dates: Mapping[str, str] = field(default_factory=dict)
     history: tuple[tuple[str, str], ...] = ()
+    earlier: tuple[Repo, ...] = ()
+
+    def at(self, revision: str) -> Repo:
+        """The repository at a commit that it knows."""
+        return next((one for one in self.earlier if one.revision == revision), self)
 
     def knows(self, revision: str) -> bool:
-        return revision == self.revision or revision in self.branches
+        commits = (self.revision, *(one.revision for one in self.earlier))
+        return revision in commits or revision in self.branches
 
     def paths(self) -> list[str]:
         found = (path for path in self.folder.rglob("*") if path.is_file())

@@ -86,7 +86,7 @@ class Reading(BaseHTTPRequestHandler):
         elif not repo.knows(revision):
             self._refuse(404, "RevisionNotFound")
         else:
-            return repo
+            return repo.at(revision)
         return None
 
     def _resolve(self, kind: str, name: str, revision: str, path: str) -> None:

@@ -34,6 +34,7 @@ from orchestrator.workflows.nightly import (
     rebuild_unchanged,
     select_recipes,
     upstream_changed,
+    watched,
 )
 from orchestrator.workflows.nightly.free_store_space import StoreLimit, needed
 from orchestrator.workflows.nightly.network_retries import NetworkRetries
@@ -281,7 +282,10 @@ class Night:
                 )
         compared = compare_with_last_good.compare(finished, self.history, self._session.store, run)
         changed = self._fallbacks.get(name)
-        alarms = (*rebuilt.alarms, *compared.alarms)
+        offline = self._session.settings.offline
+        seen = watched.look(finished.plan, record_history.file_rows(finished), offline=offline)
+        finished = replace(finished, notes=(*finished.notes, *seen.notes))
+        alarms = (*rebuilt.alarms, *compared.alarms, *seen.alarms)
         if changed is not None:
             alarms = (changed.alarm, *alarms)
             finished = replace(finished, notes=(*finished.notes, changed.note))
