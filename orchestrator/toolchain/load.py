@@ -22,11 +22,11 @@ from orchestrator.base import installed_data, yaml_file
 from orchestrator.base.digest import file_sha256, key
 from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import variants
+from orchestrator.toolchain.backend_needs import BackendNeeds
 from orchestrator.toolchain.data import Data, wrong
 from orchestrator.toolchain.installed import Tools
 from orchestrator.toolchain.model import (
     AllVerbs,
-    BackendNeeds,
     Build,
     Compared,
     Environment,

@@ -183,18 +183,6 @@ class Build(Data):
         )
 
 
-class BackendNeeds(Data):
-    """What a back end needs of the machine."""
-
-    programs: tuple[str, ...] = Field(
-        default=(), description="Programs that must be on the path to build it."
-    )
-    devices: tuple[str, ...] = Field(
-        default=(), description="A command that lists the devices it would use, one a line."
-    )
-    advice: str = Field(description="How to get what is missing.")
-
-
 class Program(Data):
     """A program of the same source that few recipes need: it is compiled when one does.
 
