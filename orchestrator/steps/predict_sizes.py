@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.base import units
 from orchestrator.base.errors import StepError
+from orchestrator.base.file_links import place
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf, importance_matrix
 from orchestrator.modelfiles.ggml_types import tensor_bytes
@@ -41,16 +45,14 @@ def run(task: Task) -> dict[str, JSON]:
     source = _source(task)
     whole = gguf.read(source)
     given = _matrix(task, whole)
-    full_types: Mapping[str, str] = {}
-    if task.step.params["full"]:
-        spec = {"name": "full", "type": task.step.params["full"], "imatrix": False}
-        full_types = _dry_run(task, source, whole, spec)["types"]
-    outputs = {}
-    specs = task.step.params["outputs"]
-    for index, spec in enumerate(specs):
-        dry = _dry_run(task, source, whole, spec)
-        outputs[spec["name"]] = _described(dry, whole, spec, given)
-        task.report(Progress(index + 1, len(specs), "types"))
+    specs, full = task.step.params["outputs"], task.step.params["full"]
+    first = [{"name": "full", "type": full, "imatrix": False}] if full else []
+    found = _dry_runs(task, source, whole, [*first, *specs])
+    full_types = found.pop(0)["types"] if full else {}
+    outputs = {
+        spec["name"]: _described(dry, whole, spec, given)
+        for spec, dry in zip(specs, found, strict=True)
+    }
     facts = {"full": _full(whole, full_types), "outputs": outputs}
     (task.workdir / FORECAST).write_text(json.dumps(facts, indent=1, sort_keys=True))
     return facts
@@ -61,8 +63,35 @@ def _source(task: Task) -> Path:
     return hollow_model.gguf_of_header(task.inputs["header"] / HEADER, task.scratch / HEADER)
 
 
+def _dry_runs(
+    task: Task, source: Path, whole: gguf.GGUF, specs: Sequence[Mapping[str, JSON]]
+) -> list[dict[str, Any]]:
+    """What the quantizer says of each; several at once, in folders of their own."""
+    own = [_apart(task, source, number) for number in range(len(specs))]
+    found = []
+    with ThreadPoolExecutor(task.threads) as pool:
+        try:
+            for dry in pool.map(partial(_dry_run, source=source, whole=whole), own, specs):
+                found.append(dry)
+                task.report(Progress(len(found), len(specs), "types"))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    task.calls.extend(call for one in own for call in one.calls)
+    return found
+
+
+def _apart(task: Task, source: Path, number: int) -> Task:
+    """The task with a folder of its own, which holds what the quantizer reads."""
+    folder = task.scratch / str(number)
+    folder.mkdir()
+    for path in (source, task.scratch / IMATRIX_FILE):
+        place(path.resolve(), folder / path.name)
+    return replace(task, scratch=folder, calls=[])
+
+
 def _dry_run(
-    task: Task, source: Path, whole: gguf.GGUF, spec: Mapping[str, JSON]
+    task: Task, spec: Mapping[str, JSON], *, source: Path, whole: gguf.GGUF
 ) -> dict[str, Any]:
     values = {
         **{name: value for name, value in spec.items() if name != "imatrix"},
@@ -97,13 +126,13 @@ def _matrix(task: Task, whole: gguf.GGUF) -> Matrix | None:
 
     That there is a matrix decides about types, but not what is in it.
     """
-    place = task.scratch / IMATRIX_FILE
+    target = task.scratch / IMATRIX_FILE
     if "imatrix" not in task.inputs:
         # By its names, since options may leave out those of some tensors.
-        write_stand_in(place, [one.name for one in whole.tensors])
+        write_stand_in(target, [one.name for one in whole.tensors])
         return None
     path, found = importance_matrix.of_task(task, whole.tensors)
-    place.symlink_to(path)
+    target.symlink_to(path)
     return found
 
 

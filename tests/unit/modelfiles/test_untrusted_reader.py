@@ -60,3 +60,36 @@ def test_blocks_of_reading_may_end_anywhere(monkeypatch: pytest.MonkeyPatch) -> 
         one = over(data)
         found = one.skip_strings(200, wide=True, trailer=0, what="word")
         assert (found.text, one.remaining) == (sum(map(len, texts)), 0)
+
+
+def _words(last: bytes) -> bytes:
+    """More words than are worth remembering, of which the last differs."""
+    words = [b"%06d" % number for number in range(1999)] + [last]
+    return b"".join(struct.pack("<Q", len(word)) + word for word in words)
+
+
+def _found(data: bytes) -> Strings:
+    one = over(data + b"rest")
+    found = one.skip_strings(2000, wide=True, trailer=0, what="word")
+    assert one.take(4, "the rest") == b"rest"
+    return found
+
+
+def test_a_list_is_walked_once_and_another_that_begins_the_same_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(untrusted_reader, "_WALKED", {})
+    assert _found(_words(b"short")) == Strings(2000, 11999, 11999)
+    assert _found(_words(b"much longer")) == Strings(2000, 12005, 12005)
+    assert _found(_words(b"s\0rt")) == Strings(2000, 11998, 11995)
+
+    monkeypatch.setattr(untrusted_reader, "_walk", None)
+    assert _found(_words(b"s\0rt")) == Strings(2000, 11998, 11995)
+
+
+def test_a_list_that_was_walked_and_is_cut_short_is_refused() -> None:
+    whole = _words(b"last")
+    _found(whole)
+
+    with pytest.raises(FormatError):
+        over(whole[:-2]).skip_strings(2000, wide=True, trailer=0, what="word")
