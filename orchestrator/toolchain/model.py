@@ -29,12 +29,10 @@ class Mirror(Data):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the sdist.")
     commit: str = Field(default="", description="The commit that it holds; else the pinned one.")
     git_dir: str = Field(
-        default="",
-        description="Git folder inside the archive that holds the pinned commit.",
+        default="", description="Git folder inside the archive that holds the pinned commit."
     )
     tree: str = Field(
-        default="",
-        description="Or the plain source tree in it, which is trusted by sha256 alone.",
+        default="", description="Or the plain source tree in it, which is trusted by sha256 alone."
     )
 
 
