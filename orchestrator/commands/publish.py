@@ -35,7 +35,7 @@ def register(cli: click.Group) -> None:
     default="",
     show_default=False,
     metavar="SIZE",
-    help="Split larger files, such as 20GB; without it, the recipe's limit or the Hub's, 50 GB.",
+    help="Split larger files, such as 50GB; without it, the recipe's limit, or 200 GB.",
 )
 @click.option("--private", is_flag=True, help="Create a new repository as private.")
 @click.option(

@@ -278,7 +278,8 @@ def planning(command: Callable[..., int]) -> Callable[..., int]:
         from orchestrator.runs import load_and_plan
 
         own = {name: options.pop(name) for name in _OWN if name in options}
-        loaded = load_and_plan.load(recipes)
+        # Without measures their texts are of no use; what makes the files is looked for later.
+        loaded = load_and_plan.load(recipes, check_files=not options.get("no_verify"))
         with session(options) as begun:
             current = begun
             if options["update_lock"]:

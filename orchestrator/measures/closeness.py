@@ -5,6 +5,7 @@ The thresholds and where they come from are in docs/reference/card-words.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,15 +39,42 @@ GRADES = (
 LAST = "much worse; only where nothing larger fits"
 # Files whose sizes are this share apart count as of one size.
 SAME_SIZE = 0.01
+_GOOD = 2  # the place of the last grade that is good for most uses
+# What most people take, and the bits of such files.
+_USUAL, _USUAL_BITS = "Q4_K_M", (4.0, 5.0)
 
 
 def good(row: Numbered) -> bool:
     """Whether a file is at least good for most uses."""
-    return _place(row) <= 2
+    return _place(row) <= _GOOD
 
 
-def words(row: Numbered, rows: Sequence[Numbered]) -> str:
-    """What a file is good for, beside others of the same model."""
+def recommended(rows: Sequence[Numbered]) -> Numbered:
+    """The file for those who do not want to choose.
+
+    Of those that are good and that none beats: the usual type, else the one of four to five bits
+    with the least divergence for its size. Without such bits or numbers, the one next to them.
+    """
+
+    def rank(row: Numbered) -> tuple[int, bool]:
+        return max(_place(row) - _GOOD, 0), beaten_by(row, rows) is not None
+
+    def cost(row: Numbered) -> tuple[float, float]:
+        found = row.number("kld", "mean")
+        least, most = _USUAL_BITS
+        bits = row.bits_per_weight
+        return (
+            found * row.size if found is not None and least <= bits <= most else math.inf,
+            abs(bits - most),
+        )
+
+    best = min(map(rank, rows))
+    sound = [row for row in rows if rank(row) == best]
+    return min([row for row in sound if row.type.startswith(_USUAL)] or sound, key=cost)
+
+
+def words(row: Numbered, rows: Sequence[Numbered], full: str = "the unquantized model") -> str:
+    """What a file is good for, beside others of the same model; ``full`` is what it is near to."""
     other = beaten_by(row, rows)
     if other is not None:
         smaller = other.size < row.size * (1 - SAME_SIZE)
@@ -54,7 +82,7 @@ def words(row: Numbered, rows: Sequence[Numbered]) -> str:
     place = _place(row)
     if place == len(GRADES):
         return LAST
-    found = GRADES[place].words
+    found = GRADES[place].words.replace("the unquantized model", full)
     if _compared(row):
         return found
     first, mark, rest = found.partition(";")

@@ -216,15 +216,15 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("KLD, mean", _with_error("mean", "{:.5f}".format)),
+        Column("KLD, mean", _with_error("mean", "{:.5f}".format), ("report", "card")),
         Column("KLD, mean", _cell("mean", "{:.5f}".format), ("site",), "mean"),
-        Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "card", "history")),
+        Column("KLD", _cell("mean", "{:.5f}".format), ("terminal", "history")),
         Column("KLD, 99 %", _cell("p99", "{:.5f}".format)),
         Column("KLD, maximum", _cell("max", "{:.5f}".format)),
-        Column("Same top", _with_error("same_top", units.percent)),
+        Column("Same top", _with_error("same_top", units.percent), ("report", "card")),
         Column("Same top", _cell("same_top", units.percent), ("site",), "same_top"),
         Column("RMS Δp", _with_error("rms_change", units.percent)),
     ),
     note="KLD is the mean Kullback-Leibler divergence from {full} in nats per token: 0 would be "
-    "the same model.",
+    "the same model. Same top is the share of tokens that both think most likely.",
 )

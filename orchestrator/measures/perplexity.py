@@ -299,10 +299,9 @@ MEASURE = Measure(
         ),
     ),
     columns=(
-        Column("Perplexity", _value, ("report", "site"), "value"),
-        Column("Perplexity", _plain, ("terminal", "card", "history")),
-        Column("Δ to {full}", _increase_with_error),
-        Column("Δ to {full}", _increase, ("card",)),
+        Column("Perplexity", _value, ("report", "site", "card"), "value"),
+        Column("Perplexity", _plain, ("terminal", "history")),
+        Column("Δ to {full}", _increase_with_error, ("report", "card")),
         Column("Change to full", _increase, ("site",), "increase"),
         Column("Δ", _increase, ("terminal",)),
     ),

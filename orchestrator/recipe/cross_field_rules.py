@@ -47,7 +47,7 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     yield from _imatrix(data)
     yield from _without_matrix(data, vocabulary)
     yield from _measures(data)
-    yield from _checksums(data, converted)
+    yield from _named_files(data, converted)
 
 
 def _tools(chosen: Mapping[str, Any]) -> Iterator[Finding]:
@@ -229,9 +229,13 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
                 yield (*loc, "texts", text), said
 
 
-def _checksums(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
+def _named_files(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     names = [converted, *(_file_name(entry) for _, entry in _quants(data))]
     known = {name.casefold() for name in names}
+    chosen = _mapping(data, "publish").get("recommended")
+    if isinstance(chosen, str) and chosen.casefold() not in {one.casefold() for one in names[1:]}:
+        text = f"{chosen!r} is no quantized file of this recipe{near(chosen, names[1:])}"
+        yield ("publish", "recommended"), text
     for name in _mapping(data, "verify", "sha256"):
         if name.casefold() not in known:
             text = f"{name!r} is not a file of this recipe{near(name, names)}"

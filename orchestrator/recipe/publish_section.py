@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from orchestrator.recipe.field_types import Also, Hub, Matches, Size
+from orchestrator.recipe.field_types import Also, Hub, Matches, Name, Size
 from orchestrator.recipe.source_fields import Frozen
 
 HUB, DIR = "hub:", "dir:"
@@ -105,6 +105,11 @@ class Publish(Frozen):
         "'{model}-{type}', by the GGUF naming convention. {model} is what the repository or file "
         "that it was made from is called, with the size where that names none.",
     )
+    recommended: Name | None = Field(
+        default=None,
+        description="Name of the file for those who do not want to choose; without it, Q4_K_M "
+        "unless its numbers speak against it.",
+    )
     base_model: _Hubs = Field(
         default=(),
         description="The model on the Hub that was quantized; without it, the recipe's own.",
@@ -124,5 +129,5 @@ class Publish(Frozen):
     )
     max_file: Size | None = Field(
         default=None,
-        description="Larger files are split; without it, what the Hub takes (50 GB).",
+        description="Larger files are split; without it, those of more than 200 GB.",
     )

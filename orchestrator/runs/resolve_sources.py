@@ -109,6 +109,8 @@ class Resolver:
     def _path(self, source: Source) -> Resolved:
         assert source.path is not None
         root = source.path
+        if not root.exists():
+            raise UsageError(f"there is no file or folder {root}", "Put it where the recipe says.")
         if _format(source) == "gguf" and not source.member:
             paths = choose_gguf.in_folder(root)
             files, root = {path.name: self.digest(path) for path in paths}, paths[0].parent

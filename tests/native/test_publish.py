@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.comparing.compare import compare
 from orchestrator.modelfiles.comparing.comparison import Verdict
+from orchestrator.toolchain import call_verb
 from tests.hub import Hub
 from tests.hub.written import TOKEN
-from tests.support.typed_commands import TINY, typed
-from tests.support.warm_store import Finished
+from tests.support.typed_commands import RECIPES, TINY, typed
+from tests.support.warm_store import Finished, link, ready
 
-PARTS = [f"tiny-llama-2.1M-Q8_0-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+Q8 = "tiny-llama-2.1M-Q8_0"
+PARTS = [f"{Q8}/{Q8}-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+REQUANT = RECIPES / "smollm2-135m-requant.yaml"
 NAME = "me/tiny-llama-GGUF"
 
 
@@ -67,12 +74,13 @@ def test_a_large_file_is_split_and_is_the_same_in_parts(finished: Finished, tmp_
     same = compare(finished.out / "tiny-llama-Q8_0.gguf", out / PARTS[0])
     assert (same.verdict, same.keys) == (Verdict.SAME_TENSORS, ())
     card = (out / "README.md").read_text("utf-8")
-    assert f"[tiny-llama-2.1M-Q8_0-00001-of-00003.gguf]({PARTS[0]}) and 2 more" in card
+    assert f"[{PARTS[0]}]({PARTS[0]}) and 2 more" in card
     again = publish(mine, "--to", f"dir:{out}", "--max-file", "2MB")
     assert again.splitlines()[-1] == f"Everything was there already: {out}"
     whole = publish(mine, "--to", f"dir:{out}")
     assert "removed 3 files" in whole
     assert (out / "tiny-llama-2.1M-Q8_0.gguf").is_file()
+    assert not (out / Q8).exists()
 
 
 def test_parts_that_are_too_small_are_refused_in_a_sentence(
@@ -97,3 +105,57 @@ def test_it_goes_to_a_hub_and_is_fetched_from_there_as_it_was_made(
     digest = hashlib.sha256(Path(got).read_bytes()).hexdigest()
     assert digest == sums["tiny-llama-IQ4_XS.gguf"]["sha256"]
     assert len(hub.written.commits[NAME]) == 2
+
+
+def blocks(card: str, language: str) -> list[str]:
+    """The blocks of code of a card in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", card, re.DOTALL)
+
+
+def test_every_line_of_the_card_that_needs_no_other_program_works_for_a_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text that it was measured on stays with the publisher, and so does the store."""
+    store = tmp_path / "store"
+    link(store, "llama.cpp")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "words.txt").write_bytes((RECIPES / "tiny/corpus/perplexity.txt").read_bytes())
+    perplexity = {"corpus": "words.txt", "chunks": 2, "context": 128}
+    fields: dict[str, object] = {"extends": str(REQUANT), "name": "mine", "quantize": ["Q8_0"]}
+    fields |= {"verify": {"perplexity": perplexity, "speed": None, "sha256": None}}
+    recipe = mine / "mine.yaml"
+    recipe.write_text(yaml.safe_dump(fields), "utf-8")
+    said = typed("run", recipe, "--out", mine / "dist", home=store)
+    assert said.code == 0, said.all
+    place = tmp_path / "theirs" / "files"
+    said = typed("publish", recipe, "--out", mine / "dist", "--to", f"dir:{place}", home=store)
+    assert said.code == 0, said.all
+    mine.rename(tmp_path / "gone")
+
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(tmp_path / "empty"))
+    card = (place / "README.md").read_text("utf-8")
+    [check] = [one for one in blocks(card, "sh") if "SHA256SUMS" in one]
+    lines = check.splitlines()
+    assert [line.split()[0] for line in lines] == ["sha256sum", "orchestrate", "orchestrate"]
+    subprocess.run(shlex.split(lines[0]), check=True, capture_output=True)
+    fresh = tmp_path / "fresh"
+    link(fresh, "llama.cpp")
+    for line in lines[1:]:
+        said = typed(*shlex.split(line)[1:], home=fresh)
+        assert said.code == 0, said.all
+    assert said.out.splitlines()[-1].endswith(", identical")
+    assert "not, or no longer" not in said.out
+    [code] = blocks(card, "python")
+    ran = subprocess.run([*python(), "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "'role': 'assistant'" in ran.stdout
+
+
+def python() -> list[str]:
+    """The Python that has llama-cpp-python and the tool chain's library."""
+    made = ready("llama.cpp")
+    library = made["build"] / "bin"
+    interpreter = call_verb.environment_python(made["environment"])
+    return ["env", f"LLAMA_CPP_LIB_PATH={library}", str(interpreter)]

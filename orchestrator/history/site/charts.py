@@ -27,12 +27,16 @@ class Picture:
     note: str = ""
 
 
-def quality(rows: Sequence[FileRow], colours: Mapping[str, int]) -> Iterator[Picture]:
-    """Each number of quality against size, for files that were measured."""
+def quality(
+    rows: Sequence[FileRow],
+    colours: Mapping[str, int],
+    numbers: Sequence[registry.NumberOf] | None = None,
+) -> Iterator[Picture]:
+    """Each number of quality, or these, against size, for files that were measured."""
     name = time_series.full_type(rows)
     full = next((row for row in rows if row.type == name), None)
     files = [row for row in rows if row.type != name]
-    for measure, number in registry.quality():
+    for measure, number in registry.quality() if numbers is None else numbers:
         value = _scaled(measure, number)
         if all(value(row) is None for row in files):
             continue

@@ -7,7 +7,8 @@ run_documents.py        reports, provenance, recipe and lock, under the publishe
 ollama_modelfile.py     the Modelfile
 split_files.py          files that are too large for one piece
 model_facts.py          what the card says of the model, from the recipe and its source
-model_card.py           the model card
+model_card.py           the model card; model_tables.py: its tables and picture
+chat_prompt.py          how a chat template writes a question, in a process of its own
 assemble.py             everything that is published, by name
 publication_record.py   what an earlier publication put there, and what has to change
 destination*.py         a folder, or a repository on the Hub

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -19,9 +19,11 @@ from orchestrator.runs.report import Report
 from orchestrator.runs.session import Session
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
+    chat_prompt,
     gguf_naming,
     licences,
     model_card,
+    model_tables,
     ollama_modelfile,
     publication_record,
     run_documents,
@@ -40,7 +42,8 @@ from orchestrator.workflows.publishing.published_files import (
 )
 
 README = "README.md"
-MODELFILE = "Modelfile"
+# Tokens that templates write by these names.
+_SPECIAL = ("bos_token", "eos_token", "unk_token")
 # In a text: all but tabs, ends of lines, and the form feeds of the GNU licences.
 _CONTROLS = re.compile(rb"[^\t\n\f\r\x20-\x7e\x80-\xff]|\xc2[\x80-\x9f]")
 
@@ -109,6 +112,7 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
             replace(checked.row(one.file), type=names[one.file].encoding),
             names[one.file],
             tuple(_pieces(material, one, names[one.file], parts, one.file in steps)),
+            headers[one.file],
         )
         for one in plan.outputs
     )
@@ -149,11 +153,11 @@ def _pieces(
         yield Piece(name.file, size, sha256, path)
     elif output.file in parts:
         for part in parts[output.file]:
-            yield Piece(part.path.name, part.size, part.sha256, part.path)
+            yield Piece(f"{name.stem}/{part.path.name}", part.size, part.sha256, part.path)
     else:
         count = ceil(size / material.limit)
         for number in range(1, count + 1):
-            yield Piece(name.part(number, count), size // count, "")
+            yield Piece(f"{name.stem}/{name.part(number, count)}", size // count, "")
 
 
 # -- what goes with them ---------------------------------------------------------------------
@@ -168,17 +172,20 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     plan = material.plan
     notes: list[str] = []
     recipe = run_documents.recipe(plan)
-    described = run_documents.renamed(material.checked, found, recipe)
+    described = run_documents.renamed(plan, material.checked, found, recipe)
     others = [
         *run_documents.provenance(material.checked, found, material.key, notes),
         *_imatrix(plan, store, notes),
         *run_documents.reports(material.checked, found, described),
         *run_documents.lock(plan),
         *_papers(material, notes),
+        *_notice(material),
     ]
     notes += _terms(material)
     if plan.chain.format == "gguf":
         others += _modelfile(material, found, notes)
+    drawn, _ = model_tables.picture(found, model_card.compared(material.origin.quantized))
+    others += [text_piece(model_card.PICTURE, drawn)] if drawn else []
     whole = [piece for one in found for piece in one.pieces] + [*others, recipe]
     whole.append(text_piece(output_folder.SUMS, sums(whole)))
     whole.append(text_piece(README, _card(material, described, found, whole)))
@@ -199,6 +206,14 @@ def _papers(material: Material, notes: list[str]) -> Iterator[Piece]:
             )
         else:
             yield paper
+
+
+def _notice(material: Material) -> Iterator[Piece]:
+    """The file that some licences want beside the weights, unless the model brings one."""
+    _, text = licences.said(material.facts.license)
+    brought = any(one.lower().startswith("notice") for one in material.origin.papers)
+    if text and not brought:
+        yield text_piece(licences.NOTICE, f"{text}\n")
 
 
 def _terms(material: Material) -> Iterator[str]:
@@ -230,11 +245,10 @@ def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
 
 def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -> list[Piece]:
     """Ollama's Modelfile for the file that suits most; it takes no file in parts."""
-    whole = [one for one in found if not one.split]
-    if not whole:
+    best = _best(material, found, whole=True)
+    if best is None:
         notes.append("there is no Modelfile: Ollama takes no files in parts")
         return []
-    best = model_card.recommended(whole)
     path = material.checked.folder / best.output.file
     generation = material.origin.generation
     model = ollama_modelfile.Model(
@@ -247,7 +261,7 @@ def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -
         license=material.facts.license_name or material.facts.license,
         about=f"{material.title}, {best.name.encoding}",
     )
-    return [text_piece(MODELFILE, ollama_modelfile.modelfile(model))]
+    return [text_piece(model_card.MODELFILE, ollama_modelfile.modelfile(model))]
 
 
 def _texts(path: Path, numbers: tuple[int, ...]) -> list[str]:
@@ -259,24 +273,45 @@ def _texts(path: Path, numbers: tuple[int, ...]) -> list[str]:
     return [str(listed[one]) for one in numbers if one < len(listed)]
 
 
+def _best(material: Material, found: Sequence[Model], *, whole: bool) -> Model | None:
+    """The recommended file, with ``whole`` of those that are not in parts."""
+    fitting = [one for one in found if not (whole and one.split)]
+    stated = material.plan.recipe.publish.recommended
+    return model_tables.recommended(fitting, stated) if fitting else None
+
+
+def _question(material: Material, models: Sequence[Model]) -> str:
+    """How the model's chat template writes a question."""
+    template, header = material.origin.templates.get(chat_templates.DEFAULT), models[0].header
+    if template is None or header is None:
+        return ""
+    path = material.checked.folder / models[0].output.file
+    numbers = {one: header.metadata.get(f"tokenizer.ggml.{one}_id") for one in _SPECIAL}
+    special = {one: _texts(path, (n,)) for one, n in numbers.items() if isinstance(n, int)}
+    return chat_prompt.shown(template, {one: text[0] for one, text in special.items() if text})
+
+
 def _card(
     material: Material, described: Report, found: tuple[Model, ...], whole: list[Piece]
 ) -> str:
     plan = material.plan
-    names = {piece.name for piece in whole}
-    return model_card.text(
-        plan,
-        model_card.Card(
-            title=material.title,
-            repo=material.repo,
-            owner=material.repo.partition("/")[0],
-            facts=material.facts,
-            report=described,
-            models=found,
-            chat=bool(material.origin.templates),
-            imatrix=IMATRIX_FILE in names,
-            modelfile=MODELFILE in names,
-            papers=[name for name in material.origin.papers if name in names],
-            recipe_file=plan.recipe.file.name,
-        ),
+    names = frozenset(piece.name for piece in whole)
+    best = _best(material, found, whole=False)
+    assert best is not None, "there are files"
+    card = model_card.Card(
+        title=material.title,
+        repo=material.repo,
+        owner=material.repo.partition("/")[0],
+        facts=material.facts,
+        report=described,
+        models=found,
+        best=best,
+        whole=_best(material, found, whole=True),
+        quantized=material.origin.quantized,
+        prompt=_question(material, found),
+        chat=bool(material.origin.templates),
+        beside=names,
+        papers=[one for one in (*material.origin.papers, licences.NOTICE) if one in names],
+        recipe_file=plan.recipe.file.name,
     )
+    return model_card.text(plan, card)

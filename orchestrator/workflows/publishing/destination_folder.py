@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,11 @@ class Folder:
             if not self.path.is_dir():
                 return publication_record.changes(tree, (), _never, {}), False
             earlier = publication_record.files_of(self._record(), tree.recipe, self.name)
-            names = [one.name for one in self.path.iterdir()]
+            names = [name for name in {*tree.by_name, *earlier} if self._has(name)]
             return publication_record.changes(tree, names, self._same, earlier), True
+
+    def _has(self, name: str) -> bool:
+        return os.path.lexists(self.path / name)
 
     def _record(self) -> bytes | None:
         path = self.path / RECORD
@@ -86,6 +89,9 @@ class Folder:
                         self._put(piece)
             for name in changes.remove:
                 (self.path / name).unlink()
+                with suppress(OSError):  # the folder of the last part; others have files in it
+                    if "/" in name:
+                        (self.path / name).parent.rmdir()
             # Only what the record says is ours later: until all is done, the old one holds.
             self._put(tree.by_name[RECORD])
         return Done(changes, self.url)
@@ -97,6 +103,7 @@ class Folder:
                 path.unlink()
 
     def _put(self, piece: Piece) -> None:
+        (self.path / piece.name).parent.mkdir(exist_ok=True)
         with part_of(self.path / piece.name) as part:
             if piece.path is None:
                 part.write_bytes(piece.data)

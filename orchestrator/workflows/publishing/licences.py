@@ -42,6 +42,32 @@ _WHY = {
 }
 
 
+# What a licence wants to be said with the files: on the page, and in a file NOTICE.
+_LLAMA = (
+    "{name} is licensed under the {name} Community License, Copyright © Meta Platforms, Inc. "
+    "All Rights Reserved."
+)
+_GEMMA = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at "
+    "ai.google.dev/gemma/terms"
+)
+_NOTICES = {
+    "llama2": ("", _LLAMA.format(name="Llama 2")),
+    "llama3": ("Built with Meta Llama 3", _LLAMA.format(name="Meta Llama 3")),
+    "llama3.1": ("Built with Llama", _LLAMA.format(name="Llama 3.1")),
+    "llama3.2": ("Built with Llama", _LLAMA.format(name="Llama 3.2")),
+    "llama3.3": ("Built with Llama", _LLAMA.format(name="Llama 3.3")),
+    "llama4": ("Built with Llama", _LLAMA.format(name="Llama 4")),
+    "gemma": ("", _GEMMA),
+}
+NOTICE = "NOTICE"
+
+
+def said(licence: str) -> tuple[str, str]:
+    """What a licence wants on the page, and in a file called NOTICE; empty where nothing."""
+    return _NOTICES.get(licence.lower(), ("", ""))
+
+
 def why_not_free(licence: str) -> str:
     """Half a sentence about a licence that is not known to be free; empty for one that is."""
     licence = licence.lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +12,26 @@ from orchestrator.base import safe_markdown
 from orchestrator.base.errors import StepError
 from orchestrator.base.safe_markdown import Safe
 from orchestrator.base.step_values import JSON
-from orchestrator.measures import closeness, number_tables, registry
+from orchestrator.measures import registry
 from orchestrator.measures.check_status import Status
+from orchestrator.modelfiles import header_consistency
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
-from orchestrator.runs.report import Report, Row
+from orchestrator.runs.report import Report
+from orchestrator.toolchain import upstream_urls
 from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.toolchain.families import load as families_of
-from orchestrator.workflows.publishing import markdown_template
+from orchestrator.workflows.publishing import (
+    licences,
+    markdown_template,
+    model_tables,
+    run_documents,
+)
 from orchestrator.workflows.publishing.model_facts import Facts
 from orchestrator.workflows.publishing.published_files import Model
 
-# Most people are best served by a file of about five bits a weight.
-_USUAL_BITS = 4.85
+PICTURE = "quality.svg"
+MODELFILE = "Modelfile"
 _ENCODER_TASKS = ("sentence-similarity", "feature-extraction", "text-ranking")
 
 
@@ -38,9 +46,11 @@ class Card:
         facts: Licence, languages, base models.
         report: What the run found.
         models: The files.
+        best: The recommended one; ``whole``: that among the files in one piece, if any.
+        quantized: The type of the source where that was quantized before; else empty.
+        prompt: How the chat template writes a question; may be empty.
         chat: Whether they have a chat template.
-        imatrix: Whether an importance matrix is published.
-        modelfile: Whether a Modelfile is.
+        beside: Names of all that is published.
         papers: Names of licence texts that lie beside it.
         recipe_file: Name of the published recipe.
     """
@@ -51,11 +61,24 @@ class Card:
     facts: Facts
     report: Report
     models: Sequence[Model]
+    best: Model
+    whole: Model | None
+    quantized: str
+    prompt: str
     chat: bool
-    imatrix: bool
-    modelfile: bool
+    beside: frozenset[str]
     papers: Sequence[str]
     recipe_file: str
+
+    @property
+    def full(self) -> str:
+        """What numbers compare with: the unquantized file, or the quantized source."""
+        return self.quantized or self.report.full_name
+
+
+def compared(quantized: str) -> str:
+    """What numbers compare with, in words; ``quantized`` is the type of the source, if it was."""
+    return f"the {quantized} source" if quantized else "the unquantized model"
 
 
 def text(plan: Plan, card: Card) -> str:
@@ -68,7 +91,9 @@ def text(plan: Plan, card: Card) -> str:
 
     wanted = {key: value for key, value in front_matter(plan, card).items() if value}
     values = {**_values(plan, card), "front_matter": Safe(card_metadata.front_matter(wanted))}
-    made = markdown_template.render("model_card.md.j2", values, {"hub_link": _hub_link})
+    made = markdown_template.render(
+        "model_card.md.j2", values, {"hub_link": _hub_link, "owner": _owner}
+    )
     found = card_metadata.metadata(made, "the model card")
     if found != wanted:
         keys = ", ".join(sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k)))
@@ -87,6 +112,7 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
     return {
         "base_model": bases[0] if len(bases) == 1 else bases,
         "base_model_relation": "quantized" if bases else None,
+        "datasets": sorted(_datasets(plan)),
         "language": list(facts.languages),
         "library_name": form,
         "license": facts.license,
@@ -99,49 +125,101 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
 
 
 def _values(plan: Plan, card: Card) -> dict[str, Any]:
-    best = recommended(card.models)
-    rows = [one.row for one in card.models]
-    whole = [one for one in card.models if not one.split]
-    quality = registry.quality()
+    return {**_told(plan, card), **_files(plan, card), **_use(plan, card), **_check(plan, card)}
+
+
+def _told(plan: Plan, card: Card) -> dict[str, Any]:
+    """What the model is, and what was done with it."""
+    header, chain = card.models[0].header, plan.chain
+    built, _ = licences.said(card.facts.license)
     return {
         "title": card.title,
+        "quantized": card.quantized,
         "description": plan.recipe.description or f"Quantized files of {plan.recipe.name}.",
         "base_models": card.facts.base_models,
         "source": _source(plan),
-        "tools": card.report.pins.get("tool chain", plan.chain.name),
+        "parameters": _count(header.n_elements) if header else "",
+        "context": header_consistency.context_length(header) if header else None,
+        "architecture": header.metadata.get("general.architecture", "") if header else "",
+        "chain": chain.name,
+        "release": run_documents.release(plan),
+        "commit": plan.sources.commit,
+        "commit_url": upstream_urls.commit_url(chain.source.git, plan.sources.commit),
         "version": __version__,
         "imatrix": _matrix(plan, card),
+        "license": card.facts.license_name or card.facts.license,
+        "license_link": card.facts.license_link,
+        "built_with": built,
+        "papers": card.papers,
+    }
+
+
+def _files(plan: Plan, card: Card) -> dict[str, Any]:
+    """What of the files is said."""
+    rows, quality = [one.row for one in card.models], registry.quality()
+    whole = compared(card.quantized)
+    _, drawn = model_tables.picture(card.models, whole)
+    return {
+        "compared": whole,
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
         "warnings": list(_warnings(card.models)),
         "census": card.report.source.message if card.report.source is not None else "",
         "told": [one.message for one in card.report.warnings],
-        "columns": list(_columns(rows, card.report)),
-        "table": Safe(table(card.models, card.report)),
+        "table": Safe(model_tables.files(card.models, card.full, whole)),
+        "columns": [*model_tables.notes(card.models, card.full), *_full(card)],
+        "memory": Safe(model_tables.memory(card.models)),
+        "picture": PICTURE if drawn else "",
+        "drawn": drawn,
         "searched": list(_searched(plan, card.models)),
         "models": card.models,
+        "split": any(one.split for one in card.models),
+    }
+
+
+def _use(plan: Plan, card: Card) -> dict[str, Any]:
+    """How programs are told a file."""
+    encoder = _encoder_task(plan, card.models)
+    return {
+        "gguf": plan.chain.format == "gguf",
         "chat": card.chat,
-        "encoder": _encoder_task(plan, card.models),
+        "format": "" if encoder or not card.prompt else safe_markdown.block(card.prompt),
+        "encoder": encoder,
         # What programs must be told; of a reranker they are told by its use.
         "pooling": _pooling(card.models, stated=False),
-        "chain": plan.chain.name,
-        "gguf": plan.chain.format == "gguf",
-        "modelfile": card.modelfile,
+        "modelfile": MODELFILE in card.beside,
         "prompt": _prompt(plan, card.chat),
         "repo": card.repo,
-        "best": _shown(best),
-        "ollama": ollama_tag(whole),
-        "whole": recommended(whole).file if whole else "",
-        "split": len(whole) < len(card.models),
-        "hub_or_file": _hub_or_file(card.repo, best),
+        "best": _shown(card.best),
+        "pattern": f"{card.best.name.stem}/*" if card.best.split else card.best.first,
+        "tag": card.whole.name.encoding if card.whole else "",
+        "ollama": ollama_tag(card.whole),
+        "hub_or_file": _hub_or_file(card),
         "short_name": plan.recipe.name.lower(),
+    }
+
+
+def _check(plan: Plan, card: Card) -> dict[str, Any]:
+    """How others check the files."""
+    return {
+        "whole": card.whole.file if card.whole else "",
         "recipe_file": card.recipe_file,
         "local": list(_local(plan)),
         "pins": [one for one in sorted(card.report.pins.items()) if one[0] != "build options"],
-        "license": card.facts.license_name or card.facts.license,
-        "license_link": card.facts.license_link,
-        "papers": card.papers,
     }
+
+
+def _count(number: int) -> str:
+    """A number of parameters."""
+    if number < 10**6:
+        return f"{number:,}"
+    return f"{number / 1e9:.2f} billion" if number >= 10**9 else f"{number / 1e6:.1f} million"
+
+
+def _datasets(plan: Plan) -> set[str]:
+    """Data sets on the Hub of which texts calibrated or measured the files."""
+    texts = (one.identity for one in plan.sources.corpora.values())
+    return {str(one["repo"]) for one in texts if one.get("repo_type") == "dataset"}
 
 
 def _searched(plan: Plan, models: Iterable[Model]) -> Iterator[tuple[str, str]]:
@@ -152,11 +230,14 @@ def _searched(plan: Plan, models: Iterable[Model]) -> Iterator[tuple[str, str]]:
     )
 
 
-def _warnings(models: Sequence[Model]) -> Iterator[tuple[str, str]]:
+def _warnings(models: Sequence[Model]) -> Iterator[str]:
+    """Each kind of warning once, with the files that have it; all of it is in the report."""
+    found: dict[str, list[str]] = {}
     for one in models:
         for check in one.row.checks:
             if check.status is Status.WARN:
-                yield one.file, check.message
+                found.setdefault(check.message.partition(" (")[0], []).append(one.name.encoding)
+    return (f"{message}: {', '.join(which)}" for message, which in found.items())
 
 
 def _shown(model: Model) -> dict[str, Any]:
@@ -168,34 +249,24 @@ def _shown(model: Model) -> dict[str, Any]:
     }
 
 
-def recommended(models: Iterable[Model]) -> Model:
-    """The file for those who do not want to choose: near five bits a weight, and still good."""
-
-    given = list(models)
-    rows = [one.row for one in given]
-
-    def rank(one: Model) -> tuple[bool, bool, float]:
-        beaten = closeness.beaten_by(one.row, rows) is not None
-        off = abs(one.row.bits_per_weight - _USUAL_BITS)
-        return not closeness.good(one.row), beaten, off
-
-    return min(given, key=rank)
-
-
-def ollama_tag(whole: Sequence[Model]) -> str:
+def ollama_tag(whole: Model | None) -> str:
     """How Ollama is told a file of a repository: by a type that it knows, else by its name."""
-    if not whole:
+    if whole is None:
         return ""
-    best = recommended(whole)
-    known = best.name.encoding in FILE_TYPES.values()
-    return best.name.encoding if known else best.file
+    return whole.name.encoding if whole.name.encoding in FILE_TYPES.values() else whole.file
 
 
-def _hub_or_file(repo: str, best: Model) -> Safe:
-    """How programs of llama.cpp are told a file: by repository and file, or by the file."""
-    if repo:
-        return Safe(f"-hf {safe_markdown.raw(repo)} -hff {safe_markdown.shell(best.first)}")
-    return Safe(f"-m {safe_markdown.shell(best.first)}")
+def _hub_or_file(card: Card) -> Safe:
+    """How programs of llama.cpp are told a file: by repository and type, or by the file."""
+    if not card.repo:
+        return Safe(f"-m {safe_markdown.shell(card.best.first)}")
+    repo, encoding = safe_markdown.raw(card.repo), card.best.name.encoding
+    # The first file of that type is taken, in the order of names.
+    pattern = re.compile(rf"{re.escape(encoding)}[.-]", re.IGNORECASE)
+    files = sorted(one.first for one in card.models)
+    if next((one for one in files if pattern.search(one)), "") == card.best.first:
+        return Safe(f"-hf {repo}:{safe_markdown.raw(encoding)}")
+    return Safe(f"-hf {repo} -hff {safe_markdown.shell(card.best.first)}")
 
 
 def _prompt(plan: Plan, chat: bool) -> str:
@@ -228,7 +299,7 @@ def _matrix(plan: Plan, card: Card) -> tuple[str, ...]:
     """The file of the importance matrix and, if it is of others, their repository; may be empty."""
     given = plan.sources.corpora.get("imatrix")
     if given is None:
-        return (IMATRIX_FILE, "") if card.imatrix else ()
+        return (IMATRIX_FILE, "") if IMATRIX_FILE in card.beside else ()
     return given.file_name, str(given.identity.get("repo", ""))
 
 
@@ -249,17 +320,13 @@ def _source(plan: Plan) -> str:
     return "a local model"
 
 
-def _local(plan: Plan) -> Iterable[str]:
-    """Inputs that are nowhere but on the machine of the run, as the recipe names them."""
+def _local(plan: Plan) -> Iterator[str]:
+    """What the files were made from and is only on the machine of the run, as the recipe has it."""
     recipe = plan.recipe
     folder = recipe.file.parent.absolute()
-    weighing = (
-        [recipe.imatrix.corpus, *recipe.imatrix.more.values(), recipe.imatrix.file]
-        if recipe.imatrix
-        else []
-    )
-    corpora = (*weighing, *recipe.verify.texts.values())
-    for source in (recipe.model, recipe.model.base, recipe.model.delta, *corpora):
+    used = recipe.used_imatrix
+    weighing = [used.corpus, *used.more.values(), used.file] if used else []
+    for source in (recipe.model, recipe.model.base, recipe.model.delta, *weighing):
         if source is not None and source.path is not None:
             path = source.path.absolute()
             inside = path.is_relative_to(folder)
@@ -270,37 +337,21 @@ def _hub_link(repo: object) -> Safe:
     return safe_markdown.link(f"https://huggingface.co/{repo}")
 
 
-# -- the table -------------------------------------------------------------------------------
+def _owner(repo: object) -> str:
+    return str(repo).partition("/")[0]
 
 
-def table(models: Sequence[Model], described: Report) -> str:
-    """The files with what was measured, without columns that would be empty."""
-    rows = [one.row for one in models]
-    found = number_tables.table(rows, "card", described.full_name)
-    head = ["File", *found.titles, "Good for"]
-    lines = [head, ["---"] * len(head)]
-    lines += [
-        [_link(one), *measured, safe_markdown.inline(closeness.words(one.row, rows))]
-        for one, measured in zip(models, found.texts, strict=True)
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _link(model: Model) -> str:
-    parts = f" and {len(model.pieces) - 1} more" if model.split else ""
-    return f"[{safe_markdown.inline(model.first)}]({safe_markdown.link(model.first)}){parts}"
-
-
-def _columns(rows: Sequence[Row], described: Report) -> Iterator[str]:
-    """Sentences about the columns of the table, and what the full file has in them."""
-    for measure in registry.measures():
-        if measure.note and any(row.numbers.get(measure.name) for row in rows):
-            yield measure.note.format(full=described.full_name)
-    full = next((row for row in described.rows if row.type == described.full_name), None)
+def _full(card: Card) -> Iterator[str]:
+    """What the full file has in the columns of the table."""
+    report = card.report
+    full = next((row for row in report.rows if row.type == report.full_name), None)
     numbers = [
         f"{number.title} {number.shown(value)}"
         for measure, number in registry.quality()
         if full is not None and (value := full.number(measure.name, number.name)) is not None
     ]
+    whole = f"{report.full_name}, which is not published,"
+    if card.quantized:
+        whole = f"{card.quantized} is the source; computed in {report.full_name}, it"
     if numbers:
-        yield f"{described.full_name}, which is not published, has {', '.join(numbers)}."
+        yield f"{whole} has {', '.join(numbers)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from orchestrator.base.step_values import JSON, Outcome, Step
 from orchestrator.engine import step_kinds
 from orchestrator.modelfiles import chat_templates, gguf
+from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.runs.preflight import failure
@@ -17,6 +19,7 @@ from orchestrator.runs.session import Session
 from orchestrator.sources.hub.repository_info import Card
 from orchestrator.toolchain.artifact_file_names import HEADER
 
+_PLAIN = ("F32", "F16", "BF16")
 # What a licence may want to have beside the files.
 _PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
 
@@ -33,6 +36,7 @@ class Origin:
         gated: Whether one of those is for people who accept its terms.
         metadata: The front matter of its own model card.
         generation: Its generation_config.json; empty without one.
+        quantized: The type of a file that was quantized before, such as ``Q4_1``; else empty.
     """
 
     folder: Path | None
@@ -42,6 +46,7 @@ class Origin:
     gated: bool
     metadata: Mapping[str, JSON]
     generation: Mapping[str, JSON]
+    quantized: str = ""
 
     @property
     def papers(self) -> dict[str, Path]:
@@ -82,13 +87,24 @@ def origin(plan: Plan, session: Session) -> Origin:
         return Origin(None, {}, "", hubs, gated, told, {})
     if telling.format == "gguf":
         header = gguf.read(made / HEADER, partial=True)
-        return Origin(None, chat_templates.of_file(header), "its header", hubs, gated, told, {})
+        own = chat_templates.of_file(header)
+        return Origin(None, own, "its header", hubs, gated, told, {}, _quantized(header))
     folder = made / "small"
     templates, where = chat_templates.of_source(folder)
     generation = chat_templates.json_object(folder / "generation_config.json")
     # The card of the very commit wins over what the repository says today.
     metadata = _metadata(folder) or told
     return Origin(folder, templates, where, hubs, gated, metadata, generation)
+
+
+def _quantized(header: gguf.GGUF) -> str:
+    """The type of a quantized file; empty for one of plain numbers."""
+    types = Counter(one.type for one in header.tensors if one.type not in _PLAIN)
+    if not types:
+        return ""
+    number = header.metadata.get("general.file_type")
+    named = FILE_TYPES.get(number) if isinstance(number, int) else None
+    return named or types.most_common(1)[0][0]
 
 
 def _hubs(plan: Plan) -> Iterator[str]:

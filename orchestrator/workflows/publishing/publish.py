@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base import units
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.step_values import Activity
 from orchestrator.engine.progress_listeners import watched
 from orchestrator.planning.plan import Plan
 from orchestrator.recipe.publish_section import DIR, HUB, destination
 from orchestrator.runs.session import Session
-from orchestrator.workflows.publishing import assemble, licences, model_facts
+from orchestrator.workflows.publishing import assemble, gguf_naming, licences, model_facts
 from orchestrator.workflows.publishing.assemble import Material
 from orchestrator.workflows.publishing.check_run_folder import checked
 from orchestrator.workflows.publishing.destination import Done, Place
 from orchestrator.workflows.publishing.destination_folder import Folder
 from orchestrator.workflows.publishing.publication_record import Changes
 from orchestrator.workflows.publishing.published_files import Tree
-from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT
+from orchestrator.workflows.publishing.split_files import DEFAULT_LIMIT, HUB_LIMIT
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,12 @@ def _preview(plan: Plan, session: Session, request: Request, place: Place) -> Pr
     licences.require_right(recipe.publish, facts.license, origin.gated, str(recipe.file))
     repo = place.name.removeprefix(HUB) if place.name.startswith(HUB) else ""
     limit = request.max_file or recipe.publish.max_file or DEFAULT_LIMIT
-    title = repo.partition("/")[2] or recipe.name
+    if repo and limit > HUB_LIMIT:
+        raise UsageError(
+            f"the Hub takes no files of more than {units.size(HUB_LIMIT)}",
+            "Choose a smaller --max-file, or 'publish: {max_file: ...}' in the recipe.",
+        )
+    title = repo.partition("/")[2] or f"{gguf_naming.model_of(plan)} {plan.chain.format.upper()}"
     material = Material(plan, verified, origin, facts, limit, title, repo, request.key)
     models = assemble.models(material, session, split=not request.dry)
     tree = assemble.tree(material, models, session.store)

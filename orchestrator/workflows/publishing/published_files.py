@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning.plan import Output
 from orchestrator.runs.report import Row
 from orchestrator.workflows.publishing.gguf_naming import Name
@@ -62,12 +63,14 @@ class Model:
         row: What was found of it, under its published type.
         name: Its published name, without a shard.
         pieces: The file itself, or its parts.
+        header: The file's header; None for GGML files.
     """
 
     output: Output
     row: Row
     name: Name
     pieces: tuple[Piece, ...]
+    header: GGUF | None = None
 
     @property
     def file(self) -> str:

@@ -27,11 +27,20 @@ from orchestrator.workflows.publishing.check_run_folder import Checked
 from orchestrator.workflows.publishing.published_files import Model, Piece, file_piece, text_piece
 
 
-def renamed(checked: Checked, models: Sequence[Model], recipe: Piece) -> Report:
+def release(plan: Plan) -> str:
+    """Upstream's name for the tool chain's commit, such as b3821; empty if it is not known."""
+    tried, commit = plan.chain.source.tried, plan.sources.commit
+    return next((one.release for one in tried if one.commit == commit), "")
+
+
+def renamed(plan: Plan, checked: Checked, models: Sequence[Model], recipe: Piece) -> Report:
     """A run's report with the published names, and the recipe's file by its digest."""
+    chain, commit = plan.chain, plan.sources.commit
+    name = release(plan)
     names = {one.output.file: one.file for one in models}
     rows = [replace(row, file=names.get(row.file, row.file)) for row in checked.report.rows]
     pins = {**checked.report.pins, "recipe": f"{recipe.name} (SHA-256 {recipe.sha256})"}
+    pins |= {"tool chain": f"{chain.name} {name} ({commit})"} if name else {}
     return replace(checked.report, rows=tuple(rows), pins=pins)
 
 

@@ -13,10 +13,11 @@ from orchestrator.planning.plan import MODEL, Output, Plan
 from orchestrator.planning.step_collector import StepCollector, verbs
 from orchestrator.runs.session import Session
 
-# The Hub takes files of 50 GB (https://huggingface.co/docs/hub/storage-limits). The margin is
-# for what a part's header may have more than the whole file's.
-HUB_LIMIT = 50_000_000_000
-DEFAULT_LIMIT = HUB_LIMIT - 500_000_000
+# The Hub takes files of 500 GB and asks for less than 200 GB
+# (https://huggingface.co/docs/hub/storage-limits). The margin is for what a part's header may
+# have more than the whole file's. Not every program takes files in parts: so as few as can be.
+HUB_LIMIT = 500_000_000_000
+DEFAULT_LIMIT = 200_000_000_000 - 500_000_000
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def test_what_is_printed_passes_the_function_that_makes_it_safe() -> None:
         "orchestrator.engine.progress_listeners",
         "orchestrator.sources.git_program",  # JSON for the process that started it
         "orchestrator.base.process.warm_program",  # a tool's last words, into its log
+        "orchestrator.workflows.publishing.chat_prompt_program",  # JSON, too
     }
 
 

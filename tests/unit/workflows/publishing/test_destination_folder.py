@@ -22,6 +22,7 @@ def test_everything_is_published_and_the_sums_are_right(finished: RecipeFolder) 
     found = published(finished.place / "out")
     told = [f"{name}.provenance.json" for name in MODELS]
     others = ["LICENSE", "Modelfile", "README.md", "SHA256SUMS", "imatrix.gguf", "publish.json"]
+    others += ["quality.svg"]
     assert sorted(found) == sorted(
         [*MODELS, *told, *others, "report.json", "report.md", "small.yaml"]
     )
@@ -39,7 +40,7 @@ def test_the_plan_comes_first_with_old_and_new_names_and_bytes(finished: RecipeF
     assert lines[0] == "small to dir:out (to be made)"
     [line] = [one for one in lines if one.startswith(MODELS[0] + " ")]
     assert line.split() == [MODELS[0], "small-Q4_0.gguf", "1.50", "MB", "send"]
-    assert lines[-1].startswith("Published 13 files (3.")
+    assert lines[-1].startswith("Published 14 files (3.")
     assert lines[-1].endswith(": out")
 
 
@@ -152,7 +153,7 @@ def test_a_record_that_is_none_is_refused(finished: RecipeFolder, text: str) -> 
 def test_a_dry_run_changes_nothing(finished: RecipeFolder) -> None:
     said = finished.publish("--to", TO, "--dry-run")
     assert said.code == 0
-    assert "13 files to send" in said.out
+    assert "14 files to send" in said.out
     assert said.out.splitlines()[-1] == "Nothing was changed (--dry-run)."
     assert not (finished.place / "out").exists()
 
@@ -216,7 +217,8 @@ def test_a_recipe_may_be_called_anything(finished: RecipeFolder, name: str) -> N
     said = finished.command("publish", other, "--to", TO)
     assert said.code == 0, said.err
     card = (finished.place / "out" / "README.md").read_text()
-    assert f"--rederive {safe_markdown.shell(name)}" in card
+    assert f"orchestrate reproduce --no-verify {safe_markdown.shell(name)}" in card
+    assert "--rederive" not in card  # the model is not published
     assert (finished.place / "out" / name).is_file()
 
 
@@ -328,7 +330,7 @@ def test_a_matrix_of_others_is_named_and_stays_theirs(recipe_folder: RecipeFolde
 
     assert said.code == 0, said.err
     card = (recipe_folder.place / "out" / "README.md").read_text()
-    assert "partly with an importance matrix (`theirs.dat`), from one recipe" in card
+    assert "| Importance matrix | `theirs.dat` |" in card
     assert "imatrix" in front_matter(card)["tags"]
     names = {path.name for path in (recipe_folder.place / "out").iterdir()}
     assert not names & {"theirs.dat", "imatrix.gguf"}

@@ -42,7 +42,7 @@ def test_one_commit_has_all_files(finished: RecipeFolder, hub: Hub) -> None:
     first, second = hub.written.commits[HUB_NAME]
     assert (first.summary, second.summary) == ("initial commit", "First words")
     assert second.parent == first.oid
-    assert len(second.added) == 13
+    assert len(second.added) == 14
     finished.publish("--to", "dir:out")
     ours = published(finished.place / "out")
     theirs = published(hub.repos["models"][HUB_NAME].folder)
@@ -73,7 +73,9 @@ def test_the_card_is_one_that_the_hub_takes(finished: RecipeFolder, hub: Hub) ->
     told = front_matter(card)
     assert (told["quantized_by"], told["license"]) == ("me", "mit")
     assert "# small-GGUF" in card
-    assert f"-hf {HUB_NAME} -hff {Q4}" in card
+    assert f"llama-server -hf {HUB_NAME}:Q4_0\n" in card
+    assert f"hf download {HUB_NAME} --include {Q4} --local-dir ." in card
+    assert f"docker model run hf.co/{HUB_NAME}:Q4_0" in card
     assert f"Llama.from_pretrained('{HUB_NAME}', filename='{Q4}')" in card
     assert f"ollama run hf.co/{HUB_NAME}:Q4_0" in card
     assert f"lms get https://huggingface.co/{HUB_NAME}" in card

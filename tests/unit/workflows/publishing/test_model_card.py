@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,14 +15,18 @@ from markdown_it.token import Token
 
 from orchestrator.base import safe_markdown
 from orchestrator.base.step_values import JSON, Task
+from orchestrator.modelfiles import gguf
 from orchestrator.planning.plan import Output
 from orchestrator.runs.judge_measures import verdict
-from orchestrator.runs.report import Report, Row
+from orchestrator.runs.report import Row
 from orchestrator.workflows.publishing.gguf_naming import Name
-from orchestrator.workflows.publishing.model_card import ollama_tag, recommended, table
+from orchestrator.workflows.publishing.model_card import ollama_tag
+from orchestrator.workflows.publishing.model_tables import files, memory, picture, recommended
 from orchestrator.workflows.publishing.published_files import Model, Piece
+from tests.support import gguf_pairs
 from tests.support.fake_steps import built, measured
 from tests.support.measures import numbered
+from tests.support.model_files import KV, Tensor
 from tests.support.publications import RECIPE, RecipeFolder, front_matter
 
 HOSTILE = (
@@ -111,16 +116,17 @@ def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
     assert (recipe_folder.place / "out" / "LICENSE").read_text() == "You may.\n"
 
 
-def model(bits: float, **found: float | None) -> Model:
+def model(bits: float, size: int = 10**9, **found: float | None) -> Model:
     name = Name(f"x-Q{round(bits)}", f"Q{round(bits)}")
     output = Output(name.encoding, f"x-{name.encoding}.gguf", "model.gguf", "")
-    numbers = numbered(size=10**9, bits_per_weight=bits, **found)
+    numbers = numbered(size=size, bits_per_weight=bits, **found)
     row = Row(name.file, name.encoding, "", verdict(()), (), numbers)
     return Model(output, row, name, (Piece(name.file, 10**9, "0"),))
 
 
-def described(full_name: str) -> Report:
-    return Report("x", "", (), {}, full_name=full_name)
+def table(models: list[Model], full: str = "F16") -> list[str]:
+    """The lines of the table of files."""
+    return files(models, full, "the unquantized model").splitlines()
 
 
 def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
@@ -129,17 +135,35 @@ def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
     assert recommended(worse).row.bits_per_weight == 5.7
 
 
+def test_the_usual_type_is_recommended_unless_its_numbers_speak_against_it() -> None:
+    def named(bits: float, name: str, **found: float | None) -> Model:
+        one = model(bits, int(bits * 1e8), **found)
+        return replace(
+            one,
+            row=replace(one.row, type=name, file=name),
+            output=replace(one.output, name=name),
+        )
+
+    usual = named(4.85, "Q4_K_M", kld=0.03, kld_error=0.001)
+    nearer = named(5.7, "Q5_K_M", kld=0.01, kld_error=0.001)
+    small = named(4.3, "IQ4_XS", kld=0.031, kld_error=0.001)
+    assert recommended([nearer, small, usual]) is usual
+    assert recommended([nearer, small]) is small
+    assert recommended([nearer, small, usual], "q5_k_m") is nearer
+    poor = named(4.85, "Q4_K_M", kld=0.4, kld_error=0.001)
+    assert recommended([nearer, poor]) is nearer
+
+
 def test_columns_that_would_be_empty_are_left_out() -> None:
-    head = table([model(4.8)], described("F16")).splitlines()[0]
-    assert head == "| File | Size | Bits/weight | Good for |"
-    head = table([model(4.8, kld=0.1, increase=0.01)], described("BF16")).splitlines()[0]
-    assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD | Good for |"
+    assert table([model(4.8)])[0] == "| File | Size | Bits/weight | Good for |"
+    head = table([model(4.8, kld=0.1, increase=0.01)], "BF16")[0]
+    assert head == "| File | Size | Bits/weight | Δ to BF16 | KLD, mean | Good for |"
 
 
 def test_a_file_that_another_beats_at_its_size_is_neither_called_good_nor_recommended() -> None:
     near, far = model(4.8, kld=0.03, kld_error=0.001), model(4.81, kld=0.05, kld_error=0.001)
 
-    lines = table([far, near], described("F16")).splitlines()[2:]
+    lines = table([far, near])[2:]
 
     assert lines[0].endswith("| Q5 is better at this size |")
     assert lines[1].endswith("| good for most uses |")
@@ -172,10 +196,10 @@ def test_files_of_2023_keep_their_names_and_are_not_said_to_run_today(
 def test_ollama_is_told_a_type_that_it_knows_or_the_file() -> None:
     known = model(4.8)
     named = replace(known, name=Name("x-Q4_K_M", "Q4_K_M"))
-    assert ollama_tag([named]) == "Q4_K_M"
+    assert ollama_tag(named) == "Q4_K_M"
     own = replace(known, name=Name("x-Q4_K_M_imatrix", "Q4_K_M_imatrix"))
-    assert ollama_tag([own]) == "x-Q4_K_M_imatrix.gguf"
-    assert ollama_tag([]) == ""
+    assert ollama_tag(own) == "x-Q4_K_M_imatrix.gguf"
+    assert ollama_tag(None) == ""
 
 
 def test_card_and_report_say_what_a_search_measured_of_the_files_that_it_found(
@@ -209,6 +233,74 @@ def test_card_and_report_say_what_a_search_measured_of_the_files_that_it_found(
     assert words(card.read_text("utf-8")).count(sentence) == 1
 
 
+def test_a_model_that_was_quantized_before_says_so_first(recipe_folder: RecipeFolder) -> None:
+    fields = {
+        "general.architecture": KV("str", "llama"),
+        "general.name": KV("str", "a working title"),
+        "general.file_type": KV("u32", 3),
+        "tokenizer.ggml.model": KV("str", "llama"),
+        "tokenizer.ggml.tokens": KV("arr", ["<unk>", "<s>", "</s>"], "str"),
+    }
+    made = gguf_pairs.Model([Tensor("blk.0.x.weight", (32, 2), "Q4_1")], fields)
+    gguf_pairs.write_gguf(recipe_folder.place / "Small-3B-Chat.Q4_1.gguf", made)
+    model = "{path: Small-3B-Chat.Q4_1.gguf, format: gguf}"
+    recipe_folder.write(recipe_folder.recipe.read_text().replace("{path: model}", model))
+    assert recipe_folder.run().code == 0
+    said = recipe_folder.publish("--to", "dir:out")
+    assert said.code == 0, said.err
+    assert (recipe_folder.place / "out" / "Small-3B-Chat-Q4_0.gguf").is_file()
+    card = (recipe_folder.place / "out" / "README.md").read_text()
+    assert "# Small-3B-Chat GGUF, requantized from Q4_1\n" in card
+    assert "quality against the Q4_1 source" in card
+    assert "unquantized model" not in card
+    assert "| Δ to Q4_1 |" in card
+
+
+def test_what_a_licence_wants_is_said_and_lies_beside(recipe_folder: RecipeFolder) -> None:
+    recipe_folder.write(license="llama3.1", redistribute=True)
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    assert "**Built with Llama**" in (recipe_folder.place / "out" / "README.md").read_text()
+    notice = (recipe_folder.place / "out" / "NOTICE").read_text()
+    assert notice.startswith("Llama 3.1 is licensed under the Llama 3.1 Community License")
+
+
+def test_the_recipe_may_recommend_a_file(recipe_folder: RecipeFolder) -> None:
+    recipe_folder.write(license="mit", recommended="iq4_xs")
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    card = (recipe_folder.place / "out" / "README.md").read_text()
+    assert "[small-2.1M-IQ4_XS.gguf](small-2.1M-IQ4_XS.gguf) if you do not want" in card
+    recipe_folder.write(license="mit", recommended="Q9")
+    said = recipe_folder.publish("--to", "dir:out")
+    assert "publish.recommended: 'Q9' is no quantized file of this recipe" in said.err
+
+
+def test_the_picture_has_every_file_even_one_of_the_sources_type() -> None:
+    found = [model(4.8, kld=0.1), model(8.5, 2 * 10**9, kld=0.01)]
+    drawn, title = picture(found, "the Q5 source")
+    assert [name for name in ("Q5", "Q8") if f">{name}<" in drawn] == ["Q5", "Q8"]
+    assert title == "Mean KL divergence against size"
+    assert picture([model(4.8)], "the unquantized model") == ("", "")
+
+
+def test_what_a_context_takes_is_added_to_the_file(tmp_path: Path) -> None:
+    fields = {
+        "general.architecture": KV("str", "llama"),
+        "llama.block_count": KV("u32", 2),
+        "llama.context_length": KV("u32", 8192),
+        "llama.embedding_length": KV("u32", 64),
+        "llama.attention.head_count": KV("u32", 4),
+        "llama.attention.head_count_kv": KV("u32", 1),
+    }
+    header = gguf.read(gguf_pairs.write_gguf(tmp_path / "x.gguf", gguf_pairs.Model([], fields)))
+    found = memory([replace(model(4.8, 1_000_000), header=header)])
+    # 2 layers, keys and values, 1 head of 16 numbers of 2 bytes: 128 bytes a token.
+    assert found.splitlines()[0] == "| File | 4,096 tokens | 8,192 tokens |"
+    assert found.splitlines()[2] == "| Q5 | 1.52 MB | 2.05 MB |"
+    assert memory([model(4.8)]) == ""
+
+
 EMBEDDED = {"texts": 24, "pooling": "mean", "pooling_stated": False, "dimensions": 384}
 COMPARED = {"mean_cosine": 0.99, "min_cosine": 0.98, "rank_agreement": 0.97, "same_nearest": 1.0}
 
@@ -239,7 +331,7 @@ def test_an_embedding_model_is_used_as_one(recipe_folder: RecipeFolder) -> None:
     assert ".gguf --pooling mean -p" in card
     assert "--embedding --pooling mean\ncurl http" in card
     assert "embedding=True, pooling_type=LLAMA_POOLING_TYPE_MEAN)" in card
-    assert "| 0.99000 | 0.9700 | good for most uses |" in card
+    assert "| 0.99000 | 0.9700 | -, shared | no | good for most uses |" in card
     assert "Cosine is the similarity of both files' embeddings of a text." in card
     assert "Once upon" not in card
     assert "llama-completion" not in card
