@@ -300,6 +300,12 @@ class History:
             found.setdefault(run, {})[outcome] = count
         return found
 
+    def step_seconds(self, since: int = 0) -> dict[int, float]:
+        """What the steps took that worked, by the numbers of the runs from ``since`` on."""
+        query = "SELECT run, SUM(seconds) FROM steps WHERE run >= ? AND outcome = ? GROUP BY run"
+        found: list[tuple[int, float]] = self._all(tuple, query, since, Outcome.DONE.value)
+        return dict(found)
+
     def failures(self, since: int = 0) -> dict[int, list[StepRow]]:
         """The steps that failed, by the numbers of the runs from ``since`` on."""
         names = _columns(_names(StepRow))

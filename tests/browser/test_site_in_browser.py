@@ -157,7 +157,7 @@ def test_tips_are_for_the_keyboard_too_and_go_away(opened: Open) -> None:
     page.keyboard.press("Escape")
     assert not tip.is_visible()
 
-    page.get_by_role("link", name="Night of 2026-10-29 02:00").hover()
+    page.get_by_role("link", name="Night 12, 2026-10-29 02:00").hover()
     assert tip.inner_text() == "2026-10-29 02:00"
 
 

@@ -13,7 +13,6 @@ from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history import Alarm, FileRow, History, Machine, Night, Run, StepRow, run_states
 from orchestrator.history.run_records import ALARM
 from orchestrator.history.run_states import RunState
-from orchestrator.history.site import format_values
 from orchestrator.toolchain import upstream_urls
 
 _RUNNING = run_states.RUNNING
@@ -27,7 +26,8 @@ class Entry:
     """One run of one recipe; ``before`` is the last good night's run before it.
 
     ``made``, ``found`` and ``failed`` count its steps: those that worked, those whose results
-    were there already, those that failed.
+    were there already, those that failed. ``seconds`` are those of its own and shared steps that
+    worked, not of the night around them; None before its end.
     """
 
     run: Run
@@ -37,6 +37,7 @@ class Entry:
     alarms: tuple[Alarm, ...]
     failures: tuple[StepRow, ...]
     before: Run | None
+    seconds: float | None
 
     @property
     def state(self) -> RunState:
@@ -45,11 +46,6 @@ class Entry:
             return run_states.ACCEPTED
         known = self.made + self.found > 0
         return run_states.of(self.run.state, self.made if known else 1)
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took; None before its end."""
-        return format_values.between(self.run.started, self.run.ended)
 
     @property
     def compare(self) -> str:
@@ -122,6 +118,7 @@ def read(history: History, nights: int) -> HistoryView:
         by_recipe.setdefault(run.recipe, []).append(run)
     known = _Known(
         history.step_counts(first),
+        history.step_seconds(first),
         history.failures(first),
         history.alarms([run.id for run in runs if run.id >= first and run.state != "ok"]),
     )
@@ -136,6 +133,7 @@ def read(history: History, nights: int) -> HistoryView:
 @dataclass(frozen=True)
 class _Known:
     counts: Mapping[int, Mapping[str, int]]
+    seconds: Mapping[int, float]
     failures: Mapping[int, list[StepRow]]
     alarms: Mapping[int, list[Alarm]]
 
@@ -162,6 +160,7 @@ def _entry(run: Run, before: Run | None, known: _Known) -> Entry:
         alarms=tuple(known.alarms.get(run.id, ())),
         failures=tuple(known.failures.get(run.id, ())),
         before=before,
+        seconds=known.seconds.get(run.id, 0.0) if run.ended else None,
     )
 
 

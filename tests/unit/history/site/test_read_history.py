@@ -254,3 +254,16 @@ def test_a_limit_that_was_not_kept_is_told_by_its_check(tmp_path: Path) -> None:
     (found,) = failure_groups.group([(recipe, recipe.newest)], history.report)
 
     assert found.checks == ("x.gguf: 9 % above F16",)
+
+
+def test_a_run_takes_what_its_steps_took_and_not_what_its_night_did(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    night = history.begin_night({})
+    made, hit = a_step(seconds=90.0), a_step("measure", outcome="hit", seconds=1000.0)
+    a_run(history, a_file(), night=night, steps=(made, a_step("b", seconds=2.0), hit))
+    history.begin_run("going", tmp_path / "going.yaml", "d" * 64, night=night)
+
+    going, tiny = read_history.read(history, 5).recipes
+
+    assert tiny.newest.seconds == 92.0
+    assert going.newest.seconds is None
