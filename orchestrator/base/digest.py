@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,11 @@ def canonical(value: JSON) -> bytes:
     """
     text = json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"))
     return text.encode("ascii")
+
+
+def is_sha256(text: object) -> bool:
+    """Whether something is a SHA-256 in lower case."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def key(value: JSON) -> str:

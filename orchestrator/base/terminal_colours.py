@@ -53,7 +53,14 @@ _WORDS = {
         *("error", "bug", "alarm", "fail", "failed", "damaged", "different"),
         *("DIFFERENT", "environment", "NO"),
     ),
-    QUIET: ("up to date", "Everything is up to date", "hit", "not verified", "not compared"),
+    QUIET: (
+        "up to date",
+        "Everything is up to date",
+        "hit",
+        "in the cache",
+        "not verified",
+        "not compared",
+    ),
 }
 _LOOKS = {word: look for look, words in _WORDS.items() for word in words}
 

@@ -24,22 +24,24 @@ _LARGE_PART = 0.1
 def as_text(previews: Sequence[Preview], session: Session, *, refused: bool = False) -> str:
     """All plans together: shared steps once; with one refused, not all is up to date."""
     moments = preflight.moments(previews, session)
-    parts = [_steps(previews, moments)]
+    parts = [_steps(previews, moments, session)]
     parts += [_outputs(one) for one in previews]
     parts += [] if refused and not moments else [_needs(previews, moments)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _steps(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
+def _steps(previews: Sequence[Preview], moments: Sequence[Moment], session: Session) -> str:
     """Disk is the total at that step, so the column shows how it grows and shrinks."""
     costs = {moment.step.key: moment for moment in moments}
     rows = []
-    for step in union([one.plan for one in previews]):
+    steps = union([one.plan for one in previews])
+    cached = session.known.cached([step.key for step in steps])
+    for step in steps:
         moment = costs.get(step.key)
         fetch = step.resources.fetch_bytes
         rows.append(
             (
-                status("to do" if moment else "hit"),
+                status("to do" if moment else "in the cache" if step.key in cached else "hit"),
                 step.label,
                 f"{_about([step])}{units.size(fetch)}" if fetch and moment else "",
                 units.size(moment.disk) if moment and moment.disk else "",
@@ -156,6 +158,7 @@ def _needs(previews: Sequence[Preview], moments: Sequence[Moment]) -> str:
 def as_value(one: Preview, session: Session) -> JSON:
     """One plan as JSON values."""
     moments = {moment.step.key: moment for moment in preflight.moments([one], session)}
+    cached = session.known.cached([step.key for step in one.plan.steps])
     forecast = one.forecast
     return {
         "recipe": one.plan.recipe.name,
@@ -175,6 +178,7 @@ def as_value(one: Preview, session: Session) -> JSON:
                 "kind": step.kind,
                 "label": step.label,
                 "hit": step.key not in moments,
+                "cached": step.key in cached,
                 "fetch_bytes": step.resources.fetch_bytes,
                 "disk_bytes": moments[step.key].disk if step.key in moments else 0,
                 "memory_bytes": step.resources.memory_bytes,

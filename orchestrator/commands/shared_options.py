@@ -196,15 +196,18 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     """Store, settings and listener of a command, and Ctrl-C for its tools."""
     from orchestrator.base import machine_info
     from orchestrator.engine.scheduler import Settings
+    from orchestrator.engine.shared_cache import places
     from orchestrator.runs.session import Session, choices
 
     options = {**_ABSENT, **options}
+    remote = places.from_environment()
     settings = Settings(
         jobs=options["jobs"],
         threads=options["threads"] or machine_info.cores(),
         offline=options["offline"],
         keep=options["keep"],
         keep_logits=options["keep_logits"],
+        remote=remote.offline() if options["offline"] else remote,
     )
     chosen = choices(
         options["only"], options["profile"], options["backend"], not options["no_verify"]

@@ -134,20 +134,30 @@ def load(key: str, folder: Path) -> Artifact | None:
     Raises:
         Damaged: There is one, but its manifest cannot be read.
     """
-    manifest = folder / MANIFEST
     try:
-        content = json_text.parse(manifest.read_bytes())
+        data = (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
         if not folder.exists():
             return None
         raise Damaged("its manifest is missing") from None
+    return Artifact(key, folder / FILES, parse(key, data))
+
+
+def parse(key: str, data: bytes) -> dict[str, JSON]:
+    """The manifest of a key from its bytes.
+
+    Raises:
+        Damaged: They are none.
+    """
+    try:
+        content = json_text.parse(data)
     except ValueError as error:
         raise Damaged("its manifest is not JSON") from error
     if not isinstance(content, dict) or content.pop("digest", "") != digest.key(content):
         raise Damaged("its manifest has other content")
     if content.get("key") != key:
         raise Damaged("its manifest is of another step")
-    return Artifact(key, folder / FILES, content)
+    return content
 
 
 def file_size(path: Path) -> int:

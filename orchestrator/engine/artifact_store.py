@@ -32,7 +32,7 @@ from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine import artifact, released_manifests
 from orchestrator.engine.artifact import Artifact, Damaged, Stage
 from orchestrator.engine.digest_cache import Digests
-from orchestrator.engine.write_manifest import seal, sync_folder
+from orchestrator.engine.write_manifest import seal, seal_copy, sync_folder
 
 __all__ = ["Artifact", "Stage", "Store"]
 
@@ -220,7 +220,6 @@ class Store:
             StepError: A name or a link leads out of the folder.
             DiskFull: There was no room.
         """
-        place, final = stage.workdir.parent, stage.final.parent
         manifest = {
             "format": FORMAT,
             "key": stage.key,
@@ -235,11 +234,32 @@ class Store:
         }
         with translated(self.root, step.label):
             whole = seal(stage.workdir, manifest, facts, hash_files)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            self._discard(stage.key)
-            place.rename(final)
-            sync_folder(final.parent)
-        made = Artifact(stage.key, stage.final, whole)
+            return self._place(stage, whole)
+
+    def commit_copy(self, stage: Stage, manifest: bytes) -> Artifact:
+        """Make a stage's folder, copied and checked by its digests, the artifact of its key.
+
+        Args:
+            stage: From :meth:`stage`.
+            manifest: That of the artifact elsewhere.
+
+        Raises:
+            StepError: A link leads out of the folder.
+            DiskFull: There was no room.
+        """
+        whole = artifact.parse(stage.key, manifest)
+        with translated(self.root, str(whole["label"])):
+            seal_copy(stage.workdir, whole["files"], manifest)
+            return self._place(stage, whole)
+
+    def _place(self, stage: Stage, manifest: dict[str, JSON]) -> Artifact:
+        """Rename what is complete into its place."""
+        final = stage.final.parent
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._discard(stage.key)
+        stage.workdir.parent.rename(final)
+        sync_folder(final.parent)
+        made = Artifact(stage.key, stage.final, manifest)
         self.digests.remember(artifact.digests(made))
         return made
 

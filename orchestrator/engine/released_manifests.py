@@ -8,6 +8,7 @@ of removed artifacts, by key.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def note(root: Path, key: str, artifact: Path) -> None:
     source, target = artifact / MANIFEST, _place(root, key)
     with contextlib.suppress(OSError):
         put(target, source.read_bytes())
+
+
+def keep(root: Path, key: str, manifest: Mapping[str, JSON]) -> None:
+    """Keep what somebody else says of how an artifact was made."""
+    with contextlib.suppress(OSError):
+        put(_place(root, key), json.dumps(manifest, indent=1).encode())
 
 
 def recall(root: Path, key: str) -> Mapping[str, JSON] | None:

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
-from orchestrator.base.step_values import Outcome, Step, StepResult
+from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, Step, StepResult
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import Find, KnownArtifacts
 from orchestrator.engine.retention_policy import release
@@ -94,7 +94,7 @@ class Runner:
     ) -> None:
         self._store, self._settings, self._listener = store, settings, listener
         self._carrier = carrier
-        self._known = known or KnownArtifacts(store)
+        self._known = known or KnownArtifacts(store, settings.remote)
 
     def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         """Bring the targets up to date; independent steps go on when one fails.
@@ -124,9 +124,44 @@ class Runner:
         """The steps to do; looked for again when one is damaged, and with it what it gave."""
         while True:
             damaged = self._store.damaged
-            work = needed(steps, targets, self._known.find)
-            if self._store.damaged == damaged:
+            self._known.ask_cache(steps, targets)
+            work = needed(steps, targets, self._known.at_hand)
+            read = {key for step in work.values() for key in step.inputs.values()} | {*targets}
+            missing = self._known.cached(read - work.keys())
+            if self._store.damaged == damaged and len(self._bring(steps, missing)) == len(missing):
                 return work
+
+    def bring(self, steps: Sequence[Step], keys: Sequence[str]) -> set[str]:
+        """Bring what shared caches hold of these keys, of steps among ``steps``; which came.
+
+        Raises:
+            DiskFull: There is no room.
+            Interrupted: The run is interrupted.
+        """
+        self._known.ask_cache(steps, keys)
+        return self._bring(steps, self._known.cached(keys))
+
+    def _bring(self, steps: Sequence[Step], keys: Sequence[str]) -> set[str]:
+        if not keys:
+            return set()
+        by_key = {step.key: step for step in steps}
+        with ThreadPoolExecutor(NET_SLOTS) as pool:
+            came = list(pool.map(lambda key: self._brought(by_key[key]), keys))
+        return {key for key, there in zip(keys, came, strict=True) if there}
+
+    def _brought(self, step: Step) -> bool:
+        begun = time.monotonic()
+        shown = Activity("bring", f"bring the result of '{step.label}'", step.key)
+
+        def received(done: int, size: int) -> None:
+            self._listener.progressed(shown, Progress(done, size, "B"))
+
+        self._listener.started(shown)
+        found = self._known.bring(step.key, received) is not None
+        outcome = Outcome.DONE if found else Outcome.SKIPPED
+        why = "" if found else "it is made here"
+        self._listener.finished(Ended(shown, outcome, time.monotonic() - begun, error=why))
+        return found
 
     def _do(self, work: Mapping[str, Step], targets: Sequence[str]) -> dict[str, StepResult]:
         """Do all of the work; what was known of the store before is out of date then."""
@@ -261,6 +296,8 @@ class Runner:
 
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result
+        if result.outcome is Outcome.DONE and self._known.uploads is not None:
+            self._known.uploads.send(result.step)
         self._listener.finished(result)
 
     # -- disk ----------------------------------------------------------------------------

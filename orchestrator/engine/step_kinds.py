@@ -130,6 +130,20 @@ def bringing(steps: Iterable[Step], what: Brings) -> Step | None:
     return next((step for step in steps if of(step).brings is what), None)
 
 
+def tells(step: Step) -> bool:
+    """Whether a step's result is small and says what others are made of, or will be."""
+    return of(step).role in (Role.DESCRIPTION, Role.PREDICTION)
+
+
+def is_shared(step: Step) -> bool:
+    """Whether a step's result goes to shared caches: dear to make, and of use everywhere.
+
+    Tools are made for the machine's libraries, which their keys do not name; sources have a home
+    of their own; and what a run gives back itself as soon as it can is not worth its way.
+    """
+    return of(step).role not in (Role.TOOL, Role.SOURCE) and step.keep != "intermediate"
+
+
 def is_description(step: Step) -> bool:
     """Whether a step says what a source holds."""
     return of(step).role is Role.DESCRIPTION

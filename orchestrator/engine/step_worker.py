@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -26,6 +26,7 @@ from orchestrator.base.step_values import (
 )
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Artifact, Store
+from orchestrator.engine.shared_cache.places import Remote
 
 
 class Listener(Protocol):
@@ -52,6 +53,7 @@ class Settings:
     """How a run behaves: CPU-bound steps at once, threads of each, what is kept.
 
     ``keep_logits`` are the bytes that saved logits may take in the store when they are kept.
+    ``remote`` are the caches that it shares with others.
     From ``deadline`` on (a moment of ``time.monotonic``) no step is started.
     """
 
@@ -61,6 +63,7 @@ class Settings:
     keep: str = "f16"
     keep_logits: int = 0
     deadline: float = math.inf
+    remote: Remote = field(default_factory=Remote)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,23 @@ def seal(
     return whole
 
 
+def seal_copy(folder: Path, entries: Mapping[str, Entry], manifest: bytes) -> None:
+    """Complete a folder that was copied from elsewhere, with the manifest that came with it.
+
+    Raises:
+        StepError: A name or a link leads out of the folder.
+    """
+    for name, entry in entries.items():
+        if "link" in entry:
+            path = inner_path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(entry["link"])
+            _inner_link(path, folder)  # before the next, which might be made through this one
+    _make_read_only(folder, entries)
+    (folder.parent / USED).touch()
+    _write_synced(folder.parent / MANIFEST, manifest)
+
+
 def _plain(manifest: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return the manifest as it will be read back."""
     try:
@@ -70,7 +87,7 @@ def _size(entries: Mapping[str, Entry]) -> int:
     return sum(entry.get("size", 0) for entry in entries.values() if "reference" not in entry)
 
 
-def _inner_path(folder: Path, name: str) -> Path:
+def inner_path(folder: Path, name: str) -> Path:
     """Return the path of a relative POSIX name inside a folder.
 
     Raises:
@@ -90,7 +107,7 @@ def _refer(folder: Path, references: Mapping[str, Entry]) -> None:
         StepError: A name leads out of the folder or is taken, or a target is no such file.
     """
     for name, entry in references.items():
-        link, target = _inner_path(folder, name), Path(entry["path"])
+        link, target = inner_path(folder, name), Path(entry["path"])
         if os.path.lexists(link):
             raise StepError(f"{name} is both a file of the step and a reference to {target}")
         if not target.is_absolute() or not 0 <= entry["size"] == file_size(target):

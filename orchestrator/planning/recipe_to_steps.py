@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.step_values import Step
 from orchestrator.planning import file_steps, measure_steps, source_steps
 from orchestrator.planning.forecast_steps import census, forecast
 from orchestrator.planning.measure_steps import Measured
 from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.planning.step_collector import Basis, StepCollector
 from orchestrator.planning.toolchain_steps import add_tools, toolchain_steps
+from orchestrator.recipe.free_licences import why_not_free
 from orchestrator.recipe.models import Quant, Recipe
+from orchestrator.recipe.publish_section import Publish
 from orchestrator.toolchain.load import ToolChain
 
 __all__ = [
@@ -56,7 +59,7 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         _output(basis, quant.name, key, full, logits, quant=quant, whole=whole.measures)
         for quant, key in made
     )
-    steps = basis.collector.steps
+    steps = tuple(_with_terms(basis, step) for step in basis.collector.steps)
     return Plan(recipe, chain, sources, steps, outputs, whole, predicted, counted)
 
 
@@ -95,6 +98,21 @@ def _basis(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices)
         return add_tools(collector, pinned, pinned.source.commit, chosen) if pinned else tools
 
     return Basis(recipe, chain, sources, choices, collector, file, tools, reader)
+
+
+def _with_terms(basis: Basis, step: Step) -> Step:
+    """The step with what decides whether others may have its result: no part of its key."""
+    weights = source_steps.weights(basis).values()
+    hubs = [one.identity["repo"] for one in weights if one.identity["kind"] == "hub"]
+    terms = {"why": _why_kept(basis.recipe.publish), "hubs": hubs}
+    return replace(step, context={**step.context, "terms": terms})
+
+
+def _why_kept(publish: Publish) -> str:
+    """Why what a recipe makes is not passed on, by the recipe's own word; empty if it may be."""
+    if publish.redistribute is not None:
+        return "" if publish.redistribute else "the recipe says 'redistribute: false'"
+    return why_not_free(publish.license) if publish.license else "its licence is not stated"
 
 
 def _check_types(recipe: Recipe, chain: ToolChain, commit: str) -> None:

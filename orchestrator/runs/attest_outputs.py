@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.base import dsse_signature
 from orchestrator.base.digest import file_sha256
 from orchestrator.engine import released_manifests
 from orchestrator.planning import lockfile
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs import dsse_signature, provenance_statement, use_lockfile
+from orchestrator.runs import provenance_statement, use_lockfile
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import PAYLOAD, Pins
 
@@ -53,7 +54,7 @@ def documents(result: Result, root: Path, key: Path | None) -> dict[str, str]:
             texts[output.file + provenance_statement.SUFFIX] = text
             if key is not None:
                 envelope = dsse_signature.sign(text.encode("utf-8"), PAYLOAD, key)
-                texts[output.file + dsse_signature.SUFFIX] = envelope
+                texts[output.file + provenance_statement.SIGNED_SUFFIX] = envelope
     return texts
 
 

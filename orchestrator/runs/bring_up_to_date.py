@@ -77,6 +77,8 @@ def _bring(
             else Finished(plan, out / plan.recipe.name, refused=one)
             for plan, one in zip(plans, ready, strict=True)
         ]
+        if session.known.uploads is not None:
+            session.known.uploads.finish()  # while all is there that is still to be sent
         execute_plans.tidy(going, session)
     finally:
         session.known.forget()
@@ -93,6 +95,7 @@ def _all_or_none(session: Session, out: Path) -> Fit:
 
 def _prepare(plans: Sequence[Plan], session: Session, fit: Fit) -> list[Plan | OrchestrateError]:
     """Each plan as it runs, with the sizes of what is to be made, or why it cannot be made."""
+    execute_plans.from_shared_caches(plans, session)
     ready: dict[int, Plan | OrchestrateError] = dict(enumerate(plans))
     todo = [place for place, one in enumerate(plans) if not execute_plans.up_to_date(one, session)]
     # A first look, at what the tool chains need; sizes of models are not known yet.

@@ -67,6 +67,9 @@ def previews(
         For each plan its preview, or why its model cannot be made.
     """
     _warn_of_trust(plans, session)
+    predictions = [key for one in plans for key in (one.forecast, one.census)]
+    wanted = [*predictions, *(key for one in plans for key in one.targets)]
+    session.known.ask_cache(plan.union(plans), wanted)
     targets = [key for one in plans for key in _predicting(one, session, build=build)]
     failed: dict[str, StepResult] = {}
     if targets:
@@ -92,8 +95,10 @@ def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
 
 def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
     """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
-    if one.forecast and (build or _built(one, session)):
-        return [key for key in (one.forecast, one.census) if key]
+    told = [key for key in (one.forecast, one.census) if key]
+    known = all(session.known.at_hand(key) is not None for key in told)
+    if one.forecast and (build or known or _built(one, session)):
+        return told
     if session.settings.offline:
         return []
     return [step.key for step in one.steps if step_kinds.is_description(step)]
@@ -249,7 +254,7 @@ def moments(previews: Sequence[Preview], session: Session) -> list[Moment]:
 
 def _hits(steps: Sequence[Step], previews: Sequence[Preview], session: Session) -> set[str]:
     targets = [key for one in previews for key in one.plan.targets]
-    work = needed(steps, targets, session.known.find)
+    work = needed(steps, targets, session.known.at_hand)
     return {step.key for step in steps if step.key not in work}
 
 

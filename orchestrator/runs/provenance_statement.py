@@ -29,7 +29,7 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 BUILDER = "pkg:pypi/orchestrate-gguf"
 BUILD_TYPE = f"{BUILDER}#recipe/v1"
-SUFFIX = BESIDE[0]
+SUFFIX, SIGNED_SUFFIX = BESIDE
 
 _HUB = "https://huggingface.co"
 

@@ -33,7 +33,7 @@ class Session:
 
     def __post_init__(self) -> None:
         """Know nothing of the store yet, nor after ``replace`` has put another in its place."""
-        object.__setattr__(self, "known", KnownArtifacts(self.store))
+        object.__setattr__(self, "known", KnownArtifacts(self.store, self.settings.remote))
 
     @property
     def runner(self) -> Runner:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.base import json_text
+from orchestrator.base import dsse_signature, json_text
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, UsageError
 from orchestrator.base.step_values import JSON
@@ -15,12 +15,7 @@ from orchestrator.engine import isolated_run, step_kinds
 from orchestrator.engine.artifact_store import Store
 from orchestrator.planning.plan import Output
 from orchestrator.planning.recipe_to_steps import Plan
-from orchestrator.runs import (
-    dsse_signature,
-    find_recipes,
-    load_and_plan,
-    provenance_statement,
-)
+from orchestrator.runs import find_recipes, load_and_plan, provenance_statement
 from orchestrator.runs.provenance_statement import PAYLOAD
 from orchestrator.runs.session import Session
 from orchestrator.workflows.reproduce import say_nothing
@@ -68,7 +63,7 @@ def _plain(path: Path) -> Mapping[str, JSON]:
 
 def _signed(path: Path, key: Path) -> Mapping[str, JSON]:
     """The signed statement; the plain one beside it, if any, must not say anything else."""
-    envelope = _file_next_to(path, dsse_signature.SUFFIX).read_bytes()
+    envelope = _file_next_to(path, provenance_statement.SIGNED_SUFFIX).read_bytes()
     payload = dsse_signature.verify(envelope, PAYLOAD, key)
     plain = path.with_name(path.name + provenance_statement.SUFFIX)
     if plain.exists() and plain.read_bytes() != payload:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.recipe.free_licences import FREE
 from orchestrator.workflows.drafting.survey_findings import Licence
-from orchestrator.workflows.publishing.licences import FREE
 
 _LONGEST = 100
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")

@@ -14,6 +14,7 @@ from orchestrator.modelfiles import chat_templates, gguf
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Output, Plan
+from orchestrator.recipe.free_licences import why_not_free
 from orchestrator.runs import output_folder
 from orchestrator.runs.report import Report
 from orchestrator.runs.session import Session
@@ -21,7 +22,6 @@ from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
     chat_prompt,
     gguf_naming,
-    licences,
     model_card,
     model_tables,
     ollama_modelfile,
@@ -219,7 +219,7 @@ def _notice(material: Material) -> Iterator[Piece]:
 def _terms(material: Material) -> Iterator[str]:
     """What a licence that is not free asks for and the model's repository does not hold."""
     name = material.facts.license_name or material.facts.license
-    if licences.why_not_free(material.facts.license) and not material.origin.papers:
+    if why_not_free(material.facts.license) and not material.origin.papers:
         yield (
             f"no text of the licence {name} is in the model's repository; such licences mostly "
             "require a copy: add it there by hand, files that others put there are kept"

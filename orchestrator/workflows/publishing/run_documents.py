@@ -13,13 +13,13 @@ from pathlib import Path, PurePath
 
 import yaml
 
-from orchestrator.base import json_text
+from orchestrator.base import dsse_signature, json_text
 from orchestrator.base.step_values import JSON
 from orchestrator.planning import lockfile
 from orchestrator.planning.plan import Plan
 from orchestrator.recipe import portable
 from orchestrator.recipe.extends import read_tree
-from orchestrator.runs import dsse_signature, output_folder, provenance_statement, report
+from orchestrator.runs import output_folder, provenance_statement, report
 from orchestrator.runs.provenance_statement import PAYLOAD
 from orchestrator.runs.provenance_statement import SUFFIX as PROVENANCE
 from orchestrator.runs.report import Report
@@ -70,10 +70,10 @@ def provenance(
         text = _of_name((checked.folder / told).read_bytes(), one.file)
         if key is not None:
             envelope = dsse_signature.sign(text.encode("utf-8"), PAYLOAD, key)
-            yield text_piece(one.file + dsse_signature.SUFFIX, envelope)
+            yield text_piece(one.file + provenance_statement.SIGNED_SUFFIX, envelope)
         elif signed in checked.record:
             text = (checked.folder / told).read_text("utf-8")
-            yield file_piece(one.file + dsse_signature.SUFFIX, checked.folder / signed)
+            yield file_piece(one.file + provenance_statement.SIGNED_SUFFIX, checked.folder / signed)
             notes.append(
                 f"the signed provenance of {one.file} calls it {one.output.file}; "
                 "--sign-key signs it anew"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from orchestrator.base import dsse_signature
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError
 from orchestrator.engine.artifact_store import Store
@@ -38,7 +39,6 @@ from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
 from orchestrator.planning import lockfile
 from orchestrator.runs import (
-    dsse_signature,
     load_and_plan,
     output_folder,
     provenance_statement,
@@ -408,7 +408,7 @@ def _read_statement(path: Path) -> object:
 def _envelope(folder: Path) -> Path:
     plain = _statement(folder)
     secret, _ = signing_keys.keys(folder)
-    path = folder / f"t.gguf{dsse_signature.SUFFIX}"
+    path = folder / f"t.gguf{provenance_statement.SIGNED_SUFFIX}"
     path.write_text(dsse_signature.sign(plain.read_bytes(), provenance_statement.PAYLOAD, secret))
     return path
 

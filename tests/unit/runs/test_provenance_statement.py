@@ -16,7 +16,7 @@ from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.runs import attest_outputs, dsse_signature, output_folder, provenance_statement
+from orchestrator.runs import attest_outputs, output_folder, provenance_statement
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import Pins
 from orchestrator.runs.report import Report
@@ -231,7 +231,7 @@ def test_only_a_signed_statement_counts_when_there_is_a_key(beast: Plan, tmp_pat
     with pytest.raises(OrchestrateError, match="not what was signed"):
         verify_provenance.verify(file, public)
 
-    file.with_name(file.name + dsse_signature.SUFFIX).unlink()
+    file.with_name(file.name + provenance_statement.SIGNED_SUFFIX).unlink()
     with pytest.raises(UsageError, match="is missing"):
         verify_provenance.verify(file, public)
 

@@ -7,18 +7,17 @@ PEM files: ``openssl genpkey -algorithm ed25519 -out key.pem`` and
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import json_text
 from orchestrator.base.errors import OrchestrateError, UsageError
-from orchestrator.runs.output_folder import BESIDE
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-SUFFIX = BESIDE[1]
 _MAKE = "Make one: openssl genpkey -algorithm ed25519 -out key.pem"
 
 
@@ -68,6 +67,18 @@ def verify(envelope: bytes, kind: str, key: Path) -> bytes:
     if found.payload_type != kind:
         raise OrchestrateError(f"the envelope holds {found.payload_type!r}, not {kind!r}")
     return bytes(found.payload)
+
+
+def unverified(envelope: bytes) -> bytes:
+    """The payload of an envelope, whoever signed it.
+
+    Raises:
+        ValueError: It is no envelope.
+    """
+    try:
+        return base64.b64decode(json_text.parse(envelope)["payload"], validate=True)
+    except (KeyError, TypeError) as error:
+        raise ValueError("this is no signed envelope") from error
 
 
 def _signer(path: Path) -> CryptoSigner:

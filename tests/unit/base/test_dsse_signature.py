@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base import dsse_signature
 from orchestrator.base.errors import OrchestrateError, UsageError
-from orchestrator.runs import attest_outputs, dsse_signature
 from orchestrator.runs.provenance_statement import PAYLOAD
 from tests.support.signing_keys import keys
 
@@ -56,4 +56,4 @@ def test_keys_that_are_none_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no public key"):
         dsse_signature.verify(b"{}", PAYLOAD, secret)
     with pytest.raises(UsageError, match="cannot be read"):
-        attest_outputs.check_key(tmp_path / "missing.pem")
+        dsse_signature.sign(b"", PAYLOAD, tmp_path / "missing.pem")
