@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.base.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
-from orchestrator.commands import completion_values, help_sections, shared_options
+from orchestrator.commands import completion_values, help_sections, shared_cache, shared_options
 from orchestrator.commands.shared_options import AS_JSON
 
 
@@ -15,6 +15,7 @@ def register(cli: click.Group) -> None:
     """Add the commands of this module."""
     for command in (doctor, store, toolchain):
         cli.add_command(command)
+    shared_cache.register(store)
 
 
 @click.command()

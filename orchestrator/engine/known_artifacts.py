@@ -7,10 +7,11 @@ for afresh (see ``step_worker``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.base.step_values import Step
+from orchestrator.base.step_values import JSON, Step
+from orchestrator.engine import released_manifests
 from orchestrator.engine.artifact_store import Artifact, Store
 from orchestrator.engine.shared_cache.places import Remote
 from orchestrator.engine.shared_cache.shared_cache import SharedCache
@@ -83,6 +84,10 @@ class KnownArtifacts:
         found = self.cache.bring(key, self._store, received) if self.cache else None
         self._answers.pop(key, None)
         return found
+
+    def recall(self, key: str) -> Mapping[str, JSON] | None:
+        """How an artifact was made that is gone, or is elsewhere; None if that is not known."""
+        return released_manifests.recall(self._store.root, key)
 
     def release(self, key: str) -> int:
         """As :meth:`Store.release`; the key is asked for again, and made here if it is wanted."""

@@ -130,6 +130,11 @@ def bringing(steps: Iterable[Step], what: Brings) -> Step | None:
     return next((step for step in steps if of(step).brings is what), None)
 
 
+def measures(step: Step) -> bool:
+    """Whether a step takes numbers of a file."""
+    return of(step).role is Role.MEASURE
+
+
 def tells(step: Step) -> bool:
     """Whether a step's result is small and says what others are made of, or will be."""
     return of(step).role in (Role.DESCRIPTION, Role.PREDICTION)

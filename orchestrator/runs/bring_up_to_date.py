@@ -14,6 +14,7 @@ from orchestrator.runs import (
     execute_plans,
     output_folder,
     preflight,
+    shared_caches,
 )
 from orchestrator.runs.collect_results import collect, write
 from orchestrator.runs.finished_plan import Finished
@@ -95,7 +96,7 @@ def _all_or_none(session: Session, out: Path) -> Fit:
 
 def _prepare(plans: Sequence[Plan], session: Session, fit: Fit) -> list[Plan | OrchestrateError]:
     """Each plan as it runs, with the sizes of what is to be made, or why it cannot be made."""
-    execute_plans.from_shared_caches(plans, session)
+    shared_caches.bring(plans, session)
     ready: dict[int, Plan | OrchestrateError] = dict(enumerate(plans))
     todo = [place for place, one in enumerate(plans) if not execute_plans.up_to_date(one, session)]
     # A first look, at what the tool chains need; sizes of models are not known yet.

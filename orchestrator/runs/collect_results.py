@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def collect(
     whole = {output.step: known.find(output.step) for output in wanted}
     found = {step.key: known.find(step.key, quick=True) for step in plan.steps}
     manifests = {key: one.manifest for key, one in found.items() if one is not None}
+    manifests |= _given_back(plan, known, manifests)
     rows: list[Row] = []
     files: dict[str, output_folder.Wanted] = {}
     for output in wanted:
@@ -90,6 +91,15 @@ def collect(
     return Result(plan, described, files, manifests)
 
 
+def _given_back(
+    plan: Plan, known: KnownArtifacts, there: Collection[str]
+) -> dict[str, Mapping[str, JSON]]:
+    """How files were made that are gone, or never were here; numbers that are gone are not told."""
+    gone = [one.key for one in plan.steps if one.key not in there and not step_kinds.measures(one)]
+    recalled = {key: known.recall(key) for key in gone}
+    return {key: told for key, told in recalled.items() if told is not None}
+
+
 def _sha256(made: Artifact, output: Output) -> str:
     return str(made.manifest["files"][output.artifact_file]["sha256"])
 
@@ -107,8 +117,12 @@ def _row(
     facts = _facts(output, manifests)
     if "header" not in facts:
         return _unmeasured(output, made, strict) if output is not plan.full else None
-    sha256 = _sha256(made, output) if made is not None else ""
-    told = made.manifest["facts"] if made is not None else {}
+    # The full file need not be there: what is told of it is what others were made of.
+    told_of = made.manifest if made is not None else None
+    if output is plan.full:
+        told_of = told_of or manifests.get(output.step)
+    sha256 = str(told_of["files"][output.artifact_file]["sha256"]) if told_of else ""
+    told = told_of["facts"] if told_of else {}
     full = _facts(plan.full, manifests) if output is not plan.full else {}
     wanted = _expectation(plan, output, sha256, full, told, strict=strict)
     wanted = replace(wanted, failed=_failed(output, facts))

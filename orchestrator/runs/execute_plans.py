@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import StepResult
-from orchestrator.engine import released_manifests, step_kinds
 from orchestrator.engine.retention_policy import RELEASED, release
 from orchestrator.engine.scheduler import needed
 from orchestrator.measures import registry
@@ -20,29 +19,6 @@ from orchestrator.runs.session import Session
 def up_to_date(one: Plan, session: Session) -> bool:
     """Whether every target of a plan is in the store."""
     return all(session.known.find(key) is not None for key in one.targets)
-
-
-def from_shared_caches(plans: Sequence[Plan], session: Session) -> None:
-    """Bring what is asked for and shared caches hold, and what says how it was made.
-
-    So plans that others have run are up to date here before anything is predicted or built.
-    """
-    if session.known.cache is None:
-        return
-    steps = plan.union(plans)
-    came = session.runner.bring(steps, list(dict.fromkeys(k for one in plans for k in one.targets)))
-    whole = [one for one in plans if came & {*one.targets} and up_to_date(one, session)]
-    steps = plan.union(whole)
-    session.runner.bring(steps, [step.key for step in steps if step_kinds.tells(step)])
-    root = session.store.root
-    unknown = [
-        step.key
-        for step in steps
-        if session.known.find(step.key, quick=True) is None
-        and released_manifests.recall(root, step.key) is None
-    ]
-    for key, manifest in session.known.cache.recall(unknown).items():
-        released_manifests.keep(root, key, manifest)
 
 
 def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.base import machine_info
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.scheduler import Listener, Runner, Settings
+from orchestrator.engine.shared_cache.places import Remote
 from orchestrator.planning import lockfile_check
 from orchestrator.planning.recipe_to_steps import Choices
 
@@ -39,6 +40,10 @@ class Session:
     def runner(self) -> Runner:
         """A runner on this session's store."""
         return Runner(self.store, self.settings, self.listener, known=self.known)
+
+    def alone_in(self, store: Store) -> Session:
+        """The same with an empty store, where nothing comes from or goes to anybody else."""
+        return replace(self, store=store, settings=replace(self.settings, remote=Remote()))
 
 
 def choices(

@@ -82,7 +82,7 @@ def reproduce(
     _have_tools(tools, session)
     keys = [step.key for step in tools]
     with session.store.hold(keys), isolated_run.temporary_folder(session.store) as place:
-        plan = _with_room(plan, replace(session, store=Store(place, say_nothing)), session, out)
+        plan = _with_room(plan, session.alone_in(Store(place, say_nothing)), session, out)
         verdicts: list[Verdict] = []
         steps = 0
         if twice:
@@ -127,7 +127,7 @@ def _once(plan: Plan, session: Session, place: Path, rebuild_tools: bool) -> Sto
     if not rebuild_tools:
         isolated_run.link_tools(plan.steps, session.store, store)
     targets = list(dict.fromkeys([plan.full.step, *(one.step for one in plan.outputs)]))
-    isolated_run.run_here(plan.steps, targets, replace(session, store=store).runner)
+    isolated_run.run_here(plan.steps, targets, session.alone_in(store).runner)
     return store
 
 

@@ -142,7 +142,7 @@ def _made_again(plan: Plan, output: Output, session: Session) -> str:
     ):
         store = Store(place / "store", say_nothing)
         isolated_run.link_tools(plan.steps, session.store, store)
-        isolated_run.run_here(plan.steps, [output.step], replace(session, store=store).runner)
+        isolated_run.run_here(plan.steps, [output.step], session.alone_in(store).runner)
         made = store.find(output.step)
         assert made is not None, "the runner said it was done"
         return file_sha256(made.path / output.artifact_file)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.base import safe_text
-from orchestrator.base.errors import OrchestrateError
+from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.engine.shared_cache.places import Place
 from orchestrator.sources.attended_stream import Attended, TooLateError, within
 from orchestrator.sources.http_client import without_secrets
@@ -28,7 +28,7 @@ _EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs"})  # take "only if there is non
 Value = TypeVar("Value")
 
 
-class PlaceProblem(Exception):  # noqa: N818 - said in a warning, never raised to a user
+class PlaceProblem(EnvironmentProblem):
     """A cache did not answer, or refused; the text says why."""
 
 
@@ -241,11 +241,14 @@ class RemoteFolder:
         try:
             return work()
         except TooLateError:
-            raise PlaceProblem(f"no answer within {self._patience:g} s") from None
-        except (OrchestrateError, PlaceProblem):
+            raise self._problem(f"no answer within {self._patience:g} s") from None
+        except OrchestrateError:
             raise
         except Exception as error:
-            raise PlaceProblem(_why(error)) from error
+            raise self._problem(_why(error)) from error
+
+    def _problem(self, why: str) -> PlaceProblem:
+        return PlaceProblem(f"the shared cache {self.place.shown}: {why}")
 
 
 def _create_exclusively(fs: Any, path: str, data: bytes) -> bool:

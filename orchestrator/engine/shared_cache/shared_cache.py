@@ -140,8 +140,10 @@ class SharedCache:
                 return
 
     def recall(self, keys: Collection[str]) -> dict[str, Mapping[str, JSON]]:
-        """How steps were done, by key; of those that a cache has a record of."""
-        told: dict[str, Mapping[str, JSON]] = {}
+        """How steps were done, by key; of those that a cache has a result or a record of."""
+        self.holds(keys)
+        known = {key: self._known[key] for key in self.held(keys)}
+        told: dict[str, Mapping[str, JSON]] = {k: one.manifest for k, one in known.items() if one}
         for folder in self.places:
             asked = [key for key in keys if key not in told]
             told |= {
@@ -149,13 +151,16 @@ class SharedCache:
             }
         return told
 
-    def push(self, step: Step, made: Artifact, sent: Sent = lambda _: None) -> None:
+    def push(self, step: Step, made: Artifact, sent: Sent = lambda _: None) -> bool:
         """Send what a step made to every cache that may have it, files first.
 
         Args:
             step: The step; its kind and its terms say what may be sent.
             made: What it made; to be held by the caller.
             sent: Told the bytes of each file that was sent; not of those that were there.
+
+        Returns:
+            Whether a cache has the whole result now.
 
         Raises:
             OSError: A file cannot be read.
@@ -166,6 +171,7 @@ class SharedCache:
         data = manifests.signed(
             data if whole else manifests.record(made.manifest), self.remote.sign_key
         )
+        there = False
         for folder in self.places:
             if folder.place.read_only or terms.objection(step, folder.place):
                 continue
@@ -173,6 +179,8 @@ class SharedCache:
                 if whole:
                     _send_files(folder, made, sent)
                 folder.create(_name("keys" if whole else "records", made.key), data)
+                there = whole
+        return there
 
     # -- one place -------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class SharedCache:
         except PlaceProblem as error:
             if folder.place.url not in self._given_up:
                 self._given_up.add(folder.place.url)
-                self._warn(f"the shared cache {folder.place.shown} is not used: {error}")
+                self._warn(f"{error.message}; it is not asked again")
 
 
 def _name(kind: str, key: str) -> str:

@@ -290,7 +290,7 @@ def test_a_reader_brings_and_cannot_send(
     assert there.push({"x": b"newer"}, "e" * 64) == []
 
     assert len(there.warned) == 1
-    assert "is not used" in there.warned[0]
+    assert "it is not asked again" in there.warned[0]
     assert "secret" not in there.warned[0]
 
 
@@ -327,7 +327,7 @@ def test_a_server_that_says_nothing_is_given_up_once(tmp_path: Path) -> None:
         assert there.push({"x": b"y"}, OTHER) == [1]
 
     assert there.warned == [
-        "the shared cache s3://cache/silent is not used: no answer within 0.5 s"
+        "the shared cache s3://cache/silent: no answer within 0.5 s; it is not asked again"
     ]
 
 
