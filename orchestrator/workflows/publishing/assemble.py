@@ -22,6 +22,7 @@ from orchestrator.toolchain.artifact_file_names import IMATRIX_FILE
 from orchestrator.workflows.publishing import (
     chat_prompt,
     gguf_naming,
+    licences,
     model_card,
     model_tables,
     ollama_modelfile,
