@@ -40,7 +40,8 @@ def chat(what: Path, context: int, python: bool, **options: Any) -> int:
     Of a recipe its first file, or that of --only, is made if it is not there yet; nothing is
     measured. A GGUF file is run by the llama.cpp that this program comes with, a GGML file by
     that of its age. It is the program of upstream that talks, without network: /help or Ctrl-C
-    are its own.
+    are its own. With the projector of a recipe ('mmproj') /image shows it a picture, named by its
+    whole path, of the folder that you are in.
 
     \b
     Example:

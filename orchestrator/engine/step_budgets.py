@@ -52,7 +52,7 @@ def merge(step: Step, sizes: Sizes) -> Resources:
 def convert(step: Step, sizes: Sizes) -> Resources:
     """Three copies of a tensor in 32 bits, one tensor at a time."""
     memory = CONVERTER_BASE + 12 * sizes.largest_tensor
-    return replace(step.resources, disk_bytes=sizes.full, memory_bytes=memory)
+    return replace(step.resources, disk_bytes=sizes.made, memory_bytes=memory)
 
 
 def quantize(step: Step, sizes: Sizes) -> Resources:

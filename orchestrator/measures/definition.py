@@ -41,8 +41,8 @@ class Section:
     """A measure's key under ``verify:``: true or false where it has no options.
 
     ``default`` says whether it is measured when a recipe is silent, ``of_encoders`` the same for
-    models that write no text; ``needs`` is a section that must be there too, and ``why`` the
-    reason in words. A section that is not used is no
+    models that write no text; ``needs`` is a section that must be there too, ``part`` a part of
+    the model that must be made, and ``why`` the reason in words. A section that is not used is no
     part of a recipe's digest, unless it was so from the first version on (``in_digest``).
     """
 
@@ -53,6 +53,7 @@ class Section:
     default: bool = False
     of_encoders: bool = False
     needs: str = ""
+    part: str = ""
     why: str = ""
     in_digest: bool = False
 
@@ -161,6 +162,7 @@ class Work:
         text: The section whose text it reads, if any.
         on: The further text of that section that it reads; empty for the first.
         compares: Whether it needs the full file's logits, so that only other files have it.
+        part: A part of the model that it needs beside the text model, if any.
         original: Whether it needs the original model's folder, so that only the full file has
             it, and only where that was converted from one.
         against_full: Whether other files need what it found on the full one, as ``full``.
@@ -176,6 +178,7 @@ class Work:
     text: str = ""
     on: str = ""
     compares: bool = False
+    part: str = ""
     original: bool = False
     against_full: bool = False
     covered_by: str = ""

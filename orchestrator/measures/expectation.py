@@ -59,6 +59,7 @@ class Expectation:
         contradictions: Of the unquantized file: what it says otherwise than its source's
             configs, each with ``said`` and whether it is ``wrong`` beyond doubt.
         is_full: Whether it is the unquantized file itself.
+        is_part: Whether it is a part of the model beside the text model: no program runs it alone.
         earlier: What an earlier run found of that file; None where there was none.
         strict: False for stand-in models: limits that only hold for real weights are off.
     """
@@ -79,5 +80,6 @@ class Expectation:
     full: Facts = field(default_factory=dict)
     contradictions: Sequence[Mapping[str, JSON]] = ()
     is_full: bool = False
+    is_part: bool = False
     earlier: Earlier | None = None
     strict: bool = True

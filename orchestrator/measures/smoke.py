@@ -56,7 +56,7 @@ def _continuation(stdout: str, prompt: str) -> str:
 def judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator[Check]:
     """Hold the continuation against what the recipe expects in it."""
     found = facts.get(measure.name)
-    wanted = expectation.asked.get("smoke") or {}
+    wanted = expectation.asked.get(measure.asked_by) or {}
     if not found:
         yield unmeasured(measure, expectation, limited=bool(wanted))
         return

@@ -43,6 +43,47 @@ def full(basis: Basis) -> str:
     )
 
 
+def part(basis: Basis, name: str, outtype: str) -> str:
+    """Add the file of a part of the model beside the text model, such as its projector.
+
+    Raises:
+        UsageError: The tool chain makes none, or the model comes without its original weights.
+    """
+    recipe = basis.recipe
+    converts, context = part_conversion(basis, name, outtype)
+    return basis.collector.add(
+        "convert",
+        f"convert {name} of {recipe.name} to {outtype.upper()}",
+        converts,
+        {MODEL: source_steps.merged(basis), **basis.tools},
+        context={**context, "trust_remote_code": trusts_code(recipe.model), "stand_in": False},
+        after=basis.gate,
+        resources=Resources(cpu=True),
+        keep="final",
+    )
+
+
+def part_conversion(
+    basis: Basis, name: str, outtype: str
+) -> tuple[dict[str, JSON], dict[str, JSON]]:
+    """Parameters and context of converting a part, for the conversion and for trying it.
+
+    Raises:
+        UsageError: As :func:`part`.
+    """
+    convert, verb = basis.recipe.convert, basis.chain.verb(name)
+    if any(one.format != "hf" for one in source_steps.weights(basis).values()):
+        raise UsageError(
+            f"{basis.recipe.name}: {name!r} is made of the original model, and the recipe starts "
+            "from a converted file",
+            f"Leave {name!r} out, or name the original model.",
+        )
+    options = {key: value for key, value in convert.options.items() if key in verb.options}
+    argvs, context = verbs(basis.chain, name, options=options, unnamed=convert.unnamed)
+    named = {"outtype": outtype, **_named(basis, verb), "file": basis.file}
+    return {**verb.given(options), **named, "verb": name, "argv": argvs}, context
+
+
 def trusts_code(model: Model) -> bool:
     """Whether the recipe trusts all code that a model brings: of a merge, that of both sides."""
     sides = [side.trust_remote_code for side in (model.base, model.delta) if side is not None]

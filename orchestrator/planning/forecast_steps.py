@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.base.step_values import JSON
 from orchestrator.planning import file_steps, source_steps
+from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
 
 
@@ -48,9 +49,10 @@ def census(basis: Basis) -> str:
     Of merged models the merge itself holds both sides' tensors against each other.
     """
     source, options = basis.sources.model, basis.recipe.convert.options
+    parts = list(basis.recipe.parts)
     if source is None or source.format != "hf" or "census" not in basis.chain.verbs:
         return ""
-    argvs, context = verbs(basis.chain, "census", "shapes", options=options)
+    argvs, context = verbs(basis.chain, "census", "shapes", options=[*options, *parts])
     return basis.collector.add(
         "census",
         f"account for the tensors of {basis.recipe.name}",
@@ -59,11 +61,35 @@ def census(basis: Basis) -> str:
             "outtype": basis.recipe.convert.outtype,
             "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
             "argv": argvs,
+            **({"parts": parts} if parts else {}),
         },
         {"model": source_steps.outline(basis, source, ""), **basis.tools},
         context=context,
         keep="always",
     )
+
+
+def part_headers(basis: Basis) -> dict[str, str]:
+    """Add the headers of the parts that become files of their own; their keys by name."""
+    found = {}
+    for name, outtype in basis.recipe.parts.items():
+        converts, context = file_steps.part_conversion(basis, name, outtype)
+        source = basis.sources.model
+        if source is None:  # of a merge there is no outline
+            continue
+        found[name] = basis.collector.add(
+            "header",
+            f"try converting {name} of {basis.recipe.name} without weights",
+            {
+                **converts,
+                "part": name,
+                "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
+            },
+            {MODEL: source_steps.outline(basis, source, ""), **basis.tools},
+            context={**context, **source_steps.names(basis)},
+            keep="always",
+        )
+    return found
 
 
 def _outputs(basis: Basis) -> list[dict[str, JSON]]:

@@ -102,6 +102,19 @@ def measures(basis: Basis, file: Measured) -> dict[str, str]:
     return keys
 
 
+def of_part(basis: Basis, name: str, step: str) -> dict[str, str]:
+    """Add the measures of a part of the model: those that no tool takes, for it runs no part.
+
+    There is no other file that it is compared with.
+    """
+    file = Measured(name, step, basis.file, step, {})
+    return {
+        one.name: _step(basis, one, one.work, file, {})
+        for one in _all(basis)
+        if one.work is not None and not one.work.loads
+    }
+
+
 def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:
     """Add what of the full file others are held against, where it is no output itself."""
     return {
@@ -136,6 +149,8 @@ def _can(basis: Basis, work: Work | None) -> bool:
 
 def _wanted(basis: Basis, measure: Measure, file: Measured) -> bool:
     if measure.work is None or not _can(basis, measure.work):
+        return False
+    if measure.work.part and measure.work.part not in basis.parts:
         return False
     if measure.work.compares and (file.is_full or measure.work.on not in file.logits):
         return False
@@ -194,6 +209,7 @@ def _inputs(
     tools = basis.reader() if pinned else basis.tools
     inputs = {MODEL: file.step, **tools, **_programs(basis, work)}
     inputs |= {ORIGINAL: source_steps.merged(basis)} if work.original else {}
+    inputs |= {work.part: basis.parts[work.part]} if work.part else {}
     inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
     # The full file's perplexity on its own text was found with its logits.
     reads_logits = work.compares or (file.is_full and work.text == "perplexity")

@@ -53,7 +53,8 @@ class Output:
 
     ``step`` is the key of the step that makes ``file``; ``measures`` the keys of those that
     measure it, by the names of measures; ``lacking`` are measures that the recipe asks for and
-    that the tool chain cannot take. ``quant`` is None for the converted file itself.
+    that the tool chain cannot take. ``quant`` is None for the converted file itself, and for a
+    ``part`` of the model beside the text model, such as mmproj.
     """
 
     name: str
@@ -63,13 +64,16 @@ class Output:
     measures: Mapping[str, str] = field(default_factory=dict)
     quant: Quant | None = None
     lacking: frozenset[str] = frozenset()
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything one recipe needs: its steps in order, its outputs, what predicts them.
 
-    ``forecast`` and ``census`` are keys of steps, or empty where the tool chain has no such verb.
+    ``forecast`` and ``census`` are keys of steps, or empty where the tool chain has no such verb;
+    ``parts`` are those of the steps that make parts of the model, by name, and ``part_headers``
+    those that tell their sizes.
     """
 
     recipe: Recipe
@@ -80,6 +84,8 @@ class Plan:
     full: Output
     forecast: str = ""
     census: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    part_headers: Mapping[str, str] = field(default_factory=dict)
 
     def step(self, key: str) -> Step:
         """The step with this key."""

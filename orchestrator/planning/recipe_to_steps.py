@@ -12,7 +12,7 @@ from dataclasses import replace
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import Step
 from orchestrator.planning import file_steps, measure_steps, source_steps
-from orchestrator.planning.forecast_steps import census, forecast
+from orchestrator.planning.forecast_steps import census, forecast, part_headers
 from orchestrator.planning.measure_steps import Measured
 from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
 from orchestrator.planning.step_collector import Basis, StepCollector
@@ -45,8 +45,11 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     _check_types(recipe, chain, sources.commit)
     basis = _basis(recipe, chain, sources, choices)
     source_steps.check_weights(basis)
-    predicted, counted = forecast(basis), census(basis)
-    basis = replace(basis, gate=tuple(filter(None, (predicted, counted))))
+    predicted, headers, counted = forecast(basis), part_headers(basis), census(basis)
+    gate = tuple(filter(None, (predicted, counted, *headers.values())))
+    basis = replace(basis, gate=gate)
+    parts = {name: file_steps.part(basis, name, one) for name, one in recipe.parts.items()}
+    basis = replace(basis, parts=parts)
     full = file_steps.full(basis)
     imatrix = file_steps.imatrix(basis, full)
     made = [
@@ -59,8 +62,23 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         _output(basis, quant.name, key, full, logits, quant=quant, whole=whole.measures)
         for quant, key in made
     )
-    steps = tuple(_with_terms(basis, step) for step in basis.collector.steps)
-    return Plan(recipe, chain, sources, steps, outputs, whole, predicted, counted)
+    outputs += tuple(
+        _part(basis, name, key)
+        for name, key in parts.items()
+        if not choices.only or name in choices.only
+    )
+    return Plan(
+        recipe,
+        chain,
+        sources,
+        tuple(_with_terms(basis, step) for step in basis.collector.steps),
+        outputs,
+        whole,
+        forecast=predicted,
+        census=counted,
+        parts=parts,
+        part_headers=headers,
+    )
 
 
 def make_single(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -> Plan:
@@ -139,12 +157,18 @@ def _chosen(recipe: Recipe, only: Sequence[str]) -> list[Quant]:
         return quants
     wanted = {name.casefold() for name in only}
     chosen = [q for q in quants if {q.name.casefold(), q.type.casefold()} & wanted]
-    if not chosen:
+    if not chosen and wanted.isdisjoint(recipe.parts):
         raise UsageError(
             f"{recipe.name} has no file {', '.join(only)}",
-            f"It has: {', '.join(q.name for q in quants)}.",
+            f"It has: {', '.join([*(q.name for q in quants), *recipe.parts])}.",
         )
     return chosen
+
+
+def _part(basis: Basis, name: str, step: str) -> Output:
+    file = f"{basis.recipe.part_name(name)}{basis.chain.extension}"
+    keys = measure_steps.of_part(basis, name, step) if basis.choices.verify else {}
+    return Output(name, file, basis.file, step, keys, part=name)
 
 
 def _output(

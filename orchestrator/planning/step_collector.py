@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.base import digest
@@ -58,7 +58,8 @@ class Basis:
     ``tools`` are the keys of the tool chain's build and environment by the names that steps
     use; ``reader`` collects and gives those of the pinned commit; ``gate`` are those of the
     steps that must be done before any weight is fetched; ``file`` is what model files are
-    called in the store, where no name may tell one from another.
+    called in the store, where no name may tell one from another; ``parts`` are the keys of the
+    steps that make parts of the model beside the text model, by the parts' names.
     """
 
     recipe: Recipe
@@ -70,6 +71,7 @@ class Basis:
     tools: Mapping[str, str]
     reader: Callable[[], Mapping[str, str]]
     gate: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def built(self) -> dict[str, str]:

@@ -150,7 +150,7 @@ def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:
 
 def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     """Files of one folder must differ in more than case: some file systems do not tell."""
-    seen = {converted.casefold(): "the converted file"}
+    seen = {converted.casefold(): "the converted file", "mmproj": "the projector"}
     for index, entry in _quants(data):
         name = _file_name(entry)
         loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
@@ -203,6 +203,9 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
         or (section.default and name not in verify)
     }
     for name in sections:
+        part = sections[name].part
+        if name in has and part and data.get(part) is None:
+            yield ("verify", name), f"needs {part!r}: {sections[name].why}"
         needs = sections[name].needs
         if name in has and needs and needs not in has:
             yield ("verify", name), f"needs 'verify.{needs}': {sections[name].why}"
@@ -231,6 +234,7 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _named_files(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     names = [converted, *(_file_name(entry) for _, entry in _quants(data))]
+    names += ["mmproj"] if data.get("mmproj") is not None else []
     known = {name.casefold() for name in names}
     chosen = _mapping(data, "publish").get("recommended")
     if isinstance(chosen, str) and chosen.casefold() not in {one.casefold() for one in names[1:]}:

@@ -136,6 +136,12 @@ class Convert(WithOptions):
         return self.model_name == "auto"
 
 
+class Projector(Frozen):
+    """The image or sound part of a model, as a file of its own beside the text model's."""
+
+    outtype: OutType = Field(default="", validate_default=True, description="Type of its weights.")
+
+
 def _unread(value: Any) -> Any:
     """The default as a recipe would say it, so that the tool chain's usual values fill it."""
     return {} if isinstance(value, Convert) else value
@@ -275,6 +281,10 @@ class Document(Frozen):
     convert: Annotated[Convert, BeforeValidator(_unread)] = Field(
         default=Convert(), validate_default=True, description="How the model is converted."
     )
+    mmproj: Projector | None = Field(
+        default=None,
+        description="Make a file of the model's image or sound part too, mmproj-NAME-TYPE.gguf.",
+    )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
     defaults: QuantDefaults = Field(
         default=QuantDefaults(), description="What holds for all quantized files."
@@ -309,6 +319,15 @@ class Recipe(Document):
     def converted_name(self) -> str:
         """Name of the converted file among the recipe's files, such as ``F16``."""
         return self.convert.outtype.upper()
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The parts of the model that become files of their own, and their types."""
+        return {"mmproj": self.mmproj.outtype} if self.mmproj is not None else {}
+
+    def part_name(self, part: str) -> str:
+        """Name of the file of a part, without the end."""
+        return f"{part}-{self.name}-{self.parts[part].upper()}"
 
     @property
     def used_imatrix(self) -> Imatrix | None:

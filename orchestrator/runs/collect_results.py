@@ -220,6 +220,7 @@ def _expectation(
         reference=_reference(plan, output),
         full_name=plan.full.name,
         full=full,
+        is_part=bool(output.part),
         strict=strict,
     )
 
@@ -324,9 +325,10 @@ def _page(described: Mapping[str, JSON], folder: Path) -> str:
 
 def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:
     """Names from earlier runs that stay: of other types, and signatures that still hold."""
-    plan = result.plan
-    for quant in plan.recipe.quantize:
-        file = f"{plan.recipe.name}-{quant.name}{plan.chain.extension}"
+    plan, recipe = result.plan, result.plan.recipe
+    stems = [f"{recipe.name}-{quant.name}" for quant in recipe.quantize]
+    for stem in (*stems, *map(recipe.part_name, recipe.parts)):
+        file = f"{stem}{plan.chain.extension}"
         told, signed = (file + suffix for suffix in output_folder.BESIDE)
         same = folder / told
         if file not in result.files:

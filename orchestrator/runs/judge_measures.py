@@ -23,6 +23,7 @@ def judge(facts: Facts, expectation: Expectation) -> tuple[Check, ...]:
     checks = [
         check
         for measure in registry.measures(further_texts.asked(expectation.asked))
+        if measure.name in facts or not expectation.is_part
         for check in measure.judge(measure, facts, expectation)
     ]
     constant = values(expectation.constant, strict=expectation.strict)

@@ -95,19 +95,18 @@ def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
 
 def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
     """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
-    told = [key for key in (one.forecast, one.census) if key]
+    told = [key for key in (one.forecast, one.census, *one.part_headers.values()) if key]
     known = all(session.known.at_hand(key) is not None for key in told)
-    if one.forecast and (build or known or _built(one, session)):
+    if one.forecast and (build or known or _built(one, told, session)):
         return told
     if session.settings.offline:
         return []
     return [step.key for step in one.steps if step_kinds.is_description(step)]
 
 
-def _built(one: Plan, session: Session) -> bool:
-    """Whether a forecast costs no build: its tool chain is there."""
-    tools = filter(step_kinds.is_tool, one.steps)
-    return all(session.known.find(step.key) is not None for step in tools)
+def _built(one: Plan, told: Sequence[str], session: Session) -> bool:
+    """Whether a forecast costs no build: the tools that it needs are there."""
+    return not any(map(step_kinds.is_tool, needed(one.steps, told, session.known.find).values()))
 
 
 def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError | None:
@@ -170,7 +169,9 @@ def _preview(one: Plan, session: Session) -> Preview:
         forecast = rough_sizes.estimate(one, fetched, partial(_facts, session))
     else:
         facts = artifact.manifest["facts"]
-        forecast = Forecast(facts["full"], facts["outputs"], fetched)
+        parts = {name: _facts(session, one.step(key)) for name, key in one.part_headers.items()}
+        outputs = facts["outputs"] | {name: told for name, told in parts.items() if told}
+        forecast = Forecast(facts["full"], outputs, fetched)
     plan_ = resource_needs.with_sizes(one, forecast) if forecast else one
     counted = session.known.find(one.census) if one.census else None
     census = counted.manifest["facts"] if counted else None

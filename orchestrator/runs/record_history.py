@@ -236,6 +236,8 @@ def asked(plan: Plan, output: Output) -> str:
     }
     if recipe.toolchain.tools is not None:
         content["tools"] = recipe.toolchain.tools.model_dump()
+    if output.part:
+        content["part"] = {output.part: recipe.parts[output.part]}
     quant = output.quant
     if quant is not None:
         content["quant"] = quant.model_dump(mode="json", exclude=_JUDGING)

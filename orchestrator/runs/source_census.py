@@ -18,6 +18,12 @@ _SHOWN = 12
 def objection(plan: Plan, facts: Mapping[str, JSON]) -> UsageError | None:
     """Why a plan would lose something of its source, or drops nothing by a pattern; or None."""
     dropped, patterns = facts["dropped"], plan.recipe.convert.drop
+    empty = [name for name, count in facts.get("parts", {}).items() if not count]
+    if empty:
+        return UsageError(
+            f"{plan.recipe.name}: no tensor of the source would be in {' and '.join(empty)}",
+            "The model has no such part: leave that out of the recipe.",
+        )
     idle = [one for one in patterns if not _matching((one,), dropped)]
     if idle:
         return UsageError(
@@ -32,9 +38,15 @@ def objection(plan: Plan, facts: Mapping[str, JSON]) -> UsageError | None:
     return UsageError(
         f"{plan.recipe.name}: the converter would leave out {units.plural(len(lost), 'tensor')} "
         f"of the source's {facts['tensors']}: {_shown(lost)}",
-        "If they are to stay behind, name them in the recipe with a pattern that is found in their "
-        f"names: 'convert: {{drop: [{_advice(lost)}]}}'.",
+        f"{_file_of_its_own(plan)}If they are to stay behind, name them in the recipe with a "
+        f"pattern that is found in their names: 'convert: {{drop: [{_advice(lost)}]}}'.",
     )
+
+
+def _file_of_its_own(plan: Plan) -> str:
+    if plan.recipe.mmproj is not None or "mmproj" not in plan.chain.verbs:
+        return ""
+    return "An image or sound part gets a file of its own by 'mmproj: {outtype: f16}'. "
 
 
 def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
@@ -42,17 +54,24 @@ def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
     if not facts or not facts["tensors"]:
         return None
     total, dropped = int(facts["tensors"]), facts["dropped"]
-    numbers = {"tensors": total, "dropped": dropped}
+    numbers: dict[str, JSON] = {"tensors": total, "dropped": dropped}
     label = plan.step(plan.census).label
+    made = facts.get("parts", {})
+    numbers |= {"parts": made} if made else {}
+    files = "file" if not made else "files"
+    apart = ", ".join(f"{count} of them in {name}" for name, count in made.items())
+    said = f"tensors of the source are in the {files}{f' ({apart})' if apart else ''}"
     if not dropped:
-        return Warned(label, f"All {total} tensors of the source are in the file.", numbers)
+        return Warned(label, f"All {total} {said}.", numbers)
     parts, rest = [], list(dropped)
     for one in plan.chain.harmless:
         parts += _part(found := _matching((one.match,), rest), one.why)
         rest = [name for name in rest if name not in found]
     parts += _part(rest, "as the recipe says")
-    said = f"{total - len(dropped)} of the {total} tensors of the source are in the file"
-    return Warned(label, f"{said}; left out: {'; '.join(parts)}.", numbers)
+    left = "; ".join(parts)
+    return Warned(
+        label, f"{total - len(dropped)} of the {total} {said}; left out: {left}.", numbers
+    )
 
 
 def _part(names: Collection[str], why: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code
@@ -11,16 +13,20 @@ from orchestrator.toolchain import call_verb
 
 CENSUS = "census.json"
 
+Counted = Mapping[str, Any]
+
 
 def run(task: Task) -> dict[str, JSON]:
     """Run the verb ``census`` on the model with holes for weights, and write ``census.json``.
 
     It holds ``into`` (the file's tensors that each of the source became), ``read`` (those whose
-    values the converter computes with), ``generated`` and ``dropped``.
+    values the converter computes with), ``generated`` and ``dropped``; and the same three of
+    each of the ``parts`` that become files of their own.
 
     Returns:
         Facts: ``tensors`` of the source (0 where nothing names them before they are read),
-        and the names of those that are ``dropped``.
+        the names of those that are ``dropped``, and of how many each of ``params["parts"]`` is
+        made, if there are any.
 
     Raises:
         StepError: The converter does not know the architecture, or the source's tensors.
@@ -30,11 +36,17 @@ def run(task: Task) -> dict[str, JSON]:
     hollow_model.small_files(task.inputs["model"], model)
     removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     values = {**params, "input": str(model), "output": str(listed)}
+    counted: dict[str, Counted] = {}
     with foreign_code.explained(removed):
         names = hollow_model.weights(task, task.inputs["model"], model)
-        call_verb.call(task, "census", values, cwd=task.scratch)
-    found = json.loads(listed.read_text(encoding="utf-8"))
-    dropped = sorted(names - found["into"].keys() - set(found["read"]))
-    text = json.dumps({**found, "dropped": dropped}, indent=1, sort_keys=True)
+        for part in ("", *params.get("parts", ())):
+            call_verb.call(task, "census", {**values, **{part: True}}, cwd=task.scratch)
+            counted[part] = json.loads(listed.read_text(encoding="utf-8"))
+    found, parts = counted.pop(""), counted
+    used = [one["into"].keys() | one["read"] for one in (found, *parts.values())]
+    dropped = sorted(names.difference(*used))
+    whole = {**found, "dropped": dropped, **({"parts": parts} if parts else {})}
+    text = json.dumps(whole, indent=1, sort_keys=True)
     (task.workdir / CENSUS).write_text(f"{text}\n", encoding="utf-8")
-    return {"tensors": len(names), "dropped": dropped}
+    made = {name: len(one["into"]) for name, one in parts.items()}
+    return {"tensors": len(names), "dropped": dropped, **({"parts": made} if made else {})}

@@ -7,9 +7,11 @@ from pathlib import Path
 from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code, output_checks, source_configs
+from orchestrator.modelfiles import foreign_code, gguf, output_checks, source_configs
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.verb_option import hide
+
+_WHOLE = ("convert", "import_ggml")  # other verbs make parts of a model
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -86,7 +88,7 @@ def _lay_out(source: Path, model: Path) -> None:
 
 def _input(model: Path, verb: str) -> Path:
     """The folder, or for an import its one file."""
-    if verb == "convert":
+    if verb != "import_ggml":
         return model
     [only] = [path for path in model.iterdir() if path.is_file()]
     return only
@@ -107,3 +109,5 @@ def _settle(task: Task, output: Path) -> None:
         made[0].rename(output)
     if output.stat().st_size == 0:
         raise StepError(f"{task.step.label}: the converter exited 0 but its file is empty")
+    if task.step.params["verb"] not in _WHOLE and not gguf.read(output).tensors:
+        raise StepError(f"{task.step.label}: the converter exited 0 but its file has no tensors")

@@ -24,6 +24,8 @@ from orchestrator.toolchain.verb_option import hide
 def run(task: Task) -> dict[str, JSON]:
     """Write ``header.gguf``: the converted file without its tensors' data.
 
+    ``params["part"]`` is a part of the model; without it, the text model is converted.
+
     Returns:
         Facts: ``size`` of the whole file in bytes, ``parameters``, ``vocabulary``, and
         ``contradictions`` (:mod:`orchestrator.modelfiles.source_configs`) if there are any.
@@ -38,23 +40,24 @@ def run(task: Task) -> dict[str, JSON]:
         _small_files_of_merge(task, model)
     else:
         hollow_model.small_files(task.inputs["model"], model)
-    hide(call_verb.verb(task, "describe").options, params, model)
+    verb = str(params.get("part", "describe"))
+    hide(call_verb.verb(task, verb).options, params, model)
     removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     output = task.scratch / params["file"]
-    values = {**params, "input": str(model), "output": str(output)}
+    values = {**params, "input": str(model), "output": str(output), "header_only": True}
     with foreign_code.explained(removed):
         if merged:
             hollow_model.from_shapes(task, model)
         else:
             hollow_model.weights(task, task.inputs["model"], model)
-        call_verb.call(task, "describe", values, cwd=task.scratch)
+        call_verb.call(task, verb, values, cwd=task.scratch)
     found = gguf.read(output)
     _keep_header(output, found.data_offset, task.workdir / HEADER)
     return {
         "size": found.file_size,
         "parameters": found.n_elements,
         "vocabulary": _vocabulary(found),
-        **source_configs.facts(model, output),
+        **(source_configs.facts(model, output) if verb == "describe" else {}),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from orchestrator.toolchain import argv_template, call_verb, find_toolchain
 from orchestrator.toolchain.load import ToolChain
 
 _CHAIN = "llama.cpp"
+_PROJECTOR = "mmproj"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Ready:
         root = self.tools["toolchain"]
         places = {"bin": str(root / "bin"), "exe": machine_info.exe(), "threads": str(self.threads)}
         filled = {**places, "input": str(self.file), **values}
-        return argv_template.expand(self.chain.verb(name).argv, filled)
+        if _PROJECTOR in self.tools:
+            [filled[_PROJECTOR]] = self.tools[_PROJECTOR].glob(f"*{self.chain.extension}")
+        verb = _with_projector(self.chain, name, self.tools)
+        return argv_template.expand(self.chain.verb(verb).argv, filled)
 
     def alone(self, argv: list[str], *, network: bool = False) -> list[str]:
         """The same without home folder and, unless it is to be reached, without network.
@@ -64,7 +68,8 @@ class Ready:
         """
         # The file may be a link, and installed tools are, and load what lies beside them.
         linked = [one.parent for one in call_verb.referred(self.tools["toolchain"] / "bin")]
-        seen = (self.file, self.file.parent, self.file.resolve().parent, *linked)
+        seen = [self.file, self.file.parent, self.file.resolve().parent, *linked]
+        seen += [Path.cwd()] if _PROJECTOR in self.tools else []  # pictures to look at
         visible = isolation.Visible((*seen, *self.tools.values()))
         path = clean_env().get("PATH", "")
         return isolation.around(argv, visible, Path("/"), path, network=network)
@@ -141,11 +146,19 @@ def _of_recipe(what: Path, verb: str, session: Session) -> Ready:
     [plan] = load_and_plan.make([recipe], own)
     output = plan.outputs[0]
     step = plan.step(output.step)
-    wanted = {**_tools(plan.steps), "model": step.key}
+    parts = {name: key for name, key in plan.parts.items() if name == _PROJECTOR}
+    wanted = {**_tools(plan.steps), **parts, "model": step.key}
+    verb = _with_projector(plan.chain, verb, parts)
     made = dict(_made(own, plan.steps, wanted, plan.chain, verb))
     folder = made.pop("model")
     file = next(iter(sorted(folder.glob(f"{Path(output.artifact_file).stem}*"))))
     return Ready(file, Path(output.file).stem, plan.chain, made, session.settings.threads)
+
+
+def _with_projector(chain: ToolChain, verb: str, there: Collection[str]) -> str:
+    """The verb that does the same with a projector, where the model has one and it is another."""
+    other = f"{verb}_{_PROJECTOR}"
+    return other if _PROJECTOR in there and other in chain.verbs else verb
 
 
 def _tools(steps: tuple[Step, ...]) -> dict[str, str]:

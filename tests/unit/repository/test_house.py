@@ -355,7 +355,7 @@ TEMPLATES_KNOW = {
 def measure_names() -> set[str]:
     """Names of measures and their sections that are no everyday words."""
     names = {one.name for one in registry.measures()} | set(registry.sections())
-    return names - {"header", "load", "memory", "embedding"}
+    return names - {"header", "load", "memory", "embedding", "image"}
 
 
 def known_measures(tree: ast.AST) -> set[str]:

@@ -61,6 +61,8 @@ NAMES = (
     "gpu_layers",
     "texts",
     "pooling",
+    "mmproj",
+    "image",
 )
 GIVEN = {name: f"<{name}>" for name in NAMES}
 SWITCHES = {

@@ -70,6 +70,36 @@ def test_a_pattern_that_drops_nothing_is_refused(tmp_path: Path) -> None:
     assert "It leaves out: 3 of vision_tower" in error.hint
 
 
+PARTS = COUNTS.replace(
+    "  load:", '  mmproj: {{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]}}\n  load:'
+)
+
+
+def test_parts_that_are_files_of_their_own_are_told_and_may_not_be_empty(tmp_path: Path) -> None:
+    text = RECIPE.replace("quantize:", "mmproj: {outtype: f16}\nquantize:")
+    plan = make_plan(tmp_path, text, chain=make_chain(tmp_path, text=PARTS))
+
+    told = source_census.told(plan, {**found([]), "parts": {"mmproj": 3}})
+    assert told is not None
+    assert told.message == "All 20 tensors of the source are in the files (3 of them in mmproj)."
+    empty = source_census.objection(plan, {**found([]), "parts": {"mmproj": 0}})
+    assert empty is not None
+    assert empty.message == "small: no tensor of the source would be in mmproj"
+    lost = source_census.objection(plan, {**found(VISION), "parts": {"mmproj": 2}})
+    assert lost is not None
+    assert "would leave out 3 tensors" in lost.message
+    assert "mmproj" not in lost.hint
+
+
+def test_who_loses_an_image_part_is_told_how_to_keep_it(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, chain=make_chain(tmp_path, text=PARTS))
+
+    error = source_census.objection(plan, found(VISION))
+
+    assert error is not None
+    assert "'mmproj: {outtype: f16}'" in error.hint
+
+
 def test_sources_that_nothing_counted_are_not_spoken_of(tmp_path: Path) -> None:
     plan = planned(tmp_path)
 

@@ -36,7 +36,7 @@ def outlined(folder: Path, names: Sequence[str], *, pickled: bool = False) -> Pa
     return folder
 
 
-def census_task(folder: Path, outline: Path, said: Any) -> Task:
+def census_task(folder: Path, outline: Path, said: Any, **more: Any) -> Task:
     shapes = {"tensors": {"a": {"dtype": "float16", "shape": [4]}}, "tied": [], "prefix": "model"}
     verbs = {
         "census": tool(
@@ -49,7 +49,7 @@ def census_task(folder: Path, outline: Path, said: Any) -> Task:
             json.dumps(shapes).replace("{", "{{").replace("}", "}}"),
         ),
     }
-    params = {"outtype": "f16", "trust_remote_code": False}
+    params = {"outtype": "f16", "trust_remote_code": False, **more}
     return task_of(folder / "t", verbs, {"model": outline}, params)
 
 
@@ -63,6 +63,22 @@ def test_what_is_neither_written_nor_read_is_dropped(tmp_path: Path) -> None:
     assert census.run(task) == {"tensors": 4, "dropped": ["vision.b", "vision.c"]}
     kept = json.loads((task.workdir / "census.json").read_text("utf-8"))
     assert kept == {**SAID, "dropped": ["vision.b", "vision.c"]}
+
+
+def test_what_is_in_a_part_is_not_dropped_and_the_part_is_counted(tmp_path: Path) -> None:
+    outline = outlined(tmp_path / "o", ["a", "scale", "vision.b", "vision.c"])
+    task = census_task(tmp_path, outline, SAID, parts=["mmproj"])
+    in_part = {"into": {"vision.b": ["v.b"]}, "read": [], "generated": []}
+    said = json.dumps(in_part).replace("{", "{{").replace("}", "}}")
+    verb = task.step.context["verbs"]["census"]
+    verb["argv"].append({"if": "mmproj", "then": [said]})
+    verb["argv"][3] = verb["argv"][3].replace("args[2]", "args[-1]")
+
+    facts = census.run(task)
+
+    assert facts == {"tensors": 4, "dropped": ["vision.c"], "parts": {"mmproj": 1}}
+    kept = json.loads((task.workdir / "census.json").read_text("utf-8"))
+    assert kept["parts"] == {"mmproj": in_part}
 
 
 def test_pickled_weights_are_counted_by_their_index(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import source_configs, tensor_values
 from orchestrator.steps import convert, imatrix
-from tests.support.model_files import KV, GGUFSpec, Tensor, gguf_header
+from tests.support.model_files import KV, GGUFSpec, Tensor, gguf_bytes, gguf_header
 from tests.support.tool_chain_tasks import CONVERSION, task_of, tool, whole
 
 
@@ -44,6 +44,17 @@ def test_the_converter_sees_a_folder_called_like_the_model(tmp_path: Path) -> No
     sha256 = hashlib.sha256(b"small{}").hexdigest()
     assert convert.run(task) == {"size": 7, "digests": {"model.gguf": sha256}}
     assert (task.workdir / "model.gguf").read_text() == "small{}"
+
+
+def test_a_part_without_tensors_is_no_success(tmp_path: Path) -> None:
+    empty = gguf_bytes(GGUFSpec(tensors=())).hex()
+    code = "Path(args[1]).write_bytes(bytes.fromhex(args[2]))"
+    verbs = {"mmproj": tool(code, "{input}", "{output}", empty)}
+    params = {**CONVERSION, "verb": "mmproj"}
+    task = task_of(tmp_path / "t", verbs, {"model": hugging(tmp_path / "m")}, params)
+
+    with pytest.raises(StepError, match="its file has no tensors"):
+        convert.run(task)
 
 
 @pytest.mark.usefixtures("text_for_weights")

@@ -308,3 +308,18 @@ def test_a_matrix_of_others_is_looked_at_and_counts_for_the_size(tmp_path: Path)
 def test_a_matrix_of_another_model_stops_before_weights_are_fetched(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"rows have other lengths in weight \(3 numbers for 256"):
         predict_sizes.run(with_matrix(tmp_path, "weight", columns=3))
+
+
+def test_a_part_is_tried_by_its_own_verb_and_says_nothing_of_the_text(
+    tmp_path: Path, weights: Path
+) -> None:
+    made = whole(tmp_path / "made") / "model.gguf"
+    code = "Path(args[1]).write_bytes(bytes.fromhex(args[2])); assert args[3] == 'holes'"
+    holes = {"if": "header_only", "then": ["holes"]}
+    verbs = {"mmproj": tool(code, "{input}", "{output}", made.read_bytes().hex(), holes)}
+    params = {**CONVERSION, "part": "mmproj", "trust_remote_code": False}
+    outline = outlined(tmp_path / "outline", weights)
+
+    facts = convert_without_weights.run(task_of(tmp_path / "t", verbs, {"model": outline}, params))
+
+    assert facts == {"size": made.stat().st_size, "parameters": 1280, "vocabulary": 0}

@@ -1,0 +1,116 @@
+"""Parts of a model that become files of their own, in plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.base.errors import UsageError
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.resolved_source import Resolved
+from orchestrator.recipe import RecipeError
+from tests.support.plans import (
+    CHAIN,
+    RECIPE,
+    by_label,
+    hub,
+    local,
+    make_chain,
+    make_plan,
+    sources,
+)
+
+_CONVERTS = '{{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]'
+SEES = CHAIN.replace(
+    "  load:",
+    f"  mmproj: {_CONVERTS}}}}}\n"
+    f"  census: {_CONVERTS}, options: {{{{mmproj: {{{{argv: [--mmproj], about: x}}}}}}}}}}}}\n"
+    '  look_at: {{argv: ["{{bin}}/tool", "{{image}}"]}}\n  load:',
+)
+WITH = RECIPE.replace("quantize:", "mmproj: {outtype: q8_0}\nquantize:")
+SHOWN = WITH + "  image: {prompt: Look, expect: red}\n"
+
+
+def planned(
+    folder: Path, text: str = WITH, model: Resolved | None = None, only: tuple[str, ...] = ()
+) -> Plan:
+    chain = make_chain(folder, text=SEES)
+    return make_plan(folder, text, chain=chain, found=sources(model=model or hub()), only=only)
+
+
+def test_a_projector_is_one_more_file_and_changes_no_other_files_key(tmp_path: Path) -> None:
+    without, plan = planned(tmp_path, RECIPE), planned(tmp_path)
+
+    assert [one.file for one in plan.outputs] == [
+        "small-Q4_0.gguf",
+        "small-Q4_K_M.gguf",
+        "mmproj-small-Q8_0.gguf",
+    ]
+    assert [one.step for one in plan.outputs[:2]] == [one.step for one in without.outputs]
+    assert [one.measures for one in plan.outputs[:2]] == [one.measures for one in without.outputs]
+    projector = plan.outputs[-1]
+    assert list(projector.measures) == ["header"]
+    step = plan.step(projector.step)
+    assert (step.params["verb"], step.params["outtype"], step.keep) == ("mmproj", "q8_0", "final")
+    assert set(plan.part_headers.values()) < set(step.after)
+
+
+def test_the_count_of_tensors_is_another_one_with_a_projector_alone(tmp_path: Path) -> None:
+    without, plan = planned(tmp_path, RECIPE), planned(tmp_path)
+
+    assert "parts" not in without.step(without.census).params
+    assert plan.step(plan.census).params["parts"] == ["mmproj"]
+    assert {"if": "mmproj", "then": ["--mmproj"]} in plan.step(plan.census).params["argv"][
+        "census"
+    ]["argv"]
+
+
+def test_each_file_of_the_text_model_is_shown_a_picture_with_the_projector(tmp_path: Path) -> None:
+    plan = planned(tmp_path, SHOWN)
+
+    shown = [one.measures["image"] for one in (plan.full, *plan.outputs[:2])]
+    assert {plan.step(key).inputs["mmproj"] for key in shown} == {plan.outputs[-1].step}
+    assert "image" not in plan.outputs[-1].measures
+
+
+@pytest.mark.parametrize(
+    ("only", "files"),
+    [(("Q4_0",), ["small-Q4_0.gguf"]), (("mmproj",), ["mmproj-small-Q8_0.gguf"])],
+)
+def test_one_file_can_be_chosen(tmp_path: Path, only: tuple[str, ...], files: list[str]) -> None:
+    plan = planned(tmp_path, only=only)
+
+    assert [one.file for one in plan.outputs] == files
+    assert plan.parts.keys() == {"mmproj"}
+
+
+def test_a_converted_file_has_no_projector_to_make(tmp_path: Path) -> None:
+    text = WITH.replace("{hub: org/small, revision: main}", "{path: cal.txt, format: gguf}")
+
+    with pytest.raises(UsageError, match="'mmproj' is made of the original model"):
+        planned(tmp_path, text, local("small.gguf", kind="gguf"))
+
+
+def test_a_tool_chain_that_makes_none_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="tool chain stand cannot mmproj"):
+        make_plan(tmp_path, WITH)
+
+
+def test_a_picture_without_a_projector_is_refused_and_so_is_its_name(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="needs 'mmproj'"):
+        planned(tmp_path, SHOWN.replace("mmproj: {outtype: q8_0}\n", ""))
+    with pytest.raises(RecipeError, match="is already called 'mmproj'"):
+        planned(tmp_path, RECIPE.replace("[Q4_0,", "[{type: Q4_0, name: mmproj},"))
+
+
+def test_the_checksum_of_a_projector_can_be_stated(tmp_path: Path) -> None:
+    stated = WITH + f"  sha256: {{mmproj: {'e' * 64}}}\n"
+
+    assert planned(tmp_path, stated).recipe.verify.sha256 == {"mmproj": "e" * 64}
+
+
+def test_labels_tell_the_two_conversions_apart(tmp_path: Path) -> None:
+    assert {"convert small to F16", "convert mmproj of small to Q8_0"} < set(
+        by_label(planned(tmp_path))
+    )
