@@ -20,6 +20,7 @@ from orchestrator.commands import (
     adopt_and_provenance,
     bisect,
     chat,
+    compare,
     completion,
     diff,
     fit,
@@ -116,6 +117,7 @@ for _module in (
     bisect,
     publish,
     store_and_toolchain,
+    compare,
     completion,
 ):
     _module.register(cli)

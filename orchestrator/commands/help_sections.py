@@ -7,7 +7,16 @@ import click
 # A command that stands nowhere here is listed under the last title.
 SECTIONS = {
     "Make": ("run", "recipes", "new", "fit", "adopt", "lock"),
-    "Check": ("check", "plan", "verify", "diff", "reproduce", "bisect", "verify-provenance"),
+    "Check": (
+        "check",
+        "plan",
+        "verify",
+        "diff",
+        "compare",
+        "reproduce",
+        "bisect",
+        "verify-provenance",
+    ),
     "Use": ("chat", "serve"),
     "Watch": ("nightly", "accept", "history", "site"),
     "Publish": ("publish",),

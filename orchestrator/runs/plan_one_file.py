@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.measures import registry
+from orchestrator.measures import registry, timing
 from orchestrator.modelfiles import gguf, gguf_parts
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.planning import recipe_to_steps
@@ -23,7 +23,13 @@ _CHAIN = "llama.cpp"
 
 
 def plan_of(
-    path: Path, against: Path | None, corpus: Path | None, prompt: str, session: Session
+    path: Path,
+    against: Path | None,
+    corpus: Path | None,
+    prompt: str,
+    session: Session,
+    *,
+    timed: bool = True,
 ) -> Plan:
     """A plan that only measures one GGUF file that is there.
 
@@ -33,6 +39,7 @@ def plan_of(
         corpus: Text for perplexity and divergence.
         prompt: A prompt to continue; without one no text is generated.
         session: What all commands share.
+        timed: Whether to measure too what depends on the machine and the hour.
 
     Raises:
         FormatError: A part is missing or malformed.
@@ -40,6 +47,8 @@ def plan_of(
     compared = [one for one in registry.measures() if one.work is not None and one.work.compares]
     both = against is not None and corpus is not None
     verify: dict[str, object] = {one.section.name: both for one in compared if one.section}
+    if not timed:
+        verify |= {one.section.name: False for one in timing.timed() if one.section}
     if corpus is not None:
         verify["perplexity"] = {"corpus": {"path": corpus.absolute()}}
     if prompt:

@@ -185,7 +185,9 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     notes += _terms(material)
     if plan.chain.format == "gguf":
         others += _modelfile(material, found, notes)
-    drawn, _ = model_tables.picture(found, model_card.compared(material.origin.quantized))
+    drawn, _ = model_tables.picture(
+        [one.row for one in found], model_card.compared(material.origin.quantized)
+    )
     others += [text_piece(model_card.PICTURE, drawn)] if drawn else []
     whole = [piece for one in found for piece in one.pieces] + [*others, recipe]
     whole.append(text_piece(output_folder.SUMS, sums(whole)))

@@ -158,7 +158,7 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
     """What of the files is said."""
     rows, quality = [one.row for one in card.models], registry.quality()
     whole = compared(card.quantized)
-    _, drawn = model_tables.picture(card.models, whole)
+    _, drawn = model_tables.picture(rows, whole)
     return {
         "compared": whole,
         "smoke": plan.recipe.verify.smoke is not None,
@@ -166,7 +166,7 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
         "warnings": list(_warnings(card.models)),
         "census": card.report.source.message if card.report.source is not None else "",
         "told": [one.message for one in card.report.warnings],
-        "table": Safe(model_tables.files(card.models, card.full, whole)),
+        "table": Safe(model_tables.files_table(card.models, card.full, whole)),
         "columns": [*model_tables.notes(card.models, card.full), *_full(card)],
         "memory": Safe(model_tables.memory(card.models)),
         "picture": PICTURE if drawn else "",

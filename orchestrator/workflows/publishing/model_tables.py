@@ -10,7 +10,7 @@ from orchestrator.history.site import charts, render_template, svg
 from orchestrator.measures import closeness, number_tables, registry
 from orchestrator.modelfiles import context_cache, header_consistency
 from orchestrator.modelfiles.gguf import GGUF
-from orchestrator.runs.report import markdown_table
+from orchestrator.runs.report import Row, markdown_table
 from orchestrator.workflows.publishing.published_files import Model
 
 _CONTEXTS = (4096, 16384)
@@ -26,7 +26,7 @@ def recommended(models: Sequence[Model], stated: str | None = None) -> Model:
     return next(one for one in models if one.row is best)
 
 
-def files(models: Sequence[Model], full: str, whole: str) -> str:
+def files_table(models: Sequence[Model], full: str, whole: str) -> str:
     """The files with what was measured, without columns that would be empty.
 
     Args:
@@ -85,9 +85,9 @@ def memory(models: Sequence[Model]) -> str:
     )
 
 
-def picture(models: Sequence[Model], whole: str) -> tuple[str, str]:
+def picture(files: Sequence[Row], whole: str) -> tuple[str, str]:
     """Size against distance from the full file as SVG, and its title; empty if not measured."""
-    rows = [FileRow(one.file, one.row.type, "", "", numbers=one.row.numbers) for one in models]
+    rows = [FileRow(one.file, one.type, "", "", numbers=one.numbers) for one in files]
     colours = {row.type: number for number, row in enumerate(rows)}
     wanted = [one for one in registry.quality() if one in registry.relative()]
     full = FileRow(f"{whole}, for comparison", whole, "", "")

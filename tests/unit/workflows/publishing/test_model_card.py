@@ -21,7 +21,7 @@ from orchestrator.runs.judge_measures import verdict
 from orchestrator.runs.report import Row
 from orchestrator.workflows.publishing.gguf_naming import Name
 from orchestrator.workflows.publishing.model_card import ollama_tag
-from orchestrator.workflows.publishing.model_tables import files, memory, picture, recommended
+from orchestrator.workflows.publishing.model_tables import files_table, memory, picture, recommended
 from orchestrator.workflows.publishing.published_files import Model, Piece
 from tests.support import gguf_pairs
 from tests.support.fake_steps import built, measured
@@ -126,7 +126,7 @@ def model(bits: float, size: int = 10**9, **found: float | None) -> Model:
 
 def table(models: list[Model], full: str = "F16") -> list[str]:
     """The lines of the table of files."""
-    return files(models, full, "the unquantized model").splitlines()
+    return files_table(models, full, "the unquantized model").splitlines()
 
 
 def test_the_file_near_five_bits_is_for_those_who_do_not_choose() -> None:
@@ -278,10 +278,10 @@ def test_the_recipe_may_recommend_a_file(recipe_folder: RecipeFolder) -> None:
 
 def test_the_picture_has_every_file_even_one_of_the_sources_type() -> None:
     found = [model(4.8, kld=0.1), model(8.5, 2 * 10**9, kld=0.01)]
-    drawn, title = picture(found, "the Q5 source")
+    drawn, title = picture([one.row for one in found], "the Q5 source")
     assert [name for name in ("Q5", "Q8") if f">{name}<" in drawn] == ["Q5", "Q8"]
     assert title == "Mean KL divergence against size"
-    assert picture([model(4.8)], "the unquantized model") == ("", "")
+    assert picture([model(4.8).row], "the unquantized model") == ("", "")
 
 
 def test_what_a_context_takes_is_added_to_the_file(tmp_path: Path) -> None:
