@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.base import units
 from orchestrator.base.step_values import JSON, StepResult
 from orchestrator.base.terminal_colours import status
 from orchestrator.base.text_table import table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.runs.report import Report
     from orchestrator.runs.session import Session
 
+_SHOWN = 3
 MARKS = {one: status(run_states.label(one.value)) for one in Status} | {Status.SKIP: "-"}
 
 
@@ -33,16 +35,29 @@ def summary(result: Result, folder: Path, notes: Iterable[str]) -> str:
     )
     parts = [f"\n{described.name}: {verdict}", _files(described)]
     parts += filter(None, [timing.remark(described.taken, datetime.now(timezone.utc))])
-    troubles = [
-        f"{MARKS[check.status]}: {row.file}: {check.message}"
-        for row in described.rows
-        for check in row.checks
-        if check.status in (Status.FAIL, Status.WARN)
-    ]
+    troubles = [*_troubles(described)]
     troubles += [f"{MARKS[Status.FAIL]}: {file}: it was not made" for file in described.missing]
     troubles += [f"{MARKS[Status.WARN]}: {one.message}" for one in described.warnings]
     parts += [*troubles, *notes, f"Files and report: {folder}"]
     return "\n".join(parts)
+
+
+def _troubles(described: Report) -> Iterator[str]:
+    """What checks say of files; what several say alike, in one line."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in described.rows:
+        for check in row.checks:
+            if check.status in (Status.FAIL, Status.WARN):
+                found.setdefault((MARKS[check.status], check.message), {})[row.file] = None
+    for (mark, message), files in found.items():
+        yield f"{mark}: {_named(list(files), len(described.rows))}: {message}"
+
+
+def _named(files: Sequence[str], all_files: int) -> str:
+    if len(files) > 1 and len(files) == all_files:
+        return f"all {all_files} files"
+    more = f" and {units.plural(len(files) - _SHOWN, 'more file')}" if len(files) > _SHOWN else ""
+    return ", ".join(files[:_SHOWN]) + more
 
 
 def summary_value(result: Result, folder: Path, notes: Iterable[str]) -> JSON:

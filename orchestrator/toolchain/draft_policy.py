@@ -81,7 +81,8 @@ class Policy(_Data):
 
     ``calibrated`` are types that are added where there is an importance matrix, ``rows`` the
     lengths that rows must be multiples of, by type; ``reference`` is the most parameters that
-    a model may have for its predictions to be compared with the original's.
+    a model may have for its predictions to be compared with the original's; ``facts`` the fewest
+    with which it is expected to know some.
     """
 
     types: tuple[Types, ...] = Field(min_length=1)
@@ -90,6 +91,7 @@ class Policy(_Data):
     limits: tuple[TypeLimits, ...] = ()
     smaller: tuple[Smaller, ...] = ()
     reference: float = 0
+    facts: float = 0
     fit: Fitting | None = None
 
     def types_for(self, parameters: int) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class Draft:
         compared: Sections that compare files with the full one on ``corpus``, as far as the
             tool chain can.
         reference: Whether predictions are compared with those of the original model.
+        facts: Whether it is large enough to know facts.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Draft:
     chunks: int
     compared: tuple[str, ...]
     reference: bool
+    facts: bool
 
 
 def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Draft:
@@ -127,6 +129,7 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
         chunks=16 if found.vocabulary > _LARGE_VOCABULARY else 32,
         compared=tuple(_compared(chain)) if measured else (),
         reference="reference_logits" in chain.verbs and _has_reference(found, policy),
+        facts=not 0 < found.weights.parameters < policy.facts,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def test_what_was_found_is_shown_with_the_next_command(new: New, tmp_path: Path)
     assert "bf16, 1 file of safetensors, 2.07 MB" in said.out
     assert "Q4_K_M   ~627 kB" in said.out
     assert said.out.endswith(f"Next: orchestrate run {FILE}\n")
+
+
+def test_of_a_model_too_small_for_facts_words_are_expected(new: New, tmp_path: Path) -> None:
+    new(repository(tmp_path / "m", card=FREE))
+    recipe = yaml.safe_load(FILE.read_text())
+    assert re.search(recipe["verify"]["smoke"]["expect"], "The otter was glad")
+    assert not re.search(recipe["verify"]["smoke"]["expect"], "!!! 0 0 0")
 
 
 def test_json_says_the_same(new: New, tmp_path: Path) -> None:
