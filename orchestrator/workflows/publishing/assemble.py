@@ -88,11 +88,12 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
     """
     plan, checked = material.plan, material.checked
     headers = {one.file: _header(checked.folder / one.file) for one in plan.outputs}
-    for file, header in headers.items():
-        if header is not None:
+    for one in plan.outputs:
+        header = headers[one.file]
+        if header is not None and not one.part:
             origin = material.origin
             chat_templates.require_same(
-                file, chat_templates.of_file(header), origin.templates, origin.where
+                one.file, chat_templates.of_file(header), origin.templates, origin.where
             )
     names = {one.file: _name(one, headers[one.file], plan) for one in plan.outputs}
     gguf_naming.distinct(names)
@@ -129,6 +130,9 @@ def _name(output: Output, header: GGUF | None, plan: Plan) -> Name:
         return Name(output.file.removesuffix(suffix), output.name, suffix)
     encoding = output.name if header is None else _encoding(output, header)
     model = gguf_naming.model_of(plan)
+    if output.part:
+        encoding = plan.recipe.parts[output.part].upper()
+        pattern = f"{output.part}-{gguf_naming.USUAL}"
     return gguf_naming.name_of(pattern or gguf_naming.USUAL, model, encoding, header, suffix)
 
 
@@ -183,15 +187,17 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
         *_notice(material),
     ]
     notes += _terms(material)
+    texts = tuple(one for one in found if not one.output.part)
+    parts = tuple(one for one in found if one.output.part)
     if plan.chain.format == "gguf":
-        others += _modelfile(material, found, notes)
+        others += _modelfile(material, texts, parts, notes)
     drawn, _ = model_tables.picture(
-        [one.row for one in found], model_card.compared(material.origin.quantized)
+        [one.row for one in texts], model_card.compared(material.origin.quantized)
     )
     others += [text_piece(model_card.PICTURE, drawn)] if drawn else []
     whole = [piece for one in found for piece in one.pieces] + [*others, recipe]
     whole.append(text_piece(output_folder.SUMS, sums(whole)))
-    whole.append(text_piece(README, _card(material, described, found, whole)))
+    whole.append(text_piece(README, _card(material, described, (texts, parts), whole)))
     whole.append(
         text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole))
     )
@@ -246,7 +252,9 @@ def _imatrix(plan: Plan, store: Store, notes: list[str]) -> Iterator[Piece]:
         yield Piece(IMATRIX_FILE, int(entry["size"]), str(entry["sha256"]), path)
 
 
-def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -> list[Piece]:
+def _modelfile(
+    material: Material, found: Sequence[Model], parts: Sequence[Model], notes: list[str]
+) -> list[Piece]:
     """Ollama's Modelfile for the file that suits most; it takes no file in parts."""
     best = _best(material, found, whole=True)
     if best is None:
@@ -256,6 +264,7 @@ def _modelfile(material: Material, found: tuple[Model, ...], notes: list[str]) -
     generation = material.origin.generation
     model = ollama_modelfile.Model(
         file=best.file,
+        parts=[one.file for one in parts if not one.split],
         generation=generation,
         stops=[
             *_texts(path, ollama_modelfile.stop_tokens(generation)),
@@ -295,9 +304,12 @@ def _question(material: Material, models: Sequence[Model]) -> str:
 
 
 def _card(
-    material: Material, described: Report, found: tuple[Model, ...], whole: list[Piece]
+    material: Material,
+    described: Report,
+    files: tuple[Sequence[Model], Sequence[Model]],
+    whole: list[Piece],
 ) -> str:
-    plan = material.plan
+    plan, (found, parts) = material.plan, files
     names = frozenset(piece.name for piece in whole)
     best = _best(material, found, whole=False)
     assert best is not None, "there are files"
@@ -308,6 +320,7 @@ def _card(
         facts=material.facts,
         report=described,
         models=found,
+        parts=parts,
         best=best,
         whole=_best(material, found, whole=True),
         quantized=material.origin.quantized,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.base import safe_markdown
+from orchestrator.base import safe_markdown, units
 from orchestrator.base.errors import StepError
 from orchestrator.base.safe_markdown import Safe
 from orchestrator.base.step_values import JSON
@@ -45,7 +45,8 @@ class Card:
         owner: Who quantized it.
         facts: Licence, languages, base models.
         report: What the run found.
-        models: The files.
+        models: The files of the text model.
+        parts: Those of the model's other parts, such as its projector.
         best: The recommended one; ``whole``: that among the files in one piece, if any.
         quantized: The type of the source where that was quantized before; else empty.
         prompt: How the chat template writes a question; may be empty.
@@ -61,6 +62,7 @@ class Card:
     facts: Facts
     report: Report
     models: Sequence[Model]
+    parts: Sequence[Model]
     best: Model
     whole: Model | None
     quantized: str
@@ -108,7 +110,8 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
     tags = [form, plan.recipe.family, "quantized"]
     tags += ["imatrix"] if _matrix(plan, card) else []
     bases = list(facts.base_models)
-    task = said.pipeline_tag or _encoder_task(plan, card.models) or "text-generation"
+    usual = "image-text-to-text" if plan.recipe.mmproj is not None else "text-generation"
+    task = said.pipeline_tag or _encoder_task(plan, card.models) or usual
     return {
         "base_model": bases[0] if len(bases) == 1 else bases,
         "base_model_relation": "quantized" if bases else None,
@@ -163,7 +166,8 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
         "compared": whole,
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
-        "warnings": list(_warnings(card.models)),
+        "warnings": list(_warnings([*card.models, *card.parts])),
+        "parts": [(one.first, units.size(one.row.size)) for one in card.parts],
         "census": card.report.source.message if card.report.source is not None else "",
         "told": [one.message for one in card.report.warnings],
         "table": Safe(model_tables.files_table(card.models, card.full, whole)),

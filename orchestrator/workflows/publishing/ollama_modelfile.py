@@ -48,6 +48,7 @@ class Model:
         stops: Texts that end an answer.
         license: Name of the licence, for the LICENSE line.
         about: A sentence for the first line.
+        parts: The files of the model's other parts, such as its projector.
     """
 
     file: str
@@ -55,12 +56,13 @@ class Model:
     stops: Sequence[str]
     license: str
     about: str
+    parts: Sequence[str] = ()
 
 
 def modelfile(model: Model) -> str:
     """The text of a Modelfile."""
     about = safe_text.line(" ".join(model.about.split()))
-    lines = [f"# {about}", f"FROM ./{model.file}"]
+    lines = [f"# {about}", *(f"FROM ./{one}" for one in (model.file, *model.parts))]
     lines += [f"PARAMETER {name} {value:.10g}" for name, value in _numbers(model.generation)]
     lines += [f'PARAMETER stop "{one}"' for one in dict.fromkeys(model.stops) if _quotable(one)]
     if model.license:

@@ -98,6 +98,30 @@ def test_a_hostile_description_is_only_text(recipe_folder: RecipeFolder) -> None
     )
 
 
+def test_a_projector_is_published_beside_the_text_files_and_said_how_to_use(
+    recipe_folder: RecipeFolder,
+) -> None:
+    text = recipe_folder.recipe.read_text()
+    recipe_folder.write(text.replace("quantize:", "mmproj: {outtype: q8_0}\nquantize:"))
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    out = recipe_folder.place / "out"
+    names = sorted(path.name for path in out.glob("*small*.gguf"))
+    assert names == [
+        "mmproj-small-2.1M-Q8_0.gguf",
+        "small-2.1M-IQ4_XS.gguf",
+        "small-2.1M-Q4_0.gguf",
+    ]
+    card = (out / "README.md").read_text()
+    assert front_matter(card)["pipeline_tag"] == "image-text-to-text"
+    assert "--mmproj mmproj-small-2.1M-Q8_0.gguf" in card
+    table = [line for line in card.splitlines() if line.startswith("| [")]
+    assert len(table) == 2
+    assert not [line for line in table if "mmproj" in line]
+    modelfile = (out / "Modelfile").read_text().splitlines()
+    assert modelfile[1:3] == [f"FROM ./{names[2]}", f"FROM ./{names[0]}"]
+
+
 def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
     recipe_folder: RecipeFolder,
 ) -> None:
