@@ -65,7 +65,7 @@ class Remote:
 
 def _address(url: str) -> str:
     if "://" not in url or url.partition("://")[2].strip("/") == "":
-        raise ValueError(f"{without_secrets(url)!r} is no address of a cache")
+        raise ValueError("this is no address of a cache")  # it may hold a password
     return url.rstrip("/")
 
 

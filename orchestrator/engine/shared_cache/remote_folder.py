@@ -188,7 +188,9 @@ class RemoteFolder:
             return []
         start = len(root) + 1
         return [
-            Found(path[start:], int(info["size"]), _modified(info)) for path, info in listed.items()
+            Found(path[start:], int(info["size"]), _modified(info))
+            for path, info in listed.items()
+            if path.startswith(f"{root}/{under}/")  # some servers list an empty folder itself
         ]
 
     def now(self) -> float:

@@ -48,9 +48,11 @@ class Uploads:
     def _work(self) -> None:
         while True:
             step = self._waiting.get()
-            if not self._ended.is_set():
-                self._send(step)
-            self._waiting.task_done()
+            try:
+                if not self._ended.is_set():
+                    self._send(step)
+            finally:
+                self._waiting.task_done()
 
     def _send(self, step: Step) -> None:
         try:
@@ -69,6 +71,8 @@ class Uploads:
         Raises:
             Interrupted: The run is interrupted.
         """
+        if self._ended.is_set():
+            return  # it was said already
         begun = time.monotonic()
         with self._waiting.all_tasks_done:
             while self._waiting.unfinished_tasks and time.monotonic() - begun < self._left:
