@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -61,14 +62,16 @@ def test_a_key_that_cannot_sign_is_told(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with cache_servers.silent_server() as port:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
         import fsspec
 
-        monkeypatch.setitem(fsspec.config.conf, "s3", cache_servers.s3_options(port))
+        options = cache_servers.s3_options(silent.getsockname()[1])
+        monkeypatch.setitem(fsspec.config.conf, "s3", options)
         here = Machine(tmp_path / "here", "s3://cache/silent", patience=600.0, finish=600.0)
         uploads = Uploads(here.cache, here.store, here.warned.append)
         here.make()
         uploads.send(free_step())
+        silent.accept()
 
         def stopped() -> None:
             raise Interrupted("interrupted")
