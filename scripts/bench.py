@@ -1,9 +1,10 @@
 """Measure what orchestrate costs beside the same work done by hand; prints one table.
 
-    python scripts/bench.py [--build] [--rounds N]
+    python scripts/bench.py [--build] [--large 7b] [--rounds N]
 
 Whole processes are timed, pairs alternate, medians count. ``--build`` also builds llama.cpp
 twice, ours and as its old instructions say, which takes a quarter of an hour and more.
+``--large`` adds what bench_large.py measures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import bench_large
 from bench_common import (
     ROOT,
     TINY,
@@ -107,7 +109,7 @@ def overhead(rounds: int) -> list[Figure]:
         Figure(
             "SmolLM2, F16 and three types: orchestrate / shell script",
             f"{ratio:.2f} ({spent})",
-            "1.10",
+            "1.15",
         )
     ]
 
@@ -191,6 +193,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", action="store_true", help="Build llama.cpp twice, too.")
+    parser.add_argument(
+        "--large", choices=list(bench_large.SIZES), help="A llama of this size, too."
+    )
     parser.add_argument("--rounds", type=int, default=10, help="Runs of each quick figure.")
     args = parser.parse_args()
     figures = [
@@ -198,6 +203,11 @@ def main() -> None:
         up_to_date(args.rounds),
         help_time(args.rounds),
         *([builds()] if args.build else []),
+        *(
+            bench_large.measure(args.large, [bench_large.ONE, bench_large.FOUR])
+            if args.large
+            else []
+        ),
     ]
     print(table(figures))
 

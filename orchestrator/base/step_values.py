@@ -13,7 +13,10 @@ JSON = Any  # what json.loads can return; a recursive alias buys no checking her
 
 @dataclass(frozen=True)
 class Resources:
-    """What a step needs while it runs; zero bytes means "not known, assumed small"."""
+    """What a step needs while it runs; zero bytes means that it is not known.
+
+    ``alone`` is for what no other CPU-bound step may run beside: its numbers are speeds.
+    """
 
     cpu: bool = False
     net: bool = False
@@ -22,6 +25,7 @@ class Resources:
     scratch_bytes: int = 0
     memory_bytes: int = 0
     exact: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,7 @@ _OPTIONS = {
         "--jobs",
         "-j",
         type=click.IntRange(1),
-        default=1,
-        help="CPU-bound steps that run in parallel.",
+        help="CPU-bound steps that run in parallel; without it, small ones share the cores.",
     ),
     "threads": click.option(
         "--threads",
@@ -131,7 +130,7 @@ _OPTIONS = {
 # What holds for an option that a command does not have.
 _ABSENT: dict[str, Any] = {
     **{"only": (), "profile": "", "backend": "", "tools": None, "prebuilt": False},
-    **{"jobs": 1, "threads": None, "keep": "f16"},
+    **{"jobs": None, "threads": None, "keep": "f16"},
     "keep_logits": 0,
     **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
 }
@@ -202,7 +201,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     options = {**_ABSENT, **options}
     remote = places.from_environment()
     settings = Settings(
-        jobs=options["jobs"],
+        jobs=options["jobs"] or 0,
         threads=options["threads"] or machine_info.cores(),
         offline=options["offline"],
         keep=options["keep"],

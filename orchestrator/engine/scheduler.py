@@ -14,9 +14,11 @@ from graphlib import TopologicalSorter
 from queue import SimpleQueue
 from typing import Protocol
 
+from orchestrator.base import machine_info
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, Step, StepResult
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.core_shares import Cores, Share, shares, threads_for
 from orchestrator.engine.known_artifacts import Find, KnownArtifacts
 from orchestrator.engine.retention_policy import release
 from orchestrator.engine.step_worker import Event, Job, Listener, Say, Settings, carry_out, hit
@@ -59,6 +61,7 @@ class _State:
     carrier: Carrier
     results: dict[str, StepResult] = field(default_factory=dict)
     running: dict[str, tuple[Step, Future[StepResult]]] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
     sealing: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
     interrupted: Interrupted | None = None
@@ -169,13 +172,17 @@ class Runner:
         try:
             if self._carrier is not None:
                 return self._walk(work, targets, _State(self._carrier))
-            with ThreadPoolExecutor(2 * self._settings.jobs + NET_SLOTS) as pool:
+            with ThreadPoolExecutor(2 * self._at_once() + NET_SLOTS) as pool:
                 inbox: SimpleQueue[Event | str] = SimpleQueue()
                 return self._walk(
                     work, targets, _State(Carrier(lambda _step: pool, inbox, inbox.put))
                 )
         finally:
             self._known.forget()
+
+    def _at_once(self) -> int:
+        """How many CPU-bound steps run at once at most."""
+        return self._settings.jobs or self._settings.threads
 
     def _walk(
         self, work: Mapping[str, Step], targets: Sequence[str], state: _State
@@ -207,6 +214,7 @@ class Runner:
         """Start what may start now; give back what has to wait for a slot."""
         later: list[str] = []
         order = {key: place for place, key in enumerate(work)}
+        waiting = sum(shares(work[key].resources) for key in ready)
         for key in sorted(ready, key=order.__getitem__, reverse=True):
             step = work[key]
             reason = self._obstacle(step, state)
@@ -214,14 +222,18 @@ class Runner:
                 state.blocked[key] = reason
                 self._record(state, StepResult(step, Outcome.SKIPPED, error=reason))
                 sorter.done(key)
-            elif self._has_slot(step, state):
+            elif self._has_slot(step, state, waiting):
                 self._submit(step, state)
+                waiting -= shares(step.resources)
             else:
                 later.append(key)
         return later
 
     def _submit(self, step: Step, state: _State) -> None:
-        carrier, job = state.carrier, Job(step, self._settings, self._store)
+        carrier, threads = state.carrier, self._settings.threads // (self._settings.jobs or 1)
+        if step.key in state.shares:
+            threads = state.shares[step.key].threads
+        job = Job(step, self._settings, self._store, max(1, threads))
         future = carrier.executor(step).submit(carry_out, job, carrier.say)
         state.running[step.key] = step, future
         future.add_done_callback(lambda _future: carrier.inbox.put(step.key))
@@ -234,18 +246,28 @@ class Runner:
                 return state.blocked[key]
         return LATE if time.monotonic() >= self._settings.deadline else ""
 
-    def _has_slot(self, step: Step, state: _State) -> bool:
+    def _has_slot(self, step: Step, state: _State, waiting: int) -> bool:
         """Two CPU-bound tools never share the same cores; the network has its own slots.
 
         A step whose tool is done and whose result is only being hashed holds no slot.
         """
-        running = (one for one, _ in state.running.values())
-        busy = [one.resources for one in running if one.key not in state.sealing]
         if step.resources.cpu:
-            return sum(one.cpu for one in busy) < self._settings.jobs
-        if step.resources.net:
-            return sum(one.net for one in busy) < NET_SLOTS
-        return True
+            return self._takes_cores(step, state, waiting)
+        running = [
+            one.resources for one, _ in state.running.values() if one.key not in state.sealing
+        ]
+        return not step.resources.net or sum(one.net for one in running) < NET_SLOTS
+
+    def _takes_cores(self, step: Step, state: _State, waiting: int) -> bool:
+        """Give a CPU-bound step its threads, if there are any."""
+        busy = [
+            state.shares[key] for key in state.running.keys() - state.sealing if key in state.shares
+        ]
+        cores = Cores(self._settings.threads, self._settings.jobs)
+        free = machine_info.memory_available() if busy else 0
+        threads = threads_for(step.resources, busy, waiting, cores, free)
+        state.shares[step.key] = Share(step.resources, threads)
+        return threads > 0
 
     def _collect(
         self,

@@ -50,8 +50,9 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run behaves: CPU-bound steps at once, threads of each, what is kept.
+    """How a run behaves: CPU-bound steps at once, threads of all together, what is kept.
 
+    ``jobs`` is 0 where the steps decide (:mod:`orchestrator.engine.core_shares`).
     ``keep_logits`` are the bytes that saved logits may take in the store when they are kept.
     ``remote`` are the caches that it shares with others.
     From ``deadline`` on (a moment of ``time.monotonic``) no step is started.
@@ -68,11 +69,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """What has to be done and where; to be pickled. A store in another process is opened anew."""
+    """What has to be done and where; to be pickled. A store in another process is opened anew.
+
+    ``threads`` are those of its tools.
+    """
 
     step: Step
     settings: Settings
     store: Store
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def _work(job: Job, say: Say) -> StepResult:
             workdir=stage.workdir,
             scratch=stage.scratch,
             log=stage.log,
-            threads=max(1, settings.threads // settings.jobs),
+            threads=job.threads,
             offline=settings.offline,
             report=lambda progress: say(Event(step.key, "progressed", progress=progress)),
             computed=lambda: say(Event(step.key, "computed")),

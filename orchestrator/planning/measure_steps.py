@@ -192,7 +192,7 @@ def _step(
         params,
         _inputs(basis, measure, file, before),
         context=context,
-        resources=Resources(cpu=work.loads),
+        resources=Resources(cpu=work.loads, alone=any(one.timed for one in measure.numbers)),
         keep="always",
     )
 

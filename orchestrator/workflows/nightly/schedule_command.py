@@ -71,7 +71,7 @@ def _arguments(wanted: Options, told: Told, session: Mapping[str, Any]) -> Itera
         "notify-when": told.when if told.when != Told.when else None,
         "metrics": told.metrics,
         "out": wanted.out if wanted.out != Path("dist") else None,
-        **{name: session[name] for name in _PLAIN if session[name] not in ("f16", 1)},
+        **{name: session[name] for name in _PLAIN if session[name] != "f16"},
         "keep-logits": "" if kept == _USUAL_LOGITS else kept,
     }
     for name, value in options.items():

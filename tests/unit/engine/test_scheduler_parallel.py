@@ -53,6 +53,41 @@ def test_cpu_bound_steps_fill_their_slots_and_never_more(
     assert work.most == jobs
 
 
+def test_small_steps_share_the_cores_unless_jobs_say_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Together(3)
+    told: list[int] = []
+
+    def noting(task: Task) -> dict[str, JSON]:
+        told.append(task.threads)
+        return work(task)
+
+    teach(monkeypatch, together=noting)
+    steps = [a_step(f"s{n}", kind="together", cpu=True, memory_bytes=1 << 20) for n in range(3)]
+
+    run(tmp_path, steps, *steps, jobs=0, threads=6)
+
+    assert told == [2, 2, 2]
+    assert work.most == 3
+
+
+@pytest.mark.parametrize("jobs", [0, 4])
+def test_nothing_runs_beside_what_measures_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    work = Together(1)
+    teach(monkeypatch, together=work)
+    steps = [
+        a_step(f"s{n}", kind="together", cpu=True, memory_bytes=1 << 20, alone=n > 0)
+        for n in range(4)
+    ]
+
+    run(tmp_path, steps, *steps, jobs=jobs, threads=8)
+
+    assert work.most == 1
+
+
 def test_the_network_has_slots_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Together(NET_SLOTS)
     teach(monkeypatch, together=work)
