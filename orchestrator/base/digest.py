@@ -23,6 +23,9 @@ from orchestrator.base.step_values import JSON
 CHUNK_BYTES = 4 << 20
 
 
+_PLAIN = frozenset((str, bool, int))
+
+
 def canonical(value: JSON) -> bytes:
     """Return the one spelling of a JSON value: sorted keys, no spaces, ASCII only.
 
@@ -32,7 +35,8 @@ def canonical(value: JSON) -> bytes:
         TypeError: The value holds something JSON has no type for, or a key that is no string.
         ValueError: The value holds NaN or an infinity.
     """
-    text = json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"))
+    plain = value if _is_plain(value) else _plain(value, "value")
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return text.encode("ascii")
 
 
@@ -41,13 +45,35 @@ def is_sha256(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
+def key_of_parsed(value: JSON) -> str:
+    """As :func:`key`, of a value that was read as JSON, so that it holds nothing else.
+
+    Raises:
+        ValueError: The value holds NaN or an infinity.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
 def key(value: JSON) -> str:
     """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
+def _is_plain(value: JSON) -> bool:
+    """Whether a value needs no change: for most do not, and saying where it does takes time."""
+    kind = type(value)
+    if value is None or kind in _PLAIN:
+        return True
+    if kind is dict:
+        return all(type(name) is str for name in value) and all(map(_is_plain, value.values()))
+    if kind in (list, tuple):
+        return all(map(_is_plain, value))
+    return kind is float and math.isfinite(value)
+
+
 def _plain(value: JSON, where: str) -> JSON:
-    if value is None or type(value) in (str, bool, int):
+    if value is None or type(value) in _PLAIN:
         return value
     if isinstance(value, Mapping):
         return {_name(name, where): _plain(item, f"{where}.{name}") for name, item in value.items()}

@@ -24,7 +24,7 @@ CREDENTIALS = re.compile(r"(?<=://)[^/\s?#\"<>]*@")
 
 def without_credentials(text: str) -> str:
     """The text with ``(not shown)`` for user and password in addresses, which may be secret."""
-    return CREDENTIALS.sub("(not shown)@", text)
+    return CREDENTIALS.sub("(not shown)@", text) if "@" in text else text
 
 
 def line(value: object) -> str:

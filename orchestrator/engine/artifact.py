@@ -153,7 +153,7 @@ def parse(key: str, data: bytes) -> dict[str, JSON]:
         content = json_text.parse(data)
     except ValueError as error:
         raise Damaged("its manifest is not JSON") from error
-    if not isinstance(content, dict) or content.pop("digest", "") != digest.key(content):
+    if not isinstance(content, dict) or content.pop("digest", "") != digest.key_of_parsed(content):
         raise Damaged("its manifest has other content")
     if content.get("key") != key:
         raise Damaged("its manifest is of another step")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.history.schema import MIGRATIONS, VERSION
@@ -19,6 +20,43 @@ BUSY_SECONDS = 30.0
 _SHAPE = ("no such table", "no such column", "has no column", "already exists", "values for")
 
 
+# A file, and the one connection to it that is used for a while.
+_kept: ContextVar[tuple[Path, sqlite3.Connection] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Let all pieces of work on a database meanwhile, in this thread, have one connection.
+
+    Opening one and closing the last take longer than the work itself: that copies the
+    write-ahead log into the file. Where there is no database, or none that can be written to,
+    nothing is kept, and whoever works on it says why.
+    """
+    import sqlite3  # noqa: PLC0415 - not needed by most commands
+
+    with ExitStack() as stack:
+        with suppress(sqlite3.Error, OSError):
+            if path.exists():
+                database = stack.enter_context(closing(_connect(path)))
+                stack.callback(_kept.reset, _kept.set((path, database)))
+        yield
+
+
+@contextmanager
+def _connected(path: Path, connect: Callable[[Path], sqlite3.Connection]) -> Iterator[Any]:
+    """The connection that is kept, without a transaction at the end; else one of its own."""
+    held = _kept.get()
+    if held is None or held[0] != path:
+        with closing(connect(path)) as database:
+            yield database
+        return
+    try:
+        yield held[1]
+    finally:
+        if held[1].in_transaction:
+            held[1].rollback()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection in a transaction that is committed at the end, or not at all.
@@ -28,7 +66,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
     """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(_connect(path)) as database:
+        with _connected(path, _connect) as database:
             migrate(database, path)
             database.execute("BEGIN IMMEDIATE")
             with database:
@@ -46,7 +84,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     try:
-        with _explained(path), closing(_readable(path)) as database:
+        with _explained(path), _connected(path, _readable) as database:
             database.execute("BEGIN")
             yield database
     except (ValueError, TypeError, LookupError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.base import machine_info
 from orchestrator.base.digest import key as digest_of
 from orchestrator.base.step_values import JSON, Outcome
-from orchestrator.history.connection import reading, writing
+from orchestrator.history.connection import kept, reading, writing
 from orchestrator.history.row_mapping import (
     RUN,
     Made,
@@ -84,6 +85,10 @@ class History:
 
     def __init__(self, root: Path) -> None:
         self.path = root / NAME
+
+    def kept(self) -> AbstractContextManager[None]:
+        """As :func:`orchestrator.history.connection.kept`."""
+        return kept(self.path)
 
     # -- writing -------------------------------------------------------------------------
 
@@ -324,6 +329,13 @@ class History:
             run: [replace(row, numbers=numbers.get((run, row.file), {})) for row in rows]
             for run, rows in found.items()
         }
+
+    def with_full_file_of_another_step(self, runs: Sequence[int], step: str) -> list[int]:
+        """Of these runs, a few, those whose unquantized file was made by another step."""
+        marks = ", ".join("?" * len(runs))
+        query = f"SELECT DISTINCT run FROM files WHERE run IN ({marks}) AND step != ?"  # noqa: S608
+        named = " AND file = type || ', for comparison' ORDER BY run DESC"
+        return self._all(lambda row: int(row[0]), query + named, *runs, step)
 
     def _numbers(self, runs: Sequence[int]) -> dict[tuple[int, str], ByMeasure]:
         """The numbers of files by run and file."""

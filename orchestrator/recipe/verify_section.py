@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -113,7 +114,7 @@ class _Verify(Frozen):
     )
     reference: Reference | None = Field(default=None, description="Published numbers.")
 
-    @property
+    @cached_property
     def sections(self) -> dict[str, JSON]:
         """The sections of measures that this recipe asks for, with their options."""
         given = {name: getattr(self, name) for name in registry.sections()}

@@ -8,6 +8,7 @@ of the file that holds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from orchestrator.base.units import LARGEST, plural
 from orchestrator.measures import registry
 
 MAX_BYTES = 1_000_000
+_INDENT = re.compile(r"^[ ?:-]+", re.MULTILINE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 40
 MAX_VALUES = 20_000
 MAX_SHOWN = 100  # problems
@@ -162,7 +165,7 @@ def read(path: Path) -> Node:
     """
     text = _text(path)
     try:
-        composed = yaml.compose(text, Loader=_Loader)
+        composed = _composed(text)
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         mark = Mark(path, place.line + 1, place.column + 1) if place else Mark(path)
@@ -175,6 +178,25 @@ def read(path: Path) -> Node:
     if builder.problems:
         raise RecipeError(builder.problems)
     return node
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a text; by libyaml where that is there and no depth can harm it.
+
+    What is wrong with a text the slow loader says.
+    """
+    if yaml.__with_libyaml__ and _deepest(text) <= MAX_DEPTH:
+        try:
+            return yaml.compose(text, Loader=yaml.CSafeLoader)
+        except yaml.YAMLError:
+            pass
+    return yaml.compose(text, Loader=_Loader)
+
+
+def _deepest(text: str) -> int:
+    """How deeply a text can be nested at most, by its brackets and its widest indentation."""
+    indented = max((len(found) for found in _INDENT.findall(text)), default=0)
+    return 2 * (indented + 1) + text.count("[") + text.count("{")
 
 
 def _text(path: Path) -> str:
@@ -252,7 +274,7 @@ class _Builder:
 
     def _text(self, node: yaml.Node, loc: Loc) -> str:
         text = str(node.value)
-        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        if (not text.isascii() and _SURROGATE.search(text)) or "\0" in text:
             problem = "text must not hold the NUL character or half of a surrogate pair"
             self.problems.append(Problem(self._mark(node), loc, problem))
         return text

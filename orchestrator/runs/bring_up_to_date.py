@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
 from orchestrator.base.step_values import StepResult
+from orchestrator.history import History
 from orchestrator.planning.recipe_to_steps import Plan, union
 from orchestrator.runs import (
     attest_outputs,
@@ -72,12 +73,13 @@ def _bring(
         ready = _prepare(plans, session, fit or _all_or_none(session, out))
         going = [one for one in ready if isinstance(one, Plan)]
         results = {result.step.key: result for result in execute_plans.execute(going, session)}
-        done = [
-            _brought(one, session, out, results, strict=strict, sign_key=sign_key)
-            if isinstance(one, Plan)
-            else Finished(plan, out / plan.recipe.name, refused=one)
-            for plan, one in zip(plans, ready, strict=True)
-        ]
+        with History(session.store.root).kept():  # each looks for its earlier runs
+            done = [
+                _brought(one, session, out, results, strict=strict, sign_key=sign_key)
+                if isinstance(one, Plan)
+                else Finished(plan, out / plan.recipe.name, refused=one)
+                for plan, one in zip(plans, ready, strict=True)
+            ]
         if session.known.uploads is not None:
             session.known.uploads.finish()  # while all is there that is still to be sent
         execute_plans.tidy(going, session)

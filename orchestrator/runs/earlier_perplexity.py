@@ -23,7 +23,9 @@ def of(plan: Plan, store: Store) -> Earlier | None:
     history, measuring = History(store.root), record_history.measuring(plan)
     try:
         runs = history.runs(plan.recipe.name, limit=_RUNS)
-        files = history.files([run.id for run in runs])
+        files = history.files(
+            history.with_full_file_of_another_step([run.id for run in runs], plan.full.step)
+        )
     except EnvironmentProblem:
         return None
     here = str(plan.recipe.file.absolute())

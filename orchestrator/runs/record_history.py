@@ -51,12 +51,14 @@ def by_hand(store: Store, plans: Sequence[Plan]) -> Iterator[Record]:
     runs: dict[str, int] = {}
 
     def record(done: Sequence[Finished]) -> None:
-        for one in done:
-            _attempt(store, partial(history.end_run, runs[one.plan.recipe.name], ended(one)))
+        with history.kept():
+            for one in done:
+                _attempt(store, partial(history.end_run, runs[one.plan.recipe.name], ended(one)))
 
     def begin_all() -> None:
-        for one in plans:
-            runs[one.recipe.name] = begin(history, one)
+        with history.kept():
+            for one in plans:
+                runs[one.recipe.name] = begin(history, one)
 
     if not _attempt(store, begin_all):
         yield lambda _done: None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,10 +123,17 @@ class Resolver:
             require_text(name)
         _hold(files, source)
         if _format(source) == "file" and not source.member:
-            for name in files:
-                text_corpus.notes(root / name, str(root / name))
+            for name, sha256 in files.items():
+                _expect_text(root / name, sha256)
         identity = {"kind": "path", "files": files, "member": source.member or ""}
         return Resolved(identity, {"path": str(root)}, _format(source))
+
+
+@cache
+def _expect_text(path: Path, sha256: str) -> None:
+    """Refuse a file that is no text; once for each content, for many recipes read the same."""
+    del sha256
+    text_corpus.notes(path, str(path))
 
 
 def _expect_one_file(source: Matrix) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -115,6 +116,7 @@ def _is_needed(name: str, value: str, tool: Tool) -> bool:
     return not is_secret(name) and (networked or not CREDENTIALS.search(value))
 
 
+@cache
 def is_secret(name: str) -> bool:
     """Tell by a variable's name whether its value must not be shown."""
     return SECRET.search(name) is not None and NOT_SECRET.fullmatch(name) is None
@@ -139,6 +141,8 @@ def censored(text: str, env: Mapping[str, str] | None = None) -> str:
         text: What is to be shown.
         env: More variables than those of this process.
     """
+    if not text:
+        return text
     for name, value in {**os.environ, **(env or {})}.items():
         if is_secret(name) and len(value) >= LEAST_SECRET:
             text = text.replace(value, "(not shown)")

@@ -31,6 +31,17 @@ def test_canonical_reads_back_as_the_same_value(value: object) -> None:
     assert json.loads(digest.canonical(value)) == value
 
 
+@given(JSON_VALUES)
+def test_a_parsed_value_has_the_same_key(value: object) -> None:
+    assert digest.key_of_parsed(json.loads(json.dumps(value))) == digest.key(value)
+
+
+@given(JSON_VALUES)
+def test_the_short_way_to_a_spelling_leads_to_the_same(value: object) -> None:
+    spelled = json.dumps(digest._plain(value, "value"), sort_keys=True, separators=(",", ":"))
+    assert digest.canonical(value) == spelled.encode("ascii")
+
+
 @given(st.dictionaries(st.text(), st.integers(), min_size=2))
 def test_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
     turned = dict(reversed(list(value.items())))

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.base import machine_info
 from orchestrator.base.errors import EnvironmentProblem
-from orchestrator.history import Alarm, Ended, History, schema
+from orchestrator.history import Alarm, Ended, History, connection, schema
 from orchestrator.history.connection import reading, writing
 from tests.support.history_records import a_file, a_run, a_step
 
@@ -29,6 +29,49 @@ def test_a_store_without_history_has_an_empty_one_and_gets_no_file(history: Hist
     assert history.nights() == []
     assert history.runs() == []
     assert history.good_runs("tiny") == []
+    assert not history.path.exists()
+
+
+def test_runs_that_are_noted_together_have_one_connection(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(history)
+    opened = []
+    connect = connection._connect
+
+    def counted(path: Path) -> sqlite3.Connection:
+        opened.append(path)
+        return connect(path)
+
+    monkeypatch.setattr(connection, "_connect", counted)
+    with history.kept():
+        for number in range(20):
+            a_run(history, recipe=f"tiny-{number}")
+            assert len(history.runs(f"tiny-{number}")) == 1
+        assert len(History(history.path.parent).runs()) == 21  # another one reads it meanwhile
+    assert len(opened) == 1
+    history.runs()
+    assert len(opened) == 2
+
+
+def test_what_fails_in_a_kept_connection_leaves_nothing(history: History) -> None:
+    run = a_run(history)
+
+    def fail() -> None:
+        with writing(history.path) as database:
+            database.execute("DELETE FROM runs")
+            raise ZeroDivisionError
+
+    with history.kept():
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert [one.id for one in history.runs()] == [run]
+    assert [one.id for one in history.runs()] == [run]
+
+
+def test_nothing_is_kept_of_a_history_that_is_not_there(history: History) -> None:
+    with history.kept():
+        assert history.runs() == []
     assert not history.path.exists()
 
 

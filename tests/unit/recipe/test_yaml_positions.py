@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.recipe import RecipeError, load
+from orchestrator.recipe import RecipeError, load, yaml_positions
 from orchestrator.recipe.yaml_positions import MAX_BYTES, dotted
 from tests.support.recipes import MINIMAL, allowed, loaded, one, problems, write, wrong
 
@@ -45,6 +46,53 @@ BOMB = "\n".join(
 def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     found = problems(tmp_path, text)
     assert any(expected in line for line in found), found
+
+
+SHIPPED = sorted((Path(__file__).parents[3] / "recipes").rglob("*.yaml"))
+ODD = (
+    "name: {a: [b, {c: d}]}\n",
+    "name: |\n  text\n   more\n\nfamily: >-\n  folded\n  text\n",
+    "- - - a\n    - b\n",
+    "? key\n: - a\n  - &x {b: c}\nother: *x\n",
+    "# comment\n---\nname: é 'x' \"\\u00e9\"\n...\n",
+)
+
+
+@pytest.mark.parametrize("text", [*(path.read_text("utf-8") for path in SHIPPED), *ODD])
+def test_both_loaders_read_the_same_in_the_same_places(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+
+    def tree(node: yaml.Node | None) -> object:
+        assert node is not None
+        builder = yaml_positions._Builder(path)
+        return builder.node(node, (), None), builder.problems
+
+    slow = yaml.compose(text, Loader=yaml_positions._Loader)
+    assert tree(yaml_positions._composed(text)) == tree(slow)
+
+
+def test_most_recipes_are_read_by_the_fast_loader() -> None:
+    shallow = [
+        yaml_positions._deepest(path.read_text("utf-8")) <= yaml_positions.MAX_DEPTH
+        for path in SHIPPED
+    ]
+    assert sum(shallow) > len(shallow) // 2
+
+
+@given(st.text(alphabet=" -?:[{a\n", max_size=80))
+def test_nothing_is_deeper_than_it_looks(text: str) -> None:
+    def depth(node: yaml.Node | None) -> int:
+        if isinstance(node, yaml.MappingNode):
+            return 1 + max((depth(one) for pair in node.value for one in pair), default=0)
+        if isinstance(node, yaml.SequenceNode):
+            return 1 + max(map(depth, node.value), default=0)
+        return 1
+
+    try:
+        found = yaml.compose(text, Loader=yaml_positions._Loader)
+    except yaml.YAMLError:
+        return
+    assert depth(found) <= 1 + yaml_positions._deepest(text)
 
 
 @pytest.mark.parametrize("text", [BOMB, "a: " + "[" * 100_000, "a" * (MAX_BYTES + 1)])
