@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,10 +187,8 @@ def _composed(text: str) -> yaml.Node | None:
     What is wrong with a text the slow loader says.
     """
     if yaml.__with_libyaml__ and _deepest(text) <= MAX_DEPTH:
-        try:
+        with suppress(yaml.YAMLError):
             return yaml.compose(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError:
-            pass
     return yaml.compose(text, Loader=_Loader)
 
 
