@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.base.step_values import JSON, Task
+from orchestrator.engine.shared_cache.remote_folder import RemoteFolder
 from tests.support import cache_servers
 from tests.support.command_line import Command, Said, without_checksums
 from tests.support.fake_steps import RECIPE, fake_kinds
@@ -89,6 +91,29 @@ def test_a_plan_says_what_is_in_the_cache(office: Office) -> None:
     cached = {step["label"] for step in told["steps"] if step["cached"]}
     assert "quantize tiny-llama to Q4_0" in cached
     assert "build llama.cpp 0c1e570" not in cached
+
+
+def test_every_key_is_asked_for_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office("run", RECIPE, "--no-limits", "--only", "Q4_0")
+    office.laptop()
+    asked: list[str] = []
+    read = RemoteFolder.read
+
+    def noted(self: RemoteFolder, names: Sequence[str]) -> dict[str, bytes]:
+        asked.extend(names)
+        return read(self, names)
+
+    monkeypatch.setattr(RemoteFolder, "read", noted)
+    office("plan", RECIPE)
+
+    assert asked
+    assert len(asked) == len(set(asked))
+    asked.clear()
+    assert office("run", RECIPE, "--no-limits", "--only", "Q4_0").code == 0
+    assert len(asked) == len(set(asked))
+    asked.clear()
+    assert office("run", RECIPE, "--no-limits", "--only", "Q4_0").code == 0
+    assert not asked
 
 
 def test_one_more_type_needs_the_converted_file_only(

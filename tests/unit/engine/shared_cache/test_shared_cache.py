@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -329,6 +330,37 @@ def test_a_server_that_says_nothing_is_given_up_once(tmp_path: Path) -> None:
     assert there.warned == [
         "the shared cache s3://cache/silent: no answer within 0.5 s; it is not asked again"
     ]
+
+
+def test_a_network_disk_that_hangs_is_given_up(tmp_path: Path, disk: str) -> None:
+    Machine(tmp_path / "here", disk).push()
+    hanging = tmp_path / "cache" / blob_of(FILES["model.gguf"])
+    hanging.unlink()
+    os.mkfifo(hanging)  # opening it waits for a writer
+    there = Machine(tmp_path / "there", disk, patience=0.5)
+
+    assert there.bring() is None
+
+    assert [said.partition(": ")[2] for said in there.warned] == [
+        "no answer within 0.5 s; it is not asked again"
+    ]
+    assert not left_in(there.store, "staging")
+
+
+def test_a_host_whose_key_is_not_known_is_refused(
+    tmp_path: Path, ssh_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+
+    place = f"ssh://127.0.0.1{tmp_path}/cache"
+    monkeypatch.setitem(fsspec.config.conf, "ssh", ssh_options)
+    Machine(tmp_path / "here", place).push()
+    unknown = {name: one for name, one in ssh_options.items() if name != "known_hosts"}
+    monkeypatch.setitem(fsspec.config.conf, "ssh", unknown)
+    there = Machine(tmp_path / "there", place)
+
+    assert there.bring() is None
+    assert "not trusted" in there.warned[0]
 
 
 def test_a_host_that_is_not_there_is_given_up(tmp_path: Path, ssh_options: object) -> None:
