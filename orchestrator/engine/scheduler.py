@@ -99,8 +99,12 @@ class Runner:
         self._carrier = carrier
         self._known = known or KnownArtifacts(store, settings.remote)
 
-    def run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
+    def run(
+        self, steps: Sequence[Step], targets: Sequence[str], *, share: bool = False
+    ) -> list[StepResult]:
         """Bring the targets up to date; independent steps go on when one fails.
+
+        With ``share`` what is made goes to the shared caches too: it is not for a try alone.
 
         Returns:
             A record of every target and of every step that ran or was skipped.
@@ -108,6 +112,7 @@ class Runner:
         Raises:
             Interrupted: After everything that ran was stopped.
         """
+        self._share = share
         with self._store.lease([step.key for step in steps]):
             return self._run(steps, targets)
 
@@ -318,7 +323,7 @@ class Runner:
 
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result
-        if result.outcome is Outcome.DONE and self._known.uploads is not None:
+        if self._share and result.outcome is Outcome.DONE and self._known.uploads is not None:
             self._known.uploads.send(result.step)
         self._listener.finished(result)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import Step
+from orchestrator.base.step_values import JSON
 from orchestrator.planning import file_steps, measure_steps, source_steps
 from orchestrator.planning.forecast_steps import census, forecast, part_headers
 from orchestrator.planning.measure_steps import Measured
@@ -67,11 +67,12 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         for name, key in parts.items()
         if not choices.only or name in choices.only
     )
+    terms = _terms(basis)
     return Plan(
         recipe,
         chain,
         sources,
-        tuple(_with_terms(basis, step) for step in basis.collector.steps),
+        tuple(replace(one, context={**one.context, **terms}) for one in basis.collector.steps),
         outputs,
         whole,
         forecast=predicted,
@@ -118,12 +119,11 @@ def _basis(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices)
     return Basis(recipe, chain, sources, choices, collector, file, tools, reader)
 
 
-def _with_terms(basis: Basis, step: Step) -> Step:
-    """The step with what decides whether others may have its result: no part of its key."""
+def _terms(basis: Basis) -> dict[str, JSON]:
+    """What decides whether others may have the results of steps: no part of their keys."""
     weights = source_steps.weights(basis).values()
     hubs = [one.identity["repo"] for one in weights if one.identity["kind"] == "hub"]
-    terms = {"why": _why_kept(basis.recipe.publish), "hubs": hubs}
-    return replace(step, context={**step.context, "terms": terms})
+    return {"terms": {"why": _why_kept(basis.recipe.publish), "hubs": hubs}}
 
 
 def _why_kept(publish: Publish) -> str:

@@ -152,7 +152,7 @@ def look(chain: ToolChain, commit: str) -> Step:
         "look",
         f"look into {chain.name} {commit[:7]}",
         {"name": chain.name, "commit": commit, "variants": when, "types_listed": listed},
-        context={"source": _source_of(chain, commit)},
+        context={"source": _source_of(chain, commit), "terms": {"why": "", "hubs": []}},
         resources=Resources(net=True, disk_bytes=40 << 20, scratch_bytes=300 << 20),
         keep="always",
     )

@@ -20,7 +20,7 @@ def at_commit(chain: ToolChain, commit: str, session: Session) -> ToolChain:
         return chain
     step = toolchain_steps.look(chain, commit)
     if session.known.find(step.key) is None and not session.settings.offline:
-        preflight.succeeded(session.runner.run([step], [step.key]))
+        preflight.succeeded(session.runner.run([step], [step.key], share=True))
     found = session.known.find(step.key)
     if found is None:
         return chain

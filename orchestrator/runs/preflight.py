@@ -74,7 +74,9 @@ def previews(
     failed: dict[str, StepResult] = {}
     if targets:
         try:
-            results = session.runner.run(plan.union(plans), list(dict.fromkeys(targets)))
+            results = session.runner.run(
+                plan.union(plans), list(dict.fromkeys(targets)), share=True
+            )
         finally:
             warm_python.end_all()  # no converter's memory is held while files are made
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}

@@ -25,6 +25,7 @@ from orchestrator.engine.shared_cache.remote_folder import PlaceProblem, RemoteF
 from orchestrator.engine.write_manifest import inner_path
 
 Sent = Callable[[int], None]
+_PRIVATE = "mark it '#private' if all who read it may have them"
 
 
 class WrongFile(Exception):  # noqa: N818 - never leaves the cache
@@ -173,7 +174,10 @@ class SharedCache:
         )
         there = False
         for folder in self.places:
-            if folder.place.read_only or terms.objection(step, folder.place):
+            if folder.place.read_only:
+                continue
+            if why := terms.objection(step, folder.place):
+                self._warn(f"results are not sent to {folder.place.shown}: {why}; {_PRIVATE}")
                 continue
             with self._using(folder):
                 if whole:

@@ -180,6 +180,31 @@ def test_what_was_sent_too_slowly_is_told_and_sent_by_hand(
     assert office("run", without_checksums(), "--no-limits").code == 0
 
 
+@pytest.mark.parametrize(
+    ("publish", "why"),
+    [
+        ("", "its licence is not stated"),
+        ("publish: {license: llama2}\n", "it is Meta's"),
+        ("publish: {license: mit, redistribute: false}\n", "'redistribute: false'"),
+        ("publish: {license: mit}\n", ""),
+        ("publish: {license: llama2, redistribute: true}\n", ""),
+    ],
+)
+def test_what_may_not_be_passed_on_stays_and_that_is_told_once(
+    office: Office, publish: str, why: str
+) -> None:
+    recipe = without_checksums()
+    recipe.write_text(recipe.read_text() + publish)
+    office.remote(office.url)
+
+    said = office("run", recipe, "--no-limits", "--only", "Q4_0")
+
+    assert said.code == 0, said
+    assert said.err.count("mark it '#private'") == bool(why)
+    assert why in said.err
+    assert bool(folder(office.url).files("v1")) != bool(why)
+
+
 def test_offline_only_disks_are_asked(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office("run", RECIPE, "--no-limits")
     office.laptop()
