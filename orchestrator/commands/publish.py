@@ -27,7 +27,7 @@ def register(cli: click.Group) -> None:
     default="",
     show_default=False,
     metavar="PLACE",
-    help="hub:ORG/NAME or dir:PATH; without it, the recipe's 'publish: to:'.",
+    help="hub:ORG/NAME, dir:PATH or oci:REGISTRY/NAME:TAG; else the recipe's 'publish: to:'.",
 )
 @click.option("--allow-warnings", is_flag=True, help="Publish files whose checks gave warnings.")
 @click.option(
@@ -62,7 +62,7 @@ def publish(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Publish verified files to the Hub or to a folder.
+    """Publish verified files to the Hub, a folder or a registry.
 
     With them go a model card, checksums, provenance and the recipe. Only what 'run' left and
     nobody changed is published, and only if it passed. What is there already is not sent

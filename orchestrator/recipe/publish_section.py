@@ -10,7 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from orchestrator.recipe.field_types import Also, Hub, Matches, Name, Size
 from orchestrator.recipe.source_fields import Frozen
 
-HUB, DIR = "hub:", "dir:"
+HUB, DIR, OCI = "hub:", "dir:", "oci:"
+# https://github.com/opencontainers/distribution-spec: names are in small letters.
+_OCI_NAME = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+OCI_PLACE = re.compile(
+    rf"(?P<host>[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?)/(?P<name>{_OCI_NAME}(?:/{_OCI_NAME})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
+)
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _FIELDS = ("{model}", "{type}", "{size}")
 _ANY = re.compile("|".join(map(re.escape, _FIELDS)))
@@ -18,16 +24,21 @@ _LIST = '{"type": "string"}'
 
 
 def destination(text: str) -> str:
-    """A place to publish to: ``hub:ORG/NAME`` or ``dir:PATH``.
+    """A place to publish to: ``hub:ORG/NAME``, ``dir:PATH`` or ``oci:registry/name:tag``.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is none of them.
     """
     if text.startswith(DIR) and text.removeprefix(DIR).strip() and "\0" not in text:
         return text
     if text.startswith(HUB) and _REPO.fullmatch(text.removeprefix(HUB)):
         return text
-    raise ValueError(f"{text!r} is no place to publish to: write 'hub:ORG/NAME' or 'dir:PATH'")
+    if text.startswith(OCI) and OCI_PLACE.fullmatch(text.removeprefix(OCI)):
+        return text
+    raise ValueError(
+        f"{text!r} is no place to publish to: write 'hub:ORG/NAME', 'dir:PATH' or "
+        "'oci:registry/name:tag'"
+    )
 
 
 def _pattern(text: str) -> str:
@@ -97,7 +108,9 @@ class Publish(Frozen):
         "licences that are not known to be free; false always refuses.",
     )
     to: Annotated[str, AfterValidator(destination)] | None = Field(
-        default=None, description="Where to publish without --to: hub:ORG/NAME or dir:PATH."
+        default=None,
+        description="Where to publish without --to: hub:ORG/NAME, dir:PATH or "
+        "oci:registry/name:tag.",
     )
     file_name: Annotated[str, AfterValidator(_pattern)] | None = Field(
         default=None,

@@ -10,8 +10,9 @@ model_facts.py          what the card says of the model, from the recipe and its
 model_card.py           the model card; model_tables.py: its tables and picture
 chat_prompt.py          how a chat template writes a question, in a process of its own
 assemble.py             everything that is published, by name
+model_signature.py      the signature of all of it, as OpenSSF's model-signing has it
 publication_record.py   what an earlier publication put there, and what has to change
-destination*.py         a folder, or a repository on the Hub
+destination*.py         a folder, a repository on the Hub, or a registry of OCI artifacts
 display_publication.py  plans and results for people and programs
 publish.py              all of it in order
 """

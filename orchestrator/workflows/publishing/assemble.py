@@ -24,6 +24,7 @@ from orchestrator.workflows.publishing import (
     gguf_naming,
     licences,
     model_card,
+    model_signature,
     model_tables,
     ollama_modelfile,
     publication_record,
@@ -198,10 +199,12 @@ def tree(material: Material, found: tuple[Model, ...], store: Store) -> Tree:
     whole = [piece for one in found for piece in one.pieces] + [*others, recipe]
     whole.append(text_piece(output_folder.SUMS, sums(whole)))
     whole.append(text_piece(README, _card(material, described, (texts, parts), whole)))
+    whole += model_signature.pieces(material.title, whole, material.key, notes)
     whole.append(
         text_piece(publication_record.RECORD, publication_record.text(plan.recipe.name, whole))
     )
-    return Tree(plan.recipe.name, found, tuple(whole), tuple(notes))
+    best = _best(material, texts, whole=False)
+    return Tree(plan.recipe.name, found, tuple(whole), tuple(notes), best.file if best else "")
 
 
 def _papers(material: Material, notes: list[str]) -> Iterator[Piece]:
@@ -329,5 +332,6 @@ def _card(
         beside=names,
         papers=[one for one in (*material.origin.papers, licences.NOTICE) if one in names],
         recipe_file=plan.recipe.file.name,
+        signed=model_signature.possible(material.key),
     )
     return model_card.text(plan, card)

@@ -54,6 +54,7 @@ class Card:
         beside: Names of all that is published.
         papers: Names of licence texts that lie beside it.
         recipe_file: Name of the published recipe.
+        signed: Whether the whole publication is signed.
     """
 
     title: str
@@ -71,6 +72,7 @@ class Card:
     beside: frozenset[str]
     papers: Sequence[str]
     recipe_file: str
+    signed: bool = False
 
     @property
     def full(self) -> str:
@@ -208,6 +210,7 @@ def _check(plan: Plan, card: Card) -> dict[str, Any]:
     return {
         "whole": card.whole.file if card.whole else "",
         "recipe_file": card.recipe_file,
+        "signed": card.signed,
         "local": list(_local(plan)),
         "pins": [one for one in sorted(card.report.pins.items()) if one[0] != "build options"],
     }

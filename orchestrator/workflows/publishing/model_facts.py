@@ -24,6 +24,11 @@ _PLAIN = ("F32", "F16", "BF16")
 _PAPERS = re.compile(r"(licen[cs]e|notice|use_policy|copying)([._-].*)?", re.IGNORECASE)
 
 
+def is_paper(name: str) -> bool:
+    """Whether a file of this name is a licence text or a notice."""
+    return _PAPERS.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a model was made from.
@@ -54,7 +59,7 @@ class Origin:
         if self.folder is None:
             return {}
         found = (path for path in sorted(self.folder.iterdir()) if path.is_file())
-        return {path.name: path for path in found if _PAPERS.fullmatch(path.name)}
+        return {path.name: path for path in found if is_paper(path.name)}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.step_values import Activity
 from orchestrator.engine.progress_listeners import watched
 from orchestrator.planning.plan import Plan
-from orchestrator.recipe.publish_section import DIR, HUB, destination
+from orchestrator.recipe.publish_section import DIR, HUB, OCI, destination
 from orchestrator.runs.session import Session
 from orchestrator.workflows.publishing import assemble, gguf_naming, licences, model_facts
 from orchestrator.workflows.publishing.assemble import Material
@@ -127,7 +127,8 @@ def _place(plan: Plan, session: Session, request: Request) -> Place:
     if not text:
         raise UsageError(
             f"{recipe.file} does not say where to publish",
-            "Say --to hub:ORG/NAME or --to dir:PATH, or 'publish: {to: ...}' in the recipe.",
+            "Say --to hub:ORG/NAME, dir:PATH or oci:REGISTRY/NAME, or 'publish: {to: ...}' in "
+            "the recipe.",
         )
     try:
         destination(text)
@@ -140,6 +141,11 @@ def _place(plan: Plan, session: Session, request: Request) -> Place:
         raise EnvironmentProblem(
             f"{text} cannot be reached offline", "Publish to dir:PATH, or without --offline."
         )
+    if text.startswith(OCI):
+        from orchestrator.sources import oci_registry  # noqa: PLC0415 - heavy
+        from orchestrator.workflows.publishing.destination_oci import Registry  # noqa: PLC0415
+
+        return Registry(oci_registry.reference(text.removeprefix(OCI)))
     from orchestrator.workflows.publishing.destination_hub import Repository  # noqa: PLC0415 - heavy
 
     return Repository(text.removeprefix(HUB), request.private, request.message)

@@ -90,12 +90,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Tree:
-    """What a publication consists of."""
+    """What a publication consists of; ``best`` is the recommended file."""
 
     recipe: str
     models: tuple[Model, ...]
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...] = ()
+    best: str = ""
 
     @property
     def by_name(self) -> Mapping[str, Piece]:

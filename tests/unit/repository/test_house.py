@@ -70,7 +70,11 @@ def test_what_is_printed_passes_the_function_that_makes_it_safe() -> None:
 
 
 def test_every_library_that_is_imported_is_a_dependency() -> None:
-    called = {"git": "gitpython", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+    called = {
+        "git": "gitpython",
+        "yaml": "pyyaml",
+        "pydantic_core": "pydantic",
+    }
     foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__"}
 
     assert {called.get(name, name) for name in foreign} <= dependencies() | extras()

@@ -1,0 +1,78 @@
+"""A registry gets models as Docker's model specification wants them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.oci_registry import Registry, digest_of, serving
+from tests.support.publications import RecipeFolder
+
+GGUF, LICENSE = "application/vnd.docker.ai.gguf.v3", "application/vnd.docker.ai.license"
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with serving() as found:
+        yield found
+
+
+def test_each_file_gets_its_type_as_tag_and_the_recommended_one_is_the_latest(
+    finished: RecipeFolder, registry: Registry
+) -> None:
+    said = finished.publish("--to", f"oci:{registry.host}/me/small")
+    assert said.code == 0, said.err
+    assert set(registry.manifests) == {"Q4_0", "IQ4_XS", "latest"}
+    config, layers = registry.pulled("Q4_0")
+    assert layers[0] == (finished.dist / "small-Q4_0.gguf").read_bytes()
+    assert layers[1] == b"You may.\n"
+    told = json.loads(registry.manifests["Q4_0"])
+    assert [one["mediaType"] for one in told["layers"]] == [GGUF, LICENSE]
+    assert told["config"]["mediaType"] == "application/vnd.docker.ai.model.config.v0.1+json"
+    assert config["config"]["gguf"]["quantization"] == "Q4_0"
+    assert config["config"]["size"] == str(len(layers[0]))
+    assert [one["diffID"] for one in config["files"]] == [digest_of(one) for one in layers]
+    assert registry.manifests["latest"] in (
+        registry.manifests["Q4_0"],
+        registry.manifests["IQ4_XS"],
+    )
+
+
+def test_a_tag_is_for_the_recommended_file_alone(
+    finished: RecipeFolder, registry: Registry
+) -> None:
+    finished.write(license="mit", recommended="IQ4_XS")
+    assert finished.publish("--to", f"oci:{registry.host}/me/small:v1").code == 0
+    assert set(registry.manifests) == {"v1"}
+    config, _ = registry.pulled("v1")
+    assert config["config"]["quantization"] == "IQ4_XS"
+
+
+def test_what_is_there_is_not_sent_again(finished: RecipeFolder, registry: Registry) -> None:
+    to = f"oci:{registry.host}/me/small"
+    dry = finished.publish("--to", to, "--dry-run")
+    assert f"{to} (to be made)" in dry.out
+    assert registry.manifests == {}
+    finished.publish("--to", to)
+    registry.log.clear()
+    again = finished.publish("--to", to)
+    assert again.out.splitlines()[-1] == f"Everything was there already: {registry.host}/me/small"
+    assert {method for method, _ in registry.log} == {"GET", "HEAD"}
+
+
+def test_a_registry_that_refuses_is_told_with_the_way_to_log_in(
+    finished: RecipeFolder, registry: Registry
+) -> None:
+    registry.closed = True
+    said = finished.publish("--to", f"oci:{registry.host}/me/small")
+    assert said.code == 3
+    assert f"docker login {registry.host}" in said.err
+
+
+@pytest.mark.parametrize("place", ["oci:nohost", "oci:host/Upper", "oci:host/name:", "oci:a/b:c d"])
+def test_what_is_no_reference_is_refused(finished: RecipeFolder, place: str) -> None:
+    said = finished.publish("--to", place)
+    assert said.code == 2
+    assert "'oci:registry/name:tag'" in said.err
