@@ -25,8 +25,8 @@ def full(basis: Basis) -> str:
     if source is not None and source.format == "gguf":
         return _rewrite(basis, model)
     verb = "import_ggml" if source is not None and source.format == "ggml" else "convert"
-    convert = recipe.convert
-    argvs, context = verbs(basis.chain, verb, options=convert.options, unnamed=convert.unnamed)
+    unnamed = recipe.convert.unnamed
+    argvs, context = verbs(basis.chain, verb, options=basis.converting, unnamed=unnamed)
     return basis.collector.add(
         "convert",
         f"convert {recipe.name} to {recipe.converted_name}",
@@ -98,7 +98,7 @@ def conversion(basis: Basis, verb: str) -> dict[str, JSON]:
     """
     convert = basis.recipe.convert
     return {
-        **basis.chain.verb(verb).given(convert.options),
+        **basis.chain.verb(verb).given(basis.converting),
         "outtype": convert.outtype,
         **_named(basis, basis.chain.verb(verb)),
         "file": basis.file,

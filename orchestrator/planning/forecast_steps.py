@@ -13,7 +13,7 @@ from orchestrator.planning.step_collector import Basis, verbs
 def forecast(basis: Basis) -> str:
     """Add the exact sizes of all outputs; '' where the tool chain cannot predict them."""
     convert = basis.recipe.convert
-    options = {*convert.options}.union(*(one.options for one in basis.recipe.quantize))
+    options = {*basis.converting}.union(*(one.options for one in basis.recipe.quantize))
     names = ("describe", "plan_quantize", "shapes")
     argvs, context = verbs(basis.chain, *names, options=options, unnamed=convert.unnamed)
     format_ = basis.sources.model.format if basis.sources.model else "hf"
@@ -48,8 +48,9 @@ def census(basis: Basis) -> str:
 
     Of merged models the merge itself holds both sides' tensors against each other.
     """
-    source, options = basis.sources.model, basis.recipe.convert.options
-    parts = list(basis.recipe.parts)
+    source, options = basis.sources.model, basis.converting
+    parts = {one: _not_of(basis, one) for one in (*basis.recipe.parts, *basis.recipe.parts_apart)}
+    unmade = [one for one in parts if one not in basis.recipe.parts]
     if source is None or source.format != "hf" or "census" not in basis.chain.verbs:
         return ""
     argvs, context = verbs(basis.chain, "census", "shapes", options=[*options, *parts])
@@ -62,11 +63,18 @@ def census(basis: Basis) -> str:
             "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
             "argv": argvs,
             **({"parts": parts} if parts else {}),
+            **({"unmade": unmade} if unmade else {}),
         },
         {"model": source_steps.outline(basis, source, ""), **basis.tools},
         context=context,
         keep="always",
     )
+
+
+def _not_of(basis: Basis, part: str) -> list[JSON]:
+    """The options of converting the text model that do not hold for a part."""
+    known = basis.chain.verb(part).options
+    return sorted(one for one in basis.converting if one not in known)
 
 
 def part_headers(basis: Basis) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.base import digest
+from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.engine.step_kinds import KINDS
 from orchestrator.planning.plan import Choices, Sources
@@ -72,6 +73,22 @@ class Basis:
     reader: Callable[[], Mapping[str, str]]
     gate: tuple[str, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def converting(self) -> dict[str, Any]:
+        """The options of converting the text model: the recipe's, and what keeps parts out of it.
+
+        Raises:
+            UsageError: The tool chain makes no such parts, or the recipe says it twice.
+        """
+        given = self.recipe.convert.options
+        apart = {self.chain.verb(part).left_out_by: part for part in self.recipe.parts_apart}
+        for option in given.keys() & apart.keys():
+            raise UsageError(
+                f"{self.recipe.name}: 'convert.{option}' and {apart[option]!r} say the same",
+                f"Leave {option!r} out of 'convert'.",
+            )
+        return {**given, **dict.fromkeys(apart, True)}
 
     @property
     def built(self) -> dict[str, str]:

@@ -150,7 +150,8 @@ def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:
 
 def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     """Files of one folder must differ in more than case: some file systems do not tell."""
-    seen = {converted.casefold(): "the converted file", "mmproj": "the projector"}
+    seen = {converted.casefold(): "the converted file"}
+    seen |= {"mmproj": "the projector", "mtp": "the head"}
     for index, entry in _quants(data):
         name = _file_name(entry)
         loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
@@ -235,6 +236,7 @@ def _measures(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _named_files(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     names = [converted, *(_file_name(entry) for _, entry in _quants(data))]
     names += ["mmproj"] if data.get("mmproj") is not None else []
+    names += ["mtp"] if data.get("mtp") == "separate" else []
     known = {name.casefold() for name in names}
     chosen = _mapping(data, "publish").get("recommended")
     if isinstance(chosen, str) and chosen.casefold() not in {one.casefold() for one in names[1:]}:

@@ -244,7 +244,7 @@ def _digested(document: Document) -> dict[str, Any]:
     """
     content = document.model_dump(exclude=_APART)
     new = {name for name, one in registry.sections().items() if not one.in_digest}
-    _drop_unset(content, ("mmproj",))
+    _drop_unset(content, ("mmproj", "mtp"))
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release", "tools"))
     _drop_unset(content["convert"], ("drop",))
@@ -265,6 +265,7 @@ def _spelled(document: Document) -> dict[str, str]:
     """The checksums under the files' own names, whatever case the recipe writes them in."""
     names = [document.convert.outtype.upper(), *(quant.name for quant in document.quantize)]
     names += ["mmproj"] if document.mmproj is not None else []
+    names += ["mtp"] if document.mtp == "separate" else []
     spelled = {name.casefold(): name for name in names}
     return {spelled[name.casefold()]: value for name, value in document.verify.sha256.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -285,6 +285,11 @@ class Document(Frozen):
         default=None,
         description="Make a file of the model's image or sound part too, mmproj-NAME-TYPE.gguf.",
     )
+    mtp: Literal["inside", "separate", "without"] | None = Field(
+        default=None,
+        description="Where a head that predicts further tokens goes: inside the text model's file, "
+        "which is usual; separate, mtp-NAME-TYPE.gguf; or without: left out.",
+    )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
     defaults: QuantDefaults = Field(
         default=QuantDefaults(), description="What holds for all quantized files."
@@ -323,7 +328,13 @@ class Recipe(Document):
     @property
     def parts(self) -> dict[str, str]:
         """The parts of the model that become files of their own, and their types."""
-        return {"mmproj": self.mmproj.outtype} if self.mmproj is not None else {}
+        found = {"mmproj": self.mmproj.outtype} if self.mmproj is not None else {}
+        return found | ({"mtp": self.convert.outtype} if self.mtp == "separate" else {})
+
+    @property
+    def parts_apart(self) -> list[str]:
+        """The parts that are kept out of the text model's file, made or not."""
+        return ["mtp"] if self.mtp in ("separate", "without") else []
 
     def part_name(self, part: str) -> str:
         """Name of the file of a part, without the end."""

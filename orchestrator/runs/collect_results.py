@@ -186,11 +186,12 @@ def _unmeasured(output: Output, made: Artifact | None, strict: bool) -> Row | No
         return None
     sha256 = _sha256(made, output)
     size = int(made.manifest["files"][output.artifact_file]["size"])
-    bits = float(made.manifest["facts"].get("bits_per_weight", 0))
+    bits = made.manifest["facts"].get("bits_per_weight")
+    told = {"bits_per_weight": float(bits)} if bits else {}
     checks = [Check("header", Status.FAIL, "it could not be measured")] * bool(output.measures)
     checks += judge_measures.values(made.manifest["facts"].get("constant", ()), strict=strict)
     status = judge_measures.verdict(checks)
-    numbers = {"header": {"size": size, "bits_per_weight": bits}}
+    numbers = {"header": {"size": size, **told}}
     return Row(output.file, output.name, sha256, status, tuple(checks), numbers)
 
 

@@ -32,7 +32,8 @@ def objection(plan: Plan, facts: Mapping[str, JSON]) -> UsageError | None:
             f"It leaves out: {_shown(dropped)}." if dropped else "It leaves out none: remove it.",
         )
     harmless = [one.match for one in plan.chain.harmless]
-    lost = [name for name in dropped if name not in _matching((*patterns, *harmless), dropped)]
+    meant = {*_matching((*patterns, *harmless), dropped), *facts.get("unmade", ())}
+    lost = [name for name in dropped if name not in meant]
     if not lost:
         return None
     return UsageError(

@@ -25,8 +25,9 @@ def run(task: Task) -> dict[str, JSON]:
 
     Returns:
         Facts: ``tensors`` of the source (0 where nothing names them before they are read),
-        the names of those that are ``dropped``, and of how many each of ``params["parts"]`` is
-        made, if there are any.
+        the names of those that are ``dropped``, those of them that parts would hold which are not
+        to be made (``params["unmade"]``), and how many each of ``params["parts"]`` holds that the
+        text model's file does not, if there are any.
 
     Raises:
         StepError: The converter does not know the architecture, or the source's tensors.
@@ -39,14 +40,21 @@ def run(task: Task) -> dict[str, JSON]:
     counted: dict[str, Counted] = {}
     with foreign_code.explained(removed):
         names = hollow_model.weights(task, task.inputs["model"], model)
-        for part in ("", *params.get("parts", ())):
-            call_verb.call(task, "census", {**values, **{part: True}}, cwd=task.scratch)
+        for part, without in {"": (), **params.get("parts", {})}.items():
+            own = {name: value for name, value in values.items() if name not in without}
+            call_verb.call(task, "census", {**own, part: True}, cwd=task.scratch)
             counted[part] = json.loads(listed.read_text(encoding="utf-8"))
     found, parts = counted.pop(""), counted
-    used = [one["into"].keys() | one["read"] for one in (found, *parts.values())]
-    dropped = sorted(names.difference(*used))
+    used = {name: one["into"].keys() | one["read"] for name, one in parts.items()}
+    left = names.difference(found["into"], found["read"])
+    unmade: set[str] = set().union(*(used.pop(name) for name in params.get("unmade", ())))
+    dropped = sorted(left.difference(*used.values()))
     whole = {**found, "dropped": dropped, **({"parts": parts} if parts else {})}
     text = json.dumps(whole, indent=1, sort_keys=True)
     (task.workdir / CENSUS).write_text(f"{text}\n", encoding="utf-8")
-    made = {name: len(one["into"]) for name, one in parts.items()}
-    return {"tensors": len(names), "dropped": dropped, **({"parts": made} if made else {})}
+    facts: dict[str, JSON] = {"tensors": len(names), "dropped": dropped}
+    if used:
+        facts["parts"] = {name: len(left & keys) for name, keys in used.items()}
+    if "unmade" in params:
+        facts["unmade"] = sorted(unmade & set(dropped))
+    return facts

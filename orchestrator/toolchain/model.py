@@ -377,6 +377,11 @@ class Verb(Data):
         description="What recipes may say where they speak of the verb: under convert, under "
         "imatrix or of a quantized file; by name.",
     )
+    left_out_by: str = Field(
+        default="",
+        description="Of a part of a model: the converter's option that keeps it out of the text "
+        "model's file.",
+    )
     options_after: int | None = Field(
         default=None,
         ge=1,

@@ -35,7 +35,7 @@ def write_vision_model(folder: Path, seed: int = 0) -> Path:
     added = {token: text["vocab_size"] + at for at, token in enumerate(ADDED)}
     text["vocab_size"] += len(ADDED)
     weights = dict(_text(folder / "model.safetensors")) | dict(_vision(seed, text["hidden_size"]))
-    _write(folder / "model.safetensors", weights)
+    write_tensors(folder / "model.safetensors", weights)
     named = "SmolVLMForConditionalGeneration"
     vision = {
         "model_type": "smolvlm_vision",
@@ -56,20 +56,21 @@ def write_vision_model(folder: Path, seed: int = 0) -> Path:
         "tie_word_embeddings": False,
         "vocab_size": text["vocab_size"],
     }
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "added_tokens.json", added)
+    write_json(folder / "config.json", config)
+    write_json(folder / "added_tokens.json", added)
     half = [0.5, 0.5, 0.5]
     size = {"longest_edge": IMAGE}
-    _write_json(
+    write_json(
         folder / "preprocessor_config.json",
         {"image_mean": half, "image_std": half, "size": size, "max_image_size": size},
     )
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    _write_json(folder / "tokenizer_config.json", {**tokenizer, "chat_template": TEMPLATE})
+    write_json(folder / "tokenizer_config.json", {**tokenizer, "chat_template": TEMPLATE})
     return folder
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON file as repositories have them."""
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
@@ -114,7 +115,8 @@ def _vision(seed: int, text_width: int) -> Iterator[tuple[str, NDArray[Any]]]:
         yield f"{name}.bias", chance.normal(0, 0.1, WIDTH).astype(np.float16)
 
 
-def _write(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+def write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    """A safetensors file of F16 tensors."""
     listed = [(name, "F16", data.shape) for name, data in tensors.items()]
     start, _ = safetensors.build_header(listed)
     path.write_bytes(start + b"".join(data.tobytes() for data in tensors.values()))

@@ -267,7 +267,7 @@ def _modelfile(
     generation = material.origin.generation
     model = ollama_modelfile.Model(
         file=best.file,
-        parts=[one.file for one in parts if not one.split],
+        parts=[one.file for one in parts if one.output.part == "mmproj" and not one.split],
         generation=generation,
         stops=[
             *_texts(path, ollama_modelfile.stop_tokens(generation)),

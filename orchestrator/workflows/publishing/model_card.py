@@ -169,7 +169,7 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
         "smoke": plan.recipe.verify.smoke is not None,
         "measured": any(row.number(m.name, n.name) is not None for m, n in quality for row in rows),
         "warnings": list(_warnings([*card.models, *card.parts])),
-        "parts": [(one.first, units.size(one.row.size)) for one in card.parts],
+        "parts": [(one.output.part, one.first, units.size(one.row.size)) for one in card.parts],
         "census": card.report.source.message if card.report.source is not None else "",
         "told": [one.message for one in card.report.warnings],
         "table": Safe(model_tables.files_table(card.models, card.full, whole)),

@@ -22,6 +22,7 @@ from tests.support.plans import (
 )
 
 _CONVERTS = '{{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]'
+_NO_HEAD = "no_head: {{argv: [--no-head], about: x}}"
 SEES = CHAIN.replace(
     "  load:",
     f"  mmproj: {_CONVERTS}}}}}\n"
@@ -60,7 +61,7 @@ def test_the_count_of_tensors_is_another_one_with_a_projector_alone(tmp_path: Pa
     without, plan = planned(tmp_path, RECIPE), planned(tmp_path)
 
     assert "parts" not in without.step(without.census).params
-    assert plan.step(plan.census).params["parts"] == ["mmproj"]
+    assert plan.step(plan.census).params["parts"] == {"mmproj": []}
     assert {"if": "mmproj", "then": ["--mmproj"]} in plan.step(plan.census).params["argv"][
         "census"
     ]["argv"]
@@ -114,3 +115,57 @@ def test_labels_tell_the_two_conversions_apart(tmp_path: Path) -> None:
     assert {"convert small to F16", "convert mmproj of small to Q8_0"} < set(
         by_label(planned(tmp_path))
     )
+
+
+DRAFTS = (
+    CHAIN.replace("defaults: &named", f"options: {{{{{_NO_HEAD}}}}}\n    defaults: &named")
+    .replace(
+        '    argv: ["{{python}}", "{{data}}/convert.py", --header, "{{input}}", "{{output}}"]\n',
+        '    argv: ["{{python}}", "{{data}}/convert.py", --header, "{{input}}", "{{output}}"]\n'
+        f"    options: {{{{{_NO_HEAD}}}}}\n",
+    )
+    .replace(
+        "  load:",
+        f"  mtp: {_CONVERTS}, left_out_by: no_head}}}}\n"
+        f"  census: {_CONVERTS}, options: {{{{{_NO_HEAD}, "
+        "mtp: {{argv: [--mtp], about: x}}}}}}\n  load:",
+    )
+)
+
+
+def drafting(folder: Path, where: str, more: str = "") -> Plan:
+    text = RECIPE.replace("quantize:", f"mtp: {where}\n{more}quantize:")
+    return make_plan(folder, text, chain=make_chain(folder, text=DRAFTS))
+
+
+def test_a_separate_head_is_a_file_of_its_own_and_left_out_of_the_text(tmp_path: Path) -> None:
+    plan = drafting(tmp_path, "separate")
+
+    assert [one.file for one in plan.outputs][2:] == ["mtp-small-F16.gguf"]
+    text, head = plan.step(plan.full.step), plan.step(plan.outputs[2].step)
+    assert text.params["no_head"] is True
+    assert "no_head" not in head.params
+    counts = plan.step(plan.census).params
+    assert (counts["parts"], counts.get("unmade")) == ({"mtp": ["no_head"]}, None)
+
+
+def test_a_head_that_is_left_out_is_counted_and_not_made(tmp_path: Path) -> None:
+    plan = drafting(tmp_path, "without")
+
+    assert len(plan.outputs) == 2
+    assert plan.step(plan.full.step).params["no_head"] is True
+    counts = plan.step(plan.census).params
+    assert (counts["parts"], counts["unmade"]) == ({"mtp": ["no_head"]}, ["mtp"])
+
+
+def test_a_head_inside_is_what_silence_means(tmp_path: Path) -> None:
+    silent = make_plan(tmp_path, chain=make_chain(tmp_path, text=DRAFTS))
+
+    assert {one.key for one in drafting(tmp_path, "inside").steps} == {
+        one.key for one in silent.steps
+    }
+
+
+def test_a_head_is_not_left_out_in_two_ways(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'convert.no_head' and 'mtp' say the same"):
+        drafting(tmp_path, "separate", "convert: {no_head: true}\n")

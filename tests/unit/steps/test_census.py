@@ -67,7 +67,7 @@ def test_what_is_neither_written_nor_read_is_dropped(tmp_path: Path) -> None:
 
 def test_what_is_in_a_part_is_not_dropped_and_the_part_is_counted(tmp_path: Path) -> None:
     outline = outlined(tmp_path / "o", ["a", "scale", "vision.b", "vision.c"])
-    task = census_task(tmp_path, outline, SAID, parts=["mmproj"])
+    task = census_task(tmp_path, outline, SAID, parts={"mmproj": []})
     in_part = {"into": {"vision.b": ["v.b"]}, "read": [], "generated": []}
     said = json.dumps(in_part).replace("{", "{{").replace("}", "}}")
     verb = task.step.context["verbs"]["census"]
@@ -79,6 +79,24 @@ def test_what_is_in_a_part_is_not_dropped_and_the_part_is_counted(tmp_path: Path
     assert facts == {"tensors": 4, "dropped": ["vision.c"], "parts": {"mmproj": 1}}
     kept = json.loads((task.workdir / "census.json").read_text("utf-8"))
     assert kept["parts"] == {"mmproj": in_part}
+
+
+def test_what_only_a_part_would_hold_that_is_not_made_is_told_apart(tmp_path: Path) -> None:
+    outline = outlined(tmp_path / "o", ["a", "scale", "head.b", "vision.c"])
+    settings = {"parts": {"mtp": ["apart"]}, "unmade": ["mtp"], "apart": True}
+    task = census_task(tmp_path, outline, SAID, **settings)
+    in_part = {"into": {"head.b": ["h.b"], "a": ["h.a"]}, "read": [], "generated": []}
+    said = json.dumps(in_part).replace("{", "{{").replace("}", "}}")
+    argv = task.step.context["verbs"]["census"]["argv"]
+    argv += [{"if": "apart", "then": ["apart"]}, {"if": "mtp", "then": [said]}]
+    # Without the head's own option for the head, with it for the text.
+    argv[3] = argv[3].replace(
+        "args[2]", "args[-1] if 'apart' not in args else args[2 if len(args) == 4 else 9]"
+    )
+
+    facts = census.run(task)
+
+    assert facts == {"tensors": 4, "dropped": ["head.b", "vision.c"], "unmade": ["head.b"]}
 
 
 def test_pickled_weights_are_counted_by_their_index(tmp_path: Path) -> None:
