@@ -1,10 +1,11 @@
 """Measure what orchestrate costs beside the same work done by hand; prints one table.
 
-    python scripts/bench.py [--build] [--large 7b] [--rounds N]
+    python scripts/bench.py [--build] [--large 7b] [--many N] [--rounds N]
 
 Whole processes are timed, pairs alternate, medians count. ``--build`` also builds llama.cpp
 twice, ours and as its old instructions say, which takes a quarter of an hour and more.
-``--large`` adds what bench_large.py measures.
+``--large`` adds what bench_large.py measures, ``--many`` what bench_many.py does with 100 new
+recipes and N known ones.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import bench_large
+import bench_many
 from bench_common import (
     ROOT,
     TINY,
@@ -120,7 +122,7 @@ def up_to_date(rounds: int) -> Figure:
         argv = orchestrate("run", str(TINY), "--out", name)
         timed(argv, ROOT)
         median = statistics.median(timed(argv, ROOT) for _ in range(rounds))
-    return Figure("up-to-date run of recipes/tiny/llama.yaml, median", f"{median:.3f} s", "0.5 s")
+    return Figure("up-to-date run of recipes/tiny/llama.yaml, median", f"{median:.3f} s", "0.25 s")
 
 
 def help_time(rounds: int) -> Figure:
@@ -196,6 +198,7 @@ def main() -> None:
     parser.add_argument(
         "--large", choices=list(bench_large.SIZES), help="A llama of this size, too."
     )
+    parser.add_argument("--many", type=int, metavar="N", help="Many recipes, too.")
     parser.add_argument("--rounds", type=int, default=10, help="Runs of each quick figure.")
     args = parser.parse_args()
     figures = [
@@ -208,6 +211,7 @@ def main() -> None:
             if args.large
             else []
         ),
+        *(bench_many.figures(100, args.many, 3) if args.many else []),
     ]
     print(table(figures))
 

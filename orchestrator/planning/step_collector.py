@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.base import digest
@@ -120,9 +121,34 @@ def verbs(
     ``options`` are those of the verbs that the recipe gives; ``unnamed`` is whether a converter
     finds the model's name itself.
     """
-    have = {name: chain.verbs[name] for name in names if name in chain.verbs}
-    identity = {name: chain.verb_identity(name, options, unnamed) for name in have}
-    called = {name: verb.with_options(options, unnamed) for name, verb in have.items()}
-    whole = {name: chain.all_verbs.added_to(verb) for name, verb in called.items()}
-    data = {name: verb.model_dump(mode="json") for name, verb in whole.items()}
+    found = {
+        name: _verb(_Same(chain), name, frozenset(options), unnamed)
+        for name in names
+        if name in chain.verbs
+    }
+    identity: dict[str, JSON] = {name: one[0] for name, one in found.items()}
+    data = {name: one[1] for name, one in found.items()}
     return identity, {"verbs": data, "data": str(chain.folder)}
+
+
+class _Same:
+    """A tool chain that is equal to itself alone: comparing all of its data would take longer."""
+
+    def __init__(self, chain: ToolChain) -> None:
+        self.chain = chain
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.chain is self.chain
+
+    def __hash__(self) -> int:
+        return id(self.chain)
+
+
+@lru_cache(maxsize=256)
+def _verb(
+    same: _Same, name: str, options: frozenset[str], unnamed: bool
+) -> tuple[dict[str, JSON], JSON]:
+    """Identity and data of one verb, for all steps of all recipes that call it so."""
+    chain = same.chain
+    called = chain.all_verbs.added_to(chain.verbs[name].with_options(options, unnamed))
+    return chain.verb_identity(name, options, unnamed), called.model_dump(mode="json")

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -97,9 +98,10 @@ def load_many(
     """
     recipes: dict[str, Recipe] = {}
     problems: list[Problem] = []
+    once = cache(allowed_types)  # most lie in one folder and are of one tool chain
     for path in paths:
         try:
-            recipe = load(path, allowed_types, check_files=check_files)
+            recipe = load(path, once, check_files=check_files)
         except RecipeError as error:
             problems += error.problems
             continue

@@ -43,3 +43,15 @@ def test_configurations_may_hold_numbers_that_are_not_finite() -> None:
     found = json_text.parse(b"[NaN, Infinity, 1e999]", finite=False)
 
     assert list(map(math.isfinite, found)) == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["1e999", "-1E999", "1e+400", "1" * 400 + ".0", "NaN", "-Infinity"]
+)
+def test_what_is_not_finite_is_found_however_it_is_spelled(spelling: str) -> None:
+    with pytest.raises(ValueError, match="not a finite number"):
+        json_text.parse(f'{{"a": [1.5, {spelling}]}}'.encode())
+
+
+def test_words_and_large_numbers_that_are_finite_are_read() -> None:
+    assert json_text.parse(b'["NaN", 1e308, 2.5e-400]') == ["NaN", 1e308, 0.0]
