@@ -34,6 +34,7 @@ from orchestrator.commands import (
     reproduce,
     site,
     store_and_toolchain,
+    worker,
 )
 
 
@@ -118,6 +119,7 @@ for _module in (
     publish,
     store_and_toolchain,
     compare,
+    worker,
     completion,
 ):
     _module.register(cli)

@@ -20,6 +20,7 @@ class Resources:
 
     cpu: bool = False
     net: bool = False
+    gpu: bool = False
     fetch_bytes: int = 0
     disk_bytes: int = 0
     scratch_bytes: int = 0

@@ -20,7 +20,7 @@ SECTIONS = {
     "Use": ("chat", "serve"),
     "Watch": ("nightly", "accept", "history", "site"),
     "Publish": ("publish",),
-    "Maintain": ("doctor", "store", "toolchain"),
+    "Maintain": ("doctor", "store", "toolchain", "worker"),
     "Other": ("schema", "completion"),
 }
 _SENTENCE = 200

@@ -110,6 +110,7 @@ def register(cli: click.Group) -> None:
     help="Print a schedule that runs this every night; do nothing else.",
 )
 @shared_options.options(*_SESSION)
+@shared_options.on_cluster
 def nightly(
     paths: Sequence[Path],
     kind: str | None,

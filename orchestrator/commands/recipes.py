@@ -30,6 +30,7 @@ def register(cli: click.Group) -> None:
 @click.command()
 @RECIPES
 @common
+@shared_options.on_cluster
 @click.option(
     "--no-limits",
     is_flag=True,

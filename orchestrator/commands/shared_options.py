@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.base.errors import OrchestrateError
     from orchestrator.engine.artifact_store import Store
     from orchestrator.engine.progress_listeners import Watcher
+    from orchestrator.engine.scheduler import Carrier
     from orchestrator.planning.lockfile_check import Mode
     from orchestrator.runs.session import Session
 
@@ -33,6 +34,22 @@ RECIPES = click.argument(
 )
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; all else goes to standard error."
+)
+
+TRUST_NETWORK = click.option(
+    "--trust-network",
+    is_flag=True,
+    help="Accept a cluster beyond this machine without TLS: whoever reaches its ports can run "
+    "programs on its machines.",
+)
+_CLUSTER = click.option(
+    "--cluster",
+    default="",
+    show_default=False,
+    metavar="ADDRESS",
+    envvar="ORCHESTRATE_CLUSTER",
+    help="Workers that carry the steps out: local:N, tcp://HOST:PORT or tls://HOST:PORT of a "
+    "Dask scheduler; also ORCHESTRATE_CLUSTER.",
 )
 
 # Options of single commands; all others are those of a session.
@@ -130,7 +147,7 @@ _OPTIONS = {
 # What holds for an option that a command does not have.
 _ABSENT: dict[str, Any] = {
     **{"only": (), "profile": "", "backend": "", "tools": None, "prebuilt": False},
-    **{"jobs": None, "threads": None, "keep": "f16"},
+    **{"jobs": None, "threads": None, "keep": "f16", "cluster": "", "trust_network": False},
     "keep_logits": 0,
     **{"offline": False, "locked": False, "no_verify": False, "verbose": False, "log_json": None},
 }
@@ -151,6 +168,11 @@ def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return command
 
     return decorate
+
+
+def on_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of commands whose steps a cluster may carry out."""
+    return _CLUSTER(TRUST_NETWORK(command))
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -214,11 +236,22 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     chosen = replace(chosen, tools=options["tools"], prebuilt=options["prebuilt"])
     listener = _listener(options)
     try:
-        with interrupts.heeded(interrupts.stop_tools):
+        with interrupts.heeded(interrupts.stop_tools), contextlib.ExitStack() as stack:
             mode: Mode = "require" if options["locked"] else "use"
-            yield Session(store(), settings, chosen, listener, mode)
+            begun = Session(store(), settings, chosen, listener, mode)
+            if options["cluster"]:
+                cluster = _connected(options, begun.store)
+                begun = replace(begun, cluster=stack.enter_context(cluster))
+            yield begun
     finally:
         listener.close()
+
+
+def _connected(options: dict[str, Any], store: Store) -> contextlib.AbstractContextManager[Carrier]:
+    from orchestrator.engine.cluster import addresses, connect
+
+    addresses.check(options["cluster"], trust_network=options["trust_network"])
+    return connect.connected(options["cluster"], store)
 
 
 def store() -> Store:

@@ -182,6 +182,13 @@ def problems(artifact: Artifact) -> Iterator[str]:
     yield from _differences(artifact.path, artifact.manifest.get("files", {}))
 
 
+def missing_references(artifact: Artifact) -> Iterator[str]:
+    """Yield the files outside the store that it refers to and that this machine does not see."""
+    for name, entry in artifact.manifest.get("files", {}).items():
+        if "reference" in entry and file_size(artifact.path / name) < 0:
+            yield str(entry["reference"])
+
+
 def digests(artifact: Artifact) -> dict[Path, str]:
     """The SHA-256 of every file that the manifest has one of, by its path."""
     entries: Mapping[str, Entry] = artifact.manifest.get("files", {})

@@ -65,6 +65,10 @@ class Store:
         """Travel to another process, where it is opened anew with this one's leases."""
         return _opened, (self.root, self._locks.leases)
 
+    def seen_at(self, root: Path) -> Store:
+        """The same store of the same run under the path that it has on another machine."""
+        return _opened(root, self._locks.leases)
+
     @classmethod
     def default_root(cls) -> Path:
         """Return ORCHESTRATE_HOME, or the user's cache folder for this program."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 from typing import Protocol
 
 from orchestrator.base import machine_info
-from orchestrator.base.errors import Interrupted, OrchestrateError, problem_of
+from orchestrator.base.errors import Interrupted, NetworkProblem, OrchestrateError, problem_of
+from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, Step, StepResult
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.core_shares import Cores, Share, shares, threads_for
@@ -35,8 +36,8 @@ class Inbox(Protocol):
     def put(self, event: Event | str, /) -> None:
         """Add an event; called from several threads."""
 
-    def get(self) -> Event | str:
-        """Wait for an event."""
+    def get(self) -> Event | str | None:
+        """Wait for an event; None after a while without one, if the queue looks up."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,21 @@ class Carrier:
         executor: Gives an executor that has what a step needs.
         inbox: Where events come.
         say: Puts an event there; to be pickled where the executor's workers are other processes.
+        work: What is submitted.
+        own_slots: False where the executor itself starts no more at once than there is room for.
+        admit: Raises EnvironmentProblem when there never is room for one of these steps.
+        arrived: Gives a result its path here.
+        explain: Gives the error that a failure of the executor's own means to a user, if it is one.
     """
 
     executor: Callable[[Step], Executor]
     inbox: Inbox
     say: Say
+    work: Callable[[Job, Say], StepResult] = carry_out
+    own_slots: bool = True
+    admit: Callable[[Iterable[Step]], None] = lambda _steps: None
+    arrived: Callable[[StepResult], StepResult] = lambda result: result
+    explain: Callable[[Exception], OrchestrateError | None] = lambda _error: None
 
 
 @dataclass
@@ -62,9 +73,16 @@ class _State:
     results: dict[str, StepResult] = field(default_factory=dict)
     running: dict[str, tuple[Step, Future[StepResult]]] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
     sealing: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
     interrupted: Interrupted | None = None
+    lost: str = ""
+
+    def cancel(self, keys: Iterable[str]) -> None:
+        """Cancel what runs or waits elsewhere; a thread that has begun ends by itself."""
+        for key in keys:
+            self.running[key][1].cancel()
 
 
 def needed(steps: Sequence[Step], targets: Iterable[str], find: Find) -> dict[str, Step]:
@@ -176,6 +194,7 @@ class Runner:
         self._listener.planned(list(work.values()))
         try:
             if self._carrier is not None:
+                self._carrier.admit(work.values())
                 return self._walk(work, targets, _State(self._carrier))
             with ThreadPoolExecutor(2 * self._at_once() + NET_SLOTS) as pool:
                 inbox: SimpleQueue[Event | str] = SimpleQueue()
@@ -239,23 +258,28 @@ class Runner:
         if step.key in state.shares:
             threads = state.shares[step.key].threads
         job = Job(step, self._settings, self._store, max(1, threads))
-        future = carrier.executor(step).submit(carry_out, job, carrier.say)
+        future = carrier.executor(step).submit(carrier.work, job, carrier.say)
         state.running[step.key] = step, future
         future.add_done_callback(lambda _future: carrier.inbox.put(step.key))
 
     def _obstacle(self, step: Step, state: _State) -> str:
-        if state.interrupted is not None:
-            return "interrupted"
+        if state.interrupted is not None or state.lost:
+            return state.lost or "interrupted"
         for key in (*step.inputs.values(), *step.after):
             if key in state.blocked:
                 return state.blocked[key]
-        return LATE if time.monotonic() >= self._settings.deadline else ""
+        return LATE if self._late() else ""
+
+    def _late(self) -> bool:
+        return time.monotonic() >= self._settings.deadline
 
     def _has_slot(self, step: Step, state: _State, waiting: int) -> bool:
         """Two CPU-bound tools never share the same cores; the network has its own slots.
 
         A step whose tool is done and whose result is only being hashed holds no slot.
         """
+        if not state.carrier.own_slots:
+            return True
         if step.resources.cpu:
             return self._takes_cores(step, state, waiting)
         running = [
@@ -282,6 +306,9 @@ class Runner:
         sorter: TopologicalSorter[str],
     ) -> None:
         event = state.carrier.inbox.get()
+        if event is None:
+            self._look_up(state)
+            return
         if isinstance(event, Event):
             self._hear(event, state)
             return
@@ -293,6 +320,16 @@ class Runner:
         sorter.done(step.key)
         self._release(state, work, targets)
 
+    def _look_up(self, state: _State) -> None:
+        """Call back what runs elsewhere on an interruption, and what waits when it is late."""
+        try:
+            check_stopped()
+        except Interrupted as error:
+            state.interrupted = error
+            state.cancel(state.running)
+        if self._late():
+            state.cancel(key for key in state.running if key not in state.started)
+
     def _hear(self, event: Event, state: _State) -> None:
         """Tell the listener; an event may come after the end of its step."""
         if event.key not in state.running:
@@ -303,23 +340,37 @@ class Runner:
         elif event.what == "waiting":
             self._listener.waiting(step, event.holder)
         elif event.what == "started":
+            state.started.add(event.key)
             self._listener.started(step)
         elif event.progress is not None:
             self._listener.progressed(step, event.progress)
 
     def _outcome(self, future: Future[StepResult], step: Step, state: _State) -> StepResult:
         try:
-            return future.result()
+            return state.carrier.arrived(future.result())
+        except CancelledError:
+            return self._cancelled(step, state)
         except Interrupted as error:
             state.interrupted = error
             return StepResult(step, Outcome.SKIPPED, error="interrupted")
-        except OrchestrateError as error:
-            log = self._store.log_path(step.key)
-            return StepResult(step, Outcome.FAILED, error=str(error), log=log, cause=error)
-        except OSError as error:
-            cause = problem_of(error)
-            log = self._store.log_path(step.key)
-            return StepResult(step, Outcome.FAILED, error=str(cause), log=log, cause=cause)
+        except Exception as error:
+            cause = _expected(error) or state.carrier.explain(error)
+            if cause is None:
+                raise
+            return self._failed(step, cause)
+
+    def _cancelled(self, step: Step, state: _State) -> StepResult:
+        """What was called back, or lost with the connection to who carried it out."""
+        if state.interrupted is not None or (self._late() and step.key not in state.started):
+            reason = LATE if state.interrupted is None else "interrupted"
+            state.blocked[step.key] = reason
+            return StepResult(step, Outcome.SKIPPED, error=reason)
+        state.lost = "the connection to the cluster was lost"
+        return self._failed(step, NetworkProblem(state.lost, "Run again: it goes on from there."))
+
+    def _failed(self, step: Step, cause: OrchestrateError) -> StepResult:
+        log = self._store.log_path(step.key)
+        return StepResult(step, Outcome.FAILED, error=str(cause), log=log, cause=cause)
 
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result
@@ -346,3 +397,10 @@ class Runner:
             if done and key not in awaited and key not in targets:
                 keep, limit = self._settings.keep, self._settings.keep_logits
                 release(self._store, [step], keep, limit, awaited)
+
+
+def _expected(error: Exception) -> OrchestrateError | None:
+    """A failure that users can meet, as the error that says so; None for a bug."""
+    if isinstance(error, OSError):
+        return problem_of(error)
+    return error if isinstance(error, OrchestrateError) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -49,7 +49,10 @@ class StepCollector:
         }
         key = digest.key(identity)
         if key not in self._steps:
-            self._steps[key] = Step(kind, label, key, params, inputs, **rest)
+            step = Step(kind, label, key, params, inputs, **rest)
+            if params.get("runtime", {}).get("gpu_layers"):
+                step = replace(step, resources=replace(step.resources, gpu=True))
+            self._steps[key] = step
         return key
 
 

@@ -25,7 +25,7 @@ def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
     """Run plans as one graph; shared steps run once."""
     steps = plan.union(plans)
     targets = list(dict.fromkeys(key for one in plans for key in one.targets))
-    return session.runner.run(steps, targets, share=True)
+    return session.wide_runner.run(steps, targets, share=True)
 
 
 def forget_measures(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.base import machine_info
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.known_artifacts import KnownArtifacts
-from orchestrator.engine.scheduler import Listener, Runner, Settings
+from orchestrator.engine.scheduler import Carrier, Listener, Runner, Settings
 from orchestrator.engine.shared_cache.places import Remote
 from orchestrator.planning import lockfile_check
 from orchestrator.planning.recipe_to_steps import Choices
@@ -22,6 +22,7 @@ from orchestrator.planning.recipe_to_steps import Choices
 class Session:
     """What all commands share; ``locks`` says what becomes of the recipes' locks.
 
+    ``cluster`` carries the steps of runs; what tells what a run will need is done here.
     ``known`` is what was found in the store; every session begins with nothing.
     """
 
@@ -30,6 +31,7 @@ class Session:
     choices: Choices
     listener: Listener
     locks: lockfile_check.Mode = "use"
+    cluster: Carrier | None = None
     known: KnownArtifacts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,12 +40,17 @@ class Session:
 
     @property
     def runner(self) -> Runner:
-        """A runner on this session's store."""
+        """A runner on this session's store and this machine."""
         return Runner(self.store, self.settings, self.listener, known=self.known)
 
     def alone_in(self, store: Store) -> Session:
         """The same with an empty store, where nothing comes from or goes to anybody else."""
         return replace(self, store=store, settings=replace(self.settings, remote=Remote()))
+
+    @property
+    def wide_runner(self) -> Runner:
+        """A runner on this session's store and on its cluster, if it has one."""
+        return Runner(self.store, self.settings, self.listener, self.cluster, self.known)
 
 
 def choices(

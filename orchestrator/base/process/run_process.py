@@ -150,6 +150,7 @@ def run(
     what: str = "",
     visible: isolation.Visible | None = None,
     warm: Warm | None = None,
+    on_start: Callable[[Callable[[], None]], None] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
@@ -168,6 +169,7 @@ def run(
         visible: All that it sees of the user's files, without a network, where the system
             can do that; everything when not given.
         warm: Of a Python: what a process imports once, of which it may be a fork.
+        on_start: Gets what stops this tree alone, as :func:`stop_all` stops all of them.
 
     Raises:
         ToolError: It could not be started, timed out, or (with ``check``) failed.
@@ -177,7 +179,13 @@ def run(
     check_stopped()
     words = tuple(os.fspath(word) for word in argv)
     job = _Job(
-        words, cwd, log, what or Path(words[0]).name, needed_bytes, machine_info.disk_free(cwd)
+        words,
+        cwd,
+        log,
+        what or Path(words[0]).name,
+        needed_bytes,
+        machine_info.disk_free(cwd),
+        on_start,
     )
     environment = dict(clean_env() if env is None else env)
     started = words
@@ -208,7 +216,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is run, for the messages about it; sizes in bytes."""
+    """What is run, for the messages about it, and who is told of it; sizes in bytes."""
 
     argv: tuple[str, ...]
     cwd: Path
@@ -216,6 +224,7 @@ class _Job:
     label: str
     needed: int
     free_before: int
+    on_start: Callable[[Callable[[], None]], None] | None = None
 
 
 def _tree(job: _Job, started: Sequence[str], env: dict[str, str], output: _Output) -> Tree:
@@ -245,6 +254,8 @@ def _follow(
     """Follow the tree to its end; say also whether it ran out of time."""
     begin = time.monotonic()
     _running.add(tree)
+    if job.on_start is not None:
+        job.on_start(tree.stop)
     try:
         late = _pump(tree, output, None if timeout is None else begin + timeout)
     finally:

@@ -13,9 +13,9 @@ from orchestrator.sources.hub.cache import cache_root, hub_home
 from orchestrator.workflows.nightly.night_values import Options, Told
 from orchestrator.workflows.nightly.schedule_files import Job, render
 
-_PLAIN = ("profile", "backend", "jobs", "threads", "keep")
+_PLAIN = ("profile", "backend", "jobs", "threads", "keep", "cluster")
 _USUAL_LOGITS = "10GB"
-_FLAGS = ("offline", "locked", "verbose")
+_FLAGS = ("offline", "locked", "verbose", "trust_network")
 
 
 def schedule(kind: str, home: Path, wanted: Options, told: Told, session: Mapping[str, Any]) -> str:

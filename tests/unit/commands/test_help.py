@@ -14,7 +14,7 @@ from tests.support.command_tree import COMMANDS, LEAVES, Path_, help_of, parse
 
 # Their output is a document for another program, whole.
 # What is no report: texts for people or programs, and a program of upstream.
-DOCUMENTS = {("chat",), ("serve",), ("schema",), ("completion",), ("adopt",)}
+DOCUMENTS = {("chat",), ("serve",), ("worker",), ("schema",), ("completion",), ("adopt",)}
 NAMES = [" ".join(path) for path in COMMANDS]
 
 

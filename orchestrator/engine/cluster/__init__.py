@@ -1,0 +1,1 @@
+"""Steps on many machines, carried by dask.distributed (extra ``cluster``)."""

@@ -1,0 +1,204 @@
+"""The side of a cluster that a run sees: a carrier of jobs, made of a client of Dask's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from orchestrator.base import interruptible_sleep, machine_info
+from orchestrator.base.errors import Interrupted, NetworkProblem, OrchestrateError, StepError
+from orchestrator.base.process import run_process
+from orchestrator.base.step_values import Step, StepResult
+from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.cluster import addresses, placement, serve
+from orchestrator.engine.cluster.store_id import store_id
+from orchestrator.engine.scheduler import Carrier
+from orchestrator.engine.step_worker import Event
+
+_CONNECT_SECONDS = 30
+_START_SECONDS = 120
+# How long another machine's new files may take to show here; NFS caches names for seconds.
+_VISIBLE_SECONDS = 30.0
+_TICK_SECONDS = 0.25
+
+
+@contextmanager
+def connected(cluster: str, store: Store) -> Iterator[Carrier]:
+    """A carrier that hands jobs to a cluster, of whose workers those with this store work.
+
+    Args:
+        cluster: ``local:N``, or a scheduler's address that :func:`addresses.check` let pass.
+        store: The run's store.
+
+    Raises:
+        NetworkProblem: There is no scheduler.
+        EnvironmentProblem: No worker can work for this run.
+    """
+    addresses.quiet()
+    with contextlib.ExitStack() as stack:
+        count = addresses.local_workers(cluster)
+        address = stack.enter_context(_scheduler_here()) if count else cluster
+        client = stack.enter_context(_client(address))
+        if count:
+            stack.enter_context(_workers_here(address, count, store, client))
+        yield _Cluster(client, address, store).carrier()
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    from distributed import Client  # noqa: PLC0415 - of an extra
+
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise NetworkProblem(
+            f"there is no scheduler at {address}", "Start one with 'dask scheduler'."
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=5)
+
+
+@contextmanager
+def _scheduler_here() -> Iterator[str]:
+    """A scheduler in this process that only this machine reaches."""
+    from distributed import LocalCluster  # noqa: PLC0415 - of an extra
+
+    with LocalCluster(
+        n_workers=0,
+        processes=False,
+        host="tcp://127.0.0.1",
+        scheduler_port=0,
+        dashboard_address=None,
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@contextmanager
+def _workers_here(address: str, count: int, store: Store, client: Any) -> Iterator[None]:
+    """Workers on this machine that share its cores and memory; they end with this process."""
+    memory, threads = machine_info.memory_total() // count, machine_info.cores() // count
+    options = ("--memory", str(memory), "--threads", str(max(1, threads)))
+    argv = [sys.executable, "-m", "orchestrator", "worker", address, *options, "--label"]
+    environment = {**os.environ, "ORCHESTRATE_HOME": str(store.root)}
+    stops: list[Callable[[], None]] = []
+
+    def one(number: int, folder: Path) -> str:
+        with contextlib.suppress(Interrupted):
+            return run_process.run(
+                [*argv, f"local {number}"],
+                cwd=folder,
+                log=folder / f"{number}.log",
+                env=environment,
+                on_start=stops.append,
+                check=False,
+            ).tail
+        return ""
+
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrate-cluster-") as name,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        running = [pool.submit(one, number, Path(name)) for number in range(1, count + 1)]
+        try:
+            end = time.monotonic() + _START_SECONDS
+            while len(client.scheduler_info()["workers"]) < count:
+                ended = [one.result() for one in running if one.done()]
+                if ended or time.monotonic() >= end:
+                    raise StepError(f"a worker did not start: {''.join(ended)}")
+                interruptible_sleep.sleep(_TICK_SECONDS)
+            yield
+        finally:
+            for stop in stops:
+                stop()
+
+
+@dataclass
+class _Cluster:
+    """A connected client and the workers there were when the run began."""
+
+    client: Any
+    address: str
+    store: Store
+    machine: str = ""
+
+    def carrier(self) -> Carrier:
+        """The carrier of this cluster."""
+        events: SimpleQueue[Event | str] = SimpleQueue()
+        topic = f"orchestrate {uuid.uuid4().hex}"
+        self.client.subscribe_topic(topic, lambda message: events.put(pickle.loads(message[1])))  # noqa: S301
+        self.machine = placement.timing_machine(self.workers(), machine_info.identity())
+        return Carrier(
+            executor=self.executor,
+            inbox=_Inbox(events),
+            say=serve.Topic(topic),
+            work=serve.work,
+            own_slots=False,
+            admit=self.admit,
+            arrived=self.arrived,
+            explain=self.explain,
+        )
+
+    def workers(self) -> list[placement.Worker]:
+        """The workers that can work for this run."""
+        known = self.client.scheduler_info()["workers"].values()
+        found = [placement.Worker(str(one["name"]), one["resources"]) for one in known]
+        return placement.usable(found, store_id(self.store), self.store.warn)
+
+    def admit(self, steps: Iterable[Step]) -> None:
+        placement.expect_room(steps, self.workers(), self.machine)
+
+    def executor(self, step: Step) -> Executor:
+        needs = placement.needs(step.resources, store_id(self.store), self.machine)
+        executor: Executor = self.client.get_executor(pure=False, resources=needs)
+        return executor
+
+    def arrived(self, result: StepResult) -> StepResult:
+        """A result of a worker's, by the path that its artifact has here."""
+        end = time.monotonic() + _VISIBLE_SECONDS
+        while (found := self.store.find(result.step.key)) is None:
+            if time.monotonic() >= end:
+                raise StepError(
+                    f"{result.step.label}: a worker made it, but it is not in {self.store.root}",
+                    "Give all machines the same store, on a disk that they share.",
+                )
+            interruptible_sleep.sleep(_TICK_SECONDS)
+        return replace(result, path=found.path)
+
+    def explain(self, error: BaseException) -> OrchestrateError | None:
+        from distributed import KilledWorker  # noqa: PLC0415 - of an extra
+
+        if isinstance(error, KilledWorker):
+            return StepError(
+                f"its worker died {error.allowed_failures + 1} times",
+                f"The last was {error.last_worker.name}; that machine may lack memory.",
+            )
+        return None
+
+
+class _Inbox:
+    """A queue whose reader looks up now and then."""
+
+    def __init__(self, events: SimpleQueue[Event | str]) -> None:
+        self._events = events
+        self.put = events.put
+
+    def get(self) -> Event | str | None:
+        """Wait for an event, a moment at most."""
+        try:
+            return self._events.get(timeout=_TICK_SECONDS)
+        except Empty:
+            return None
