@@ -9,7 +9,7 @@ import re
 from orchestrator.base.step_values import JSON
 
 # What may be no finite number; without it the parser asks nobody about each.
-_DOUBTFUL = re.compile(rb"NaN|Infinity|\d{300}|[eE]\+?\d{3}")
+_DOUBTFUL = re.compile(rb"NaN|Infinity|\d{300}|[\s:,\[]-?\d+(?:\.\d+)?[eE]\+?\d{3}")
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from orchestrator import __version__
@@ -25,9 +26,13 @@ def mark(report: Mapping[str, JSON]) -> str:
 
     It changes with the report and with everything that decides what the page looks like.
     """
-    looks = hashlib.sha256(b"".join(path.read_bytes() for path in data_files()))
-    told = {"report": report, "looks": looks.hexdigest(), "format": _FORMAT}
+    told = {"report": report, "looks": _looks(), "format": _FORMAT}
     return f"<!doctype html><!-- orchestrate {__version__} {key(told)} -->\n"
+
+
+@cache
+def _looks() -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in data_files())).hexdigest()
 
 
 def is_made(path: Path, report: Mapping[str, JSON]) -> bool:
