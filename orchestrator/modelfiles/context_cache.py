@@ -30,7 +30,8 @@ def bytes_per_token(header: GGUF) -> int | None:
         return None
     of = f"{name}.attention"
     query = _by_layer(header, f"{of}.head_count", layers)
-    heads = _by_layer(header, f"{of}.head_count_kv", layers) or query
+    shared = f"{of}.head_count_kv"
+    heads = _by_layer(header, shared, layers) if shared in header.fields else query
     width = header.metadata.get(f"{name}.embedding_length")
     if not query or not heads or not max(query) or not isinstance(width, int):
         return None

@@ -162,6 +162,7 @@ def _told(plan: Plan, card: Card) -> dict[str, Any]:
 def _files(plan: Plan, card: Card) -> dict[str, Any]:
     """What of the files is said."""
     rows, quality = [one.row for one in card.models], registry.quality()
+    encodes = _encoder_task(plan, card.models)
     whole = compared(card.quantized)
     _, drawn = model_tables.picture(rows, whole)
     return {
@@ -174,7 +175,8 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
         "told": [one.message for one in card.report.warnings],
         "table": Safe(model_tables.files_table(card.models, card.full, whole)),
         "columns": [*model_tables.notes(card.models, card.full), *_full(card)],
-        "memory": Safe(model_tables.memory(card.models)),
+        # Encoders keep no keys and values between texts.
+        "memory": "" if encodes else Safe(model_tables.memory(card.models)),
         "picture": PICTURE if drawn else "",
         "drawn": drawn,
         "searched": list(_searched(plan, card.models)),

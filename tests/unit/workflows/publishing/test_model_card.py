@@ -359,6 +359,7 @@ def test_an_embedding_model_is_used_as_one(recipe_folder: RecipeFolder) -> None:
     assert "Cosine is the similarity of both files' embeddings of a text." in card
     assert "Once upon" not in card
     assert "llama-completion" not in card
+    assert "keys and values" not in card
 
 
 def test_a_pooling_that_the_file_states_is_not_told_again(recipe_folder: RecipeFolder) -> None:
