@@ -17,6 +17,7 @@ REVISIONS = {
     "bigscience/bloomz-7b1": "2f4c4f3ebcf171dbbe2bae989ea2d2f3d3486a97",
     "tiiuae/falcon-7b": "898df1396f35e447d5fe44e0a3ccaaaa69f30d36",
     "THUDM/chatglm3-6b": "e9e0406d062cdb887444fe5bd546833920abd4ac",
+    "HuggingFaceTB/SmolVLM-256M-Instruct": "7e3e67edbbed1bf9888184d9df282b700a323964",
 }
 _SCRIPT = Path(__file__).with_name("torch_files.py")
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.vision_models import write_vision_model
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 MODELS = RECIPES / "tiny" / "models"
 CHATGLM3 = Path(__file__).parent / "chatglm3"
@@ -160,6 +162,23 @@ def glm4(layout: Layout) -> None:
     layout.weights([source / "model.safetensors"], "model", ".safetensors", 2)
 
 
+def smolvlm(layout: Layout) -> None:
+    """HuggingFaceTB/SmolVLM-256M-Instruct: a template of its own, files for another framework."""
+    write_vision_model(layout.folder)
+    _apart(layout.folder)
+    layout.decoys("onnx/vision_encoder.onnx", "onnx/decoder_model_merged.onnx")
+
+
+def _apart(folder: Path) -> None:
+    """The chat template in a file of its own, as processors save it."""
+    path = folder / "tokenizer_config.json"
+    configured = json.loads(path.read_text())
+    template = {"chat_template": configured.pop("chat_template")}
+    path.write_text(json.dumps(configured, indent=2))
+    (folder / "chat_template.json").write_text(json.dumps(template, indent=2))
+
+
+SEEING: dict[str, Callable[[Layout], None]] = {"HuggingFaceTB/SmolVLM-256M-Instruct": smolvlm}
 MODERN: dict[str, Callable[[Layout], None]] = {
     "huggyllama/llama-7b": llama,
     "FreedomIntelligence/chimera-chat-7b-delta": chimera_delta,

@@ -31,7 +31,7 @@ TEMPLATE = (
 def write_vision_model(folder: Path, seed: int = 0) -> Path:
     """Write the model's folder; one ``seed``, one content."""
     text = json.loads((MODELS / "llama" / "config.json").read_text("utf-8"))
-    shutil.copytree(MODELS / "llama", folder)
+    shutil.copytree(MODELS / "llama", folder, dirs_exist_ok=True)
     added = {token: text["vocab_size"] + at for at, token in enumerate(ADDED)}
     text["vocab_size"] += len(ADDED)
     weights = dict(_text(folder / "model.safetensors")) | dict(_vision(seed, text["hidden_size"]))
