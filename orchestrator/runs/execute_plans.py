@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Thread
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import StepResult
 from orchestrator.engine.retention_policy import RELEASED, release
 from orchestrator.engine.scheduler import needed
+from orchestrator.history import site
 from orchestrator.measures import registry
 from orchestrator.measures.definition import Measure
 from orchestrator.planning import recipe_to_steps as plan
@@ -25,6 +27,9 @@ def execute(plans: Sequence[Plan], session: Session) -> list[StepResult]:
     """Run plans as one graph; shared steps run once."""
     steps = plan.union(plans)
     targets = list(dict.fromkeys(key for one in plans for key in one.targets))
+    if not all(up_to_date(one, session) for one in plans):
+        # This process waits for tools from now on, and a report will be drawn in the end.
+        Thread(target=site.make_ready, daemon=True).start()
     return session.wide_runner.run(steps, targets, share=True)
 
 

@@ -33,6 +33,13 @@ def report_page(report: Mapping[str, JSON]) -> str:
     return run_report_page.report_page(report)
 
 
+def make_ready() -> None:
+    """Do what the page of a run needs once, while there is nothing else to do."""
+    from orchestrator.history.site import run_report_page  # noqa: PLC0415 - see above
+
+    run_report_page.make_ready()
+
+
 def write(
     history: History,
     folder: Path,

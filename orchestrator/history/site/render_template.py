@@ -15,7 +15,7 @@ from orchestrator.history.site.report_page_is_current import HERE
 from orchestrator.toolchain import upstream_urls
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 STYLE = "site.css"
 SCRIPT = "site.js"
@@ -26,9 +26,14 @@ def static(name: str) -> str:
     return (HERE / "static" / name).read_text("utf-8")
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
+def render(name: str, values: Mapping[str, Any]) -> str:
     """One page."""
-    return _environment().get_template(template).render(**values)
+    return template(name).render(**values)
+
+
+def template(name: str) -> Template:
+    """A template, compiled when it is first asked for."""
+    return _environment().get_template(name)
 
 
 def script_hash(text: str) -> str:

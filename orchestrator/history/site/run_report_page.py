@@ -12,6 +12,7 @@ from orchestrator.history.site import charts, render_template, time_series
 from orchestrator.history.site.report_page_is_current import mark
 from orchestrator.measures import number_tables, timing
 
+_TEMPLATE = "report.html.j2"
 _SHARED = tuple(one.name for one in fields(FileRow) if one.name != "numbers")
 
 
@@ -28,7 +29,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
         render_template.static(render_template.SCRIPT),
     )
     body = render_template.render(
-        "report.html.j2",
+        _TEMPLATE,
         {
             "root": "",
             "title": report["name"],
@@ -54,6 +55,11 @@ def report_page(report: Mapping[str, JSON]) -> str:
         },
     )
     return mark(report) + body
+
+
+def make_ready() -> None:
+    """Compile the page's template."""
+    render_template.template(_TEMPLATE)
 
 
 def _row(told: Mapping[str, JSON]) -> FileRow:

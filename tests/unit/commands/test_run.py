@@ -95,7 +95,7 @@ def test_a_limit_that_is_not_kept_is_1(
     said = orchestrate("run", recipe)
 
     assert said.code == 1
-    assert "failed: tiny-llama-Q4_0.gguf: " in said.out
+    assert "failed: tiny-llama-Q4_0.gguf, tiny-llama-Q4_K_M.gguf" in said.out
 
 
 @pytest.mark.usefixtures("fakes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ from orchestrator.base.step_values import JSON, Step, Task
 from orchestrator.engine.artifact_store import Artifact, Stage, Store
 from orchestrator.engine.scheduler import NET_SLOTS
 from tests.support.child_processes import PATIENCE
-from tests.support.scheduler_runs import a_step, run, teach
+from tests.support.scheduler_runs import a_step, run, stored, teach
+
+ROOT = Path(__file__).parents[3]
 
 
 class Together:
@@ -141,6 +144,59 @@ def test_a_result_that_is_being_hashed_takes_no_slot(
     steps = [a_step(name, kind="quick", cpu=True) for name in ("first", "second")]
 
     assert sorted(run(tmp_path, steps, *steps, jobs=1).worked) == ["first", "second"]
+
+
+def test_a_step_whose_tools_are_done_takes_no_slot_while_it_looks_at_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = threading.Event()
+
+    def work(task: Task) -> dict[str, JSON]:
+        if task.step.label == "second":
+            second.set()
+        else:
+            task.computed()
+            assert second.wait(PATIENCE), "the second step waits for the first one's digest"
+        return {}
+
+    teach(monkeypatch, quick=work)
+    steps = [a_step(name, kind="quick", cpu=True) for name in ("first", "second")]
+
+    assert sorted(run(tmp_path, steps, *steps, jobs=1).worked) == ["first", "second"]
+
+
+# A step that is killed when its tool is done, and its result about to be read whole.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.base import growing_file
+from orchestrator.engine import step_kinds as kinds
+from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.modelfiles import output_checks
+from tests.support.scheduler_runs import Notes, Own, a_step
+
+def work(task):
+    path = task.workdir / "x.gguf"
+    with output_checks.watched(path) as watched:
+        path.write_bytes(b"all that the tool writes")
+    growing_file.GrowingFile.sha256 = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    return watched.facts(task)
+
+kinds.KINDS["killed"] = Own("", work=work)
+step = a_step("killed", kind="killed")
+Runner(Store(Path(sys.argv[1]), print), Settings(), Notes()).run([step], [step.key])
+"""
+
+
+def test_a_kill_between_tool_and_digest_leaves_rubbish_that_is_swept(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert list((tmp_path / "staging").rglob("x.gguf"))
+    assert stored(tmp_path, a_step("killed", kind="killed")) == []
+    Store(tmp_path, print).sweep()
+    assert list((tmp_path / "staging").iterdir()) == []
 
 
 PROCESS = """
