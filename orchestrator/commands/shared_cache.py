@@ -158,9 +158,9 @@ def remote_verify(as_json: bool) -> int:
     """
     from orchestrator.base import units
     from orchestrator.base.terminal_colours import status
-    from orchestrator.engine.shared_cache import places, upkeep
+    from orchestrator.engine.shared_cache import stated_places, upkeep
 
-    trust = places.from_environment().trust
+    trust = stated_places.from_environment().trust
     told = []
     for folder in _folders():
         found = list(upkeep.verify(folder, trust))
@@ -178,10 +178,10 @@ def remote_verify(as_json: bool) -> int:
 
 def _folders() -> list[RemoteFolder]:
     from orchestrator.base.errors import UsageError
-    from orchestrator.engine.shared_cache import places
+    from orchestrator.engine.shared_cache import stated_places
     from orchestrator.engine.shared_cache.remote_folder import RemoteFolder
 
-    found = places.from_environment()
+    found = stated_places.from_environment()
     if not found.places:
         raise UsageError(
             "there is no shared cache", "Name one: ORCHESTRATE_REMOTE=s3://bucket/prefix."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.artifact_store import Store
     from orchestrator.engine.progress_listeners import Watcher
     from orchestrator.engine.scheduler import Carrier
+    from orchestrator.engine.shared_cache.places import Remote
     from orchestrator.planning.lockfile_check import Mode
     from orchestrator.runs.session import Session
 
@@ -217,11 +219,10 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     """Store, settings and listener of a command, and Ctrl-C for its tools."""
     from orchestrator.base import machine_info
     from orchestrator.engine.scheduler import Settings
-    from orchestrator.engine.shared_cache import places
     from orchestrator.runs.session import Session, choices
 
     options = {**_ABSENT, **options}
-    remote = places.from_environment()
+    remote = _remote()
     settings = Settings(
         jobs=options["jobs"] or 0,
         threads=options["threads"] or machine_info.cores(),
@@ -252,6 +253,17 @@ def _connected(options: dict[str, Any], store: Store) -> contextlib.AbstractCont
 
     addresses.check(options["cluster"], trust_network=options["trust_network"])
     return connect.connected(options["cluster"], store)
+
+
+def _remote() -> Remote:
+    """The caches that the environment names; what reads that is imported where it says so."""
+    from orchestrator.engine.shared_cache.places import VARIABLE, Remote
+
+    if not os.environ.get(VARIABLE):
+        return Remote()
+    from orchestrator.engine.shared_cache import stated_places
+
+    return stated_places.from_environment()
 
 
 def store() -> Store:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-
-from orchestrator.base import safe_text, yaml_file
-from orchestrator.base.errors import UsageError
-from orchestrator.sources.http_client import without_secrets
+from orchestrator.base import safe_text
 
 VARIABLE = "ORCHESTRATE_REMOTE"
-_MARKS = ("read-only", "private")
-_EXAMPLE = "Write addresses such as s3://bucket/prefix or file:///mnt/cache#private."
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,8 @@ class Place:
     @property
     def shown(self) -> str:
         """Its address without a name and a password."""
+        from orchestrator.sources.http_client import without_secrets  # noqa: PLC0415 - heavy
+
         return safe_text.line(without_secrets(self.url))
 
 
@@ -61,93 +54,3 @@ class Remote:
         """Those on the disks of this machine."""
         near = (one for one in self.places if one.url.startswith(("file:", "local:")))
         return replace(self, places=tuple(near))
-
-
-def _address(url: str) -> str:
-    if "://" not in url or url.partition("://")[2].strip("/") == "":
-        raise ValueError("this is no address of a cache")  # it may hold a password
-    return url.rstrip("/")
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _PlaceEntry(_Frozen):
-    url: Annotated[str, AfterValidator(_address)]
-    read_only: bool = False
-    private: bool = False
-
-
-class _File(_Frozen):
-    places: list[_PlaceEntry]
-    trust: list[str] = []
-    sign_key: str = ""
-    patience: float = Field(default=Remote.patience, gt=0)
-    finish: float = Field(default=Remote.finish, ge=0)
-
-
-def from_environment(environ: Mapping[str, str] = os.environ) -> Remote:
-    """The caches that ORCHESTRATE_REMOTE names: addresses, or one YAML file.
-
-    Raises:
-        UsageError: It names none that can be, or the file holds what it must not.
-    """
-    stated = environ.get(VARIABLE, "").strip()
-    if not stated:
-        return Remote()
-    if stated.endswith((".yaml", ".yml")) and "://" not in stated:
-        return _of_file(Path(stated).expanduser())
-    entries = [_marked(word) for word in stated.split()]
-    trust = environ.get(f"{VARIABLE}_TRUST", "")
-    content = {
-        "places": entries,
-        "trust": [path for path in trust.split(os.pathsep) if path],
-        "sign_key": environ.get(f"{VARIABLE}_SIGN_KEY", ""),
-    }
-    return _checked(content, VARIABLE, Path())
-
-
-def _marked(word: str) -> dict[str, str | bool]:
-    url, _, marks = word.partition("#")
-    named = marks.split(",") if marks else []
-    if not set(named) <= set(_MARKS):
-        raise UsageError(
-            f"{VARIABLE}: {without_secrets(url)} is marked {marks!r}",
-            f"Marks are {' and '.join(_MARKS)}, after a '#', with a comma between two.",
-        )
-    return {"url": url, **{mark.replace("-", "_"): True for mark in named}}
-
-
-def _of_file(path: Path) -> Remote:
-    import yaml  # noqa: PLC0415 - only where there is such a file
-
-    try:
-        content = yaml_file.read(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path}, which {VARIABLE} names, cannot be read: {why}") from error
-    return _checked(content, str(path), path.absolute().parent)
-
-
-def _checked(content: object, where: str, folder: Path) -> Remote:
-    try:
-        found = _File.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}: {place}: {first['msg']}", _EXAMPLE) from None
-    return Remote(
-        tuple(Place(one.url, one.read_only, one.private) for one in found.places),
-        tuple(_key(one, where, folder) for one in found.trust),
-        _key(found.sign_key, where, folder) if found.sign_key else None,
-        found.patience,
-        found.finish,
-    )
-
-
-def _key(name: str, where: str, folder: Path) -> Path:
-    path = folder / Path(name).expanduser()
-    if not path.is_file():
-        raise UsageError(f"{where}: there is no key {path}", "Name a PEM file.")
-    return path

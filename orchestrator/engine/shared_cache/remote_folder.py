@@ -15,7 +15,6 @@ from orchestrator.base import safe_text
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
 from orchestrator.engine.shared_cache.places import Place
 from orchestrator.sources.attended_stream import Attended, TooLateError, within
-from orchestrator.sources.http_client import without_secrets
 
 CHUNK_BYTES = 4 << 20
 PARTS = "v1/parts"
@@ -276,6 +275,8 @@ def _modified(info: Mapping[str, Any]) -> float:
 
 def _why(error: Exception) -> str:
     """What went wrong, in one line without an address that may hold a password."""
+    from orchestrator.sources.http_client import without_secrets  # noqa: PLC0415 - heavy
+
     said = safe_text.line(str(error).strip().partition("\n")[0])[:200]
     words = [without_secrets(word) if "://" in word else word for word in said.split()]
     return " ".join(words) or type(error).__name__
