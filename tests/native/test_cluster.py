@@ -77,6 +77,21 @@ def test_a_killed_worker_takes_its_tool_along_and_another_does_the_step(
     assert stored(trial.store.root, step) == ["slow"]
 
 
+def test_a_step_whose_workers_die_more_often_than_dask_allows_fails(tmp_path: Path) -> None:
+    trial = Trial(tmp_path)
+    try:
+        trial.scheduler(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+        trial.worker("one")
+        step = trial.place(waiting_step(trial, "slow"))
+        with trial.running(step) as run:
+            trial.begun(step)
+            trial.kill("one")
+            result = run.result().of("slow")
+        assert result.error.startswith("its worker died, at attempt 1\n  The last was one;")
+    finally:
+        trial.close()
+
+
 def test_a_killed_client_takes_its_tools_along_and_the_worker_goes_on(trial: Trial) -> None:
     trial.worker("one")
     step = trial.place(waiting_step(trial, "slow"))
@@ -135,6 +150,18 @@ def test_a_worker_that_was_cut_off_stops_its_tool_and_comes_back(trial: Trial) -
         assert trial.begun(step) != first
         trial.let_go(step)
         assert run.result().outcomes == {"slow": "done"}
+
+
+def test_a_run_that_was_cut_off_says_so_and_its_tools_end(trial: Trial) -> None:
+    trial.worker("one")
+    proxy = Proxy(trial.port)
+    step = trial.place(waiting_step(trial, "slow"))
+    far = Trial(trial.folder, proxy.port)
+    with far.running(step) as run:
+        tool = trial.begun(step)
+        proxy.cut()
+        assert wait_for_end(tool)
+        assert isinstance(run.result().of("slow").cause, NetworkProblem)
 
 
 def test_a_step_that_fits_no_worker_is_refused_before_any_work(trial: Trial) -> None:

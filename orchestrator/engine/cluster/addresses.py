@@ -89,4 +89,7 @@ def quiet() -> None:
     """Let Dask's own log say errors of its own only; what users must know we say."""
     import distributed  # noqa: F401, PLC0415 - sets up its log when it is imported
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in [
+        name for name in logging.root.manager.loggerDict if name.startswith("distributed")
+    ]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -183,7 +183,7 @@ class _Cluster:
 
         if isinstance(error, KilledWorker):
             return StepError(
-                f"its worker died {error.allowed_failures + 1} times",
+                f"its worker died, at attempt {error.allowed_failures + 1}",
                 f"The last was {error.last_worker.name}; that machine may lack memory.",
             )
         return None

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.planning.step_collector import verbs
+from orchestrator.base.step_values import Resources
+from orchestrator.planning.step_collector import StepCollector, verbs
 from orchestrator.toolchain import load
 from orchestrator.toolchain.model import Verb
 
@@ -39,3 +40,11 @@ def test_other_data_or_options_are_told_although_the_name_is_the_same() -> None:
     assert verbs(chain, "quantize") == (identity, context)
     option = next(name for name, one in verb.options.items() if one.argv)
     assert verbs(chain, "quantize", options=(option,))[0] != identity
+
+
+@pytest.mark.parametrize(("stated", "needed"), [({}, False), ({"gpu_layers": 99}, True)])
+def test_a_step_that_puts_layers_on_a_gpu_needs_one(stated: dict[str, int], needed: bool) -> None:
+    collector = StepCollector()
+    key = collector.add("measure", "load", {"runtime": stated}, resources=Resources(cpu=True))
+
+    assert collector.step(key).resources == Resources(cpu=True, gpu=needed)
