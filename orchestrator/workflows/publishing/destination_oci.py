@@ -24,6 +24,7 @@ from orchestrator.workflows.publishing.published_files import Model, Piece, Tree
 
 _CONFIG = "application/vnd.docker.ai.model.config.v0.1+json"
 _GGUF = "application/vnd.docker.ai.gguf.v3"
+_SEES = "mmproj"
 _PROJECTOR = "application/vnd.docker.ai.gguf.v3.mmproj"
 _LICENSE = "application/vnd.docker.ai.license"
 _LATEST = "latest"
@@ -106,12 +107,12 @@ class Registry:
 def artifacts(tree: Tree, tag: str) -> Iterator[Artifact]:
     """What goes out: every file under its type, or the recommended one under this tag."""
     papers = [piece for piece in tree.pieces if is_paper(piece.name)]
-    parts = [one for one in tree.models if one.output.part]
+    projectors = [one for one in tree.models if one.output.part == _SEES]
     for model in (one for one in tree.models if not one.output.part):
         best = model.file == tree.best
         tags = [tag] * best if tag else [model.name.encoding, *[_LATEST] * best]
         for one in tags:
-            yield _artifact(model, parts[:1], papers, one)
+            yield _artifact(model, projectors, papers, one)
 
 
 def _artifact(model: Model, parts: Sequence[Model], papers: Sequence[Piece], tag: str) -> Artifact:

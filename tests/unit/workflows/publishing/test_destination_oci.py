@@ -50,6 +50,24 @@ def test_a_tag_is_for_the_recommended_file_alone(
     assert config["config"]["quantization"] == "IQ4_XS"
 
 
+def test_a_projector_goes_with_each_text_file_and_a_separate_head_with_none(
+    recipe_folder: RecipeFolder, registry: Registry
+) -> None:
+    text = recipe_folder.recipe.read_text()
+    parts = "mmproj: {outtype: f16}\nmtp: separate\nquantize:"
+    recipe_folder.write(text.replace("quantize:", parts))
+    recipe_folder.run()
+
+    assert recipe_folder.publish("--to", f"oci:{registry.host}/me/small").code == 0
+
+    assert set(registry.manifests) == {"Q4_0", "IQ4_XS", "latest"}
+    told = json.loads(registry.manifests["Q4_0"])
+    assert [one["mediaType"] for one in told["layers"]][:2] == [GGUF, f"{GGUF}.mmproj"]
+    _, layers = registry.pulled("Q4_0")
+    assert layers[1] == (recipe_folder.dist / "mmproj-small-F16.gguf").read_bytes()
+    assert GGUF not in [one["mediaType"] for one in told["layers"]][1:]
+
+
 def test_what_is_there_is_not_sent_again(finished: RecipeFolder, registry: Registry) -> None:
     to = f"oci:{registry.host}/me/small"
     dry = finished.publish("--to", to, "--dry-run")

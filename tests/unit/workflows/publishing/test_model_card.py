@@ -122,6 +122,21 @@ def test_a_projector_is_published_beside_the_text_files_and_said_how_to_use(
     assert modelfile[1:3] == [f"FROM ./{names[2]}", f"FROM ./{names[0]}"]
 
 
+def test_a_separate_head_is_published_with_the_way_to_draft_by_it(
+    recipe_folder: RecipeFolder,
+) -> None:
+    text = recipe_folder.recipe.read_text()
+    recipe_folder.write(text.replace("quantize:", "mtp: separate\nquantize:"))
+    recipe_folder.run()
+    assert recipe_folder.publish("--to", "dir:out").code == 0
+    out = recipe_folder.place / "out"
+    card = (out / "README.md").read_text()
+    assert "-md mtp-small-2.1M-F16.gguf --spec-type draft-mtp" in card
+    assert "--mmproj" not in card
+    assert front_matter(card)["pipeline_tag"] == "text-generation"
+    assert (out / "Modelfile").read_text().count("FROM ") == 1
+
+
 def test_a_licence_of_its_own_is_linked_and_its_text_lies_beside(
     recipe_folder: RecipeFolder,
 ) -> None:
