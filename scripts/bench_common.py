@@ -44,7 +44,9 @@ def orchestrate(*arguments: str) -> list[str]:
 def timed(argv: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> float:
     """Wall seconds of a whole process that must succeed."""
     begin = time.perf_counter()
-    subprocess.run(argv, cwd=cwd, env=env, check=True, capture_output=True)
+    done = subprocess.run(argv, cwd=cwd, env=env, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{argv} failed:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - begin
 
 
