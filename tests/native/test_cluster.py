@@ -16,12 +16,18 @@ from orchestrator.base.errors import (
     NetworkProblem,
 )
 from orchestrator.base.process import run_process
-from orchestrator.engine.cluster.connect import connected
-from orchestrator.engine.scheduler import LATE, Runner, Settings
+from orchestrator.engine.scheduler import LATE
 from tests.support.child_processes import wait_for_end
 from tests.support.cluster_steps import PHASES
-from tests.support.cluster_trials import CLIENT, Proxy, Trial, waiting_step, write_certificates
-from tests.support.scheduler_runs import Notes, a_step, stored
+from tests.support.cluster_trials import (
+    CLIENT,
+    Proxy,
+    Trial,
+    ancestors,
+    waiting_step,
+    write_certificates,
+)
+from tests.support.scheduler_runs import a_step, stored
 from tests.support.stores import left_in
 from tests.support.typed_commands import TINY, typed
 
@@ -95,7 +101,8 @@ def test_a_step_whose_workers_die_more_often_than_dask_allows_fails(tmp_path: Pa
 def test_a_killed_client_takes_its_tools_along_and_the_worker_goes_on(trial: Trial) -> None:
     trial.worker("one")
     step = trial.place(waiting_step(trial, "slow"))
-    trial.start("client", "-c", CLIENT, str(trial.folder), str(trial.port), "slow")
+    words = (str(trial.folder), str(trial.port), "slow", trial.address)
+    trial.start("client", "-c", CLIENT, *words)
     tool = trial.begun(step)
 
     trial.kill("client")
@@ -220,15 +227,26 @@ def test_local_workers_carry_out_a_run_and_end_with_it(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", trial.taught())
     step = trial.place(waiting_step(trial, "slow"))
-    store = trial.store
-    with connected("local:2", store) as carrier:
-        runner = Runner(store, Settings(), Notes(), carrier)
-        trial.let_go(step)
-        [result] = runner.run([step], [step.key])
-        tool = trial.begun(step)
+    trial.let_go(step)
+    ran = trial.run([step], "local:2")
 
-    assert result.outcome.value == "done"
-    assert wait_for_end(tool)
+    assert ran.outcomes == {"slow": "done"}
+    assert wait_for_end(trial.begun(step))
+
+
+def test_local_workers_end_with_a_killed_run(tmp_path: Path) -> None:
+    trial = Trial(tmp_path)
+    step = trial.place(waiting_step(trial, "slow"))
+    try:
+        trial.start("client", "-c", CLIENT, str(tmp_path), str(trial.port), "slow", "local:2")
+        tool = trial.begun(step)
+        between = ancestors(tool, trial.processes["client"].pid)
+        trial.kill("client")
+        # The tool's guard, the job, its guard, the worker and its guard.
+        assert len(between) == 5
+        assert all(wait_for_end(pid) for pid in (tool, *between))
+    finally:
+        trial.close()
 
 
 CLUSTER = """

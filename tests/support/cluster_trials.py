@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from tests.support.cluster_trials import Trial, waiting_step
 trial = Trial(Path(sys.argv[1]), int(sys.argv[2]))
-trial.run([waiting_step(trial, sys.argv[3])])
+trial.run([waiting_step(trial, sys.argv[3])], sys.argv[4])
 """
 
 
@@ -107,10 +107,10 @@ class Trial:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def run(self, steps: Sequence[Step], **settings: Any) -> Ran:
-        """Run steps on the cluster, from this process."""
+    def run(self, steps: Sequence[Step], cluster: str = "", **settings: Any) -> Ran:
+        """Run steps on this cluster or another, from this process."""
         notes, store = Notes(), self.store
-        with connected(self.address, store) as carrier:
+        with connected(cluster or self.address, store) as carrier:
             runner = Runner(store, Settings(**settings), notes, carrier)
             return Ran(runner.run(steps, [step.key for step in steps]), notes)
 
@@ -149,7 +149,7 @@ class Trial:
         """Which worker's process a process descends from."""
         known = {one.pid: name for name, one in self.processes.items()}
         while pid not in known:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            pid = parent(pid)
         return known[pid]
 
     def kill(self, name: str) -> None:
@@ -168,6 +168,18 @@ class Trial:
                 one.kill()
         for handle in self.ends.values():
             os.close(handle)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def ancestors(pid: int, last: int) -> list[int]:
+    """The processes between one and another that it descends from."""
+    found: list[int] = []
+    while (pid := parent(pid)) != last:
+        found.append(pid)
+    return found
 
 
 def waiting_step(trial: Trial, label: str, **resources: Any) -> Step:
