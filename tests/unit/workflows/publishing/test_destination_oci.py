@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support import docker_registry
 from tests.support.oci_registry import Registry, digest_of, serving
 from tests.support.publications import RecipeFolder
 
@@ -94,3 +96,23 @@ def test_what_is_no_reference_is_refused(finished: RecipeFolder, place: str) -> 
     said = finished.publish("--to", place)
     assert said.code == 2
     assert "'oci:registry/name:tag'" in said.err
+
+
+@pytest.mark.skipif(docker_registry.PROGRAM is None, reason="docker-registry is not installed")
+def test_docker_s_own_registry_takes_and_gives_the_same_bytes(
+    finished: RecipeFolder, tmp_path: Path
+) -> None:
+    with docker_registry.running(tmp_path / "registry") as real:
+        to = f"oci:{real.host}/me/small"
+        said = finished.publish("--to", to)
+        assert said.code == 0, said.err
+        assert real.tags("me/small") == {"Q4_0", "IQ4_XS", "latest"}
+        told = real.manifest("me/small", "Q4_0")
+        model, *_ = told["layers"]
+        assert model["mediaType"] == GGUF
+        content = real.blob("me/small", model["digest"])
+        assert content == (finished.dist / "small-Q4_0.gguf").read_bytes()
+        config = json.loads(real.blob("me/small", told["config"]["digest"]))
+        assert config["config"]["gguf"]["quantization"] == "Q4_0"
+        again = finished.publish("--to", to)
+        assert again.out.splitlines()[-1] == f"Everything was there already: {real.host}/me/small"
