@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
+from orchestrator.base.process import run_process
 from orchestrator.engine import step_kinds
 from orchestrator.engine.artifact_store import Store
-from orchestrator.modelfiles import chat_templates, gguf
+from orchestrator.modelfiles import chat_templates, gguf, tensor_digest
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.modelfiles.gguf_file_types import FILE_TYPES
 from orchestrator.planning.plan import Output, Plan
@@ -114,7 +115,16 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
             one,
             replace(checked.row(one.file), type=names[one.file].encoding),
             names[one.file],
-            tuple(_pieces(material, one, names[one.file], parts, one.file in steps)),
+            tuple(
+                _pieces(
+                    material,
+                    one,
+                    names[one.file],
+                    parts,
+                    headers[one.file],
+                    large=one.file in steps,
+                )
+            ),
             headers[one.file],
         )
         for one in plan.outputs
@@ -150,13 +160,16 @@ def _pieces(
     output: Output,
     name: Name,
     parts: Mapping[str, tuple[split_files.Part, ...]],
+    header: GGUF | None,
+    *,
     large: bool,
 ) -> Iterator[Piece]:
     size = material.checked.size(output.file)
     if not large:
         path = material.checked.folder / output.file
         sha256 = material.checked.sha256(output.file)
-        yield Piece(name.file, size, sha256, path)
+        tensors = header and tensor_digest.sha256(path, header, run_process.check_stopped)
+        yield Piece(name.file, size, sha256, path, tensors=tensors or "")
     elif output.file in parts:
         for part in parts[output.file]:
             yield Piece(f"{name.stem}/{part.path.name}", part.size, part.sha256, part.path)

@@ -48,7 +48,8 @@ def text(recipe: str, pieces: Sequence[Piece]) -> str:
 
 def _entry(one: Piece) -> dict[str, JSON]:
     """Size and digest; of small files, which the Hub keeps in git, the id of the blob too."""
-    entry = {"size": one.size, "sha256": one.sha256}
+    entry: dict[str, JSON] = {"size": one.size, "sha256": one.sha256}
+    entry |= {"tensors": one.tensors} if one.tensors else {}
     return {**entry, "blob": blob_id(one)} if one.path is None else entry
 
 
@@ -110,14 +111,9 @@ def changes(
     """
     there = tuple(one for one in tree.pieces if one.name in names and same(one.name, one))
     send = tuple(one for one in tree.pieces if one not in there)
-    notes, remove = list(tree.notes), []
-    for one in send:
-        if one.name not in names or one.name == RECORD:
-            continue
-        if one.name not in earlier:
-            notes.append(f"{one.name} was there before and not published from here; replaced")
-        elif not same(one.name, _piece(one.name, earlier[one.name])):
-            notes.append(f"{one.name} was changed there since it was published; replaced")
+    replaced = [one for one in send if one.name in names and one.name != RECORD]
+    notes = [*tree.notes, *filter(None, (_about(one, same, earlier) for one in replaced))]
+    remove = []
     for name, entry in sorted(earlier.items()):
         if name in tree.by_name or name not in names:
             continue
@@ -126,3 +122,17 @@ def changes(
         else:
             notes.append(f"{name} is no longer made but was changed since; it stays")
     return Changes(send, there, tuple(remove), tuple(notes))
+
+
+def _about(
+    one: Piece, same: Callable[[str, Piece], bool], earlier: Mapping[str, Mapping[str, JSON]]
+) -> str:
+    """What is to be said of a file that takes another's place, if anything is."""
+    if one.name not in earlier:
+        return f"{one.name} was there before and not published from here; replaced"
+    entry = earlier[one.name]
+    if not same(one.name, _piece(one.name, entry)):
+        return f"{one.name} was changed there since it was published; replaced"
+    if one.tensors and entry.get("tensors") == one.tensors:
+        return f"{one.name}: only its header is another; all tensors are as they were"
+    return ""

@@ -17,7 +17,8 @@ from orchestrator.workflows.publishing.gguf_naming import Name
 class Piece:
     """One file: its name where it goes, and its bytes at ``path`` or as ``data``.
 
-    ``sha256`` is empty for a part that is still to be made.
+    ``sha256`` is empty for a part that is still to be made; ``tensors`` is the digest of a whole
+    GGUF file's tensors (see ``tensor_digest``), empty for all else.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Piece:
     path: Path | None = None
     data: bytes = field(default=b"", repr=False)
     known_blob: str = ""
+    tensors: str = ""
 
 
 def blob_id(piece: Piece) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import safe_markdown
-from tests.support.publications import CHATML, RecipeFolder, front_matter, published
+from orchestrator.base.step_values import JSON, Task
+from tests.support.publications import CHATML, RecipeFolder, front_matter, published, weights
 
 TO = "dir:out"
 MODELS = ("small-2.1M-Q4_0.gguf", "small-2.1M-IQ4_XS.gguf")
@@ -334,3 +335,29 @@ def test_a_matrix_of_others_is_named_and_stays_theirs(recipe_folder: RecipeFolde
     assert "imatrix" in front_matter(card)["tags"]
     names = {path.name for path in (recipe_folder.place / "out").iterdir()}
     assert not names & {"theirs.dat", "imatrix.gguf"}
+
+
+@pytest.mark.parametrize("same_tensors", [True, False])
+def test_a_change_of_the_header_alone_is_told_as_that(
+    recipe_folder: RecipeFolder, *, same_tensors: bool
+) -> None:
+    recipe_folder.run()
+    recipe_folder.publish("--to", TO)
+    recipe_folder.source(chat_template=CHATML)
+    recipe_folder.template = CHATML
+
+    def made(task: Task) -> dict[str, JSON]:
+        facts = weights(task, CHATML)
+        if not same_tensors:
+            path = task.workdir / task.step.params["file"]
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+        return facts
+
+    recipe_folder.work["quantize"] = made
+    recipe_folder.run()
+
+    said = recipe_folder.publish("--to", TO)
+
+    told = f"note: {MODELS[0]}: only its header is another; all tensors are as they were"
+    assert said.code == 0, said.err
+    assert (told in said.out) is same_tensors
