@@ -61,7 +61,8 @@ def compare(
       orchestrate compare one/x-GGUF two/x-GGUF --only Q8_0 --against x-F16.gguf --corpus wiki.txt
 
     \b
-    Exit codes: 0 all were measured; 1 some could not be; 2 there is no such file; 3 no network.
+    Exit codes: 0 all were measured; 1 some could not be; 2 there is no such file, or
+    --against is none of GGUF; 3 no network.
     """
     from orchestrator.base.errors import UsageError
     from orchestrator.modelfiles.format_error import FormatError

@@ -15,6 +15,7 @@ from orchestrator.base.safe_markdown import code
 from orchestrator.base.step_values import JSON
 from orchestrator.engine import progress_listeners
 from orchestrator.measures import closeness, number_tables
+from orchestrator.modelfiles import gguf
 from orchestrator.runs import execute_plans, plan_one_file, report
 from orchestrator.runs.collect_results import collect
 from orchestrator.runs.report import Row
@@ -25,6 +26,7 @@ from orchestrator.workflows.publishing import model_tables
 
 TABLE, PICTURE = "compare.md", "compare.svg"
 _REPEATED = "the same bytes as {}"
+_UNREAD = "it cannot be read"
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def compare(found: Sequence[Candidate], against: Path, corpus: Path, session: Se
     """Measure each file once, by its digest, on one text against one unquantized file.
 
     Raises:
-        FormatError: A part of a file is missing or damaged.
+        FormatError: The unquantized file is no GGUF file, or a part of a file is missing.
     """
+    gguf.read(against, partial=True)  # without it nothing can be measured
     digests = {one: session.store.file_digest(one.path) for one in found}
     first = {digest: one for one, digest in reversed(digests.items())}
     plans = {
@@ -159,6 +162,8 @@ def text(one: Compared) -> str:
 def _words(row: Row, rows: Sequence[Row], first: Mapping[str, str]) -> str:
     if first[row.sha256] != row.type:
         return _REPEATED.format(first[row.sha256])
+    if not row.bits_per_weight:
+        return _UNREAD
     return closeness.words(row, [one for one in rows if first[one.sha256] == one.type])
 
 

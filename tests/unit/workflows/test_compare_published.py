@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
 from tests.hub import Hub, Repo
 from tests.support.command_line import Command
@@ -91,3 +92,24 @@ def test_a_repository_is_fetched_and_what_is_not_there_is_named(
     said = compare("compare", "nothing.gguf", *WORDS)
     assert said.code == 2
     assert "there is no file or folder nothing.gguf" in said.err
+
+
+def test_without_an_unquantized_gguf_file_nothing_is_begun(compare: Command) -> None:
+    said = compare("compare", "one", "--against", "words.txt", "--corpus", "words.txt")
+    assert said.code == 2
+    assert "words.txt: at byte 0: this is not a GGUF file" in said.err
+    assert not Path("compare").exists()
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be_good_for_nothing(
+    compare: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(task: Task) -> dict[str, JSON]:
+        raise StepError("this is not a GGUF file")
+
+    fake_kinds(monkeypatch, measure=work)
+    said = compare("compare", "words.txt", *WORDS)
+    assert said.code == 1
+    table = Path("compare/compare.md").read_text("utf-8")
+    assert "| it cannot be read |" in table
+    assert "nothing larger fits" not in table
