@@ -39,7 +39,7 @@ def opened(addresses: Sequence[str]) -> Apprise | None:
         if not found.add(address):
             raise UsageError(
                 f"address {place} of --notify is none that Apprise knows",
-                "It looks like 'ntfy://ntfy.sh/TOPIC' or 'mailto://USER:PASSWORD@HOST'; Apprise's "
+                "It looks like 'ntfy://ntfy.sh/TOPIC' or 'json://HOST/PATH'; Apprise's "
                 "documentation lists what there is.",
             )
     return found

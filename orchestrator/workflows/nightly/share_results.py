@@ -24,6 +24,7 @@ class Sharing:
     def __init__(self, told: Told, store: Store, out: Path, warn: Callable[[str], None]) -> None:
         self._told, self._store, self._out, self._warn = told, store, out, warn
         self._people = notify.opened(told.notify)
+        webhook.require(told.webhook)
         metrics_file.require(told.metrics)
 
     def night(self, summary: Summary, past: History) -> None:

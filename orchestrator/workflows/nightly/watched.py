@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.base.errors import Interrupted, OrchestrateError
+from orchestrator.base.errors import Interrupted, OrchestrateError, UsageError
 from orchestrator.history import Alarm, FileRow
 from orchestrator.planning.plan import Plan
 from orchestrator.sources.choose_model_files import HubFile
@@ -60,7 +60,7 @@ def _moved(plan: Plan, _rows: Sequence[FileRow], branch: str) -> Iterator[Alarm]
     """An alarm where wanted files are others on a branch than at the commit that is taken."""
     model = plan.sources.model or plan.sources.base
     if model is None or model.identity.get("kind") != "hub":
-        return
+        raise UsageError("the model is not from the Hub, so it has no such branch")
     taken = model.identity
     repo, commit, kind = taken["repo"], taken["commit"], taken["repo_type"]
     newest = download.resolve(repo, branch, repo_type=kind)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from orchestrator.base.errors import NetworkProblem, OrchestrateError
+from orchestrator.base.errors import NetworkProblem, OrchestrateError, UsageError
 from orchestrator.base.interruptible_sleep import sleep
 from orchestrator.base.step_values import JSON
 from orchestrator.sources import http_client, retry_after
@@ -25,7 +25,6 @@ def post(url: str, content: Mapping[str, JSON], sleep: Callable[[float], None] =
         content: What to send.
         sleep: Waits so many seconds between tries.
     """
-    host = _host(url) or "the webhook"
     body = json.dumps(content).encode("utf-8")
     said = ""
     for attempt in range(TRIES):
@@ -34,7 +33,20 @@ def post(url: str, content: Mapping[str, JSON], sleep: Callable[[float], None] =
             break
         if attempt < TRIES - 1:
             sleep(min(max(wait, 2.0**attempt), LONGEST_SECONDS))
-    return f"the webhook at {host} did not get the summary: {said}" if said else ""
+    return f"the webhook at {_host(url)} did not get the summary: {said}" if said else ""
+
+
+def require(url: str) -> None:
+    """Check an address before a night of hours begins; it is a secret, so it is not shown.
+
+    Raises:
+        UsageError: Nothing can be posted there.
+    """
+    if url and not (url.lower().startswith(("http://", "https://")) and _host(url)):
+        raise UsageError(
+            "the address of --webhook is neither http nor https, or names no host",
+            "Write it as https://HOST/PATH.",
+        )
 
 
 def _host(url: str) -> str:

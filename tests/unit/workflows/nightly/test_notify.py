@@ -69,6 +69,7 @@ def test_an_address_that_apprise_does_not_know_ends_it_before_any_work(
     assert said.code == 2
     assert "address 1 of --notify is none that Apprise knows" in said.err
     assert "hidden" not in said.err
+    assert "(not shown)" not in said.err  # the example of the hint is no secret
     assert recorded_history().nights() == []
 
 

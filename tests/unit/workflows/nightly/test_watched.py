@@ -117,6 +117,18 @@ def test_a_hub_that_does_not_answer_is_noted_and_fails_nothing(
     ]
 
 
+def test_a_source_that_is_not_of_the_hub_is_noted(night: Night, hub: Hub, recipes: Path) -> None:
+    file = recipes / "two.yaml"
+    file.write_text(file.read_text() + "watch: {source: main}\n")
+
+    code, told = night()
+
+    assert (code, told["recipes"]["two"]["state"]) == (1, "ok")  # the other's files are not there
+    assert told["recipes"]["two"]["notes"] == [
+        "main could not be watched: the model is not from the Hub, so it has no such branch"
+    ]
+
+
 def test_a_watch_changes_no_digest_of_the_recipe(recipes: Path, fakes: None) -> None:
     from orchestrator.runs import load_and_plan
 

@@ -54,6 +54,20 @@ def test_a_webhook_that_is_gone_fails_no_night(orchestrate: Command, recipes: Pa
     assert "warning: the webhook at 127.0.0.1 did not get the summary" in said.err
 
 
+@pytest.mark.parametrize(
+    "address", ["hidden", "ftp://hidden/x", "https:///hidden", "http://[hidden"]
+)
+@pytest.mark.usefixtures("fakes")
+def test_an_address_that_nothing_can_be_posted_to_ends_it_before_any_work(
+    orchestrate: Command, recipes: Path, address: str
+) -> None:
+    said = orchestrate("nightly", recipes, "--webhook", address)
+    assert said.code == 2
+    assert "the address of --webhook is neither http nor https" in said.err
+    assert "hidden" not in said.err
+    assert recorded_history().nights() == []
+
+
 def test_an_interrupt_is_noted_and_ends_with_130(
     orchestrate: Command,
     recipes: Path,
