@@ -1,4 +1,4 @@
-"""What was run, when, on which machine, and what came of it: ``history.sqlite`` in the store.
+"""What was run, when, on which machine, and with which result: ``history.sqlite`` in the store.
 
     history = History(store.root)
     run = history.begin_run(...)        # a row that says "running"

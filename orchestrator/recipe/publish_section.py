@@ -14,9 +14,10 @@ HUB, DIR, OCI = "hub:", "dir:", "oci:"
 # https://github.com/opencontainers/distribution-spec: names are in small letters.
 _OCI_NAME = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 OCI_PLACE = re.compile(
-    rf"(?P<host>[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?)/(?P<name>{_OCI_NAME}(?:/{_OCI_NAME})*)"
+    rf"(?P<host>[A-Za-z0-9.-]+(?::(?P<port>[0-9]{{1,5}}))?)/(?P<name>{_OCI_NAME}(?:/{_OCI_NAME})*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
 )
+_LAST_PORT = 65535
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _FIELDS = ("{model}", "{type}", "{size}")
 _ANY = re.compile("|".join(map(re.escape, _FIELDS)))
@@ -33,7 +34,8 @@ def destination(text: str) -> str:
         return text
     if text.startswith(HUB) and _REPO.fullmatch(text.removeprefix(HUB)):
         return text
-    if text.startswith(OCI) and OCI_PLACE.fullmatch(text.removeprefix(OCI)):
+    registry = OCI_PLACE.fullmatch(text.removeprefix(OCI)) if text.startswith(OCI) else None
+    if registry is not None and int(registry["port"] or 0) <= _LAST_PORT:
         return text
     raise ValueError(
         f"{text!r} is no place to publish to: write 'hub:ORG/NAME', 'dir:PATH' or "

@@ -91,7 +91,9 @@ def test_a_registry_that_refuses_is_told_with_the_way_to_log_in(
     assert f"docker login {registry.host}" in said.err
 
 
-@pytest.mark.parametrize("place", ["oci:nohost", "oci:host/Upper", "oci:host/name:", "oci:a/b:c d"])
+@pytest.mark.parametrize(
+    "place", ["oci:nohost", "oci:host/Upper", "oci:host/name:", "oci:a/b:c d", "oci:a:65536/b"]
+)
 def test_what_is_no_reference_is_refused(finished: RecipeFolder, place: str) -> None:
     said = finished.publish("--to", place)
     assert said.code == 2
