@@ -155,9 +155,12 @@ def _taken(
 
 
 def _facts(output: Output, manifests: Mapping[str, Mapping[str, JSON]]) -> Facts:
-    """What was measured on a file, by measure."""
+    """What was measured on a file, by measure; nothing where its tensors are not the full one's."""
+    found = {name: manifests.get(key) for name, key in output.measures.items()}
     return {
-        name: manifests[key]["facts"] for name, key in output.measures.items() if key in manifests
+        name: {key: value for key, value in made["facts"].items() if key != "calls"}
+        for name, made in found.items()
+        if made is not None
     }
 
 

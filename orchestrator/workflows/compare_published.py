@@ -15,6 +15,7 @@ from orchestrator.base.safe_markdown import code
 from orchestrator.base.step_values import JSON
 from orchestrator.engine import progress_listeners
 from orchestrator.measures import closeness, number_tables
+from orchestrator.measures.check_status import Status
 from orchestrator.modelfiles import gguf
 from orchestrator.runs import execute_plans, plan_one_file, report
 from orchestrator.runs.collect_results import collect
@@ -26,7 +27,7 @@ from orchestrator.workflows.publishing import model_tables
 
 TABLE, PICTURE = "compare.md", "compare.svg"
 _REPEATED = "the same bytes as {}"
-_UNREAD = "it cannot be read"
+_NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,16 @@ def compare(found: Sequence[Candidate], against: Path, corpus: Path, session: Se
         for one, digest in digests.items()
         if digest in rows
     ]
-    return Compared(against.stem, tuple(files), tuple(progress_listeners.failures(done)))
+    others = [
+        f"{one.name} is not of this model: {_other(row)}" for one, row in files if _other(row)
+    ]
+    return Compared(against.stem, tuple(files), (*progress_listeners.failures(done), *others))
+
+
+def _other(row: Row) -> str:
+    """How the tensors of a file are not the unquantized one's, so that nothing was measured."""
+    failed = (one for one in row.checks if one.name == "structure" and one.status is Status.FAIL)
+    return next((one.message for one in failed), "")
 
 
 def _labels(found: Sequence[Candidate]) -> list[str]:
@@ -162,8 +172,8 @@ def text(one: Compared) -> str:
 def _words(row: Row, rows: Sequence[Row], first: Mapping[str, str]) -> str:
     if first[row.sha256] != row.type:
         return _REPEATED.format(first[row.sha256])
-    if not row.bits_per_weight:
-        return _UNREAD
+    if not row.bits_per_weight or _other(row):
+        return _NOT_MEASURED
     return closeness.words(row, [one for one in rows if first[one.sha256] == one.type])
 
 

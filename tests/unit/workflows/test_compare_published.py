@@ -111,5 +111,21 @@ def test_a_file_that_cannot_be_read_is_said_to_be_good_for_nothing(
     said = compare("compare", "words.txt", *WORDS)
     assert said.code == 1
     table = Path("compare/compare.md").read_text("utf-8")
-    assert "| it cannot be read |" in table
+    assert "| not measured |" in table
     assert "nothing larger fits" not in table
+
+
+def test_a_file_of_another_model_is_named_and_gets_no_grade(
+    compare: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(task: Task) -> dict[str, JSON]:
+        if task.step.params["measure"] != "header":
+            return {}  # as the real step does where the tensors are not the full file's
+        found = measured(task)
+        return found | {"structure": {**found["structure"], "missing": ["x.weight"]}}
+
+    fake_kinds(monkeypatch, measure=work)
+    said = compare("compare", "one/x-Q8_0.gguf", *WORDS)
+    assert said.code == 1
+    assert "x-Q8_0.gguf is not of this model: 1 tensor missing (x.weight)" in said.err
+    assert "| not measured |" in Path("compare/compare.md").read_text("utf-8")
