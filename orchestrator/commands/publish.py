@@ -72,7 +72,6 @@ def publish(
     Example:
       orchestrate publish recipes/tiny/llama.yaml --to dir:/srv/models/tiny-llama
     """
-    from orchestrator.base import units
     from orchestrator.runs import load_and_plan
     from orchestrator.workflows.publishing import display_publication
     from orchestrator.workflows.publishing import publish as publishing
@@ -81,7 +80,7 @@ def publish(
         to=to,
         out=options["out"],
         warnings=allow_warnings,
-        max_file=units.parse_size(max_file) if max_file else 0,
+        max_file=_largest(max_file),
         private=private,
         message=message,
         dry=dry_run,
@@ -102,3 +101,16 @@ def publish(
     else:
         shared_options.say(display_publication.done(done))
     return EXIT_OK
+
+
+def _largest(text: str) -> int:
+    """Bytes of --max-file; 0 where it was not given."""
+    from orchestrator.base import units
+    from orchestrator.base.errors import UsageError
+
+    found = units.parse_size(text) if text else 0
+    if text and not found:
+        raise UsageError(
+            "--max-file must be more than 0 bytes", "Leave it out for the usual limit."
+        )
+    return found

@@ -256,3 +256,7 @@ def test_a_file_that_is_too_large_for_a_tool_chain_that_cannot_split(
     lesser = chain.model_copy(update={"verbs": verbs})
     finished.monkeypatch.setattr(load, "load", lambda *_: lesser)
     refused(finished, 2, "cannot split files", options=("--max-file", "1MB"))
+
+
+def test_a_largest_size_of_nothing_is_not_taken_for_none(recipe_folder: RecipeFolder) -> None:
+    refused(recipe_folder, 2, "--max-file must be more than 0 bytes", options=("--max-file", "0"))
