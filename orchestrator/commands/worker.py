@@ -38,7 +38,7 @@ def register(cli: click.Group) -> None:
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.IntRange(1),
     default=_PATIENCE_SECONDS,
     metavar="SECONDS",
     help="How long to look for the scheduler, at first and whenever it is lost.",
@@ -52,7 +52,7 @@ def worker(
     jobs: int | None,
     threads: int | None,
     label: str,
-    patience: float,
+    patience: int,
     trust_network: bool,
 ) -> int:
     """Carry out steps for runs with --cluster.
@@ -67,7 +67,8 @@ def worker(
       orchestrate worker tcp://127.0.0.1:8786 --memory 64GB --gpu 1 --label big
 
     \b
-    Exit codes: 0 it was asked to end; 2 no such address, or one without TLS; 3 no scheduler.
+    Exit codes: 0 it was asked to end; 2 no such address, or one without TLS; 3 no scheduler, or
+    a label that another worker has.
     """
     from orchestrator.base import machine_info, units
     from orchestrator.engine.cluster import addresses, placement, serve, store_id

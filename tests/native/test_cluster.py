@@ -58,6 +58,16 @@ def test_steps_are_carried_out_elsewhere_and_what_happens_is_heard_here(trial: T
     assert (path / "text").read_text() == "ab"
 
 
+def test_a_second_worker_of_a_label_is_refused(trial: Trial) -> None:
+    trial.worker("one")
+    second = ("-m", "orchestrator", "worker", trial.address, "--label", "one")
+
+    refused = trial.start("second", *second)
+
+    assert refused.wait() == EXIT_ENVIRONMENT
+    assert "worker one cannot join" in trial.said("second")
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_worker_takes_its_tool_along_and_another_does_the_step(
     trial: Trial, phase: str

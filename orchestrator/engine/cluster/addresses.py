@@ -38,14 +38,14 @@ def check(cluster: str, *, trust_network: bool, remote: bool = False) -> None:
         )
     if local_workers(cluster) and not remote:
         return
-    found = urlsplit(cluster)
-    if found.scheme not in ("tcp", "tls") or not found.hostname or _port(cluster) is None:
+    scheme, host = _parts(cluster)
+    if scheme not in ("tcp", "tls") or not host:
         raise UsageError(
             f"{cluster!r} is no cluster", "Give local:N, tcp://HOST:PORT or tls://HOST:PORT."
         )
-    if found.scheme == "tls":
+    if scheme == "tls":
         _expect_certificates(cluster, "worker" if remote else "client")
-    elif not is_loopback(found.hostname) and not trust_network:
+    elif not is_loopback(host) and not trust_network:
         raise UsageError(
             f"{cluster} is beyond this machine and not encrypted: whoever reaches its ports can "
             "run programs on all of its machines",
@@ -64,11 +64,14 @@ def _expect_certificates(cluster: str, role: str) -> None:
         )
 
 
-def _port(address: str) -> int | None:
+def _parts(address: str) -> tuple[str, str]:
+    """The scheme and the host of an address with a port; empty for what is none."""
     try:
-        return urlsplit(address).port
+        found = urlsplit(address)
+        has_port = found.port is not None
     except ValueError:
-        return None
+        return "", ""
+    return (found.scheme, found.hostname or "") if has_port else ("", "")
 
 
 def is_loopback(host: str) -> bool:

@@ -26,6 +26,7 @@ from orchestrator.engine.cluster import addresses, placement, serve
 from orchestrator.engine.cluster.store_id import store_id
 from orchestrator.engine.scheduler import Carrier
 from orchestrator.engine.step_worker import Event
+from orchestrator.sources.attended_stream import TooLateError, within
 
 _CONNECT_SECONDS = 30
 _START_SECONDS = 120
@@ -60,9 +61,14 @@ def connected(cluster: str, store: Store) -> Iterator[Carrier]:
 def _client(address: str) -> Iterator[Any]:
     from distributed import Client  # noqa: PLC0415 - of an extra
 
+    def connect() -> Any:
+        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+
     try:
-        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError) as error:
+        # Of a server that is no scheduler Dask waits for ever for an answer, deaf to interrupts,
+        # or takes the first bytes for a length and asks for as much memory.
+        client = within(_CONNECT_SECONDS + 1, connect)
+    except (OSError, MemoryError, TooLateError) as error:
         raise NetworkProblem(
             f"there is no scheduler at {address}", "Start one with 'dask scheduler'."
         ) from error

@@ -222,3 +222,8 @@ async def _started(address: str, site: Site, patience: float, folder: Path) -> A
             f"there was no scheduler at {address} for {patience:g} s",
             "Start one with 'dask scheduler'.",
         ) from error
+    except RuntimeError as error:  # the scheduler's answer is its cause
+        raise EnvironmentProblem(
+            f"worker {site.name} cannot join {address}: {error.__cause__ or error}",
+            "Give a scheduler's address; no two workers of a cluster have one label (--label).",
+        ) from error

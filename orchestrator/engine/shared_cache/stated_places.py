@@ -90,8 +90,10 @@ def _checked(content: object, where: str, folder: Path) -> Remote:
         found = _File.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
+        said = first["msg"].removeprefix("Value error, ")
         place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}: {place}: {first['msg']}", _EXAMPLE) from None
+        why = f"{place}: {said}" if place else "it is no table with 'places'"
+        raise UsageError(f"{where}: {why}", _EXAMPLE) from None
     return Remote(
         tuple(Place(one.url, one.read_only, one.private) for one in found.places),
         tuple(_key(one, where, folder) for one in found.trust),

@@ -36,6 +36,7 @@ def test_the_network_is_accepted_only_when_it_is_trusted(cluster: str) -> None:
     [
         *("", "local", "local:0", "local:-1", "build-box:8786", "http://localhost:80"),
         *("tcp://localhost", "tcp://:8786", "tcp://localhost:x", "tcp://localhost:99999"),
+        *("tcp://[", "tls://[::1"),
     ],
 )
 def test_what_is_no_cluster_is_refused(cluster: str) -> None:

@@ -63,7 +63,9 @@ def test_keys_can_stand_in_the_environment(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("places: [{url: 's3://b', secret: x}]", "places.0.secret"),
-        ("places: [{url: 'b'}]", "no address of a cache"),
+        ("places: [{url: 'b'}]", "places.0.url: this is no address of a cache"),
+        ("", "it is no table with 'places'"),
+        ("- a", "it is no table with 'places'"),
         ("places: {}", "places"),
         ("trust: []", "places: Field required"),
         ("places: []\npatience: 0", "patience"),
