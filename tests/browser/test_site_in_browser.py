@@ -158,7 +158,7 @@ def test_tips_are_for_the_keyboard_too_and_go_away(opened: Open) -> None:
     assert not tip.is_visible()
 
     page.get_by_role("link", name="Night 12, 2026-10-29 02:00").hover()
-    assert tip.inner_text() == "2026-10-29 02:00"
+    assert tip.inner_text() == "Night 12, 2026-10-29 02:00"
 
 
 def test_without_scripts_nothing_is_missing(opened: Open) -> None:
