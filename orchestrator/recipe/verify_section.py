@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -106,6 +106,9 @@ class _Limits(Frozen):
     """What a quantized file must keep; a limit that is not kept fails the run."""
 
 
+_Same = TypeVar("_Same", bound="_Verify")
+
+
 class _Verify(Frozen):
     """What is checked of every file, beyond structure, size and tensor types."""
 
@@ -113,6 +116,14 @@ class _Verify(Frozen):
         default={}, description="SHA-256 that the files must have, by file name or type."
     )
     reference: Reference | None = Field(default=None, description="Published numbers.")
+
+    def model_copy(
+        self: _Same, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> _Same:
+        """A copy with other values, which computes anew what follows from them."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("sections", None)
+        return copied
 
     @cached_property
     def sections(self) -> dict[str, JSON]:

@@ -225,6 +225,7 @@ def _warm(task: Task, verb: Verb, values: Mapping[str, Any], env: Mapping[str, s
     place = Path(os.path.commonpath((task.workdir, task.scratch))).parent
     common = {name: text for name, text in env.items() if str(place) not in text}
     tools = [path for name, path in task.inputs.items() if name in _TOOLS]
+    tools += sorted({path.parent for one in tools for path in referred(one / "bin")})
     others = [path for name, path in task.inputs.items() if name not in _TOOLS]
     store = Path(os.path.commonpath(list(map(os.path.realpath, (place, *others)))))
     return Warm(

@@ -241,6 +241,15 @@ def holds_hidden(path: Path) -> bool:
     return _holds(Path(os.path.realpath(path)), _places())
 
 
+def seen(path: Path, shown: Iterable[Path]) -> bool:
+    """Whether a program that is shown these files and folders sees another one."""
+    real = Path(os.path.realpath(path))
+    if not any(place == real or place in real.parents for place in _places()):
+        return True
+    folders = [Path(os.path.realpath(one)) for one in shown]
+    return any(one == real or one in real.parents for one in folders)
+
+
 def _holds(real: Path, places: Collection[Path]) -> bool:
     return any(real == place or real in place.parents for place in places)
 

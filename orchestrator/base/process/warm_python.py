@@ -206,8 +206,14 @@ def fork(
     if sys.platform != "linux":
         return None
     isolated = visible is not None and not isolation.obstacle()
-    if isolated and any(map(isolation.holds_hidden, (*warm.read, warm.place))):
+    shown = (*warm.read, warm.place)
+    if isolated and any(map(isolation.holds_hidden, shown)):
         return None
+    # A fork can show nothing that its Python does not see.
+    if visible is not None and isolated:
+        wanted = (*visible.read, *visible.write)
+        if not all(isolation.seen(path, shown) for path in wanted if path.exists()):
+            return None
     job = {
         "argv": list(argv[1:]),
         "cwd": str(cwd),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.recipe.models import Recipe
+from orchestrator.recipe.verify_section import Verify
 from tests.support.recipes import loaded
 
 SHA = "ab" * 32
@@ -92,3 +93,12 @@ def test_everything_that_a_recipe_can_say_of_texts_checks_and_publishing(
     assert full.alarms.model_dump() == {**told, **usual}
     assert (full.publish.license, full.publish.to) == ("mit", "hub:org/x")
     assert full.publish.languages == ("en",)
+
+
+def test_a_copy_of_what_is_checked_has_the_sections_of_its_own_values() -> None:
+    verify = Verify.model_validate({"context_memory": False, "kld": False})
+    assert "context_memory" not in verify.sections
+    wanted = Verify.model_validate({"context_memory": {"context": 99}}).context_memory
+    copied = verify.model_copy(update={"context_memory": wanted})
+    assert copied.sections["context_memory"] == {"context": 99}
+    assert "context_memory" not in verify.sections

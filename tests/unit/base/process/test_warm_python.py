@@ -236,6 +236,25 @@ def test_a_call_sees_its_own_files_alone_and_no_network(place: Path, home: Path)
     assert int(pid) == 1 or not isolation.separates()
 
 
+def test_a_call_that_reads_what_its_python_does_not_see_starts_anew(
+    place: Path, home: Path
+) -> None:
+    (home / "model").mkdir()
+    (home / "model" / "weights").write_text("here")
+    folder = place / "far"
+    folder.mkdir()
+    (folder / "script.py").write_text("import sys; print(open(sys.argv[1]).read())")
+    read = home / "model" / "weights"
+    done = run_process.run(
+        [sys.executable, str(folder / "script.py"), str(read)],
+        cwd=folder,
+        log=place.parent / "far.log",
+        visible=Visible((read.parent,), (folder,)),
+        warm=warm_in(place),
+    )
+    assert done.stdout.strip() == "here"
+
+
 def test_the_imports_see_no_home(place: Path, home: Path) -> None:
     (place.parent / "data" / "imports.py").write_text(
         f"import os\nfound = os.path.exists({str(home / 'token')!r})\n"
