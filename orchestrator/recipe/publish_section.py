@@ -21,6 +21,7 @@ _LAST_PORT = 65535
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _FIELDS = ("{model}", "{type}", "{size}")
 _ANY = re.compile("|".join(map(re.escape, _FIELDS)))
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LIST = '{"type": "string"}'
 
 
@@ -48,9 +49,10 @@ def _pattern(text: str) -> str:
     unknown = [one for one in fields if one not in _FIELDS]
     if unknown:
         raise ValueError(f"{unknown[0]} is not one of {', '.join(_FIELDS)}")
-    if "{type}" not in fields or not re.fullmatch(r"[A-Za-z0-9._-]+", re.sub(_ANY, "x", text)):
+    if "{type}" not in fields or not re.fullmatch(_NAME, re.sub(_ANY, "x", text)):
         raise ValueError(
-            f"{text!r} is no name of files: it needs {{type}}, and letters, digits and '._-'"
+            f"{text!r} is no name of files: it needs {{type}}, and letters, digits and '._-', "
+            "a letter or digit first"
         )
     return text
 

@@ -21,6 +21,11 @@ _EXAMPLE = "Write addresses such as s3://bucket/prefix or file:///mnt/cache#priv
 def _address(url: str) -> str:
     if "://" not in url or url.partition("://")[2].strip("/") == "":
         raise ValueError("this is no address of a cache")  # it may hold a password
+    from fsspec import available_protocols  # noqa: PLC0415 - heavy, and only where there is a cache
+
+    scheme = url.partition("://")[0]
+    if scheme not in available_protocols():
+        raise ValueError(f"no library knows addresses that begin with {scheme}://")
     return url.rstrip("/")
 
 

@@ -64,6 +64,7 @@ def test_keys_can_stand_in_the_environment(tmp_path: Path) -> None:
     [
         ("places: [{url: 's3://b', secret: x}]", "places.0.secret"),
         ("places: [{url: 'b'}]", "places.0.url: this is no address of a cache"),
+        ("places: [{url: 's4://b'}]", "no library knows addresses that begin with s4://"),
         ("", "it is no table with 'places'"),
         ("- a", "it is no table with 'places'"),
         ("places: {}", "places"),

@@ -62,10 +62,11 @@ def test_files_are_called_as_the_recipe_wants_it(finished: RecipeFolder) -> None
     out = published(finished)
     assert (out / "Small_2.1M.Q4_0.gguf").is_file()
     assert "Small_2.1M.Q4_0.gguf" in (out / "report.md").read_text()
-    finished.write(license="mit", file_name="Small.gguf")
-    said = finished.publish("--to", "dir:out")
-    assert said.code == 2
-    assert "it needs {type}" in said.err
+    for name in ("Small.gguf", "-{type}", ".{type}.gguf"):
+        finished.write(license="mit", file_name=name)
+        said = finished.publish("--to", "dir:out")
+        assert said.code == 2
+        assert "is no name of files: it needs {type}" in said.err
 
 
 def test_what_was_signed_stays_until_it_is_signed_anew(
