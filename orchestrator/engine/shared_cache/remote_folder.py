@@ -40,6 +40,13 @@ class Found:
     modified: float
 
 
+def knows(scheme: str) -> bool:
+    """Whether there is a library for addresses that begin so, installed or not."""
+    import fsspec  # noqa: PLC0415 - heavy, and only where there is a cache
+
+    return scheme in fsspec.available_protocols()
+
+
 class RemoteFolder:
     """A place, reached when it is first asked.
 

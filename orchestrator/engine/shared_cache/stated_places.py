@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from orchestrator.base import yaml_file
 from orchestrator.base.errors import UsageError
+from orchestrator.engine.shared_cache import remote_folder
 from orchestrator.engine.shared_cache.places import VARIABLE, Place, Remote
 from orchestrator.sources.http_client import without_secrets
 
@@ -21,10 +22,8 @@ _EXAMPLE = "Write addresses such as s3://bucket/prefix or file:///mnt/cache#priv
 def _address(url: str) -> str:
     if "://" not in url or url.partition("://")[2].strip("/") == "":
         raise ValueError("this is no address of a cache")  # it may hold a password
-    from fsspec import available_protocols  # noqa: PLC0415 - heavy, and only where there is a cache
-
     scheme = url.partition("://")[0]
-    if scheme not in available_protocols():
+    if not remote_folder.knows(scheme):
         raise ValueError(f"no library knows addresses that begin with {scheme}://")
     return url.rstrip("/")
 
