@@ -62,7 +62,7 @@ def publish(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Publish verified files to the Hub, a folder or a registry.
+    """Publish files to the Hub, a folder or a registry.
 
     With them go a model card, checksums, provenance and the recipe. Only what 'run' left and
     nobody changed is published, and only if it passed. What is there already is not sent

@@ -148,7 +148,8 @@ def test_folders_elsewhere_are_looked_into(program: Path, monkeypatch: pytest.Mo
     whole = f"{program}/"
 
     assert values(recipes, "")[:2] == ["soup.yaml", "bloomz-1b1"]
-    assert values(recipes, "s") == ["soup.yaml", "smollm2-135m", "smollm2-135m-requant"]
+    assert values(recipes, "sm") == ["smollm2-135m", "smollm2-135m-requant", "smolvlm-256m"]
+    assert values(recipes, "s")[0] == "soup.yaml"
     assert values(recipes, "../k") == ["../kitchen/soup.yaml"]
     assert values(recipes, whole) == [f"{whole}kitchen/soup.yaml"]
     [other] = offered(recipes, "no/such")
