@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +82,7 @@ def _recipes(history: History) -> Iterator[GaugeMetricFamily]:
     runs = {name: history.runs(name, nightly=True, limit=_LOOK_BACK) for name in history.recipes()}
     ended = {name: [one for one in found if one.ended] for name, found in runs.items()}
     newest = {name: found[0] for name, found in ended.items() if found}
+    took = history.step_seconds(min((run.id for run in newest.values()), default=0))
     yield _gauge(
         "orchestrate_recipe_state",
         "1 for the state of a recipe's last run in a night.",
@@ -89,12 +90,12 @@ def _recipes(history: History) -> Iterator[GaugeMetricFamily]:
         ("recipe", "state"),
     )
     good = {name: next((one for one in found if one.good), None) for name, found in ended.items()}
-    columns = {
+    columns: dict[str, tuple[str, Mapping[str, float | None]]] = {
         "orchestrate_recipe_ended_seconds": ("When its last run ended.", _ends(newest)),
         "orchestrate_recipe_good_seconds": ("When its last good run ended.", _ends(good)),
         "orchestrate_recipe_duration_seconds": (
             "Seconds that the steps of its last run took.",
-            {name: _duration(history, run) for name, run in newest.items()},
+            {name: took.get(run.id, 0.0) for name, run in newest.items()},
         ),
     }
     for metric, (about, values) in columns.items():
@@ -104,10 +105,6 @@ def _recipes(history: History) -> Iterator[GaugeMetricFamily]:
 
 def _ends(runs: dict[str, Run] | dict[str, Run | None]) -> dict[str, float | None]:
     return {name: _moment(run.ended) for name, run in runs.items() if run is not None}
-
-
-def _duration(history: History, run: Run) -> float | None:
-    return sum(step.seconds for step in history.steps(run.id))
 
 
 def _moment(text: str) -> float | None:

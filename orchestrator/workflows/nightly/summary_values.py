@@ -39,7 +39,7 @@ def recipe_result(
         file=plan.recipe.file,
         state=end.state,
         run=run,
-        seconds=sum(one.seconds for one in end.steps),
+        seconds=sum(one.seconds for one in end.steps if one.outcome == Outcome.DONE.value),
         error=end.error,
         toolchain=plan.chain.name,
         source=plan.chain.source.git,
