@@ -38,11 +38,9 @@ class Pace:
 
     def begin(self, steps: Sequence[Activity]) -> None:
         """These are about to be done."""
-        self.total = len(steps)
-        counts = self.total >= _LEAST_STEPS
-        self._left = dict(zip((step.key for step in steps), self._expected(steps), strict=True))
-        if not counts:
-            self.total, self._left = 0, {}
+        counted = steps if len(steps) >= _LEAST_STEPS else ()
+        self.total = len(counted)
+        self._left = dict(zip((step.key for step in counted), self._expected(counted), strict=True))
 
     def end(self, result: Ended) -> str:
         """One is over: its place among all, such as ``7 of 20``; empty for what was not planned."""
@@ -66,7 +64,7 @@ class Pace:
 
     def _expected(self, steps: Sequence[Activity]) -> Iterable[float | None]:
         """What each takes: as the last time; where it was never done, as its kind does."""
-        durations = self._durations()
+        durations = self._durations() if steps else {}
         known = {step.key: durations.get(step.label) for step in steps}
         kinds: dict[str, list[float]] = {}
         for step in steps:

@@ -241,13 +241,12 @@ def holds_hidden(path: Path) -> bool:
     return _holds(Path(os.path.realpath(path)), _places())
 
 
-def seen(path: Path, shown: Iterable[Path]) -> bool:
-    """Whether a program that is shown these files and folders sees another one."""
-    real = Path(os.path.realpath(path))
-    if not any(place == real or place in real.parents for place in _places()):
-        return True
-    folders = [Path(os.path.realpath(one)) for one in shown]
-    return any(one == real or one in real.parents for one in folders)
+def all_seen(paths: Iterable[Path], shown: Iterable[Path]) -> bool:
+    """Whether a program that is shown some files and folders sees all of these, too."""
+    places, folders = _places(), {Path(os.path.realpath(one)) for one in shown}
+    reals = (Path(os.path.realpath(path)) for path in paths)
+    above = ({real, *real.parents} for real in reals)
+    return all(not one & places or one & folders for one in above)
 
 
 def _holds(real: Path, places: Collection[Path]) -> bool:

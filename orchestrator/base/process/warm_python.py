@@ -211,8 +211,8 @@ def fork(
         return None
     # A fork can show nothing that its Python does not see.
     if visible is not None and isolated:
-        wanted = (*visible.read, *visible.write)
-        if not all(isolation.seen(path, shown) for path in wanted if path.exists()):
+        wanted = (path for path in (*visible.read, *visible.write) if path.exists())
+        if not isolation.all_seen(wanted, shown):
             return None
     job = {
         "argv": list(argv[1:]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import EnvironmentProblem, OrchestrateError
+from orchestrator.base.step_values import JSON
 from orchestrator.engine.artifact_store import Store
 from orchestrator.history import History, site
 from orchestrator.history.run_records import FAILED
@@ -29,9 +30,7 @@ class Sharing:
 
     def night(self, summary: Summary, past: History) -> None:
         """Share a night that came to its end."""
-        value = summary_values.as_json(summary)
-        self._say(summary_values.step_summary(markdown(summary)))
-        self._say(webhook.post(self._told.webhook, value) if self._told.webhook else "")
+        self._post(markdown(summary), summary_values.as_json(summary))
         self._notify(past, summary.state, message(summary), summary.night)
         self._metrics(past, summary.store_bytes)
         if self._told.site is not None:
@@ -40,9 +39,13 @@ class Sharing:
     def no_night(self, error: OrchestrateError) -> None:
         """Share that a night ended before its summary."""
         text, value = summary_values.no_night(error)
+        self._post(text, value)
+        self._notify(History(self._store.root), FAILED, text)
+
+    def _post(self, text: str, value: Mapping[str, JSON]) -> None:
+        """The page of a workflow's run, if this is one, and the webhook, if there is one."""
         self._say(summary_values.step_summary(text))
         self._say(webhook.post(self._told.webhook, value) if self._told.webhook else "")
-        self._notify(History(self._store.root), FAILED, text)
 
     def _notify(self, past: History, state: str, text: str, night: int = 0) -> None:
         if self._people is None:
