@@ -83,7 +83,7 @@ def words(row: Numbered, rows: Sequence[Numbered], full: str = "the unquantized 
     if place == len(GRADES):
         return LAST
     found = GRADES[place].words.replace("the unquantized model", full)
-    if _compared(row):
+    if compared(row):
         return found
     first, mark, rest = found.partition(";")
     return f"{first}, as a rule{mark}{rest}"
@@ -114,12 +114,12 @@ def _place(row: Numbered) -> int:
     Divergence, same top and increase must all be kept. Where none of that was measured, nor an
     agreement, the bits decide, or the increase of the perplexity if that is worse.
     """
-    bits = not _compared(row)
+    bits = not compared(row)
     kept = (_kept(row, grade, bits=bits) for grade in GRADES)
     return next((place for place, one in enumerate(kept) if one), len(GRADES))
 
 
-def _compared(row: Numbered) -> bool:
+def compared(row: Numbered) -> bool:
     """Whether what it says was compared with the full file's, token by token or text by text."""
     found = (row.number("kld", "mean"), row.number("embedding", "rank_agreement"))
     return any(one is not None for one in found)

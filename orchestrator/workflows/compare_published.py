@@ -28,6 +28,7 @@ from orchestrator.workflows.publishing import model_tables
 TABLE, PICTURE = "compare.md", "compare.svg"
 _REPEATED = "the same bytes as {}"
 _NOT_MEASURED = "not measured"
+_ITSELF = "the original itself"
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Compared:
 
     Attributes:
         against: Name of the unquantized file.
+        original: Its SHA-256.
         files: Each measured file; its row goes by a short label.
         problems: Sentences about files that could not be measured.
     """
 
     against: str
+    original: str
     files: tuple[tuple[Candidate, Row], ...]
     problems: tuple[str, ...] = ()
 
@@ -131,7 +134,8 @@ def compare(found: Sequence[Candidate], against: Path, corpus: Path, session: Se
     others = [
         f"{one.name} is not of this model: {_other(row)}" for one, row in files if _other(row)
     ]
-    return Compared(against.stem, tuple(files), (*progress_listeners.failures(done), *others))
+    original = session.store.file_digest(against)
+    return Compared(against.stem, original, tuple(files), (*progress_listeners.failures(done), *others))
 
 
 def _other(row: Row) -> str:
@@ -162,17 +166,19 @@ def text(one: Compared) -> str:
     measured = number_tables.table(rows, "card", one.against)
     first = {row.sha256: row.type for row in reversed(rows)}
     lines = [
-        [row.type, each.where, *cells, _words(row, rows, first), code(row.sha256[:12])]
+        [row.type, each.where, *cells, _words(row, rows, first, one.original), code(row.sha256[:12])]
         for (each, row), cells in zip(ordered, measured.texts, strict=True)
     ]
     head = ["File", "Published by", *measured.titles, "Good for", "SHA-256"]
     return report.markdown_table(head, lines)
 
 
-def _words(row: Row, rows: Sequence[Row], first: Mapping[str, str]) -> str:
+def _words(row: Row, rows: Sequence[Row], first: Mapping[str, str], original: str) -> str:
+    if row.sha256 == original:
+        return _ITSELF
     if first[row.sha256] != row.type:
         return _REPEATED.format(first[row.sha256])
-    if not row.bits_per_weight or _other(row):
+    if not closeness.compared(row):
         return _NOT_MEASURED
     return closeness.words(row, [one for one in rows if first[one.sha256] == one.type])
 

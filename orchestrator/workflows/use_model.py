@@ -21,7 +21,8 @@ from orchestrator.base.process.environment_variables import clean_env
 from orchestrator.base.step_values import Step
 from orchestrator.engine import step_kinds
 from orchestrator.engine.step_kinds import Brings
-from orchestrator.modelfiles import detect_format, ggml, gguf_parts
+from orchestrator.modelfiles import detect_format, ggml, gguf, gguf_parts
+from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.planning import toolchain_steps
 from orchestrator.planning.step_collector import StepCollector
 from orchestrator.runs import load_and_plan, preflight
@@ -101,7 +102,7 @@ def prepare(what: Path, verb: str, session: Session) -> Ready:
         session: What all commands share; of a recipe its choice of a file.
 
     Raises:
-        UsageError: It is neither, or the tool chain cannot do that.
+        UsageError: It is neither, or damaged, or the tool chain cannot do that.
         StepError, EnvironmentProblem: Something could not be made.
     """
     if what.suffix in SUFFIXES or not what.exists():
@@ -121,9 +122,10 @@ def require_free(host: str, port: int) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         socket.create_server((host, port), family=found[0][0]).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no name of a machine"
         raise EnvironmentProblem(
-            f"{host}:{port} cannot be listened at: {error.strerror}",
+            f"{host!r}, port {port}, cannot be listened at: {reason}",
             "Choose another with --port or --host.",
         ) from error
 
@@ -193,6 +195,7 @@ def tools_for(what: Path) -> tuple[Path, ToolChain]:
         raise UsageError(f"{what} holds no model, or several", "Name one file in it.")
     kind = detect_format.kind(file)
     if kind == "gguf":
+        _require_whole(file)
         return file.absolute(), find_toolchain.load(_CHAIN)
     if kind in {"ggml", "ggmf", "ggjt"}:
         layout = _layout(file, kind)
@@ -204,6 +207,14 @@ def tools_for(what: Path) -> tuple[Path, ToolChain]:
         f"{what} is no recipe and no model that a tool chain here can run",
         "Name a recipe (.yaml), a GGUF file, or a GGML file of one of the tool chains of 2023.",
     )
+
+
+def _require_whole(file: Path) -> None:
+    """Refuse a file that the tools could not load, before an address is shown for it."""
+    try:
+        gguf.read(file)
+    except FormatError as error:
+        raise UsageError(error.message, error.hint) from error
 
 
 def _layout(file: Path, kind: str) -> str:

@@ -168,4 +168,6 @@ def _folder(plan: Plan, path: Path, request: Request) -> Path:
         raise UsageError(
             f"{path} is the folder of the run itself", "Publish to a folder of its own."
         )
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is no folder", "Publish to a folder, there or new.")
     return path

@@ -129,3 +129,20 @@ def test_a_file_of_another_model_is_named_and_gets_no_grade(
     assert said.code == 1
     assert "x-Q8_0.gguf is not of this model: 1 tensor missing (x.weight)" in said.err
     assert "| not measured |" in Path("compare/compare.md").read_text("utf-8")
+
+
+def test_the_original_itself_and_what_was_not_compared_get_no_grade(
+    compare: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(task: Task) -> dict[str, JSON]:
+        if task.step.params["measure"] == "kld":
+            raise StepError("the corpus is too short")
+        return measured(task)
+
+    fake_kinds(monkeypatch, measure=work)
+    said = compare("compare", "x-F16.gguf", "one/x-Q4_0.gguf", *WORDS)
+    assert said.code == 1
+    table = Path("compare/compare.md").read_text("utf-8")
+    assert "| the original itself |" in table
+    assert "| not measured |" in table
+    assert "as a rule" not in table

@@ -55,7 +55,7 @@ def test_tools_that_cannot_talk_say_so(tmp_path: Path) -> None:
 def test_a_taken_port_is_told_before_anything_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EnvironmentProblem, match=f"127.0.0.1:{port} cannot be listened at"):
+        with pytest.raises(EnvironmentProblem, match=f"'127.0.0.1', port {port}, cannot be listened at"):
             use_model.require_free("127.0.0.1", port)
     use_model.require_free("127.0.0.1", port)
 
@@ -65,3 +65,15 @@ def test_the_line_that_asks_is_one_that_a_shell_takes() -> None:
     words = shlex.split(line)
     assert words[:2] == ["curl", "http://[::1]:80/v1/chat/completions"]
     assert json.loads(words[-1])["model"] == "it's"
+
+
+def test_an_empty_address_is_told() -> None:
+    with pytest.raises(EnvironmentProblem, match="'', port 8080, cannot be listened at"):
+        use_model.require_free("", 8080)
+
+
+def test_a_file_that_was_cut_is_told_before_any_tool_starts(tmp_path: Path) -> None:
+    content = (TOOLCHAINS / "llama.cpp" / "selftest.gguf").read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(content[:-40])
+    with pytest.raises(UsageError, match=r"cut\.gguf: at byte"):
+        use_model.tools_for(tmp_path / "cut.gguf")

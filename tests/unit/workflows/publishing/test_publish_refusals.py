@@ -240,6 +240,12 @@ def test_the_runs_own_folder_is_no_place(finished: RecipeFolder) -> None:
     assert "is the folder of the run itself" in said.err
 
 
+def test_a_file_is_no_place(finished: RecipeFolder) -> None:
+    said = finished.publish("--to", "dir:dist/small/report.json")
+    assert said.code == 2
+    assert "report.json is no folder" in said.err
+
+
 def test_the_hub_offline(finished: RecipeFolder) -> None:
     said = finished.publish("--to", "hub:me/x", "--offline")
     assert said.code == 3
