@@ -110,7 +110,9 @@ def plan(session: Session, plans: Sequence[Plan], options: dict[str, Any], as_js
     from orchestrator.runs.bring_up_to_date import predict
 
     previews, refused = predict(plans, session)
-    shared_options.say(display_run.plan(previews, session, as_json=as_json, refused=bool(refused)))
+    if as_json or previews:
+        shown = display_run.plan(previews, session, as_json=as_json, refused=bool(refused))
+        shared_options.say(shown)
     for error in refused:
         shared_options.complain(error)
     preflight.check_room(previews, session, options["out"])

@@ -135,7 +135,9 @@ def compare(found: Sequence[Candidate], against: Path, corpus: Path, session: Se
         f"{one.name} is not of this model: {_other(row)}" for one, row in files if _other(row)
     ]
     original = session.store.file_digest(against)
-    return Compared(against.stem, original, tuple(files), (*progress_listeners.failures(done), *others))
+    return Compared(
+        against.stem, original, tuple(files), (*progress_listeners.failures(done), *others)
+    )
 
 
 def _other(row: Row) -> str:
@@ -166,7 +168,13 @@ def text(one: Compared) -> str:
     measured = number_tables.table(rows, "card", one.against)
     first = {row.sha256: row.type for row in reversed(rows)}
     lines = [
-        [row.type, each.where, *cells, _words(row, rows, first, one.original), code(row.sha256[:12])]
+        [
+            row.type,
+            each.where,
+            *cells,
+            _words(row, rows, first, one.original),
+            code(row.sha256[:12]),
+        ]
         for (each, row), cells in zip(ordered, measured.texts, strict=True)
     ]
     head = ["File", "Published by", *measured.titles, "Good for", "SHA-256"]

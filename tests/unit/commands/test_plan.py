@@ -73,6 +73,9 @@ def test_one_recipe_that_cannot_be_planned_hides_no_other(orchestrate: Command) 
     assert "error: wrong.yaml: model: " in said.err
     assert "config.json is not the file the recipe means" in said.err
 
+    alone = orchestrate("plan", wrong)
+    assert (alone.code, alone.out) == (2, "")
+
 
 @pytest.mark.usefixtures("fakes")
 def test_a_plan_of_finished_work(orchestrate: Command) -> None:

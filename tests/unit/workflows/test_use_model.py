@@ -55,7 +55,9 @@ def test_tools_that_cannot_talk_say_so(tmp_path: Path) -> None:
 def test_a_taken_port_is_told_before_anything_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EnvironmentProblem, match=f"'127.0.0.1', port {port}, cannot be listened at"):
+        with pytest.raises(
+            EnvironmentProblem, match=f"'127.0.0.1', port {port}, cannot be listened at"
+        ):
             use_model.require_free("127.0.0.1", port)
     use_model.require_free("127.0.0.1", port)
 
