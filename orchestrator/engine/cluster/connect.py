@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import socket
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,19 +16,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrator.base import interruptible_sleep, machine_info
 from orchestrator.base.errors import Interrupted, NetworkProblem, OrchestrateError, StepError
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Step, StepResult
 from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.cluster import addresses, placement, serve
+from orchestrator.engine.cluster import addresses, own_folder, placement, serve
 from orchestrator.engine.cluster.store_id import store_id
 from orchestrator.engine.scheduler import Carrier
 from orchestrator.engine.step_worker import Event
 from orchestrator.sources.attended_stream import TooLateError, within
 
 _CONNECT_SECONDS = 30
+# A scheduler that was started with this command may not listen yet.
+_REFUSED_SECONDS = 3
 _START_SECONDS = 120
 # How long another machine's new files may take to show here; NFS caches names for seconds.
 _VISIBLE_SECONDS = 30.0
@@ -62,6 +65,7 @@ def _client(address: str) -> Iterator[Any]:
     from distributed import Client  # noqa: PLC0415 - of an extra
 
     def connect() -> Any:
+        _expect_listener(address)
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
     try:
@@ -76,6 +80,23 @@ def _client(address: str) -> Iterator[Any]:
         yield client
     finally:
         client.close(timeout=5)
+
+
+def _expect_listener(address: str) -> None:
+    """Give up soon where nobody listens, which Dask tries for as long as it may.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    parts, end = urlsplit(address), time.monotonic() + _REFUSED_SECONDS
+    while True:
+        try:
+            with socket.create_connection((parts.hostname, parts.port or 0), _CONNECT_SECONDS):
+                return
+        except ConnectionRefusedError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(_TICK_SECONDS)  # in a thread that an interrupt leaves behind
 
 
 @contextmanager
@@ -115,10 +136,10 @@ def _workers_here(address: str, count: int, store: Store, client: Any) -> Iterat
         return ""
 
     with (
-        tempfile.TemporaryDirectory(prefix="orchestrate-cluster-") as name,
+        own_folder.temporary("cluster") as folder,
         ThreadPoolExecutor(count) as pool,
     ):
-        running = [pool.submit(one, number, Path(name)) for number in range(1, count + 1)]
+        running = [pool.submit(one, number, folder) for number in range(1, count + 1)]
         try:
             end = time.monotonic() + _START_SECONDS
             while len(client.scheduler_info()["workers"]) < count:

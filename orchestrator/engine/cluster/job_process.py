@@ -48,7 +48,10 @@ class _Said:
 
 
 def carry_out_apart(
-    job: Job, say: Say, on_start: Callable[[Callable[[], None]], None]
+    job: Job,
+    say: Say,
+    on_start: Callable[[Callable[[], None]], None],
+    folder: Path | None = None,
 ) -> StepResult:
     """As ``carry_out``, in another process.
 
@@ -56,12 +59,13 @@ def carry_out_apart(
         job: The job.
         say: Hears what happens, progress once a second.
         on_start: Gets what stops the process and all its tools.
+        folder: Where its own temporary folder is made; None for the system's place.
 
     Raises:
         OrchestrateError: As ``carry_out``.
         Interrupted: It was stopped.
     """
-    with tempfile.TemporaryDirectory(prefix="orchestrate-job-") as name:
+    with tempfile.TemporaryDirectory(prefix="job-", dir=folder) as name:
         place, said = Path(name), _Said(say)
         (place / "job").write_bytes(pickle.dumps(job))
         done = run_process.run(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,12 @@ from orchestrator.base.errors import EnvironmentProblem, Interrupted, NetworkPro
 from orchestrator.base.step_values import StepResult
 from orchestrator.engine import artifact
 from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.cluster import addresses
+from orchestrator.engine.cluster import addresses, own_folder
 from orchestrator.engine.cluster.job_process import carry_out_apart
 from orchestrator.engine.step_worker import Event, Job, Say
 
 _JOBS = "orchestrate jobs"  # the plugin's name
+_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Jobs:
     """The jobs of this worker and how each is stopped; a plugin of Dask's worker."""
 
     site: Site
+    folder: Path | None = None
     _stops: dict[str, Callable[[], None]] = field(default_factory=dict)
     _cancelled: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,7 +82,7 @@ class Jobs:
         )
         self._expect_references(own)
         try:
-            return carry_out_apart(own, say, lambda stop: self._begun(task, stop))
+            return carry_out_apart(own, say, lambda stop: self._begun(task, stop), self.folder)
         finally:
             with self._lock:
                 self._stops.pop(task, None)
@@ -142,10 +144,8 @@ def serve(
         NetworkProblem: There was no scheduler for that long.
     """
     addresses.quiet()
-    with tempfile.TemporaryDirectory(prefix="orchestrate-worker-") as folder:
-        asyncio.run(
-            _serve(address, site, patience=patience, say=say, stop=stop, folder=Path(folder))
-        )
+    with own_folder.temporary("worker") as folder:
+        asyncio.run(_serve(address, site, patience=patience, say=say, stop=stop, folder=folder))
 
 
 class Stop:
@@ -183,8 +183,9 @@ async def _serve(
     folder: Path,
 ) -> None:
     stopping = asyncio.create_task(stop.wait())
+    again = 0.0
     while not stop.asked:
-        starting = asyncio.create_task(_started(address, site, patience, folder))
+        starting = asyncio.create_task(_joined(address, site, patience, folder, again))
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
@@ -196,6 +197,20 @@ async def _serve(
         if not stop.asked:
             say(f"worker {site.name} lost {address}; its tools were stopped")
         await worker.close()
+        again = time.monotonic() + patience
+
+
+async def _joined(address: str, site: Site, patience: float, folder: Path, again: float) -> Any:
+    """A started worker; until ``again`` the scheduler may still count the lost one of its name."""
+    while True:
+        try:
+            return await _started(address, site, patience, folder)
+        except NetworkProblem:
+            raise
+        except EnvironmentProblem:
+            if time.monotonic() >= again:
+                raise
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _started(address: str, site: Site, patience: float, folder: Path) -> Any:
@@ -212,7 +227,7 @@ async def _started(address: str, site: Site, patience: float, folder: Path) -> A
             # Fetches and waits for locks overlap with what computes.
             nthreads=int(2 * site.jobs) + 4,
             resources=dict(site.offer),
-            plugins=(Plugin(site),),
+            plugins=(Plugin(site, folder),),
             memory_limit=0,  # the tools' memory is counted as a resource, before they start
             local_directory=str(folder),
             death_timeout=patience,

@@ -6,13 +6,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
+import distributed
 import pytest
 
 from orchestrator.base.errors import Interrupted, NetworkProblem
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.cluster import connect
 from orchestrator.sources import attended_stream
+from tests.support.cluster_trials import free_port
 
 
 @pytest.fixture
@@ -62,3 +65,32 @@ def test_an_interrupt_ends_the_wait_for_a_scheduler(
         connect.connected(other_server, Store(tmp_path, print)),
     ):
         pass
+
+
+def test_a_port_where_nobody_listens_is_given_up_without_dask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "_REFUSED_SECONDS", 0)
+    monkeypatch.setattr(distributed, "Client", Mock(side_effect=AssertionError))
+
+    with (
+        pytest.raises(NetworkProblem, match="no scheduler at tcp:"),
+        connect.connected(f"tcp://127.0.0.1:{free_port()}", Store(tmp_path, print)),
+    ):
+        pass
+
+
+def test_a_scheduler_that_is_about_to_listen_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+
+    def create(where: object, _seconds: float) -> socket.socket:
+        tried.append(where)
+        if len(tried) < 3:
+            raise ConnectionRefusedError
+        return socket.socket()
+
+    monkeypatch.setattr(connect, "_TICK_SECONDS", 0)
+    monkeypatch.setattr(socket, "create_connection", create)
+    connect._expect_listener("tls://[::1]:8786")
+
+    assert tried == [("::1", 8786)] * 3

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from orchestrator.base.errors import EnvironmentProblem
+from orchestrator.base.errors import EnvironmentProblem, NetworkProblem
 from orchestrator.base.step_values import Step
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.cluster import serve
@@ -56,7 +58,9 @@ def test_a_job_is_stopped_whether_it_is_cancelled_before_or_after_it_begins(
     stopped = Mock()
     jobs = Jobs(Site("w", Store(tmp_path, print), 1, 1, {}))
 
-    def carry(_job: Job, _say: Say, on_start: Callable[[Callable[[], None]], None]) -> None:
+    def carry(
+        _job: Job, _say: Say, on_start: Callable[[Callable[[], None]], None], _folder: None
+    ) -> None:
         if before:
             jobs.transition("task", "executing", "released")
         on_start(stopped)
@@ -71,3 +75,29 @@ def test_a_job_is_stopped_whether_it_is_cancelled_before_or_after_it_begins(
     jobs.carry_out(job, print, "task")
 
     assert stopped.call_count == 1
+
+
+def test_a_worker_that_comes_back_waits_until_its_name_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = EnvironmentProblem("worker w cannot join: name taken, w")
+    started = AsyncMock(side_effect=[taken, taken, "joined"])
+    monkeypatch.setattr(serve, "_started", started)
+    monkeypatch.setattr(serve, "_AGAIN_SECONDS", 0)
+    site = Site("w", Store(tmp_path, print), 1, 1, {})
+
+    with pytest.raises(EnvironmentProblem, match="name taken"):
+        asyncio.run(serve._joined("tcp://x:1", site, 1, tmp_path, 0))
+    again = serve._joined("tcp://x:1", site, 1, tmp_path, time.monotonic() + 60)
+
+    assert asyncio.run(again) == "joined"
+
+
+def test_a_worker_that_finds_no_scheduler_does_not_wait_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_started", AsyncMock(side_effect=NetworkProblem("no scheduler")))
+    site = Site("w", Store(tmp_path, print), 1, 1, {})
+
+    with pytest.raises(NetworkProblem):
+        asyncio.run(serve._joined("tcp://x:1", site, 1, tmp_path, time.monotonic() + 60))
