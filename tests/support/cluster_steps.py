@@ -1,6 +1,7 @@
 """Steps that wait where a test wants them to, in the processes of a cluster's workers.
 
-A place is a pair of named pipes in the folder that a step's context names: whoever comes to
+A place is a pair of named pipes in the folder that a step's context names, or TRIAL_FOLDER for
+steps of real recipes: whoever comes to
 ``PHASE-LABEL.begun`` writes its process id there and goes on when ``PHASE-LABEL.go`` says so.
 """
 
@@ -31,7 +32,7 @@ with open(sys.argv[2]) as go:
 
 def pipes(step: Step, phase: str) -> list[str]:
     """The two pipes of a phase of a step."""
-    folder = Path(step.context.get("trial", "."))
+    folder = Path(step.context.get("trial", os.environ.get("TRIAL_FOLDER", ".")))
     return [str(folder / f"{phase}-{step.label}.{end}") for end in ("begun", "go")]
 
 
