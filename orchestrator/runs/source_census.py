@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from orchestrator.base import units
 from orchestrator.base.errors import UsageError
@@ -94,6 +95,15 @@ def _shown(names: Iterable[str]) -> str:
 
 
 def _advice(names: Iterable[str]) -> str:
-    """What the most of them begin with."""
-    heads = Counter(".".join(re.split(r"\.\d+\.", name)[0].split(".")[:2]) for name in names)
-    return ", ".join(re.escape(head) for head, _ in heads.most_common(3))
+    """What the most of them begin with, and nothing that others may begin with."""
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for words in (name.split(".") for name in names):
+        groups.setdefault(tuple(words[:2]), []).append(words)
+    most = sorted(groups.values(), key=len, reverse=True)[:_SHOWN]
+    return ", ".join(re.escape(".".join(_beginning(group))) for group in most)
+
+
+def _beginning(group: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The words with which all begin."""
+    same = takewhile(lambda words: len(set(words)) == 1, zip(*group, strict=False))
+    return (words[0] for words in same)

@@ -48,6 +48,14 @@ def test_lost_tensors_are_refused_by_name_those_of_all_layers_as_one(tmp_path: P
     assert "convert: {drop: [vision_tower\\.layers]}" in error.hint
 
 
+def test_the_advice_names_no_more_than_what_is_lost(tmp_path: Path) -> None:
+    head = ["vision_tower.vision_model.head.probe", "vision_tower.vision_model.head.mlp.fc1.bias"]
+    error = source_census.objection(planned(tmp_path), found([*head, "mlp1.0.bias"]))
+
+    assert error is not None
+    assert "{drop: [vision_tower\\.vision_model\\.head, mlp1\\.0\\.bias]}" in error.hint
+
+
 def test_what_the_recipe_names_and_what_is_harmless_is_told(tmp_path: Path) -> None:
     plan, facts = planned(tmp_path, "vision_"), found([*VISION, *FREQUENCIES])
 
