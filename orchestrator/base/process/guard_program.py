@@ -62,11 +62,22 @@ def start(command: list[str], report: int) -> int:
         if os.getppid() == guard:
             for number in RESTORED:
                 signal.signal(number, signal.SIG_DFL)
+            make_view(command)
             os.execvp(command[0], command)  # noqa: S606 - there is no shell on purpose
     except OSError as error:
         os.write(report, b'{"errno": %d}\n' % (error.errno or 0))
     finally:
         os._exit(127)
+
+
+def make_view(command: list[str]) -> None:
+    """Do what the command does if it is view_program.py, without another start of Python."""
+    folder = os.path.dirname(__file__)  # noqa: PTH120
+    if command[3:4] == [os.path.join(folder, "view_program.py")]:  # noqa: PTH118
+        import importlib  # noqa: PLC0415 - only where it is asked for
+
+        sys.path.insert(0, folder)
+        importlib.import_module("view_program").main(command[4:])
 
 
 class Tree:

@@ -1,13 +1,13 @@
 """A tool's own view of the machine: no network, and of hidden places only what it works on.
 
-Linux's user, mount and network namespaces do it, by util-linux's ``unshare`` and ``mount``. The
-first ``unshare`` makes the view, the second takes the right to change it away: mounts that a
-namespace inherits from one with more rights are locked, see mount_namespaces(7). Processes
-outside cannot be looked into from there either, see ptrace(2).
+Linux's user, mount and network namespaces do it, by view_program.py. That makes the view, and takes
+the right to change it away by further namespaces: mounts that one inherits from one with more
+rights are locked, see mount_namespaces(7). Processes outside cannot be looked into from there
+either, see ptrace(2).
 
 Where a /proc of its own can be mounted, which containers may forbid, a tool neither sees nor ends
-processes outside. The first one of such a namespace ignores signals, see pid_namespaces(7): so a
-shell stays that one, and ends as its tool did.
+processes outside. The first one of such a namespace ignores signals, see pid_namespaces(7): so
+view_program.py stays that one, and ends as its tool did.
 """
 
 from __future__ import annotations
@@ -26,39 +26,7 @@ from orchestrator.base.process.process_tree import Tree
 SWITCH = "ORCHESTRATE_ISOLATION"
 # Beside homes: where other users' files and the sockets of agents, desktops and daemons are.
 PLACES = ("/home", "/root", "/tmp", "/var/tmp", "/run/user", "/run/docker.sock")  # noqa: S108
-# A hidden folder's replacement is put together over /sys, which is there again afterwards. The
-# working folder is entered anew: what it was until then is the hidden one.
-_SCRIPT = r"""
-fail() { echo "this tool could not be cut off from the network and the home folder" >&2; exit 125; }
-bind() {
-  if [ -d "$1" ]; then mkdir -p "$2"
-  else mkdir -p "${2%/*}" && { [ -e "$2" ] || : > "$2"; }; fi && mount -n --rbind "$1" "$2"
-}
-lock() {
-  mount -n -o remount,bind,ro,nosuid,nodev "$1" 2>/dev/null ||
-    mount -n -o remount,bind,ro,nosuid,nodev,noexec "$1"
-}
-path=$PATH
-PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
-while :; do
-  case $1 in
-    processes) mount -n -t proc none /proc || fail; shift ;;
-    begin) mount -n -t tmpfs none /sys || fail; shift ;;
-    read) bind "$2" "/sys/$3" && lock "/sys/$3" || fail; shift 3 ;;
-    write) bind "$2" "/sys/$3" || fail; shift 3 ;;
-    end) mount -n --move /sys "$2" || fail; shift 2 ;;
-    blank) mount -n --bind /dev/null "$2" || fail; shift 2 ;;
-    run) cd "$2" || fail; shift 2; break ;;
-    *) fail ;;
-  esac
-done
-unshare=$(command -v unshare) || fail
-PATH=$path
-[ $$ = 1 ] || exec "$unshare" --user --mount "$@"
-"$unshare" --user --mount "$@"
-exit $?
-"""
-_OWN_PROCESSES = ("--pid", "--fork", "--kill-child")
+PROGRAM = Path(__file__).with_name("view_program.py")
 _TRIAL_SECONDS = 20.0
 
 
@@ -91,8 +59,7 @@ def around(
     """
     if obstacle() or shutil.which(argv[0], path=path) is None:
         return list(argv)
-    more = _OWN_PROCESSES if separates() else ()
-    apart = more if network else ("--net", *more)
+    apart = [*([] if network else ["net"]), *(["pid"] if separates() else [])]
     return _command(argv, _with_python(visible, argv[0]), cwd, apart, root=root)
 
 
@@ -116,20 +83,19 @@ def obstacle() -> str:
         return "only Linux has the namespaces for it"
     if os.environ.get(SWITCH) == "off":
         return f"{SWITCH} is off"
-    if shutil.which("unshare") is None:
-        return "util-linux's unshare is not installed"
-    code, said = _trial()
-    return "" if code == 0 else f"the system does not allow it ({said or 'no reason'})"
+    code, said = (0, "") if separates() else _trial("net")
+    why = said.rpartition(": ")[2] or "no reason"
+    return "" if code == 0 else f"the system does not allow it ({why})"
 
 
 @cache
 def separates() -> bool:
     """Whether tools can be kept from the processes outside, too; tried once."""
-    return _trial(("--net", *_OWN_PROCESSES))[0] == 0
+    return _trial("net", "pid")[0] == 0
 
 
-def _trial(more: Sequence[str] = ("--net",)) -> tuple[int, str]:
-    return _tried(_command(["true"], Visible(()), Path("/"), more))
+def _trial(*apart: str) -> tuple[int, str]:
+    return _tried(_command(["true"], Visible(()), Path("/"), apart))
 
 
 def _tried(argv: Sequence[str]) -> tuple[int, str]:
@@ -146,15 +112,14 @@ def _tried(argv: Sequence[str]) -> tuple[int, str]:
 
 
 def _command(
-    argv: Sequence[str], visible: Visible, cwd: Path, more: Sequence[str], *, root: bool = False
+    argv: Sequence[str], visible: Visible, cwd: Path, apart: Sequence[str], *, root: bool = False
 ) -> list[str]:
-    outer = ["unshare", "--user", "--map-root-user", "--mount", *more, "--"]
-    apart = "--pid" in more
-    script = ["sh", "-c", _SCRIPT, "sh", *(["processes"] if apart else []), *_mounts(visible)]
-    own = [f"--map-user={os.getuid()}", f"--map-group={os.getgid()}"]
-    # Whoever makes namespaces of processes must own the one that it is in, see setns(2).
-    inner = ["--map-root-user", *(_OWN_PROCESSES if apart else ())] if root else own
-    return [*outer, *script, "run", str(cwd), *inner, "--", *argv]
+    program = [sys.executable, "-I", "-S", str(PROGRAM)]
+    mounts = [*(["processes"] if "pid" in apart else []), *_mounts(visible)]
+    own = ["as", str(os.getuid()), str(os.getgid())]
+    if root:  # whoever makes namespaces of processes must own the one that it is in, see setns(2)
+        own = [*program, *(["pid"] if "pid" in apart else []), "run", str(cwd)]
+    return [*program, *apart, *mounts, "run", str(cwd), *own, *argv]
 
 
 @dataclass(frozen=True)

@@ -28,96 +28,40 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.base.process import view_program as view
+else:
+    import view_program as view
 
 IDLE_SECONDS = 60.0
 MESSAGE_BYTES = 1 << 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-# From linux/sched.h, linux/mount.h, linux/prctl.h and linux/capability.h.
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_BIND, MS_MOVE, MS_REC = 4096, 8192, 16384
-PR_SET_PDEATHSIG = 1
+# From linux/capability.h.
 CAPABILITY_VERSION = 0x20080522
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def asked(result: int) -> None:
-    """Raise what a call of libc that failed left in errno."""
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def mount(source: str, target: str, kind: str, flags: int) -> None:
-    """Call mount(2)."""
-    words = (os.fsencode(one) for one in (source, target, kind))
-    asked(libc.mount(*words, ctypes.c_ulong(flags), None))
-
-
-def bind(source: str, target: str) -> None:
-    """Show a file or folder, with what is mounted in it, at another place."""
-    if os.path.isdir(source):  # noqa: PTH112 - pathlib is slow to import, here and below
-        os.makedirs(target, exist_ok=True)  # noqa: PTH103
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-        if not os.path.exists(target):  # noqa: PTH110
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT))
-    mount(source, target, "none", MS_BIND | MS_REC)
-
-
-def lock(target: str) -> None:
-    """Let nobody write below a mount."""
-    flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
-    try:
-        mount("none", target, "none", flags)
-    except OSError:
-        mount("none", target, "none", flags | MS_NOEXEC)
-
-
-def arrange(words: Iterator[str]) -> None:
-    """Do with mount(2) what isolation.py's script does with the same words."""
-    for word in words:
-        if word == "processes":
-            mount("none", "/proc", "proc", 0)
-        elif word == "begin":
-            mount("none", "/sys", "tmpfs", 0)
-        elif word in ("read", "write"):
-            source, target = next(words), f"/sys/{next(words)}"
-            bind(source, target)
-            if word == "read":
-                lock(target)
-        elif word == "end":
-            mount("/sys", next(words), "none", MS_MOVE)
-        elif word == "blank":
-            mount("/dev/null", next(words), "none", MS_BIND)
 
 
 def isolate(words: Sequence[str], user: int, group: int) -> None:
     """Enter namespaces of this process's own, from which their mounts cannot be undone."""
-    asked(libc.unshare(CLONE_NEWNS | CLONE_NEWNET))
-    arrange(iter(words))
-    asked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS))
-    for name, text in (
-        ("uid_map", f"{user} 0 1"),
-        ("setgroups", "deny"),
-        ("gid_map", f"{group} 0 1"),
-    ):
-        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
-            file.write(text)
+    view.asked(view.libc.unshare(view.CLONE_NEWNS | view.CLONE_NEWNET))
+    view.arrange(iter(words))
+    view.separate(0, user, group)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    asked(libc.capset(header, (ctypes.c_uint32 * 6)()))
+    view.asked(view.libc.capset(header, (ctypes.c_uint32 * 6)()))
 
 
 @contextmanager
 def separate() -> Iterator[None]:
     """Let the child that is forked meanwhile be the first of a namespace of processes."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    asked(libc.unshare(CLONE_NEWPID))
+    view.asked(view.libc.unshare(view.CLONE_NEWPID))
     try:
         yield
     finally:
-        asked(libc.setns(own, CLONE_NEWPID))  # else there could be no other one, see setns(2)
+        view.asked(
+            view.libc.setns(own, view.CLONE_NEWPID)
+        )  # else there could be no other one, see setns(2)
         os.close(own)
 
 
@@ -142,7 +86,7 @@ def enter(job: dict, handles: Sequence[int]) -> None:  # type: ignore[type-arg]
             sys.exit(
                 f"this tool could not be cut off from the network and the home folder: {error}"
             )
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    view.libc.prctl(view.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.chdir(job["cwd"])
 
 

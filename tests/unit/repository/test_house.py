@@ -75,7 +75,7 @@ def test_every_library_that_is_imported_is_a_dependency() -> None:
         "yaml": "pyyaml",
         "pydantic_core": "pydantic",
     }
-    foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__"}
+    foreign = libraries() - sys.stdlib_module_names - {"orchestrator", "__future__", "view_program"}
 
     assert {called.get(name, name) for name in foreign} <= dependencies() | extras()
 
@@ -125,6 +125,7 @@ def test_only_the_process_rooms_start_processes(call: str) -> None:
     rooms = {
         "orchestrator.base.process.process_tree",
         "orchestrator.base.process.guard_program",
+        "orchestrator.base.process.view_program",
         "orchestrator.base.process.warm_program",
         "orchestrator.base.process.run_process",
         "orchestrator.base.process.utf8_names",  # replaces its own process
@@ -148,7 +149,7 @@ def test_nothing_changes_the_working_folder_or_uses_a_shell() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 # A tool's fork has a folder of its own.
-                fork = name == "orchestrator.base.process.warm_program"
+                fork = name.endswith(("process.view_program", "process.warm_program"))
                 assert node.attr != "chdir" or fork, name
             if isinstance(node, ast.keyword):
                 assert node.arg != "shell", name

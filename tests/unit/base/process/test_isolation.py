@@ -193,10 +193,12 @@ def test_the_view_cannot_be_taken_away_again(home: Path) -> None:
 
 @pytest.mark.usefixtures("able")
 def test_where_proc_cannot_be_mounted_the_rest_is_cut_off(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = isolation._SCRIPT.replace("processes) mount", "processes) fail; mount")
-    monkeypatch.setattr(isolation, "_SCRIPT", script)
+    text = isolation.PROGRAM.read_text().replace('"none", "/proc"', '"none", "/no-such-place"')
+    other = tmp_path / "view_program.py"
+    other.write_text(text)
+    monkeypatch.setattr(isolation, "PROGRAM", other)
 
     assert not isolation.separates()
     assert attempts(home) == {"list", "signal", "processes"}
@@ -234,13 +236,11 @@ def test_a_program_that_is_not_there_is_said_to_be_missing(home: Path) -> None:
 def test_where_it_is_forbidden_the_reason_is_known_and_tools_run(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusing = tmp_path / "bin" / "unshare"
-    refusing.parent.mkdir()
-    refusing.write_text("#!/bin/sh\necho 'unshare: unshare failed: no right' >&2\nexit 1\n")
-    refusing.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{refusing.parent}{os.pathsep}{os.environ['PATH']}")
+    refusing = tmp_path / "view_program.py"
+    refusing.write_text(isolation.PROGRAM.read_text().replace("unshare(", "unshare(1 | "))
+    monkeypatch.setattr(isolation, "PROGRAM", refusing)
 
     why = isolation.obstacle()
 
-    assert why == "the system does not allow it (unshare: unshare failed: no right)"
+    assert why == "the system does not allow it (Invalid argument)"
     assert "network" in attempts(home)
