@@ -18,6 +18,10 @@ REVISIONS = {
     "tiiuae/falcon-7b": "898df1396f35e447d5fe44e0a3ccaaaa69f30d36",
     "THUDM/chatglm3-6b": "e9e0406d062cdb887444fe5bd546833920abd4ac",
     "HuggingFaceTB/SmolVLM-256M-Instruct": "7e3e67edbbed1bf9888184d9df282b700a323964",
+    "BAAI/bge-small-en-v1.5": "5c38ec7c405ec4b44b94cc5a9bb96e735b38267a",
+    "BAAI/bge-reranker-v2-m3": "953dc6f6f85a1b2dbfca4c34a2796e7dde08d41e",
+    "allenai/OLMoE-1B-7B-0924-Instruct": "7f1c97f440f06ce36705e4f2b843edb5925f4498",
+    "Qwen/Qwen3.5-0.8B": "2fc06364715b967f1860aea9cf38778875588b17",
 }
 _SCRIPT = Path(__file__).with_name("torch_files.py")
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.encoder_models import write_embedding_model, write_reranker
+from tests.support.expert_models import write_mixture
+from tests.support.hybrid_models import write_hybrid_model
 from tests.support.vision_models import write_vision_model
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -178,7 +181,40 @@ def _apart(folder: Path) -> None:
     (folder / "chat_template.json").write_text(json.dumps(template, indent=2))
 
 
-SEEING: dict[str, Callable[[Layout], None]] = {"HuggingFaceTB/SmolVLM-256M-Instruct": smolvlm}
+def bge_small(layout: Layout) -> None:
+    """BAAI/bge-small-en-v1.5: how tokens become one vector lies in a folder of its own."""
+    write_embedding_model(layout.folder)
+    layout.decoys("pytorch_model.bin", "onnx/model.onnx")
+
+
+def bge_reranker(layout: Layout) -> None:
+    """BAAI/bge-reranker-v2-m3: one file of safetensors, and a SentencePiece model."""
+    write_reranker(layout.folder)
+    target = layout.folder / "sentencepiece.bpe.model"
+    change: Change = ("unigram", [str(MODELS / "llama" / "tokenizer.model"), str(target)])
+    written = [layout.folder / "model.safetensors"]
+    layout.weights(written, "model", ".safetensors", change=[change])
+    layout.decoys("assets/BEIR-bge-v2-m3.png")
+
+
+def olmoe(layout: Layout) -> None:
+    """allenai/OLMoE-1B-7B-0924-Instruct: each expert's matrices by themselves, in three shards."""
+    written = write_mixture(layout.folder, layout.folder.parent / "experts.safetensors")
+    layout.weights([written], "model", ".safetensors", 3)
+
+
+def qwen35(layout: Layout) -> None:
+    """Qwen/Qwen3.5-0.8B: one file that is named as a shard is, and its index."""
+    write_hybrid_model(layout.folder)
+
+
+OTHERS: dict[str, Callable[[Layout], None]] = {
+    "HuggingFaceTB/SmolVLM-256M-Instruct": smolvlm,
+    "Qwen/Qwen3.5-0.8B": qwen35,
+    "allenai/OLMoE-1B-7B-0924-Instruct": olmoe,
+    "BAAI/bge-small-en-v1.5": bge_small,
+    "BAAI/bge-reranker-v2-m3": bge_reranker,
+}
 MODERN: dict[str, Callable[[Layout], None]] = {
     "huggyllama/llama-7b": llama,
     "FreedomIntelligence/chimera-chat-7b-delta": chimera_delta,

@@ -136,6 +136,15 @@ def chatglm_name(name: str, part: str, new: str) -> str:
     return f"transformer.encoder.{inner.replace(part, new)}"
 
 
+def unigram(weights: Weights, source: str, target: str) -> Weights:
+    """A SentencePiece model's pieces as one of the kind that XLM-RoBERTa has."""
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(Path(source).read_bytes())
+    model.trainer_spec.model_type = model.trainer_spec.UNIGRAM
+    Path(target).write_bytes(model.SerializeToString())
+    return weights
+
+
 def bare(weights: Weights) -> Weights:
     """Without the prefix, as BigScience's own files are."""
     return {name.removeprefix("transformer."): tensor for name, tensor in weights.items()}
@@ -150,6 +159,7 @@ CHANGES: dict[str, Callable[..., Weights]] = {
     "deepen": deepen,
     "meta": meta,
     "chatglm": chatglm,
+    "unigram": unigram,
     "bare": bare,
     "with_head": with_head,
 }

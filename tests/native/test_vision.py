@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.modelfiles import gguf
-from tests.miniatures import repositories
-from tests.support.model_families import run, served
-from tests.support.typed_commands import RECIPES, artifacts, typed
+from tests.support.typed_commands import artifacts, typed
 from tests.support.vision_models import write_vision_model
 from tests.support.warm_store import link
 
@@ -99,22 +97,3 @@ def test_a_model_that_sees_nothing_has_no_projector_and_one_that_does_loses_none
     assert said.code == 1
     assert "makes no projector for models of the architecture LlamaForCausalLM" in said.err
     assert "fetch" not in artifacts(home)
-
-
-def test_the_recipe_of_smolvlm_is_made_unchanged_from_its_real_layout(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    place = tmp_path_factory.mktemp("seeing")
-    link(place / "store", "llama.cpp", programs=["llama-mtmd-cli"])
-    for hub in served(place, repositories.SEEING):
-        made = run(place, hub, RECIPES, ("smolvlm-256m",))
-
-    assert made.said.code == 0, made.said.all
-    assert made.checks("smolvlm-256m", "Q8_0")["image"]["numbers"]["text"]
-    assert made.checks("smolvlm-256m", "Q8_0")["kld"]["numbers"]["mean"] < 0.01
-    projector = made.place / "dist" / "smolvlm-256m" / "mmproj-smolvlm-256m-F16.gguf"
-    assert len(gguf.read(projector).tensors) == 38
-    assert "tokenizer.chat_template" in gguf.read(made.file("smolvlm-256m", "Q8_0")).metadata
-    fetched = made.snapshot("HuggingFaceTB/SmolVLM-256M-Instruct")
-    assert {"preprocessor_config.json", "chat_template.json"} < fetched
-    assert not [name for name in fetched if "onnx" in name]

@@ -69,7 +69,7 @@ def write_vision_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: object) -> None:
     """A JSON file as repositories have them."""
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
@@ -116,7 +116,10 @@ def _vision(seed: int, text_width: int) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def write_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
-    """A safetensors file of F16 tensors."""
-    listed = [(name, "F16", data.shape) for name, data in tensors.items()]
+    """A safetensors file of tensors of floats (F16, F32) or whole numbers (I64)."""
+    listed = [
+        (name, f"{data.dtype.kind.upper()}{8 * data.itemsize}", data.shape)
+        for name, data in tensors.items()
+    ]
     start, _ = safetensors.build_header(listed)
     path.write_bytes(start + b"".join(data.tobytes() for data in tensors.values()))

@@ -147,7 +147,7 @@ def test_folders_elsewhere_are_looked_into(program: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(program / "kitchen")
     whole = f"{program}/"
 
-    assert values(recipes, "")[:2] == ["soup.yaml", "bloomz-1b1"]
+    assert values(recipes, "")[:2] == ["soup.yaml", "bge-reranker-v2-m3"]
     assert values(recipes, "sm") == ["smollm2-135m", "smollm2-135m-requant", "smolvlm-256m"]
     assert values(recipes, "s")[0] == "soup.yaml"
     assert values(recipes, "../k") == ["../kitchen/soup.yaml"]

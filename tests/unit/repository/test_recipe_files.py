@@ -22,6 +22,7 @@ SCHEMA = ROOT / "docs" / "recipe.schema.json"
 WANTED = """
 llama-7b llama-13b llama-30b llama-65b llama-2-7b llama-2-13b llama-2-70b
 smollm2-135m smollm2-135m-requant smolvlm-256m
+qwen3.5-0.8b olmoe-1b-7b bge-small-en-v1.5 bge-reranker-v2-m3
 chimera-7b chimera-13b chimera-inst-7b chimera-inst-13b
 bloomz-560m bloomz-1b1 bloomz-1b7 bloomz-3b bloomz-7b1 phoenix-7b phoenix-inst-7b
 falcon-7b falcon-7b-instruct chatglm3-6b glm-4-9b-chat
