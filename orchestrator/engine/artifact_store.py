@@ -394,7 +394,7 @@ class Store:
         return key
 
     def _folder(self, key: str) -> Path:
-        return self.root / "artifacts" / self._check(key)[:2] / key
+        return self.root.joinpath("artifacts", self._check(key)[:2], key)
 
     def _keys(self) -> Iterator[str]:
         for folder in sorted((self.root / "artifacts").glob("??/*")):

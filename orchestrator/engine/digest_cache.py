@@ -1,6 +1,7 @@
 """Digests of local files, remembered as long as a file's size, times and inode stay.
 
 The change time is among them: it moves with every write, and no program can set it back.
+Of small files that this program writes it is remembered, too, what they were made of.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 SETTLED_NS = 3_000_000_000
 BUSY_SECONDS = 30.0
 
-_TABLE = (
+_TABLES = (
     "CREATE TABLE IF NOT EXISTS contents"
     " (inode TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,"
-    " PRIMARY KEY (inode, size, mtime_ns, ctime_ns)) WITHOUT ROWID"
+    " PRIMARY KEY (inode, size, mtime_ns, ctime_ns)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS made (path TEXT PRIMARY KEY, sha256 TEXT, basis TEXT)"
+    " WITHOUT ROWID",
 )
 # The inode as text: it may exceed SQLite's signed integers. No path: hard links share an entry.
 Stamp = tuple[str, int, int, int]
@@ -81,6 +84,16 @@ class Digests:
         if known:
             self._query(lambda table: _remember(table, known))
 
+    def was_made_of(self, path: Path, sha256: str, basis: str) -> bool:
+        """Whether a file of this content was made of what ``basis`` is a digest of."""
+        wanted = (str(path.absolute()), sha256, basis)
+        return self._query(lambda table: _made(table, wanted)) is not None
+
+    def note_made(self, path: Path, sha256: str, basis: str) -> None:
+        """Note what a file's content was made of; what was noted before is forgotten."""
+        row = (str(path.absolute()), sha256, basis)
+        self._query(lambda table: _note(table, row))
+
     def _query(self, work: Callable[[sqlite3.Connection], str | None]) -> str | None:
         import sqlite3  # noqa: PLC0415 - not needed by most commands
 
@@ -112,7 +125,8 @@ class Digests:
         table = sqlite3.connect(self._database, timeout=BUSY_SECONDS, check_same_thread=False)
         weakref.finalize(self, table.close)
         with table:
-            table.execute(_TABLE)
+            for statement in _TABLES:
+                table.execute(statement)
         return table
 
 
@@ -133,3 +147,13 @@ def _recall(table: sqlite3.Connection, stamp: Stamp) -> str | None:
 def _remember(table: sqlite3.Connection, known: Mapping[Stamp, str]) -> None:
     rows = [(*stamp, sha256) for stamp, sha256 in known.items()]
     table.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _made(table: sqlite3.Connection, wanted: tuple[str, str, str]) -> str | None:
+    query = "SELECT path FROM made WHERE path = ? AND sha256 = ? AND basis = ?"
+    row = table.execute(query, wanted).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _note(table: sqlite3.Connection, row: tuple[str, str, str]) -> None:
+    table.execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?)", row)

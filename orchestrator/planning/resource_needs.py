@@ -6,6 +6,7 @@ estimates and are called so.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,29 +98,48 @@ def timeline(
     """
     todo = [step for step in steps if step.key not in hits]
     last_use = {key: index for index, step in enumerate(todo) for key in step.inputs.values()}
-    held: dict[str, int] = {}
+    unread: dict[int, list[tuple[int, Step]]] = {}  # by the step after which nobody reads it
+    for index, step in enumerate(todo):
+        last = max(index, last_use.get(step.key, index))
+        unread.setdefault(last, []).append((index, step))
+    held = _Held(keep_logits)
     moments = []
     for index, step in enumerate(todo):
         cost = step.resources
         # Of what a tool is made from nothing stays.
         stays = 0 if cost.fetch_bytes and step_kinds.is_tool(step) else cost.fetch_bytes
-        held[step.key] = cost.disk_bytes + stays
-        now = sum(held.values()) + cost.scratch_bytes
-        moments.append(Moment(step, now, cost.memory_bytes))
-        over = [one for one in todo[: index + 1] if last_use.get(one.key, index) <= index]
-        for other in over:
+        held.add(index, cost.disk_bytes + stays)
+        moments.append(Moment(step, held.total + cost.scratch_bytes, cost.memory_bytes))
+        for place, other in unread.get(index, ()):
             if retention_policy.goes(other, keep):
-                held.pop(other.key, None)
-        _trim(
-            held,
-            [one for one in over if retention_policy.stays_within_limit(one, keep)],
-            keep_logits,
-        )
+                held.drop(place)
+            elif retention_policy.stays_within_limit(other, keep):
+                held.bound(place)
     return moments
 
 
-def _trim(held: dict[str, int], steps: Sequence[Step], limit: int) -> None:
-    """Give back the first of what is kept up to a limit."""
-    for step in steps:
-        if sum(held.get(one.key, 0) for one in steps) > limit:
-            held.pop(step.key, None)
+class _Held:
+    """Bytes of what steps made, by their places, and their sum; ``limit`` is for some of them."""
+
+    def __init__(self, limit: int) -> None:
+        self.total, self._limit = 0, limit
+        self._sizes: dict[int, int] = {}
+        self._bounded: list[int] = []
+        self._bounded_total = 0
+
+    def add(self, place: int, size: int) -> None:
+        self._sizes[place] = size
+        self.total += size
+
+    def drop(self, place: int) -> int:
+        """Give back what one step made; its bytes."""
+        size = self._sizes.pop(place)
+        self.total -= size
+        return size
+
+    def bound(self, place: int) -> None:
+        """Count this one towards the limit, and give back the first ones beyond it."""
+        insort(self._bounded, place)
+        self._bounded_total += self._sizes[place]
+        while self._bounded and self._bounded_total > self._limit:
+            self._bounded_total -= self.drop(self._bounded.pop(0))

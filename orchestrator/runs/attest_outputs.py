@@ -6,6 +6,7 @@ is the same file made again from a recipe?
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from orchestrator.base import dsse_signature
@@ -16,6 +17,7 @@ from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.runs import provenance_statement, use_lockfile
 from orchestrator.runs.collect_results import Result
 from orchestrator.runs.provenance_statement import PAYLOAD, Pins
+from orchestrator.runs.small_text import Text
 
 
 def check_key(key: Path) -> None:
@@ -27,7 +29,7 @@ def check_key(key: Path) -> None:
     dsse_signature.sign(b"{}", PAYLOAD, key)
 
 
-def documents(result: Result, root: Path, key: Path | None) -> dict[str, str]:
+def documents(result: Result, root: Path, key: Path | None) -> dict[str, Text]:
     """The texts to publish beside a run's files, by file name.
 
     Args:
@@ -45,17 +47,21 @@ def documents(result: Result, root: Path, key: Path | None) -> dict[str, str]:
         if earlier is not None:
             manifests[step.key] = earlier
     pins = _pins(plan)
-    texts: dict[str, str] = {}
+    texts: dict[str, Text] = {}
     for output in plan.outputs:
         if output.file in result.files:
             sha256 = result.files[output.file].sha256
             told = provenance_statement.statement(plan, output, sha256, manifests, pins)
-            text = provenance_statement.text(told)
+            text = Text(told, partial(provenance_statement.text, told))
             texts[output.file + provenance_statement.SUFFIX] = text
             if key is not None:
-                envelope = dsse_signature.sign(text.encode("utf-8"), PAYLOAD, key)
+                envelope = Text([told, file_sha256(key)], partial(_signed, text, key))
                 texts[output.file + provenance_statement.SIGNED_SUFFIX] = envelope
     return texts
+
+
+def _signed(text: Text, key: Path) -> str:
+    return dsse_signature.sign(text.make().encode("utf-8"), PAYLOAD, key)
 
 
 def _pins(plan: Plan) -> Pins:

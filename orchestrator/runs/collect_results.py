@@ -13,7 +13,7 @@ from orchestrator.engine.artifact_store import Artifact
 from orchestrator.engine.digest_cache import Digests
 from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
-from orchestrator.history.site import report_page, report_page_is_current
+from orchestrator.history.site import report_page
 from orchestrator.measures import further_texts, registry, timing
 from orchestrator.measures.check_status import Check, Status
 from orchestrator.measures.expectation import Earlier, Expectation, Facts, Reference
@@ -31,6 +31,7 @@ from orchestrator.runs import (
     tools_at_hand,
 )
 from orchestrator.runs.report import Report, Row
+from orchestrator.runs.small_text import Text
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def _searched(plan: Plan) -> Mapping[str, Against]:
 
 
 def write(
-    result: Result, folder: Path, digests: Digests, texts: Mapping[str, str] | None = None
+    result: Result, folder: Path, digests: Digests, texts: Mapping[str, Text] | None = None
 ) -> output_folder.Published:
     """Bring the folder of one recipe up to date; files of other types stay.
 
@@ -313,29 +314,30 @@ def write(
     ``texts`` are small files by name to put beside the others, such as provenance.
     """
     described = report.as_json(result.report)
-    markdown = report.markdown(result.report)
-    keep = list(_kept(result, folder, texts or {}))
-    page = _page(described, folder)
     return output_folder.publish_files(
-        folder, result.files, described, markdown, keep, digests=digests, texts=texts, page=page
+        folder,
+        result.files,
+        described,
+        lambda: report.markdown(result.report),
+        list(_kept(result, folder, texts or {})),
+        digests=digests,
+        texts=texts,
+        page=lambda: report_page(described),
     )
 
 
-def _page(described: Mapping[str, JSON], folder: Path) -> str:
-    """The report as a page; empty when it is there, for drawing takes longer than looking."""
-    made = report_page_is_current.is_made(folder / output_folder.REPORT_HTML, described)
-    return "" if made else report_page(described)
-
-
-def _kept(result: Result, folder: Path, texts: Mapping[str, str]) -> Iterator[str]:
+def _kept(result: Result, folder: Path, texts: Mapping[str, Text]) -> Iterator[str]:
     """Names from earlier runs that stay: of other types, and signatures that still hold."""
     plan, recipe = result.plan, result.plan.recipe
     stems = [f"{recipe.name}-{quant.name}" for quant in recipe.quantize]
     for stem in (*stems, *map(recipe.part_name, recipe.parts)):
         file = f"{stem}{plan.chain.extension}"
         told, signed = (file + suffix for suffix in output_folder.BESIDE)
-        same = folder / told
         if file not in result.files:
             yield from (file, told, signed)
-        elif same.is_file() and same.read_bytes() == texts.get(told, "").encode("utf-8"):
+        elif (folder / signed).exists() and _says(folder / told, texts.get(told)):
             yield signed
+
+
+def _says(path: Path, text: Text | None) -> bool:
+    return text is not None and path.is_file() and path.read_bytes() == text.make().encode("utf-8")

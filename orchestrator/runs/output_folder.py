@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base import json_text, machine_info
 from orchestrator.base.atomic_file import part_of, put
-from orchestrator.base.digest import file_sha256
+from orchestrator.base.digest import file_sha256, key_of_parsed
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.file_links import place
@@ -21,6 +20,7 @@ from orchestrator.base.process.run_process import check_stopped
 from orchestrator.base.safe_text import without_credentials
 from orchestrator.base.step_values import JSON
 from orchestrator.engine.digest_cache import Digests
+from orchestrator.runs.small_text import Text
 
 SUMS = "SHA256SUMS"
 REPORT_JSON = "report.json"
@@ -64,12 +64,12 @@ def publish_files(
     dest: Path,
     files: Mapping[str, Wanted],
     report: Mapping[str, JSON],
-    markdown: str,
+    markdown: Callable[[], str],
     keep: Collection[str] = (),
     *,
     digests: Digests,
-    texts: Mapping[str, str] | None = None,
-    page: str = "",
+    texts: Mapping[str, Text] | None = None,
+    page: Callable[[], str] | None = None,
 ) -> Published:
     """Bring ``dest`` up to date; what is up to date is not touched.
 
@@ -77,12 +77,12 @@ def publish_files(
         dest: The folder; made when it is not there.
         files: What it must hold, by file name.
         report: Becomes ``report.json``, with the list of our files under ``dist``.
-        markdown: Becomes ``report.md``.
+        markdown: Makes ``report.md`` of what the report says.
         keep: Names of files from an earlier run to leave there, such as those that a run
             with ``--only`` does not make.
         digests: What is known of files' contents; only what may have changed is read.
         texts: Small files to write beside them, by file name.
-        page: Becomes ``report.html``; when it is empty, the one that is there stays.
+        page: Makes ``report.html``; without it, the one that is there stays.
 
     Every file is replaced whole, so that a kill leaves the old one or the new one. Only
     files that an earlier run put there are removed, and not if they were changed since.
@@ -102,19 +102,20 @@ def publish_files(
         earlier = _earlier(dest, done)
         for name, wanted in sorted(files.items()):
             done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done, digests)
-        for name, text in sorted(texts.items()):
-            _write(dest / name, text)
+        told = {name: text.bring(dest / name, digests) for name, text in sorted(texts.items())}
         stale = {n: e for n, e in earlier.items() if n not in {*files, *texts, *keep}}
         _remove(dest, stale, done)
         kept = {name: entry for name, entry in earlier.items() if name in keep}
         done.notes += _changed(dest, kept, digests)
         record = kept | {name: _entry(wanted) for name, wanted in files.items()}
-        record |= {name: _text_entry(text) for name, text in texts.items()}
-        _write(dest / SUMS, _sums(record))
-        _write(dest / REPORT_MD, markdown)
-        if page:
-            _write(dest / REPORT_HTML, page)
-        _write(dest / REPORT_JSON, _json({**report, RECORD: dict(sorted(record.items()))}))
+        record |= told
+        put(dest / SUMS, _sums(record).encode("utf-8"))
+        said = key_of_parsed(report)
+        Text(said, markdown).bring(dest / REPORT_MD, digests)
+        if page is not None:
+            Text(said, page).bring(dest / REPORT_HTML, digests)
+        whole = {**report, RECORD: dict(sorted(record.items()))}
+        Text([said, record], lambda: _json(whole)).bring(dest / REPORT_JSON, digests)
     if "copy" in done.ways.values():
         done.notes.append(
             f"files in {dest} are copies: it is on another disk than the store, "
@@ -175,11 +176,6 @@ def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
 
 def _entry(wanted: Wanted) -> dict[str, JSON]:
     return {"size": wanted.path.stat().st_size, "sha256": wanted.sha256}
-
-
-def _text_entry(text: str) -> dict[str, JSON]:
-    data = text.encode("utf-8")
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _publish(
@@ -252,7 +248,3 @@ def _sums(record: Mapping[str, Mapping[str, JSON]]) -> str:
 def _json(content: Mapping[str, JSON]) -> str:
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return without_credentials(text)
-
-
-def _write(path: Path, text: str) -> None:
-    put(path, text.encode("utf-8"))

@@ -6,17 +6,18 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import shell_words
 from orchestrator.history import run_states
 from orchestrator.history.site import format_values, time_series
-from orchestrator.history.site.report_page_is_current import HERE
 from orchestrator.toolchain import upstream_urls
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
+HERE = Path(__file__).parent
 STYLE = "site.css"
 SCRIPT = "site.js"
 

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from orchestrator.base.step_values import JSON
 from orchestrator.history import FileRow, run_states
 from orchestrator.history.site import charts, render_template, time_series
-from orchestrator.history.site.report_page_is_current import mark
 from orchestrator.measures import number_tables, timing
 
 _TEMPLATE = "report.html.j2"
@@ -17,10 +16,7 @@ _SHARED = tuple(one.name for one in fields(FileRow) if one.name != "numbers")
 
 
 def report_page(report: Mapping[str, JSON]) -> str:
-    """A report (as ``report.as_json`` gives it) as HTML that needs no other file.
-
-    Its first line is that of :func:`orchestrator.history.site.report_page_is_current.mark`.
-    """
+    """A report (as ``report.as_json`` gives it) as HTML that needs no other file."""
     rows = [_row(one) for one in report["files"]]
     full = time_series.full_type(rows)
     colours = {name: number for number, name in enumerate(dict.fromkeys(r.type for r in rows))}
@@ -28,7 +24,7 @@ def report_page(report: Mapping[str, JSON]) -> str:
         render_template.static(render_template.STYLE),
         render_template.static(render_template.SCRIPT),
     )
-    body = render_template.render(
+    return render_template.render(
         _TEMPLATE,
         {
             "root": "",
@@ -54,7 +50,6 @@ def report_page(report: Mapping[str, JSON]) -> str:
             "steps": [step for step in report["steps"] if step["calls"]],
         },
     )
-    return mark(report) + body
 
 
 def make_ready() -> None:

@@ -365,7 +365,7 @@ def _read_report(path: Path) -> None:
         found = check_run_folder.read_report(told, "F16", path, "Run again.")
         site.report_page(report.as_json(found))
     digests = open_store(path.parent / "store").digests
-    output_folder.publish_files(path.parent, {}, {"name": "tiny"}, "# tiny\n", digests=digests)
+    output_folder.publish_files(path.parent, {}, {"name": "tiny"}, str, digests=digests)
 
 
 def _publication(folder: Path) -> Path:

@@ -51,7 +51,7 @@ def wanted(folder: Path, name: str, data: bytes) -> Wanted:
 def publish(out: Path, files: dict[str, Wanted], **options: Any) -> Published:
     known = next(iter(files.values())).path.with_name("digests.sqlite")
     options["digests"] = Digests(known, pytest.fail)
-    return publish_files(out, files, {"name": "tiny"}, "# tiny\n", **options)
+    return publish_files(out, files, {"name": "tiny"}, lambda: "# tiny\n", **options)
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -71,7 +71,7 @@ def test_files_are_hard_links_with_sums_and_reports(store: Path, out: Path) -> N
 
 def test_a_page_is_written_when_it_is_given_and_stays_when_not(store: Path, out: Path) -> None:
     files = {"tiny-Q4_0.gguf": wanted(store, "model.gguf", b"weights")}
-    publish(out, files, page="<h1>tiny</h1>")
+    publish(out, files, page=lambda: "<h1>tiny</h1>")
     publish(out, files)
 
     assert (out / "report.html").read_text() == "<h1>tiny</h1>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from orchestrator.base.errors import UsageError
 from orchestrator.engine.digest_cache import Digests
 from orchestrator.runs.output_folder import REPORT_JSON, SUMS, Wanted, publish_files
+from orchestrator.runs.small_text import Text
 
 TEXT = "weights.gguf.provenance.json"
 
@@ -20,7 +22,8 @@ def publish(folder: Path, texts: dict[str, str], keep: tuple[str, ...] = ()) -> 
     weights.write_bytes(b"weights")
     files = {weights.name: Wanted(weights, hashlib.sha256(b"weights").hexdigest())}
     digests = Digests(folder / "digests.sqlite", pytest.fail)
-    publish_files(folder / "dist", files, {}, "", keep, digests=digests, texts=texts)
+    told = {name: Text(text, partial(str, text)) for name, text in texts.items()}
+    publish_files(folder / "dist", files, {}, str, keep, digests=digests, texts=told)
 
 
 def test_texts_are_summed_and_recorded_like_files(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def published(beast: Plan, folder: Path, key: Path | None) -> Path:
     report = Report("beast", "", (), {})
     result = Result(beast, report, files, manifests(beast))
     for name, text in attest_outputs.documents(result, folder / "store", key).items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text.make(), encoding="utf-8")
     return file
 
 

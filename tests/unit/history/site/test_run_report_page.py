@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-from orchestrator.history.site import render_template, report_page_is_current, run_report_page
+from orchestrator.history.site import render_template, run_report_page
 from tests.support.history_records import a_file
 from tests.support.rendered_pages import HOSTILE, drawings, parsed
 
@@ -69,12 +68,3 @@ def test_the_policy_of_a_report_allows_its_own_script_and_style_only() -> None:
     for name, tag in (("style", "style"), ("script", "script")):
         (inner,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.S)
         assert render_template.script_hash(inner).replace("'", "&#39;") in policy, name
-
-
-def test_a_report_is_drawn_again_only_when_it_says_something_else(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    assert not report_page_is_current.is_made(path, a_report())
-    path.write_text(run_report_page.report_page(a_report()))
-
-    assert report_page_is_current.is_made(path, a_report())
-    assert not report_page_is_current.is_made(path, a_report(status="fail"))

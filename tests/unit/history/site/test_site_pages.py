@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.history import Alarm, History, site
-from orchestrator.history.site import render_template, report_page_is_current
+from orchestrator.history.site import render_template
 from tests.support import long_history as believable
 from tests.support.history_records import a_file, a_run, a_step
 from tests.support.rendered_pages import HOSTILE, SHORT, drawings, parsed
@@ -327,10 +327,3 @@ def test_text_stands_out_from_its_ground(scheme: int) -> None:
     for name, (text, ground) in pairs().items():
         low, high = sorted((luminance(colours[text]), luminance(colours[ground])))
         assert (high + 0.05) / (low + 0.05) >= 4.5, name
-
-
-def test_templates_and_static_files_lie_in_the_package() -> None:
-    assert {path.parent.name for path in report_page_is_current.data_files()} == {
-        "templates",
-        "static",
-    }
