@@ -27,10 +27,10 @@ class Voice:
         if self.tell is None:
             self.say(text)
 
-    def value(self, value: JSON) -> None:
-        """The JSON value, where one is wanted."""
+    def value(self, make: Callable[[], JSON]) -> None:
+        """The JSON value, made where one is wanted."""
         if self.tell is not None:
-            self.tell(value)
+            self.tell(make())
 
     def errors(self, texts: Iterable[str]) -> None:
         """Every failure."""

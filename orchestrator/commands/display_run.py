@@ -15,7 +15,6 @@ from orchestrator.base.text_table import table
 from orchestrator.history import run_states
 from orchestrator.measures import number_tables, timing
 from orchestrator.measures.check_status import Status
-from orchestrator.runs import report
 
 if TYPE_CHECKING:
     from orchestrator.runs.collect_results import Result
@@ -62,7 +61,7 @@ def _named(files: Sequence[str], all_files: int) -> str:
 
 def summary_value(result: Result, folder: Path, notes: Iterable[str]) -> JSON:
     """The same for programs: the report, where the files are, and what was replaced there."""
-    return {**report.as_json(result.report), "folder": str(folder), "changes": list(notes)}
+    return {**result.described, "folder": str(folder), "changes": list(notes)}
 
 
 def step_value(result: StepResult) -> JSON:

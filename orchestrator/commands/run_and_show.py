@@ -19,7 +19,6 @@ from orchestrator.runs import (
     output_folder,
     plan_one_file,
     record_history,
-    report,
     tools_at_hand,
 )
 from orchestrator.runs.bring_up_to_date import bring
@@ -51,7 +50,7 @@ def run(
     made = [(one.result, one.folder, one.notes) for one in done if one.result is not None]
     for result, folder, notes in made:
         voice.result(display_run.summary(result, folder, notes))
-    voice.value([display_run.summary_value(*one) for one in made])
+    voice.value(lambda: [display_run.summary_value(*one) for one in made])
     voice.errors(problems(done))
     return max((one.code for one in done), default=EXIT_OK)
 
@@ -92,7 +91,7 @@ def build(session: Session, name: str, wanted: str, voice: Voice) -> int:
         voice.result(f"{result.step.label}: {result.path}")
     if said := tools_at_hand.sentence(chain, steps, session.known):
         voice.result(said)
-    voice.value([display_run.step_value(result) for result in made])
+    voice.value(lambda: [display_run.step_value(result) for result in made])
     voice.errors(progress_listeners.failures(results))
     return exit_code(results)
 
@@ -116,7 +115,7 @@ def verify_file(
         return code
     result = collect(one, session.known, strict=True)
     voice.result(display_run.checks(result))
-    voice.value(report.as_json(result.report))
+    voice.value(lambda: result.described)
     return EXIT_FAILED if damaged or result.report.status is Status.FAIL else EXIT_OK
 
 

@@ -330,12 +330,18 @@ class History:
             for run, rows in found.items()
         }
 
-    def with_full_file_of_another_step(self, runs: Sequence[int], step: str) -> list[int]:
-        """Of these runs, a few, those whose unquantized file was made by another step."""
-        marks = ", ".join("?" * len(runs))
-        query = f"SELECT DISTINCT run FROM files WHERE run IN ({marks}) AND step != ?"  # noqa: S608
-        named = " AND file = type || ', for comparison' ORDER BY run DESC"
-        return self._all(lambda row: int(row[0]), query + named, *runs, step)
+    def with_full_file_of_another_step(self, recipe: str, step: str, limit: int) -> list[Run]:
+        """Of a recipe's newest runs those whose unquantized file was made by another step."""
+        newest = "SELECT id FROM runs WHERE recipe = ? ORDER BY id DESC LIMIT ?"
+        full = "SELECT 1 FROM files WHERE run = runs.id AND file = type || ', for comparison'"
+        return self._all(
+            run_of,
+            f"SELECT {_columns(RUN)}, process FROM runs WHERE id IN ({newest})"  # noqa: S608
+            f" AND EXISTS ({full} AND step != ?) ORDER BY id DESC",
+            recipe,
+            limit,
+            step,
+        )
 
     def _numbers(self, runs: Sequence[int]) -> dict[tuple[int, str], ByMeasure]:
         """The numbers of files by run and file."""

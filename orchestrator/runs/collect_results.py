@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class Result:
     report: Report
     files: Mapping[str, output_folder.Wanted]
     manifests: Mapping[str, Mapping[str, JSON]]
+
+    @cached_property
+    def described(self) -> Mapping[str, JSON]:
+        """The report as JSON values."""
+        return report.as_json(self.report)
 
 
 def collect(
@@ -313,16 +319,15 @@ def write(
     ``digests`` knows files' contents.
     ``texts`` are small files by name to put beside the others, such as provenance.
     """
-    described = report.as_json(result.report)
     return output_folder.publish_files(
         folder,
         result.files,
-        described,
+        result.described,
         lambda: report.markdown(result.report),
         list(_kept(result, folder, texts or {})),
         digests=digests,
         texts=texts,
-        page=lambda: report_page(described),
+        page=lambda: report_page(result.described),
     )
 
 

@@ -20,19 +20,17 @@ def of(plan: Plan, store: Store) -> Earlier | None:
     """
     if "perplexity" not in plan.recipe.verify.sections:
         return None
-    history, measuring = History(store.root), record_history.measuring(plan)
+    history = History(store.root)
     try:
-        runs = history.runs(plan.recipe.name, limit=_RUNS)
-        files = history.files(
-            history.with_full_file_of_another_step([run.id for run in runs], plan.full.step)
-        )
+        runs = history.with_full_file_of_another_step(plan.recipe.name, plan.full.step, _RUNS)
+        files = history.files([run.id for run in runs])
     except EnvironmentProblem:
         return None
     here = str(plan.recipe.file.absolute())
     for run in runs:
         for row in files.get(run.id, ()) if run.good and run.file == here else ():
-            other = row.full and row.step != plan.full.step and row.measuring == measuring
+            other = row.full and row.step != plan.full.step
             value = row.number("perplexity", "value")
-            if other and value is not None:
+            if other and value is not None and row.measuring == record_history.measuring(plan):
                 return Earlier(value, row.number("perplexity", "error"), run.started[:10])
     return None

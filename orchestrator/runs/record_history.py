@@ -124,14 +124,13 @@ def ended(
             replace(row, verdict=verdict, note=note, against=against) if row.file == name else row
             for row in files
         ]
-    described = finished.result.report if finished.result is not None else None
     return Ended(
         state=_state(finished, alarms),
         error=censored(_error(finished)),
         steps=tuple(_step(one) for one in finished.steps),
         files=tuple(files),
         alarms=tuple(alarms),
-        report=report.as_json(described) if described is not None else {},
+        report=finished.result.described if finished.result is not None else {},
     )
 
 
