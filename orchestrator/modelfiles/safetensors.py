@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ FIRST_RANGE = 48 << 10  # holds the header of a 7B model's shard (about 32 KB)
 _MAX_VALUES = 4_000_000
 _MAX_DIMENSIONS = 32
 _METADATA = "__metadata__"
+_SHAPES = b'.weight_shape"'
 
 _PLAIN = ("F64", "F32", "F16", "BF16")
 # weight, qweight (GPTQ, AWQ), weight_packed, weight._data, q_weight (EXL2), W_q (HQQ).
@@ -118,13 +120,16 @@ def quantized(read_range: ReadRange, name: Path | str) -> bool:
 def header_bytes(read_range: ReadRange, name: Path | str) -> tuple[bytes, int]:
     """All bytes before the tensors' data, in at most two reads, and the file's size.
 
+    Of compressed-tensors' packed matrices the shapes come along, which their files begin with:
+    converters ask for them before any weight, in one read more where there are many.
+
     Args:
         read_range: Given the first byte and the byte after the last, returns what the file
             has of that range, and its size in bytes.
         name: What to call the file in messages.
 
     Raises:
-        FormatError: It does not start like a safetensors file; the JSON is not looked at.
+        FormatError: It does not start like a safetensors file; the JSON is seldom looked at.
     """
     start, size = read_range(0, FIRST_RANGE)
     end = header_length(start, size, name)
@@ -132,7 +137,16 @@ def header_bytes(read_range: ReadRange, name: Path | str) -> tuple[bytes, int]:
         start += read_range(len(start), end)[0]
     if len(start) < end:
         raise malformed(name, len(start), f"the header ends only at byte {end}")
+    if _SHAPES in start[:end]:
+        tensors = parse_header(start[:end], size, name).tensors
+        end += sum(one.end - one.start for one in takewhile(_is_shape, tensors))
+        if end > len(start):
+            start += read_range(len(start), end)[0]
     return start[:end], size
+
+
+def _is_shape(one: SafeTensor) -> bool:
+    return one.dtype == "I64" and one.shape == (2,)
 
 
 def file_range(path: Path, start: int, end: int) -> tuple[bytes, int]:
@@ -281,13 +295,13 @@ def build_header(
 def write_hole(header_bytes: bytes, total_size: int, path: Path) -> None:
     """Write a file of ``total_size`` bytes that holds ``header_bytes`` and then a hole.
 
-    ``header_bytes`` are exactly the file's bytes before the data (as ``build_header`` makes
-    or a range request fetches them). On most file systems the hole takes no space.
+    ``header_bytes`` are the file's bytes before the data, or some more of its beginning (as
+    ``build_header`` makes or a range request fetches them). A hole mostly takes no space.
 
     Raises:
         FormatError: The header is malformed or does not describe ``total_size`` bytes.
     """
-    found = parse_header(header_bytes, total_size, path)
+    parse_header(header_bytes, total_size, path)
     with path.open("wb") as file:
-        file.write(header_bytes[: found.data_offset])
+        file.write(header_bytes)
         file.truncate(total_size)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from orchestrator.modelfiles import safetensors
 from orchestrator.modelfiles.format_error import FormatError
 from orchestrator.modelfiles.safetensors import (
+    FIRST_RANGE,
     build_header,
+    file_range,
     header_bytes,
     header_length,
     parse_header,
@@ -216,3 +218,24 @@ def test_a_header_whose_end_does_not_come_is_refused() -> None:
     start = struct.pack("<Q", 100) + b"{"
     with pytest.raises(FormatError, match="the header ends only at byte 108"):
         header_bytes(lambda first, _end: (start[first:], 1000), "x.safetensors")
+
+
+def test_shapes_of_packed_matrices_come_along_with_the_header(tmp_path: Path) -> None:
+    """Converters read them before any weight, so that a hole must hold them too."""
+    shapes: list[tuple[str, str, tuple[int, ...]]] = [
+        (f"{name}.weight_shape", "I64", (2,)) for name in "abc"
+    ]
+    header, size = build_header([*shapes[:2], ("a.weight_packed", "I32", (4, 2)), shapes[2]])
+    path, asked = tmp_path / "m.safetensors", []
+    path.write_bytes(header + bytes(range(size - len(header))))
+
+    def read(first: int, end: int) -> tuple[bytes, int]:
+        asked.append(end)
+        return file_range(path, first, min(end, first + len(header)))
+
+    start, total = header_bytes(read, path)
+    write_hole(start, total, tmp_path / "hole.safetensors")
+
+    assert (start, total) == (header + bytes(range(32)), size)
+    assert asked == [FIRST_RANGE, len(header) + 32]
+    assert (tmp_path / "hole.safetensors").read_bytes() == start + bytes(size - len(start))
