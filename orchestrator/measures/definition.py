@@ -13,8 +13,8 @@ from orchestrator.measures.expectation import Expectation, Facts
 
 Numbers = Mapping[str, float | int | None]
 Form = Callable[[float], str]
-# The input of measures that need the original model's folder.
-ORIGINAL = "original"
+# The input of measures that need the original model's folder, and of those that need its texts.
+ORIGINAL, ORIGINAL_TEXTS = "original", "original texts"
 Place = Literal["report", "terminal", "card", "site", "history"]
 
 
@@ -163,8 +163,9 @@ class Work:
         on: The further text of that section that it reads; empty for the first.
         compares: Whether it needs the full file's logits, so that only other files have it.
         part: A part of the model that it needs beside the text model, if any.
-        original: Whether it needs the original model's folder, so that only the full file has
-            it, and only where that was converted from one.
+        original: What it needs of the original model, so that only the full file has it: the
+            folder with its weights, and then only where the full file was converted from one;
+            or its small texts, where there is such a folder.
         against_full: Whether other files need what it found on the full one, as ``full``.
         covered_by: A measure whose step finds this one's facts too where it is taken.
         loads: Whether a tool loads the file, which it would not if its header is wrong.
@@ -179,7 +180,7 @@ class Work:
     on: str = ""
     compares: bool = False
     part: str = ""
-    original: bool = False
+    original: Literal["", "weights", "texts"] = ""
     against_full: bool = False
     covered_by: str = ""
     loads: bool = True

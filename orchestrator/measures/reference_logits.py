@@ -80,7 +80,7 @@ MEASURE = Measure(
     order=45,
     judge=_judge,
     read=_read,
-    work=Work(_run, "reference logits", ("reference_logits",), original=True),
+    work=Work(_run, "reference logits", ("reference_logits",), original="weights"),
     section=Section(
         "reference_logits",
         "Predictions of the converted file against those of transformers from the original.",

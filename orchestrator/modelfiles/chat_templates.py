@@ -23,6 +23,7 @@ from orchestrator.modelfiles.gguf import GGUF
 DEFAULT = "default"
 _KEY = "tokenizer.chat_template"
 _CONFIG = "tokenizer_config.json"
+_SPECIAL = "special_tokens_map.json"
 _JINJA = "chat_template.jinja"
 _JSON = "chat_template.json"
 _MORE = "additional_chat_templates"
@@ -55,6 +56,25 @@ def of_source(folder: Path) -> tuple[Templates, str]:
         if told is not None:
             return dict(_templates(told, folder / name)), name
     return {}, ""
+
+
+def special_tokens(folder: Path) -> dict[str, str | None]:
+    """The special tokens that a model folder states, by names such as ``bos_token``.
+
+    Those that it says it has none of are None.
+
+    Raises:
+        StepError: A file is not JSON.
+    """
+    told = {**json_object(folder / _SPECIAL), **json_object(folder / _CONFIG)}
+    given = {
+        name: one.get("content") if isinstance(one, dict) else one for name, one in told.items()
+    }
+    return {
+        name: one
+        for name, one in given.items()
+        if name.endswith("_token") and (one is None or isinstance(one, str))
+    }
 
 
 def _jinja_files(folder: Path) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.measures import further_texts, registry
-from orchestrator.measures.definition import ORIGINAL, Measure, Work
+from orchestrator.measures.definition import ORIGINAL, ORIGINAL_TEXTS, Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
@@ -154,7 +154,9 @@ def _wanted(basis: Basis, measure: Measure, file: Measured) -> bool:
         return False
     if measure.work.compares and (file.is_full or measure.work.on not in file.logits):
         return False
-    if measure.work.original and not (file.is_full and _has_original(basis, measure)):
+    if measure.work.original and not file.is_full:
+        return False
+    if measure.work.original == "weights" and not _has_original(basis, measure):
         return False
     return not measure.asked_by or measure.asked_by in basis.recipe.verify.sections
 
@@ -207,8 +209,8 @@ def _inputs(
         return {MODEL: file.step, "full": file.full}
     pinned = any(basis.chain.verbs[verb].pinned for verb in work.verbs)
     tools = basis.reader() if pinned else basis.tools
-    inputs = {MODEL: file.step, **tools, **_programs(basis, work)}
-    inputs |= {ORIGINAL: source_steps.merged(basis)} if work.original else {}
+    inputs = {MODEL: file.step, **tools, **_programs(basis, work, tools)}
+    inputs |= _original(basis, work)
     inputs |= {work.part: basis.parts[work.part]} if work.part else {}
     inputs |= {name: before[name] for name in (_HEADER, _LOADED) if name in before}
     # The full file's perplexity on its own text was found with its logits.
@@ -222,11 +224,22 @@ def _inputs(
     return inputs
 
 
-def _programs(basis: Basis, work: Work) -> dict[str, str]:
-    """A program that its verb calls, with the whole build beside it, in the build's place."""
-    wanted = {basis.chain.verbs[verb].program for verb in work.verbs} - {""}
-    if not wanted:
+def _original(basis: Basis, work: Work) -> dict[str, str]:
+    """What a measure reads of the original model."""
+    if work.original == "weights":
+        return {ORIGINAL: source_steps.merged(basis)}
+    source = basis.sources.delta or basis.sources.model
+    if not work.original or source is None or source.format != "hf":
         return {}
-    [program] = wanted
-    build = basis.collector.step(basis.tools["toolchain"])
-    return {"toolchain": add_program(basis.collector, basis.chain, program, build)}
+    return {ORIGINAL_TEXTS: source_steps.outline(basis, source, "")}
+
+
+def _programs(basis: Basis, work: Work, tools: Mapping[str, str]) -> dict[str, str]:
+    """A program that its verb calls, with the whole build beside it, in the build's place."""
+    called = [basis.chain.verbs[verb] for verb in work.verbs if basis.chain.verbs[verb].program]
+    if not called:
+        return {}
+    [verb] = called
+    chain = (verb.pinned and basis.chain.pinned) or basis.chain
+    build = basis.collector.step(tools["toolchain"])
+    return {"toolchain": add_program(basis.collector, chain, verb.program, build)}

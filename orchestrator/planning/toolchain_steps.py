@@ -164,9 +164,10 @@ def _call(verb: Verb) -> list[JSON]:
     return [one for one in verb.argv if one not in verb.unlisted]
 
 
-def _is_built(verb: Verb) -> bool:
-    """Whether a verb calls a program of the build itself."""
-    return not verb.program and isinstance(verb.argv[0], str) and verb.argv[0].startswith("{bin}/")
+def _is_built(verb: Verb, program: str = "") -> bool:
+    """Whether a verb calls the build's own programs itself, or the one that is built apart."""
+    first = verb.argv[0]
+    return verb.program == program and isinstance(first, str) and first.startswith("{bin}/")
 
 
 def add_program(collector: StepCollector, chain: ToolChain, name: str, build: Step) -> str:
@@ -178,7 +179,7 @@ def add_program(collector: StepCollector, chain: ToolChain, name: str, build: St
         {"toolchain": build.key},
         context={
             **{part: build.context[part] for part in ("source", "data")},
-            "calls": [_call(one) for one in chain.verbs.values() if one.program == name],
+            "calls": [_call(one) for one in chain.verbs.values() if _is_built(one, name)],
         },
         resources=Resources(cpu=True, disk_bytes=1 << 20, scratch_bytes=300 << 20),
         keep="always",

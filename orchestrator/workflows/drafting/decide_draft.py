@@ -79,6 +79,7 @@ class Draft:
         compared: Sections that compare files with the full one on ``corpus``, as far as the
             tool chain can.
         reference: Whether predictions are compared with those of the original model.
+        chat: Whether its chat template is tried.
         facts: Whether it is large enough to know facts.
     """
 
@@ -94,6 +95,7 @@ class Draft:
     chunks: int
     compared: tuple[str, ...]
     reference: bool
+    chat: bool
     facts: bool
 
 
@@ -129,6 +131,7 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
         chunks=16 if found.vocabulary > _LARGE_VOCABULARY else 32,
         compared=tuple(_compared(chain)) if measured else (),
         reference="reference_logits" in chain.verbs and _has_reference(found, policy),
+        chat="render" in chain.verbs and found.chat and not found.silent,
         facts=not 0 < found.weights.parameters < policy.facts,
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import StepError
 from orchestrator.modelfiles import gguf
-from orchestrator.modelfiles.chat_templates import of_file, of_source, require_same
+from orchestrator.modelfiles.chat_templates import of_file, of_source, require_same, special_tokens
 from tests.support.gguf_pairs import Model, write_gguf
 from tests.support.model_files import KV
 
@@ -80,3 +80,14 @@ def test_equal_ones_and_none_at_all_pass() -> None:
 def test_any_difference_is_refused(ours: dict[str, str], theirs: dict[str, str], why: str) -> None:
     with pytest.raises(StepError, match=why):
         require_same("x.gguf", ours, theirs, "where")
+
+
+def test_special_tokens_are_those_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<a>", "pad_token": "<p>"}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"bos_token": {"content": "<s>"}, "eos_token": null, "add_bos_token": true}'
+    )
+
+    found = special_tokens(tmp_path)
+
+    assert found == {"bos_token": "<s>", "eos_token": None, "pad_token": "<p>"}

@@ -238,6 +238,37 @@ def test_a_program_is_only_built_for_what_calls_it_and_leaves_the_build_as_it_is
     assert inputs(made, "measure small Q4_0: load")["toolchain"] == "build stand aaaaaaa"
 
 
+RENDERS = EMBEDDING.replace("embedding: true", "chat_template: true")
+WITH_RENDERER = """
+  render: {{program: renderer, argv: [python, "{{bin}}/renderer"]}}
+programs:
+  renderer: {{cmakelists: selftest.txt, targets: [renderer], products: [renderer]}}
+"""
+
+
+def with_renderer(folder: Path) -> ToolChain:
+    return make_chain(folder, text=CHAIN.replace("\ntypes:", f"{WITH_RENDERER}types:"))
+
+
+def test_a_chat_template_is_tried_once_and_needs_no_weights_of_the_original(
+    tmp_path: Path,
+) -> None:
+    made = embedding(tmp_path, with_renderer(tmp_path), RENDERS)
+
+    [label] = [step.label for step in made.steps if step.label.endswith("chat template")]
+    assert label == "measure small F16: chat template"
+    assert inputs(made, label)["original texts"] == "inspect org/small@ccccccc"
+    assert "original" not in inputs(made, label)
+
+
+def test_the_chat_template_of_a_gguf_is_tried_by_itself(tmp_path: Path) -> None:
+    text = RENDERS.replace("{hub: org/small, revision: main}", "{path: text.txt, format: gguf}")
+    found = sources(model=local("m.gguf", kind="gguf"), corpora={"calibration": local("c")})
+    made = make_plan(tmp_path, text, chain=with_renderer(tmp_path), found=found)
+
+    assert "original texts" not in inputs(made, "measure small F16: chat template")
+
+
 def test_embeddings_are_held_against_those_of_the_full_file(tmp_path: Path) -> None:
     made = embedding(tmp_path, with_program(tmp_path))
 

@@ -346,13 +346,16 @@ KNOW_MEASURES = {
     "orchestrator.workflows.fitting.fitted_recipe": {"kld", "perplexity"},
     "orchestrator.workflows.fitting.probing": {"context_memory", "kld", "perplexity"},
     "orchestrator.workflows.fitting.start_search": {"kld"},
+    # What transformers' files call a model's template.
+    "orchestrator.modelfiles.chat_templates": {"chat_template"},
+    "orchestrator.workflows.drafting.survey_repository": {"chat_template"},
     # A card's example shows the smoke test's prompt.
     "orchestrator.workflows.publishing.model_card": {"smoke"},
 }
 # Recipes that 'new' and 'adopt' write begin with these sections.
 TEMPLATES_KNOW = {
     "adopted.yaml.j2": {"speed"},
-    "drafted.yaml.j2": {"perplexity", "reference_logits", "smoke", "speed"},
+    "drafted.yaml.j2": {"chat_template", "perplexity", "reference_logits", "smoke", "speed"},
     "model_card.md.j2": {"smoke"},
 }
 

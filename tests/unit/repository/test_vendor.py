@@ -63,6 +63,7 @@ NAMES = (
     "pooling",
     "mmproj",
     "image",
+    "templates",
 )
 GIVEN = {name: f"<{name}>" for name in NAMES}
 SWITCHES = {
