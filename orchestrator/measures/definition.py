@@ -42,7 +42,8 @@ class Section:
 
     ``default`` says whether it is measured when a recipe is silent, ``of_encoders`` the same for
     models that write no text; ``needs`` is a section that must be there too, ``part`` a part of
-    the model that must be made, and ``why`` the reason in words. A section that is not used is no
+    the model that must be made, with a header in which ``part_has`` is true, and ``why`` the
+    reason in words. A section that is not used is no
     part of a recipe's digest, unless it was so from the first version on (``in_digest``).
     """
 
@@ -54,6 +55,7 @@ class Section:
     of_encoders: bool = False
     needs: str = ""
     part: str = ""
+    part_has: str = ""
     why: str = ""
     in_digest: bool = False
 

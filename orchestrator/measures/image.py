@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.base.file_links import borrow
@@ -18,6 +18,8 @@ from orchestrator.measures.definition import Measure, Option, Section, Work
 from orchestrator.measures.expectation import Expectation, Facts
 
 _PART = "mmproj"
+# Keys of a projector's header say what it takes.
+_SENSES = {"image": "vision", "audio": "audio"}
 _SIDE, _RADIUS = 224, 80
 _RED, _WHITE = b"\xdc\x14\x3c", b"\xff\xff\xff"
 # Pictures become up to some thousand tokens.
@@ -25,22 +27,28 @@ _CONTEXT = 8192
 
 
 def _run(task: Task) -> dict[str, JSON]:
-    """``params``: ``prompt``, ``tokens``; ``inputs["mmproj"]`` has a file called the same.
+    draw(task.scratch / "picture.png")
+    return answer(task, "picture.png", "a picture")
+
+
+def answer(task: Task, shown: str, doing: str) -> dict[str, JSON]:
+    """Ask about a picture or a sound, a file in the scratch folder.
+
+    ``params``: ``prompt``, ``tokens``; ``inputs["mmproj"]`` has a file called the same.
 
     Returns:
         ``text``, and ``peak`` (bytes of memory).
     """
     params = task.step.params
-    draw(task.scratch / "picture.png")
     projector = task.inputs[_PART] / str(params["file"])
     values = {
         "prompt": str(params["prompt"]),
         "tokens": str(params["tokens"]),
         "context": str(_CONTEXT),
-        "image": "picture.png",
+        "image": shown,
         _PART: borrow(projector, task.scratch / f"{_PART}{projector.suffix}").name,
     }
-    done = taking.call(task, "look_at", values, "a picture")
+    done = taking.call(task, "look_at", values, doing)
     return {"text": done.stdout.strip(), "peak": done.peak_memory}
 
 
@@ -61,32 +69,42 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _asked(sections: Mapping[str, JSON]) -> dict[str, JSON]:
-    """What of the section decides about the text; what must be found in it only judges."""
-    return {name: sections["image"][name] for name in ("prompt", "tokens")}
-
-
 def _judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator[Check]:
-    """As a smoke test; most models see nothing, and are not spoken of."""
+    """As a smoke test; most models see and hear nothing, and are not spoken of."""
     if measure.name in {*facts, *expectation.asked}:
         yield from smoke.judge(measure, facts, expectation)
 
 
-MEASURE = Measure(
-    name="image",
-    order=31,
-    judge=_judge,
-    work=Work(_run, "a picture", ("look_at",), _asked, part=_PART),
-    section=Section(
-        "image",
-        "What must be said of a picture of a red circle on white; needs 'mmproj'.",
-        (
-            Option("prompt", "words", "What is asked about the picture.", required=True),
-            Option("expect", "pattern", "Regular expression to find in the answer.", required=True),
-            Option("tokens", "count", "How many tokens to generate.", 32),
+def measure_of(
+    name: str, order: int, run: Callable[[Task], dict[str, JSON]], *, thing: str, about: str
+) -> Measure:
+    """The measure of what is said of a picture or a sound, ``thing``."""
+
+    def asked(sections: Mapping[str, JSON]) -> dict[str, JSON]:
+        """What of the section decides about the text; what must be found in it only judges."""
+        return {key: sections[name][key] for key in ("prompt", "tokens")}
+
+    return Measure(
+        name=name,
+        order=order,
+        judge=_judge,
+        work=Work(run, f"a {thing}", ("look_at",), asked, part=_PART),
+        section=Section(
+            name,
+            f"What must be said of {about}; needs 'mmproj'.",
+            (
+                Option("prompt", "words", f"What is asked about the {thing}.", required=True),
+                Option(
+                    "expect", "pattern", "Regular expression to find in the answer.", required=True
+                ),
+                Option("tokens", "count", "How many tokens to generate.", 32),
+            ),
+            describes=f"One question about a {thing}.",
+            part=_PART,
+            part_has=f"clip.has_{_SENSES[name]}_encoder",
+            why=f"it is the part of the model that takes a {thing}",
         ),
-        describes="One question about a picture.",
-        part=_PART,
-        why="it is the part of the model that sees",
-    ),
-)
+    )
+
+
+MEASURE = measure_of("image", 31, _run, thing="picture", about="a picture of a red circle on white")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.base.errors import OrchestrateError, StepError, UsageError
 from orchestrator.base.near_match import near
 from orchestrator.base.step_values import JSON
+from orchestrator.measures import registry
 from orchestrator.modelfiles import header_consistency
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.planning.plan import Choices, Plan
@@ -30,6 +31,7 @@ def objection(
     header: GGUF,
     choices: Choices,
     contradictions: Sequence[Mapping[str, JSON]] = (),
+    parts: Mapping[str, GGUF] | None = None,
 ) -> OrchestrateError | None:
     """Why a plan cannot give what its recipe asks for, or None.
 
@@ -38,6 +40,7 @@ def objection(
         header: That of the file to be quantized.
         choices: What the command line adds.
         contradictions: What that header says otherwise than the source's configs.
+        parts: The headers of the parts that become files of their own, by name.
 
     Returns:
         StepError for a model that contradicts itself, UsageError for a recipe that does not
@@ -62,6 +65,7 @@ def objection(
         *_silent(plan, header, choices),
         *_contexts(plan, header, choices),
         *_rules(plan, header),
+        *_senses(plan, parts or {}, choices),
     ]
     if not wrong:
         return None
@@ -122,6 +126,19 @@ def _asked_contexts(plan: Plan, header: GGUF, choices: Choices) -> Iterator[tupl
     if verify.speed is not None and header_consistency.has_learned_positions(header):
         yield "verify.speed.prompt", verify.speed.prompt
         yield "verify.speed.generate", verify.speed.generate
+
+
+def _senses(plan: Plan, parts: Mapping[str, GGUF], choices: Choices) -> Iterator[tuple[str, str]]:
+    """Measures that show a part of the model what it does not take."""
+    for name in plan.recipe.verify.sections if choices.verify else ():
+        section = registry.sections()[name]
+        header = parts.get(section.part)
+        if section.part_has and header and not header.metadata.get(section.part_has):
+            yield (
+                f"'verify.{name}' needs a model whose {section.part} has {section.part_has}, and "
+                "this one's has not",
+                f"Remove {name!r} from 'verify'.",
+            )
 
 
 def _rules(plan: Plan, header: GGUF) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Preview:
     """A plan with what is known before it runs: sizes, and the converted file's header.
 
     ``contradictions`` are what that says otherwise than the source's configs, ``census`` the
-    facts of the step that counts the source's tensors.
+    facts of the step that counts the source's tensors, ``parts`` the headers of the parts that
+    become files of their own, by name.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Preview:
     header: GGUF | None = None
     contradictions: Sequence[Mapping[str, JSON]] = ()
     census: Mapping[str, JSON] | None = None
+    parts: Mapping[str, GGUF] = field(default_factory=dict)
 
 
 class StepFailed(StepError):  # noqa: N818 - a failure of a step, with all that is known of it
@@ -183,7 +185,9 @@ def _preview(one: Plan, session: Session) -> Preview:
         return Preview(plan_, forecast, census=census)
     header = gguf.read(known.path / HEADER, partial=True)
     contradictions = known.manifest["facts"].get("contradictions", ())
-    return Preview(plan_, forecast, header, contradictions, census)
+    made = {name: session.known.find(key) for name, key in one.part_headers.items()}
+    heads = {name: gguf.read(it.path / HEADER, partial=True) for name, it in made.items() if it}
+    return Preview(plan_, forecast, header, contradictions, census, heads)
 
 
 def _facts(session: Session, step: Step) -> Mapping[str, object] | None:
@@ -212,7 +216,7 @@ def check_outputs(preview: Preview, choices: Choices) -> None:
     """
     if preview.header is not None:
         wrong = header_checks.objection(
-            preview.plan, preview.header, choices, preview.contradictions
+            preview.plan, preview.header, choices, preview.contradictions, preview.parts
         )
         if wrong is not None:
             raise wrong

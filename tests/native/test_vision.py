@@ -1,4 +1,5 @@
-"""A model that sees: a projector beside its text files, shown a picture by upstream's program."""
+"""Models that see or hear: a projector beside the text files, with which upstream's program is
+shown a picture or given a sound."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.modelfiles import gguf
+from tests.support.audio_models import write_audio_model
 from tests.support.typed_commands import artifacts, typed
 from tests.support.vision_models import write_vision_model
 from tests.support.warm_store import link
@@ -27,6 +29,7 @@ verify:
 """
 # The portable build's converter makes these on every processor.
 F16 = "69b9c4bd11af812cc70d4252055199a0445ed3c29d34826d1c55ff7cd80c55dc"
+HEARS = "57736724edeaf4de5cd1082c4ceaf3773f3f16d3b23831846ede43f492b07185"
 
 
 @pytest.fixture
@@ -97,3 +100,34 @@ def test_a_model_that_sees_nothing_has_no_projector_and_one_that_does_loses_none
     assert said.code == 1
     assert "makes no projector for models of the architecture LlamaForCausalLM" in said.err
     assert "fetch" not in artifacts(home)
+
+
+def test_a_model_that_hears_is_given_a_sound_and_is_shown_no_picture(
+    tmp_path: Path, home: Path
+) -> None:
+    link(home, "llama.cpp", programs=["llama-mtmd-cli"])
+    write_audio_model(tmp_path / "model")
+    path = recipe(tmp_path)
+    text = path.read_text().replace("family: llama", "family: qwen2")
+    text = text.replace("mmproj:", "convert: {tokenizer_pre: qwen2}\nmmproj:")
+    path.write_text(text)
+    said = typed("plan", path)
+    assert said.code == 2
+    assert "'verify.image' needs a model whose mmproj has clip.has_vision_encoder" in said.err
+
+    text = text.replace("image: {", "audio: {").replace("'(boy|girl) named'", ".")
+    path.write_text(f"{text}publish: {{license: mit}}\n")
+    said = typed("run", path, "--out", tmp_path / "dist")
+
+    assert said.code == 0, said.all
+    told = json.loads((tmp_path / "dist" / "tiny-vlm" / "report.json").read_text("utf-8"))
+    assert told["source"]["message"] == (
+        "All 81 tensors of the source are in the files (54 of them in mmproj)."
+    )
+    files = {one["file"]: one for one in told["files"]}
+    heard = {one["name"]: one for one in files["tiny-vlm-Q8_0.gguf"]["checks"]}["audio"]
+    assert heard["status"] == "pass"
+    assert files["mmproj-tiny-vlm-F16.gguf"]["sha256"] == HEARS
+    said = typed("publish", path, "--to", f"dir:{tmp_path / 'out'}", "--out", tmp_path / "dist")
+    assert said.code == 0, said.all
+    assert "pipeline_tag: audio-text-to-text" in (tmp_path / "out" / "README.md").read_text("utf-8")

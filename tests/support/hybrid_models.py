@@ -4,7 +4,7 @@ repositories of Qwen3.5 are: the tiny chatglm's tokenizer, and weights of chance
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ WIDTH, INNER, HEADS, KEYS, HEAD, WORDS = 256, 512, 2, 1, 128, 768
 # Three layers of linear attention, then one of the usual; of the former, heads of this size.
 LAYERS, LINEAR, CONVOLUTION = 4, 128, 4
 SEEN, SEEN_INNER, SEEN_LAYERS, PATCH, MERGED, SIDE = 64, 128, 2, 16, 2, 16
-_LAST = 759  # of the tiny chatglm's tokens
+LAST = 759  # of the tiny chatglm's tokens
 _ADDED = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -32,11 +32,11 @@ WEIGHTS = "model.safetensors-00001-of-00001.safetensors"
 
 def write_hybrid_model(folder: Path, seed: int = 1) -> Path:
     """Write the model's folder; one ``seed``, one content."""
-    _tokenizer(folder)
+    write_tokenizer(folder, _ADDED)
     text = {
         "model_type": "qwen3_5_text",
         "attn_output_gate": True,
-        "eos_token_id": _LAST + 2,
+        "eos_token_id": LAST + 2,
         "full_attention_interval": 4,
         "head_dim": HEAD,
         "hidden_act": "silu",
@@ -83,12 +83,12 @@ def write_hybrid_model(folder: Path, seed: int = 1) -> Path:
     config = {
         "architectures": ["Qwen3_5ForConditionalGeneration"],
         "model_type": "qwen3_5",
-        "image_token_id": _LAST + 5,
+        "image_token_id": LAST + 5,
         "text_config": text,
         "tie_word_embeddings": True,
         "vision_config": seeing,
-        "vision_end_token_id": _LAST + 4,
-        "vision_start_token_id": _LAST + 3,
+        "vision_end_token_id": LAST + 4,
+        "vision_start_token_id": LAST + 3,
     }
     write_json(folder / "config.json", config)
     half = [0.5, 0.5, 0.5]
@@ -115,13 +115,14 @@ def write_hybrid_model(folder: Path, seed: int = 1) -> Path:
     return folder
 
 
-def _tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path, added: Sequence[str]) -> None:
+    """The tiny chatglm's tokenizer with these tokens more; the first two begin and end turns."""
     tokenizer = json.loads((MODELS / "chatglm" / "tokenizer.json").read_text("utf-8"))
     kind = tokenizer["added_tokens"][-1]
-    added = {_LAST + 1 + at: text for at, text in enumerate(_ADDED)}
-    tokenizer["added_tokens"] += [{**kind, "id": at, "content": text} for at, text in added.items()]
+    tokens = [{**kind, "id": LAST + 1 + at, "content": text} for at, text in enumerate(added)]
+    tokenizer["added_tokens"] += tokens
     write_json(folder / "tokenizer.json", tokenizer)
-    configured = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    configured = {"eos_token": added[1], "pad_token": "<|endoftext|>"}
     write_json(
         folder / "tokenizer_config.json", {**configured, "tokenizer_class": "Qwen2Tokenizer"}
     )

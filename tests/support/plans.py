@@ -75,6 +75,16 @@ tensor_types: [f16, q5_0, q8_0, q4_k, q6_k]
 WITH_REFERENCE = CHAIN.replace("  load:", "  reference_logits: {{argv: [python]}}\n  load:")
 
 
+# What a line of verbs that convert begins with, and a chain that makes projectors.
+CONVERTS = '{{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]'
+SEES = CHAIN.replace(
+    "  load:",
+    f"  mmproj: {CONVERTS}}}}}\n"
+    f"  census: {CONVERTS}, options: {{{{mmproj: {{{{argv: [--mmproj], about: x}}}}}}}}}}}}\n"
+    '  look_at: {{argv: ["{{bin}}/tool", "{{image}}"]}}\n  load:',
+)
+
+
 def make_vendor(folder: Path, name: str = "stand", text: str = CHAIN) -> Path:
     """A vendor folder with one tool chain; the text may use ``{commit}`` and ``{sha}``."""
     data = folder / "vendor" / name

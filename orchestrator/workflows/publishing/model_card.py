@@ -112,8 +112,7 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
     tags = [form, plan.recipe.family, "quantized"]
     tags += ["imatrix"] if _matrix(plan, card) else []
     bases = list(facts.base_models)
-    usual = "image-text-to-text" if plan.recipe.mmproj is not None else "text-generation"
-    task = said.pipeline_tag or _encoder_task(plan, card.models) or usual
+    task = said.pipeline_tag or _encoder_task(plan, card.models) or _task(card.parts)
     return {
         "base_model": bases[0] if len(bases) == 1 else bases,
         "base_model_relation": "quantized" if bases else None,
@@ -127,6 +126,16 @@ def front_matter(plan: Plan, card: Card) -> dict[str, JSON]:
         "quantized_by": said.quantized_by or card.owner,
         "tags": list(dict.fromkeys([*tags, *said.tags])),
     }
+
+
+def _task(parts: Sequence[Model]) -> str:
+    """What a model that writes text is for, by the Hub's tags, from its projector's header."""
+    seen = [one for one in parts if one.output.part == "mmproj"]
+    if not seen:
+        return "text-generation"
+    said = seen[0].header.metadata if seen[0].header is not None else {}
+    hears = said.get("clip.has_audio_encoder") and not said.get("clip.has_vision_encoder")
+    return "audio-text-to-text" if hears else "image-text-to-text"
 
 
 def _values(plan: Plan, card: Card) -> dict[str, Any]:

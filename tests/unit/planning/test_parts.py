@@ -12,7 +12,9 @@ from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import RecipeError
 from tests.support.plans import (
     CHAIN,
+    CONVERTS,
     RECIPE,
+    SEES,
     by_label,
     hub,
     local,
@@ -21,14 +23,7 @@ from tests.support.plans import (
     sources,
 )
 
-_CONVERTS = '{{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]'
 _NO_HEAD = "no_head: {{argv: [--no-head], about: x}}"
-SEES = CHAIN.replace(
-    "  load:",
-    f"  mmproj: {_CONVERTS}}}}}\n"
-    f"  census: {_CONVERTS}, options: {{{{mmproj: {{{{argv: [--mmproj], about: x}}}}}}}}}}}}\n"
-    '  look_at: {{argv: ["{{bin}}/tool", "{{image}}"]}}\n  load:',
-)
 WITH = RECIPE.replace("quantize:", "mmproj: {outtype: q8_0}\nquantize:")
 SHOWN = WITH + "  image: {prompt: Look, expect: red}\n"
 
@@ -126,8 +121,8 @@ DRAFTS = (
     )
     .replace(
         "  load:",
-        f"  mtp: {_CONVERTS}, left_out_by: no_head}}}}\n"
-        f"  census: {_CONVERTS}, options: {{{{{_NO_HEAD}, "
+        f"  mtp: {CONVERTS}, left_out_by: no_head}}}}\n"
+        f"  census: {CONVERTS}, options: {{{{{_NO_HEAD}, "
         "mtp: {{argv: [--mtp], about: x}}}}}}\n  load:",
     )
 )

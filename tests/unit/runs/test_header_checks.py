@@ -15,7 +15,7 @@ from orchestrator.runs.session import choices
 from orchestrator.toolchain import families
 from tests.support.gguf_headers import llama_header
 from tests.support.model_files import KV
-from tests.support.plans import RECIPE, make_plan
+from tests.support.plans import RECIPE, SEES, make_chain, make_plan
 
 
 def objection(
@@ -114,3 +114,24 @@ def test_text_measures_of_an_encoder_are_refused_with_what_fits(tmp_path: Path) 
         found.message
     )
     assert "embeddings are measured instead" in found.hint
+
+
+@pytest.mark.parametrize(("name", "sense"), [("image", "vision"), ("audio", "audio")])
+def test_a_part_is_not_asked_about_what_it_does_not_take(
+    tmp_path: Path, name: str, sense: str
+) -> None:
+    asked = f"  {name}: {{prompt: What?, expect: red}}\n"
+    text = RECIPE.replace("quantize:", "mmproj: {outtype: f16}\nquantize:") + asked
+    plan = make_plan(tmp_path, text, chain=make_chain(tmp_path, text=SEES))
+    header, other = llama_header(tmp_path), "audio" if sense == "vision" else "vision"
+    for has, picked, refused in (
+        (other, choices(), True),
+        (other, choices(verify=False), False),
+        (sense, choices(), False),
+    ):
+        part = llama_header(tmp_path, {f"clip.has_{has}_encoder": KV("bool", True)})
+        found = header_checks.objection(plan, header, picked, (), {"mmproj": part})
+        assert (found is not None) == refused
+        if found is not None:
+            assert f"'verify.{name}' needs a model whose mmproj has" in str(found)
+            assert f"Remove {name!r}" in str(found.hint)
