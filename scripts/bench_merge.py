@@ -144,7 +144,7 @@ def in_memory(base: Path, delta: Path, out: Path, threads: int) -> None:
 
 def _in_memory_numpy(base: Path, delta: Path, out: Path) -> None:
     left, right = _load(open_checkpoint(base)), _load(open_checkpoint(delta))
-    shards = lay_out([(name, tensor.shape) for name, tensor in right.items()], 1 << 60)
+    shards = lay_out([(name, "F16", tensor.shape) for name, tensor in right.items()], 1 << 60)
     create_files(out, shards)
     for name, tensor in right.items():
         tensor[: len(left[name])] += left[name]

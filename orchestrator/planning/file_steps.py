@@ -72,7 +72,7 @@ def part_conversion(
         UsageError: As :func:`part`.
     """
     convert, verb = basis.recipe.convert, basis.chain.verb(name)
-    if any(one.format != "hf" for one in source_steps.weights(basis).values()):
+    if any(one.format not in ("hf", "lora") for one in source_steps.weights(basis).values()):
         raise UsageError(
             f"{basis.recipe.name}: {name!r} is made of the original model, and the recipe starts "
             "from a converted file",

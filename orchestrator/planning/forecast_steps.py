@@ -16,7 +16,7 @@ def forecast(basis: Basis) -> str:
     options = {*basis.converting}.union(*(one.options for one in basis.recipe.quantize))
     names = ("describe", "plan_quantize", "shapes")
     argvs, context = verbs(basis.chain, *names, options=options, unnamed=convert.unnamed)
-    format_ = basis.sources.model.format if basis.sources.model else "hf"
+    format_ = basis.sources.shaped.format if basis.sources.shaped else "hf"
     if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
         _describe(basis)
         return ""
@@ -39,16 +39,16 @@ def forecast(basis: Basis) -> str:
 def _describe(basis: Basis) -> None:
     """Add what can be known of the weights where nothing predicts files: what is to be fetched."""
     for name, source in source_steps.weights(basis).items():
-        if source.format == "hf" or source.identity["kind"] != "path":
+        if source.format in ("hf", "lora") or source.identity["kind"] != "path":
             source_steps.outline(basis, source, "" if name == "model" else name)
 
 
 def census(basis: Basis) -> str:
     """Add the count of what becomes of the source's tensors; '' where nothing can tell.
 
-    Of merged models the merge itself holds both sides' tensors against each other.
+    Of a base and a delta the merge itself holds both sides' tensors against each other.
     """
-    source, options = basis.sources.model, basis.converting
+    source, options = basis.sources.shaped, basis.converting
     parts = {one: _not_of(basis, one) for one in (*basis.recipe.parts, *basis.recipe.parts_apart)}
     unmade = [one for one in parts if one not in basis.recipe.parts]
     if source is None or source.format != "hf" or "census" not in basis.chain.verbs:
@@ -82,7 +82,7 @@ def part_headers(basis: Basis) -> dict[str, str]:
     found = {}
     for name, outtype in basis.recipe.parts.items():
         converts, context = file_steps.part_conversion(basis, name, outtype)
-        source = basis.sources.model
+        source = basis.sources.shaped
         if source is None:  # of a merge there is no outline
             continue
         found[name] = basis.collector.add(
@@ -120,10 +120,6 @@ def _header(
     if model is not None and model.format == "gguf":
         header = source_steps.peek(basis.collector, model)
         return {"header": header}, {"full": basis.recipe.converted_name}
-    outlines = {
-        name: source_steps.outline(basis, source, "" if name == "model" else name)
-        for name, source in source_steps.weights(basis).items()
-    }
     key = basis.collector.add(
         "header",
         f"try converting {basis.recipe.name} without weights",
@@ -131,8 +127,9 @@ def _header(
             **file_steps.conversion(basis, "describe"),
             "argv": {name: argvs[name] for name in ("describe", "shapes") if name in argvs},
             "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
+            **source_steps.scales(basis),
         },
-        {**outlines, **basis.tools},
+        {**source_steps.outlines(basis), **basis.tools},
         context={**context, **source_steps.names(basis)},
         keep="always",
     )

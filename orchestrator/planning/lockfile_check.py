@@ -14,8 +14,7 @@ from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import Lock, Python
 from orchestrator.planning.lockfile_packages import public
-from orchestrator.planning.plan import Choices, Plan, Sources
-from orchestrator.planning.resolved_source import Resolved
+from orchestrator.planning.plan import Choices, Plan
 from orchestrator.recipe.models import Recipe
 from orchestrator.toolchain.load import ToolChain
 
@@ -68,7 +67,7 @@ def hold(lock: Lock, plan: Plan, installed: Mapping[str, str] | None) -> Plan:
     """
     moved = [
         text
-        for name, one in named(plan.sources).items()
+        for name, one in plan.sources.named.items()
         for text in lock.moved_source(name, one.identity)
     ]
     if plan.sources.commit != lock.toolchain.commit:
@@ -90,13 +89,6 @@ def _refuse(recipe: Recipe, moved: list[str]) -> None:
             + "; ".join(moved),
             "Undo that, or run with --update-lock to pin what is there now.",
         )
-
-
-def named(sources: Sources) -> dict[str, Resolved]:
-    """All sources by the names that locks give them."""
-    given = {"model": sources.model, "base": sources.base, "delta": sources.delta}
-    named = {name: one for name, one in given.items() if one is not None}
-    return {**named, **sources.corpora}
 
 
 def _moved_packages(lock: Lock, installed: Mapping[str, str] | None) -> Iterator[str]:
@@ -126,7 +118,7 @@ def _pinned_step(lock: Lock, plan: Plan, step: Step) -> Step:
         lines = [f"{name}=={public(one.version)}" for name, one in python.packages.items()]
         return replace(step, context={**step.context, "constraints": sorted(lines)})
     if brings is Brings.FILES:
-        found = named(plan.sources).items()
+        found = plan.sources.named.items()
         names = [name for name, one in found if dict(one.identity) == step.params["source"]]
         names = [name for name in names if lock.sources[name].kind == "hub"]
         files = {

@@ -167,7 +167,8 @@ def _has_original(basis: Basis, measure: Measure) -> bool:
     Raises:
         UsageError: It was not, and the recipe asks for the measure.
     """
-    other = [one.format for one in source_steps.weights(basis).values() if one.format != "hf"]
+    formats = [one.format for one in source_steps.weights(basis).values()]
+    other = [one for one in formats if one not in ("hf", "lora")]
     if other and measure.asked_by in basis.recipe.verify.sections:
         raise UsageError(
             f"{basis.recipe.name}: 'verify.{measure.asked_by}' needs the original model, and the "

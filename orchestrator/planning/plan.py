@@ -26,19 +26,34 @@ _MEANS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """The resolved sources of one recipe; ``commit`` is the tool chain's."""
+    """The resolved sources of one recipe; ``commit`` is the tool chain's.
+
+    ``adapters`` are merged into the base in their order.
+    """
 
     commit: str
     model: Resolved | None = None
     base: Resolved | None = None
     delta: Resolved | None = None
+    adapters: Mapping[str, Resolved] = field(default_factory=dict)
     corpora: Mapping[str, Resolved] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, Resolved]:
+        """All sources by the names that locks give them."""
+        given = {"model": self.model, "base": self.base, "delta": self.delta}
+        named = {name: one for name, one in given.items() if one is not None}
+        return {**named, **self.adapters, **self.corpora}
 
     @property
     def unpinned(self) -> dict[str, str]:
         """Moving references by what they stand for."""
-        named = {"model": self.model, "base": self.base, "delta": self.delta, **self.corpora}
-        return {name: one.unpinned for name, one in named.items() if one and one.unpinned}
+        return {name: one.unpinned for name, one in self.named.items() if one.unpinned}
+
+    @property
+    def shaped(self) -> Resolved | None:
+        """The source whose files say what the model holds: an adapter adds nothing to that."""
+        return self.base if self.adapters else self.model
 
     @property
     def dataset(self) -> str:

@@ -24,7 +24,7 @@ def estimate(
     """
     described = filter(step_kinds.is_description, plan.steps)
     parameters = sum(_parameters(step, facts) for step in described)
-    if plan.sources.model is None:
+    if plan.sources.delta is not None:
         parameters //= 2
     if not parameters:
         return Forecast({}, {}, fetched, exact=False) if fetched else None

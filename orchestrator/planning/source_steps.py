@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.step_values import Resources
+from orchestrator.base.step_values import JSON, Resources
+from orchestrator.planning.plan import MODEL
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.step_collector import Basis, StepCollector
 
@@ -19,11 +20,17 @@ def check_weights(basis: Basis) -> None:
     """
     name, chain = basis.recipe.name, basis.chain
     for source in weights(basis).values():
-        if source.format not in chain.inputs:
+        if source.format not in (*chain.inputs, "lora"):
             raise UsageError(
                 f"{name}: tool chain {chain.name} does not read models in the format "
                 f"{source.format!r}",
                 f"It reads: {', '.join(chain.inputs)}.",
+            )
+        if source.format == "lora" and _is_one_file(source):
+            raise UsageError(
+                f"{name}: an adapter is a folder with adapter_config.json, not one file like "
+                f"{_short(source)!r}",
+                "Name the folder or the repository that peft saved it in.",
             )
         if source.format == "hf" and _is_one_file(source):
             raise UsageError(
@@ -34,11 +41,13 @@ def check_weights(basis: Basis) -> None:
 
 
 def weights(basis: Basis) -> dict[str, Resolved]:
-    """The sources of the model's weights by their part: model, or base and delta."""
+    """The sources of the model's weights by their part: model, or base and what is added."""
     sources = basis.sources
     if sources.model is not None:
         return {"model": sources.model}
     assert sources.base is not None
+    if sources.adapters:
+        return {"base": sources.base, **sources.adapters}
     assert sources.delta is not None
     return {"base": sources.base, "delta": sources.delta}
 
@@ -72,17 +81,19 @@ def matrix(basis: Basis) -> str:
 
 
 def merged(basis: Basis) -> str:
-    """Add the folder with the original weights: fetched, or made from base and delta."""
+    """Add the folder with the original weights: fetched, or made by merging."""
     parts = {
         name: fetch(basis.collector, source, "" if name == "model" else name, basis.gate)
         for name, source in weights(basis).items()
     }
     if "model" in parts:
         return parts["model"]
+    what = "adapters" if basis.sources.adapters else "delta"
+    how = "lora" if basis.sources.adapters else basis.recipe.model.method
     return basis.collector.add(
         "merge",
-        f"merge base and delta of {basis.recipe.name}",
-        {"method": basis.recipe.model.method},
+        f"merge base and {what} of {basis.recipe.name}",
+        {"method": how, **scales(basis)},
         parts,
         context=names(basis),
         after=basis.gate,
@@ -91,9 +102,27 @@ def merged(basis: Basis) -> str:
     )
 
 
+def scales(basis: Basis) -> dict[str, JSON]:
+    """By how much each adapter that is merged counts, as a parameter; nothing without adapters."""
+    given: list[JSON] = [one.scale for one in basis.recipe.model.lora]
+    return {"scales": given} if given else {}
+
+
+def outlines(basis: Basis) -> dict[str, str]:
+    """Add the outlines of the model's weights; a base of adapters stands for the model itself."""
+    keys = {
+        name: outline(basis, source, "" if name == "model" else name)
+        for name, source in weights(basis).items()
+    }
+    if basis.sources.adapters:
+        keys = {MODEL: keys.pop("base"), **keys}
+    return keys
+
+
 def names(basis: Basis) -> dict[str, str]:
     """What errors call the parts of the weights: the repository or the path in the recipe."""
-    return {part: name(source) for part, source in weights(basis).items()}
+    found = {part: name(source) for part, source in weights(basis).items()}
+    return {**found, MODEL: found["base"]} if basis.sources.adapters else found
 
 
 def name(source: Resolved) -> str:

@@ -23,13 +23,13 @@ _KINDS: Mapping[str, frozenset[str]] = {
     "pypi": frozenset({"sha256", "files"}),
     "path": frozenset({"member", "files", "sha256"}),
     "url": frozenset({"sha256", "member", "files"}),
-    "base": frozenset({"delta", "method"}),
+    "base": frozenset({"delta", "method", "lora"}),
 }
-_NEEDS = {"hub": "revision", "pypi": "sha256", "url": "sha256", "base": "delta"}
+_NEEDS = {"hub": "revision", "pypi": "sha256", "url": "sha256"}
+_MERGED = ("delta", "lora")
 _WHY = {
     "revision": "a full commit, or a branch such as main",
     "sha256": "the checksum of what is downloaded",
-    "delta": "the weights to add",
 }
 _ANY_KIND = frozenset().union(_KINDS, *_KINDS.values())
 
@@ -109,10 +109,15 @@ def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
 def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     model = _mapping(data, "model")
     if isinstance(data.get("model"), Mapping):
-        yield from _source(model, ("model",), "hub, pypi, path, url, or base and delta")
-    for name in ("base", "delta"):
-        if isinstance(model.get(name), Mapping):
-            yield from _source(model[name], ("model", name), "hub, pypi, path or url")
+        kinds = "hub, pypi, path, url, base and delta, or base and lora"
+        yield from _source(model, ("model",), kinds)
+    listed = model.get("lora")
+    adapters = listed if isinstance(listed, tuple) else ()
+    sides: list[tuple[Loc, Any]] = [((name,), model.get(name)) for name in ("base", "delta")]
+    sides += [(("lora", i), one) for i, one in enumerate(adapters)]
+    for at, side in sides:
+        if isinstance(side, Mapping):
+            yield from _source(side, ("model", *at), "hub, pypi, path or url")
     found = (
         path
         for pattern in CORPORA
@@ -125,7 +130,8 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding]:
     said = {key for key, value in source.items() if value is not None}
-    given = [kind for kind in _KINDS if kind in said or (kind == "base" and "delta" in said)]
+    merged = [name for name in _MERGED if name in said]
+    given = [kind for kind in _KINDS if kind in said or (kind == "base" and merged)]
     if len(given) != 1:
         found = f", not {' and '.join(given)}" if given else ""
         yield loc, f"needs exactly one of {kinds}{found}"
@@ -135,8 +141,12 @@ def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding
     if needed and needed not in source:
         yield loc, f"{kind!r} needs {needed!r}: {_WHY[needed]}"
     if kind == "base" and "base" not in source:
-        yield loc, "'delta' needs 'base': the weights that it is added to"
-    for key in sorted((_ANY_KIND - _KINDS[kind] - {kind}) & source.keys() - {"base", "delta"}):
+        yield loc, f"{merged[0]!r} needs 'base': the weights that it is added to"
+    elif kind == "base" and (len(merged) != 1 or not source[merged[0]]):
+        yield loc, "'base' needs either 'delta' or 'lora': what is merged into it"
+    if "lora" in said and source.get("method") is not None:
+        yield (*loc, "method"), "'method' does not go with 'lora'"
+    for key in sorted((_ANY_KIND - _KINDS[kind] - {kind}) & source.keys() - {"base", *_MERGED}):
         yield (*loc, key), f"{key!r} does not go with {kind!r}"
     yield from _trust(source, loc)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.base import installed_data
 from orchestrator.recipe.yaml_positions import (
+    ANY,
     CORPORA,
     Loc,
     Mark,
@@ -20,7 +21,13 @@ from orchestrator.recipe.yaml_positions import (
     stands_at,
 )
 
-_SOURCES: tuple[Loc, ...] = (("model",), ("model", "base"), ("model", "delta"), *CORPORA)
+_SOURCES: tuple[Loc, ...] = (
+    ("model",),
+    ("model", "base"),
+    ("model", "delta"),
+    ("model", "lora", ANY),
+    *CORPORA,
+)
 _NAMED: tuple[Loc, ...] = (*_SOURCES, ("toolchain", "tools"))
 _SOURCE_KINDS = ("hub", "pypi", "path", "url")
 # What describes one particular model must not pass for a description of its children.
@@ -150,7 +157,7 @@ def _is_another_source(parent: Mapping[str, Any], child: Mapping[str, Any], loc:
         return "file" in child or ("corpus" in child and "file" in parent)
     if not stands_at(loc, _NAMED):
         return False
-    merges = "base" in child or "delta" in child
+    merges = not {"base", "delta", "lora"}.isdisjoint(child)
     return any(kind in child for kind in _SOURCE_KINDS) or (merges and "base" not in parent)
 
 

@@ -81,6 +81,21 @@ class Matrix(Source):
         return "imatrix"
 
 
+class Adapter(Source):
+    """A LoRA adapter as peft saves it: adapter_config.json and its weights."""
+
+    scale: float = Field(
+        default=1.0,
+        allow_inf_nan=False,
+        description="By how much its changes count, beside what its configuration says.",
+    )
+
+    @property
+    def format(self) -> str:
+        """How it is read: as an adapter's folder."""
+        return "lora"
+
+
 class Weights(Source):
     """Model files of one source."""
 
@@ -96,9 +111,16 @@ class Weights(Source):
 
 
 class Model(Weights):
-    """The model: weights of one source, or a base and a delta to merge."""
+    """The model: weights of one source, or a base and what is merged into it."""
 
-    base: Weights | None = Field(default=None, description="What the delta is added to.")
+    base: Weights | None = Field(
+        default=None, description="What the delta or the adapters are added to."
+    )
+    lora: tuple[Adapter, ...] = Field(
+        default=(),
+        max_length=100,
+        description="LoRA adapters that are merged into the base, in this order, in float32.",
+    )
     delta: Weights | None = Field(default=None, description="Weights published as a difference.")
     method: Literal["delta"] = Field(
         default="delta", description="How base and delta are merged: delta adds them in float16."

@@ -27,7 +27,8 @@ def relaxed(recipe: Recipe) -> Recipe:
     """
     model = _free(recipe.model)
     parts = {"base": model.base, "delta": model.delta}
-    changes = {name: _free(one) for name, one in parts.items() if one is not None}
+    changes: dict[str, object] = {n: _free(one) for n, one in parts.items() if one is not None}
+    changes["lora"] = tuple(map(_free, model.lora))
     update: dict[str, object] = {"model": model.model_copy(update=changes)}
     if recipe.imatrix is not None:
         given = {"corpus": recipe.imatrix.corpus, "file": recipe.imatrix.file}

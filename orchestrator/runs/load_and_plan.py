@@ -117,16 +117,20 @@ def resolve(
     if session.choices.verify:
         for name, text in measure_steps.texts_read(recipe, chain).items():
             corpora[name] = definite(f"verify.{name}", text)
-    merged = model.base is not None and model.delta is not None
     with _naming(recipe, "toolchain.commit"):
         wanted = recipe.toolchain.commit or recipe.toolchain.release or ""
         held = lock.toolchain.commit if lock else ""
         commit = held or commit_of(chain, wanted, session, commits)
     return Sources(
         commit=commit,
-        model=None if merged else definite("model", model),
+        model=definite("model", model) if model.base is None else None,
         base=definite("model.base", model.base),
         delta=definite("model.delta", model.delta),
+        adapters={
+            f"lora {at}": found
+            for at, one in enumerate(model.lora, 1)
+            if (found := definite(f"model.lora[{at - 1}]", one)) is not None
+        },
         corpora={name: found for name, found in corpora.items() if found is not None},
     )
 

@@ -14,7 +14,7 @@ from orchestrator.engine.known_artifacts import KnownArtifacts
 from orchestrator.engine.step_kinds import Brings
 from orchestrator.planning import lockfile
 from orchestrator.planning.lockfile import BuildOf, File, Input, Lock, Named, Package, Python, Tools
-from orchestrator.planning.lockfile_check import Say, named, python_version
+from orchestrator.planning.lockfile_check import Say, python_version
 from orchestrator.planning.lockfile_packages import pinned, public
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolved_source import Resolved
@@ -51,7 +51,7 @@ def make(plan: Plan, known: KnownArtifacts, *, offline: bool, say: Say) -> Lock:
         build=_build(plan),
         python=_python(plan, known, offline, say),
         sources={
-            name: _input(one, offline, say) for name, one in sorted(named(plan.sources).items())
+            name: _input(one, offline, say) for name, one in sorted(plan.sources.named.items())
         },
     )
 

@@ -16,6 +16,7 @@ from orchestrator.engine.artifact import Artifact
 from orchestrator.engine.scheduler import needed
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
+from orchestrator.modelfiles.merging import lora as lora_merge
 from orchestrator.modelfiles.merging.delta import expect_outlines_fit
 from orchestrator.modelfiles.merging.side_names import as_in_recipe
 from orchestrator.planning import file_steps, resource_needs, rough_sizes, source_steps
@@ -120,18 +121,22 @@ def _obstacle(one: Plan, failed: Mapping[str, StepResult]) -> OrchestrateError |
 
 
 def _misfit(one: Plan, session: Session) -> StepError | None:
-    """Why a delta does not fit its base, as far as configs and headers tell; no tool is needed."""
-    base, delta = one.sources.base, one.sources.delta
-    if base is None or delta is None:
+    """Why what is merged does not fit, as far as configs and headers tell; no tool is needed."""
+    sources, lora = one.sources, one.recipe.model.lora
+    if sources.base is None:
         return None
-    known = [_outline(one, side, session) for side in (base, delta)]
+    sides = [sources.base, *filter(None, [sources.delta]), *sources.adapters.values()]
+    known = [_outline(one, side, session) for side in sides]
     found = [artifact.path for artifact in known if artifact is not None]
-    if len(found) < 2:
+    if len(found) < max(len(sides), 2):  # a single file has its full one for a base
         return None
-    names = [source_steps.name(side) for side in (base, delta)]
+    names = map(source_steps.name, sides)
     try:
         with as_in_recipe(dict(zip(found, names, strict=True))):
-            expect_outlines_fit(*found)
+            if lora:
+                lora_merge.expect_outlines_fit(found[0], found[1:], [one.scale for one in lora])
+            else:
+                expect_outlines_fit(*found)
     except StepError as error:
         return StepError(f"{one.recipe.name}: {error.message}", error.hint)
     return None

@@ -17,9 +17,9 @@ from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf_parts, safetensors
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.recipe.source_fields import Matrix, Source, Weights
+from orchestrator.recipe.source_fields import Adapter, Matrix, Source, Weights
 from orchestrator.sources import choose_gguf, text_corpus
-from orchestrator.sources.choose_model_files import HubFile, select, select_files
+from orchestrator.sources.choose_model_files import HubFile, select, select_adapter, select_files
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
 PTH_OPTIONAL = "added_tokens.json"
@@ -144,7 +144,7 @@ def _expect_one_file(source: Matrix) -> None:
 
 
 def _format(source: Source) -> str:
-    return source.format if isinstance(source, Weights | Matrix) else "file"
+    return source.format if isinstance(source, Weights | Matrix | Adapter) else "file"
 
 
 def _selection(source: Source) -> dict[str, JSON]:
@@ -171,6 +171,8 @@ def _wanted(root: Path, source: Source) -> list[str]:
     if _format(source) == "pth":
         optional = [PTH_OPTIONAL] if any(file.path == PTH_OPTIONAL for file in files) else []
         return [file.path for file in select_files(files, [*PTH_PATTERNS, *optional])]
+    if _format(source) == "lora":
+        return list(select_adapter(files).paths)
     chosen = select(
         files,
         trust_remote_code=bool(_selection(source)["trust_remote_code"]),

@@ -64,6 +64,7 @@ _FORMATS = {
     "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 }
 # Forms of one model that differ by less hold numbers of the same width.
+_ADAPTER = "adapter_config.json"
 _SAME_SIZE = 0.9
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.\w+)")
 _TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}
@@ -122,6 +123,23 @@ def select(
             others = _others(files, index, trust_remote_code)
             return Selection(kept, others, name, left_out)
     raise _no_weights(files, wanted)
+
+
+def select_adapter(files: Sequence[HubFile]) -> Selection:
+    """Choose the weights of an adapter that peft saved, and its configuration.
+
+    Raises:
+        UsageError: One of the two is missing.
+    """
+    by_path = {file.path: file for file in files}
+    for kind in ("safetensors", "bin"):
+        weights, config = by_path.get(f"adapter_model.{kind}"), by_path.get(_ADAPTER)
+        if weights and config:
+            return Selection((weights,), (config,), kind)
+    raise UsageError(
+        f"This is no LoRA adapter: it has no {_ADAPTER} with adapter_model.safetensors or .bin.",
+        "Name the folder or the repository that peft saved it in.",
+    )
 
 
 def select_files(files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[HubFile, ...]:
@@ -238,10 +256,10 @@ def _tokenizer(name: str) -> bool:
 
 
 def _no_weights(files: Sequence[HubFile], wanted: Sequence[str]) -> UsageError:
-    if any(file.path == "adapter_config.json" for file in files):
+    if any(file.path == _ADAPTER for file in files):
         return UsageError(
-            "This is a LoRA adapter (adapter_config.json), not a model.",
-            "Merge it into its base model first (peft's merge_and_unload), and name the result.",
+            f"This is a LoRA adapter ({_ADAPTER}), not a model.",
+            "Name its base model too, and it is merged: 'model: {base: ..., lora: [...]}'.",
         )
     names = " or ".join(name for kind in wanted for name in _FORMATS[kind])
     heavy = sorted((f for f in files if not _describes(PurePosixPath(f.path), True)), key=_size)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, gguf, source_configs
+from orchestrator.modelfiles.merging import lora
 from orchestrator.modelfiles.merging.delta import copies, expect_outlines_fit, merged_config
 from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.sources import hollow_model
@@ -36,6 +37,8 @@ def run(task: Task) -> dict[str, JSON]:
     params = task.step.params
     model = task.scratch / params.get("folder", params["model_name"])
     merged = "model" not in task.inputs
+    if "scales" in params:
+        _expect_adapters_fit(task)
     if merged:
         _small_files_of_merge(task, model)
     else:
@@ -59,6 +62,12 @@ def run(task: Task) -> dict[str, JSON]:
         "vocabulary": _vocabulary(found),
         **(source_configs.facts(model, output) if verb == "describe" else {}),
     }
+
+
+def _expect_adapters_fit(task: Task) -> None:
+    adapters = [task.inputs[f"lora {at}"] for at, _ in enumerate(task.step.params["scales"], 1)]
+    with as_in_recipe(of_step(task)):
+        lora.expect_outlines_fit(task.inputs["model"], adapters, task.step.params["scales"])
 
 
 def _vocabulary(found: gguf.GGUF) -> int:

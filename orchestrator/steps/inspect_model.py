@@ -19,7 +19,7 @@ from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
 from orchestrator.sources import range_requests
-from orchestrator.sources.choose_model_files import SAFETENSORS, HubFile, select
+from orchestrator.sources.choose_model_files import SAFETENSORS, HubFile, select, select_adapter
 from orchestrator.sources.hub.wanted_files import hub_selection
 
 _SCALE = re.compile(r"[._](scales?|scale_inv|SCB|absmax|qzeros)$")
@@ -135,12 +135,15 @@ def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
     digests: Mapping[str, str] = task.step.params["source"]["files"]
     lfs_pointer.refuse((name, root / name) for name in digests)
     files = [HubFile(n, (root / n).stat().st_size, d, None) for n, d in digests.items()]
-    chosen = select(
-        files,
-        trust_remote_code=True,
-        read_index=lambda name: (root / name).read_bytes(),
-        quantized=lambda _name: False,  # what is not to be taken is not among the step's files
-    )
+    if task.step.params["format"] == "lora":
+        chosen = select_adapter(files)
+    else:
+        chosen = select(
+            files,
+            trust_remote_code=True,
+            read_index=lambda name: (root / name).read_bytes(),
+            quantized=lambda _name: False,  # what is not to be taken is not among the files
+        )
     found: dict[str, JSON] = {}
     for file in chosen.weights:
         found[file.path] = {"size": file.size, "sha256": file.sha256}

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Progress, Task
-from orchestrator.modelfiles.merging import METHODS
+from orchestrator.modelfiles.merging import METHODS, lora
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
+from orchestrator.modelfiles.merging.merge_plan import MergePlan
 from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.modelfiles.merging.streaming_merge import write_merged
 
 
-def run(task: Task) -> dict[str, JSON]:
-    """Merge the folders ``task.inputs["base"]`` and ``["delta"]`` into the working folder.
+def _plan(task: Task, method: str) -> MergePlan:
+    base, *others = (task.inputs["base"], *(p for n, p in task.inputs.items() if n != "base"))
+    if "scales" not in task.step.params:
+        return METHODS[method](open_checkpoint(base), *map(open_checkpoint, others))
+    scales = task.step.params["scales"]
+    return METHODS[method](*lora.open_sides(base, others), scales=scales)
 
-    ``params["method"]`` is a key of :data:`orchestrator.modelfiles.merging.METHODS`. The result
-    is a Hugging Face model folder: configuration, tokenizer, float16 safetensors.
+
+def run(task: Task) -> dict[str, JSON]:
+    """Merge the folder ``task.inputs["base"]`` and the other inputs into the working folder.
+
+    ``params["method"]`` is a key of :data:`orchestrator.modelfiles.merging.METHODS`;
+    ``params["scales"]`` are those of adapters. The result is a Hugging Face model folder:
+    configuration, tokenizer, safetensors.
 
     Returns:
         ``tensors`` (count), ``bytes`` (of the tensors), ``new_rows``, ``warnings``.
@@ -30,8 +40,7 @@ def run(task: Task) -> dict[str, JSON]:
             f"{method!r} is not a way of merging.", f"Known ways: {', '.join(sorted(METHODS))}."
         )
     with as_in_recipe(of_step(task)):
-        base, delta = open_checkpoint(task.inputs["base"]), open_checkpoint(task.inputs["delta"])
-        plan = METHODS[method](base, delta)
+        plan = _plan(task, method)
         written = write_merged(
             plan,
             task.workdir,

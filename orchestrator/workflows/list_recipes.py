@@ -57,13 +57,18 @@ def _listed(name: str, path: Path) -> Listed:
 
 
 def _comes_along(model: Mapping[str, Any]) -> bool:
-    parts = [model[part] for part in ("base", "delta") if part in model] or [model]
-    return all("path" in part for part in parts)
+    return all("path" in part for part in _merged(model) or [model])
+
+
+def _merged(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The sources that are merged; none where there is only one."""
+    sides = [model[part] for part in ("base", "delta") if part in model]
+    return [*sides, *model.get("lora", ())]
 
 
 def _source(model: Mapping[str, Any]) -> str:
-    if "delta" in model:
-        return " + ".join(dict.fromkeys(_source(model[part]) for part in ("base", "delta")))
+    if merged := _merged(model):
+        return " + ".join(dict.fromkeys(map(_source, merged)))
     if "hub" in model:
         return str(model["hub"])
     if "pypi" in model:

@@ -13,7 +13,9 @@ from orchestrator.modelfiles.merging import torch_zip
 from orchestrator.modelfiles.merging.tensor_location import TensorRef
 from orchestrator.modelfiles.safetensors import parse_header, read_header
 
+MODEL_CONFIG = "config.json"
 MAX_JSON_BYTES = 64 * 2**20
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _COMPARE_BYTES = 4 * 2**20
 _FETCH_AGAIN = "Fetch the model again; if it stays so, the published one is incomplete."
 
@@ -27,15 +29,16 @@ class Checkpoint:
     tensors: Mapping[str, TensorRef]
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_checkpoint(folder: Path, config: str = MODEL_CONFIG) -> Checkpoint:
     """Read configuration, index and headers of ``folder``; no weight is read.
 
-    safetensors goes before ``.bin`` and one file before shards, as transformers chooses.
+    safetensors goes before ``.bin`` and one file before shards, as transformers chooses. An
+    adapter has another ``config`` than a model, and its weights are called like that.
 
     Raises:
         StepError: no weights, a file that is missing or damaged, a name in two files.
     """
-    files, index, read = _weight_files(folder)
+    files, index, read = _weight_files(folder, config)
     tensors: dict[str, TensorRef] = {}
     for file in files:
         if not (folder / file).is_file():
@@ -45,10 +48,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
                 raise StepError(f"{folder}: {ref.name!r} is in two files.", _FETCH_AGAIN)
             tensors[ref.name] = ref
     _check_index(folder, index, tensors)
-    return Checkpoint(folder, read_json(folder / "config.json"), tensors)
+    return Checkpoint(folder, read_json(folder / config), tensors)
 
 
-def outlined(folder: Path) -> Checkpoint:
+def outlined(folder: Path, config: str = MODEL_CONFIG) -> Checkpoint:
     """What an outline (see ``steps.inspect_model``) tells of a model whose weights are elsewhere.
 
     Tensors have their names alone where only an index tells them, and no type then; there are
@@ -69,7 +72,7 @@ def outlined(folder: Path) -> Checkpoint:
             names = read_json(index).get("weight_map")
             for name in names if isinstance(names, dict) else ():
                 tensors[name] = TensorRef(name, "", (), index, 0, 0)
-    return Checkpoint(folder, read_json(folder / "small" / "config.json"), tensors)
+    return Checkpoint(folder, read_json(folder / "small" / config), tensors)
 
 
 def same_bytes(one: TensorRef, other: TensorRef) -> bool:
@@ -110,11 +113,11 @@ def read_json(path: Path) -> dict[str, JSON]:
 Reader = Callable[[Path], tuple[TensorRef, ...]]
 
 
-def _weight_files(folder: Path) -> tuple[list[str], dict[str, str], Reader]:
-    for name, read in (
-        ("model.safetensors", _read_safetensors),
-        ("pytorch_model.bin", torch_zip.read_tensors),
-    ):
+def _weight_files(folder: Path, config: str) -> tuple[list[str], dict[str, str], Reader]:
+    whole = ("model.safetensors", "pytorch_model.bin")
+    if config != MODEL_CONFIG:
+        whole = ADAPTER_WEIGHTS
+    for name, read in zip(whole, (_read_safetensors, torch_zip.read_tensors), strict=True):
         if (folder / name).is_file():
             return [name], {}, read
         index = folder / f"{name}.index.json"
@@ -122,9 +125,8 @@ def _weight_files(folder: Path) -> tuple[list[str], dict[str, str], Reader]:
             weight_map = _weight_map(index, name)
             return sorted(set(weight_map.values())), weight_map, read
     raise StepError(
-        f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin, whole or "
-        "in shards.",
-        "A delta needs Hugging Face model folders on both sides.",
+        f"{folder} holds no weights: neither {whole[0]} nor {whole[1]}, whole or in shards.",
+        "A merge needs Hugging Face folders on both sides.",
     )
 
 

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.modelfiles.safetensors import build_header
+from orchestrator.modelfiles.safetensors import BITS, build_header
 
 MAX_SHARD_BYTES = 2_000_000_000
+# Name, safetensors' name of the type, shape.
+Described = tuple[str, str, tuple[int, ...]]
 # What the header says about one tensor beside its name and numbers, at most.
 _ENTRY_OVERHEAD = 160
 
@@ -39,10 +41,8 @@ class Shard:
     slots: tuple[Slot, ...]
 
 
-def lay_out(
-    tensors: Iterable[tuple[str, tuple[int, ...]]], max_bytes: int = MAX_SHARD_BYTES
-) -> tuple[Shard, ...]:
-    """Place float16 tensors, in order, in files of at most ``max_bytes`` each.
+def lay_out(tensors: Iterable[Described], max_bytes: int = MAX_SHARD_BYTES) -> tuple[Shard, ...]:
+    """Place tensors, in order, in files of at most ``max_bytes`` each.
 
     A tensor that is larger than that alone gets a file of its own: the format cannot
     split it.
@@ -57,27 +57,28 @@ def lay_out(
     )
 
 
-def _group(
-    tensors: Iterable[tuple[str, tuple[int, ...]]], max_bytes: int
-) -> list[list[tuple[str, tuple[int, ...]]]]:
-    groups: list[list[tuple[str, tuple[int, ...]]]] = [[]]
+def _group(tensors: Iterable[Described], max_bytes: int) -> list[list[Described]]:
+    groups: list[list[Described]] = [[]]
     used = _ENTRY_OVERHEAD
-    for name, shape in tensors:
-        need = 2 * math.prod(shape) + _ENTRY_OVERHEAD + len(json.dumps([name, shape]))
+    for name, dtype, shape in tensors:
+        need = _nbytes(dtype, shape) + _ENTRY_OVERHEAD + len(json.dumps([name, shape]))
         if groups[-1] and used + need > max_bytes:
             groups.append([])
             used = _ENTRY_OVERHEAD
-        groups[-1].append((name, shape))
+        groups[-1].append((name, dtype, shape))
         used += need
     return groups
 
 
-def _shard(file: str, tensors: Sequence[tuple[str, tuple[int, ...]]]) -> Shard:
-    described = [(name, "F16", shape) for name, shape in tensors]
-    header, total = build_header(described, {"format": "pt"})
+def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * BITS[dtype] // 8
+
+
+def _shard(file: str, tensors: Sequence[Described]) -> Shard:
+    header, total = build_header(tensors, {"format": "pt"})
     slots, position = [], len(header)
-    for name, shape in tensors:
-        slots.append(Slot(name, file, position, 2 * math.prod(shape)))
+    for name, dtype, shape in tensors:
+        slots.append(Slot(name, file, position, _nbytes(dtype, shape)))
         position += slots[-1].nbytes
     return Shard(file, header, total, tuple(slots))
 

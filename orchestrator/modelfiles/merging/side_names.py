@@ -11,9 +11,9 @@ from orchestrator.base.step_values import Task
 
 
 def of_step(task: Task) -> dict[Path, str]:
-    """The folders of a step with the inputs base and delta, and their names in the recipe."""
-    sides = ("base", "delta")
-    return {task.inputs[side]: str(task.step.context.get(side, side)) for side in sides}
+    """The folders of a step that the recipe names, and their names there."""
+    context = task.step.context
+    return {path: str(context[side]) for side, path in task.inputs.items() if side in context}
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.modelfiles.merging.float16_addition import BLOCK, HalfAdder, is_finite, to_half
-from orchestrator.modelfiles.merging.merge_plan import MergePlan, PlannedTensor
+from orchestrator.modelfiles.merging.lora_addition import adapted
+from orchestrator.modelfiles.merging.merge_plan import Adapted, MergePlan, PlannedTensor
 from orchestrator.modelfiles.merging.safetensors_writer import (
     MAX_SHARD_BYTES,
     Slot,
@@ -21,7 +22,7 @@ from orchestrator.modelfiles.merging.safetensors_writer import (
     lay_out,
     write_json,
 )
-from orchestrator.modelfiles.merging.tensor_location import TensorRef
+from orchestrator.modelfiles.merging.tensor_location import TensorRef, read_all
 from orchestrator.modelfiles.safetensors import BITS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ EXTRA_WORKERS, MAX_WORKERS = 1, 4
 
 @dataclass(frozen=True)
 class _Chunk:
-    tensor: PlannedTensor
+    tensor: PlannedTensor | Adapted
     slot: Slot
     first: int
     count: int
@@ -51,7 +52,7 @@ def write_merged(
 ) -> int:
     """Write the merged model into the empty ``folder``.
 
-    Holds about 2 MiB for each of at most four workers.
+    Holds about 2 MiB for each of at most four workers, and an adapter's matrices of one tensor.
 
     Args:
         report: Called in this thread with the bytes of tensors written and their total.
@@ -67,7 +68,7 @@ def write_merged(
     """
     try:
         _write_small_files(plan, folder)
-        shards = lay_out([(tensor.name, tensor.shape) for tensor in plan.tensors], shard_bytes)
+        shards = lay_out([(one.name, one.dtype, one.shape) for one in plan.tensors], shard_bytes)
         create_files(folder, shards)
         slots = [slot for shard in shards for slot in shard.slots]
         chunks = [c for t, s in zip(plan.tensors, slots, strict=True) for c in _chunks(t, s)]
@@ -83,14 +84,17 @@ def write_merged(
 
 
 def _write_small_files(plan: MergePlan, folder: Path) -> None:
-    write_json(folder / "config.json", plan.config)
+    if plan.config:
+        write_json(folder / "config.json", plan.config)
     for name, source in plan.copies.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
 
 
-def _chunks(tensor: PlannedTensor, slot: Slot) -> Iterator[_Chunk]:
-    for first in range(0, tensor.count, CHUNK):
-        yield _Chunk(tensor, slot, first, min(CHUNK, tensor.count - first))
+def _chunks(tensor: PlannedTensor | Adapted, slot: Slot) -> Iterator[_Chunk]:
+    size = max(CHUNK // tensor.row, 1) * tensor.row
+    for first in range(0, tensor.count, size):
+        yield _Chunk(tensor, slot, first, min(size, tensor.count - first))
 
 
 def _run(
@@ -106,7 +110,7 @@ def _run(
         if not hasattr(local, "worker"):
             local.worker = _Worker(folder)
         worker: _Worker = local.worker
-        return worker.merge(chunk)
+        return worker.adapt(chunk) if isinstance(chunk.tensor, Adapted) else worker.merge(chunk)
 
     done = 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="merge")
@@ -134,6 +138,7 @@ class _Worker:
     def merge(self, chunk: _Chunk) -> int:
         """Make and write one chunk; returns its bytes."""
         tensor, slot = chunk.tensor, chunk.slot
+        assert isinstance(tensor, PlannedTensor)
         with (
             tensor.left.file.open("rb", buffering=0) as left,
             tensor.right.file.open("rb", buffering=0) as right,
@@ -145,6 +150,19 @@ class _Worker:
                 total = self._add(tensor, left, right, first, min(BLOCK, end - first))
                 _write_all(out, total.view("u1").data)
         return 2 * chunk.count
+
+    def adapt(self, chunk: _Chunk) -> int:
+        """Make and write one chunk of a tensor that adapters change; returns its bytes."""
+        tensor = chunk.tensor
+        assert isinstance(tensor, Adapted)
+        with (
+            tensor.left.file.open("rb", buffering=0) as left,
+            (self._folder / chunk.slot.file).open("r+b", buffering=0) as out,
+        ):
+            out.seek(chunk.slot.offset + tensor.width * chunk.first)
+            for data in adapted(tensor, left, chunk.first, chunk.count):
+                _write_all(out, memoryview(data))
+        return tensor.width * chunk.count
 
     def _add(
         self, tensor: PlannedTensor, left_file: BinaryIO, right_file: BinaryIO, first: int, n: int
@@ -169,7 +187,7 @@ class _Worker:
         direct = ref.dtype == "F16"
         raw = out.view("u1") if direct else self._raw[: out.size * size]
         file.seek(ref.offset + first * size)
-        _read_all(file, raw.data, ref)
+        read_all(file, raw.data, ref)
         if not direct:
             to_half(raw, ref.dtype, out)
 
@@ -180,14 +198,6 @@ def _check_finite(values: Bits, name: str, where: str) -> None:
             f"{name}: {where} holds a value that is infinite or not a number in float16.",
             "The weights are damaged, or the delta was made from another base.",
         )
-
-
-def _read_all(file: BinaryIO, into: memoryview, ref: TensorRef) -> None:
-    while into:
-        count = file.readinto(into)  # type: ignore[attr-defined]
-        if not count:
-            raise StepError(f"{ref.file} became shorter while {ref.name} was read.")
-        into = into[count:]
 
 
 def _write_all(file: BinaryIO, data: memoryview) -> None:

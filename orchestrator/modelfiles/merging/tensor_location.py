@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.base.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,16 @@ class TensorRef:
     def count(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
+
+
+def read_all(file: BinaryIO, into: memoryview, ref: TensorRef) -> None:
+    """Fill ``into`` from an unbuffered file.
+
+    Raises:
+        StepError: The file ends before that.
+    """
+    while into:
+        count = file.readinto(into)  # type: ignore[attr-defined]
+        if not count:
+            raise StepError(f"{ref.file} became shorter while {ref.name} was read.")
+        into = into[count:]

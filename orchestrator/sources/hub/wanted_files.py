@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.base.step_values import JSON
 from orchestrator.sources import choose_gguf
-from orchestrator.sources.choose_model_files import Selection, select, select_files
+from orchestrator.sources.choose_model_files import Selection, select, select_adapter, select_files
 
 
 def hub_selection(source: Mapping[str, JSON], offline: bool) -> Selection:
@@ -21,6 +21,8 @@ def hub_selection(source: Mapping[str, JSON], offline: bool) -> Selection:
     listed = download.listing(repo, commit, repo_type=kind, offline=offline)
     if source["format"] == "gguf" and not source["member"]:
         return Selection(tuple(choose_gguf.chosen(listed, source["file"])), (), "gguf")
+    if source["format"] == "lora":
+        return select_adapter(listed)
     if source["file"]:
         return Selection(select_files(listed, [source["file"]]), (), "file")
     return select(

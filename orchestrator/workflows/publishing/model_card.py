@@ -324,7 +324,10 @@ def _matrix(plan: Plan, card: Card) -> tuple[str, ...]:
 def _source(plan: Plan) -> str:
     """What was quantized, in words."""
     model = plan.recipe.model
-    if model.base is not None and model.delta is not None:
+    if model.lora:
+        adapters = "a LoRA adapter" if len(model.lora) == 1 else f"{len(model.lora)} LoRA adapters"
+        return f"a base model and {adapters}, merged"
+    if model.base is not None:
         return "a base model and a published difference, merged"
     source = plan.sources.model
     assert source is not None
@@ -344,7 +347,8 @@ def _local(plan: Plan) -> Iterator[str]:
     folder = recipe.file.parent.absolute()
     used = recipe.used_imatrix
     weighing = [used.corpus, *used.more.values(), used.file] if used else []
-    for source in (recipe.model, recipe.model.base, recipe.model.delta, *weighing):
+    model = recipe.model
+    for source in (model, model.base, model.delta, *model.lora, *weighing):
         if source is not None and source.path is not None:
             path = source.path.absolute()
             inside = path.is_relative_to(folder)

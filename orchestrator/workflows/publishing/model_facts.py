@@ -81,7 +81,7 @@ def origin(plan: Plan, session: Session) -> Origin:
     Raises:
         StepError, EnvironmentProblem: It cannot be looked at.
     """
-    telling = plan.sources.delta or plan.sources.model
+    telling = plan.sources.delta or plan.sources.shaped
     assert telling is not None
     hubs = tuple(dict.fromkeys(_hubs(plan)))
     cards = [] if session.settings.offline else [_card(repo) for repo in hubs]
@@ -113,8 +113,9 @@ def _quantized(header: gguf.GGUF) -> str:
 
 
 def _hubs(plan: Plan) -> Iterator[str]:
-    """Repositories of the delta, the model, the base."""
-    for source in (plan.sources.delta, plan.sources.model, plan.sources.base):
+    """Repositories of what is added, the model, the base."""
+    sources = plan.sources
+    for source in (sources.delta, *sources.adapters.values(), sources.model, sources.base):
         identity = source.identity if source is not None else {"kind": ""}
         if identity["kind"] == "hub" and identity["repo_type"] == "model":
             yield str(identity["repo"])

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.base.errors import StepError
 from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
 from orchestrator.modelfiles.merging.delta import plan_delta
-from orchestrator.modelfiles.merging.merge_plan import MergePlan
+from orchestrator.modelfiles.merging.merge_plan import MergePlan, PlannedTensor
 from tests.support.merge_pairs import HIDDEN, Tensor, Tensors, config, llama, make, write_model
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
@@ -203,6 +203,7 @@ def test_both_copies_of_tied_embeddings_are_kept_when_both_files_have_them(tmp_p
 def test_a_tied_delta_gives_its_embeddings_to_an_untied_base(tmp_path: Path) -> None:
     found = plan(tmp_path, delta=changed(33, without_head), delta_config=TIED)
     (head,) = [tensor for tensor in found.tensors if tensor.name == HEAD]
+    assert isinstance(head, PlannedTensor)
     assert head.left.name == HEAD
     assert head.right.name == EMBEDDING
     assert found.warnings == ()

@@ -12,7 +12,13 @@ from safetensors import safe_open
 
 from orchestrator.modelfiles.merging.safetensors_writer import create_files, lay_out, write_json
 
-NAMED = [("a", (4, 8)), ("b", (2,)), ("scalar", ()), ("empty", (0, 3)), ("c", (16, 16))]
+NAMED = [
+    ("a", "F16", (4, 8)),
+    ("b", "F16", (2,)),
+    ("scalar", "F16", ()),
+    ("empty", "F16", (0, 3)),
+    ("c", "F16", (16, 16)),
+]
 
 
 def test_one_shard_has_no_index(tmp_path: Path) -> None:
@@ -20,7 +26,8 @@ def test_one_shard_has_no_index(tmp_path: Path) -> None:
     create_files(tmp_path, shards)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
-        assert {name: file.get_tensor(name).shape for name in file.keys()} == dict(NAMED)  # noqa: SIM118
+        found = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118
+        assert found == {name: shape for name, _, shape in NAMED}
         assert file.metadata() == {"format": "pt"}
 
 
@@ -33,7 +40,7 @@ def test_several_shards_have_an_index_that_fits(tmp_path: Path) -> None:
     create_files(tmp_path, shards)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert index["metadata"] == {"total_size": 2 * (32 + 2 + 1 + 256)}
-    assert list(index["weight_map"]) == [name for name, _ in NAMED]
+    assert list(index["weight_map"]) == [name for name, _, _ in NAMED]
     for shard in shards:
         with safe_open(tmp_path / shard.file, framework="numpy") as file:
             assert set(file.keys()) == {slot.name for slot in shard.slots}
@@ -58,7 +65,7 @@ def test_an_existing_file_is_not_written_over(tmp_path: Path) -> None:
 def test_shards_hold_every_tensor_once_in_order_and_keep_the_limit(
     tensors: dict[str, tuple[int, ...]], limit: int
 ) -> None:
-    shards = lay_out(tensors.items(), limit)
+    shards = lay_out([(name, "F16", shape) for name, shape in tensors.items()], limit)
     slots = [slot for shard in shards for slot in shard.slots]
     assert [slot.name for slot in slots] == list(tensors)
     for shard in shards:
@@ -71,7 +78,7 @@ def test_shards_hold_every_tensor_once_in_order_and_keep_the_limit(
 
 
 def test_the_default_limit_is_two_gigabytes() -> None:
-    shards = lay_out((f"layer.{n}", (4096, 11008)) for n in range(100))
+    shards = lay_out((f"layer.{n}", "F16", (4096, 11008)) for n in range(100))
     assert len(shards) == 5
     assert all(shard.nbytes <= 2_000_000_000 for shard in shards)
 
