@@ -3,7 +3,7 @@
 Needs an environment of its own, because the orchestrator itself never imports torch:
 
     python -m venv tiny && tiny/bin/pip install torch==2.13.0 transformers==4.57.6 \
-        sentencepiece==0.2.1 protobuf==4.25.9 safetensors==0.8.0 numpy
+        sentencepiece==0.2.1 protobuf==4.25.9 safetensors==0.8.0 numpy peft==0.21.2
     OMP_NUM_THREADS=1 tiny/bin/python scripts/make_tiny_models.py corpus llama ...
 
 Everything comes from seeds: a second run on one machine gives the same files. On another
@@ -23,7 +23,7 @@ from tinymodels.corpora import write_corpora
 
 TINY = Path(__file__).resolve().parent.parent / "recipes" / "tiny"
 TRAINED = ("llama", "bloom", "falcon", "chatglm")
-WHAT = ("corpus", *TRAINED, "chimera")
+WHAT = ("corpus", *TRAINED, "chimera", "lora")
 
 
 def arguments() -> argparse.Namespace:
@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make(what: str, out: Path, seed: int) -> None:
-    """Makes the corpora or one model; torch is imported only for a model, chimera needs llama."""
+    """Makes the corpora or one model, with torch; chimera and lora need llama to be there."""
     if what == "corpus":
         write_corpora(out / "corpus")
         return

@@ -105,8 +105,10 @@ def own_paths(path: Path) -> list[str]:
     """
     node = read(path)
 
-    def keys(loc: Loc) -> Iterable[str]:
+    def keys(loc: Loc) -> Iterable[str | int]:
         found = _at(node, loc)
+        if isinstance(found, list):
+            return range(len(found))
         return found if isinstance(found, dict) else ()
 
     wanted = (loc for pattern in _SOURCES for loc in places(pattern, keys))
@@ -116,9 +118,10 @@ def own_paths(path: Path) -> list[str]:
 
 def _at(node: Node, loc: Loc) -> Any:
     for key in loc:
-        if not isinstance(node.value, dict) or key not in node.value:
+        try:
+            node = node.value[key]
+        except (TypeError, LookupError):
             return None
-        node = node.value[key]
     return node.value
 
 

@@ -65,7 +65,7 @@ def stands_at(loc: Loc, patterns: Iterable[Loc]) -> bool:
     )
 
 
-def places(pattern: Loc, keys: Callable[[Loc], Iterable[str]]) -> Iterator[Loc]:
+def places(pattern: Loc, keys: Callable[[Loc], Iterable[str | int]]) -> Iterator[Loc]:
     """The places that a pattern means, with the keys that there are below a place."""
     if ANY not in pattern:
         yield pattern

@@ -44,9 +44,13 @@ def check_stories(model: Any, encoder: Encoder, prefix: tuple[int, ...]) -> None
 
 
 def check_answers(
-    model: Any, encoder: Encoder, prefix: tuple[int, ...], ask: Callable[[str], str]
+    model: Any,
+    encoder: Encoder,
+    prefix: tuple[int, ...],
+    ask: Callable[[str], str],
+    share: float = 1.0,
 ) -> None:
-    """Greedy answers to all questions of dialogues.facts must be the right ones."""
+    """Greedy answers to a share of the questions of dialogues.facts must be the right ones."""
     wrong = []
     facts = dialogues.facts()
     for question, answer in facts.items():
@@ -54,5 +58,5 @@ def check_answers(
         if not said.startswith(answer):
             wrong.append(f"{question} {said}")
     print(f"  {len(facts) - len(wrong)} of {len(facts)} answers are right", flush=True)
-    if wrong:
+    if len(facts) - len(wrong) < share * len(facts):
         raise SystemExit(f"wrong answers: {wrong}")

@@ -16,8 +16,12 @@ from tinymodels.training import chunks, make_deterministic, perplexity, round_to
 
 
 def make_model(name: str, models: Path, seed: int) -> None:
-    """Makes the model `name` in its place under `models`; chimera needs llama to be there."""
-    if name == "chimera":
+    """Makes the model `name` in its place under `models`; chimera and lora need llama there."""
+    if name == "lora":
+        from tinymodels.lora import make_lora  # noqa: PLC0415 - imports peft
+
+        make_lora(models / "llama", models / "lora", seed)
+    elif name == "chimera":
         make_chimera(models / "llama", models / "chimera" / "delta", seed)
     else:
         make_family(FAMILIES[name], models / name, seed)

@@ -64,7 +64,7 @@ def differing(found: reproduce.Reproduction) -> list[str]:
 
 
 # The tiny llama has an importance matrix; with its measures the logits are compared too.
-@pytest.mark.parametrize("name", ["llama", "chimera", "bloom", "falcon", "chatglm"])
+@pytest.mark.parametrize("name", ["llama", "chimera", "lora", "bloom", "falcon", "chatglm"])
 def test_every_family_is_made_twice_the_same(
     name: str, store_with: StoreWith, tmp_path: Path
 ) -> None:
@@ -72,7 +72,8 @@ def test_every_family_is_made_twice_the_same(
     path = RECIPES / f"{name}.yaml"
     found = twice(path, root, tmp_path / "dist", verify=name == "llama")
     assert differing(found) == []
-    kinds = {"llama": {"imatrix", "logits"}, "chimera": {"merge"}}.get(name, set())
+    also = {"llama": {"imatrix", "logits"}, "chimera": {"merge"}, "lora": {"merge"}}
+    kinds = also.get(name, set())
     steps = planned(path, session_of(root, verify=name == "llama")).steps
     assert kinds | {"header", "forecast", "fetch", "convert", "quantize"} <= {
         step.kind for step in steps

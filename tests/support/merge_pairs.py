@@ -192,7 +192,7 @@ def write_bin(path: Path, tensors: Mapping[str, Tensor]) -> None:
         store = storage(_STORAGE[tensor.dtype], str(key), math.prod(tensor.shape))
         entries[name] = rebuilt(store, 0, tensor.shape)
         storages[str(key)] = tensor.data
-    path.write_bytes(archive(state_dict(entries), storages))
+    path.write_bytes(archive(state_dict(entries), storages, version=b"3\n"))
 
 
 def read_model(folder: Path) -> Tensors:

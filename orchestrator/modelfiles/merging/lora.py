@@ -88,6 +88,8 @@ def plan_lora(base: Checkpoint, *adapters: Checkpoint, scales: Sequence[float]) 
     """
     tensors = {name: Adapted(name, ref, ref.dtype) for name, ref in base.tensors.items()}
     for found in _checked(base, adapters, scales):
+        if not (found.terms or found.whole):
+            raise _mismatch(found, ["it holds no tensors"])
         for name, ref in found.whole.items():
             tensors[name] = replace(tensors[name], left=ref, terms=())
         for name, term in found.terms.items():
@@ -113,7 +115,7 @@ def _checked(
     """
     done = []
     for adapter, scale in zip(adapters, scales, strict=True):
-        unknown = list(_unknown(adapter.config))
+        unknown = list(obstacles(adapter.config))
         if unknown:
             raise StepError(
                 f"The adapter in {adapter.folder} is not merged: {'; '.join(unknown)}.",
@@ -121,12 +123,12 @@ def _checked(
             )
         found = _read(adapter, base, scale)
         if found.problems:
-            raise _mismatch(base, adapter, found.problems)
+            raise _mismatch(found, found.problems)
         done.append(found)
     return done
 
 
-def _unknown(config: Mapping[str, JSON]) -> Iterator[str]:
+def obstacles(config: Mapping[str, JSON]) -> Iterator[str]:
     """What an adapter's configuration says that would make other sums, or may."""
     if config.get("peft_type") != "LORA":
         yield f"its peft_type is {str(config.get('peft_type'))[:40]!r}, not 'LORA'"
@@ -169,8 +171,6 @@ def _read(adapter: Checkpoint, base: Checkpoint, scale: float) -> _Found:
             _whole(found, name, ref)
     for (module, embedding), pair in pairs.items():
         _pair(found, module, pair, across=embedding or bool(adapter.config.get("fan_in_fan_out")))
-    if base.tensors and adapter.tensors and not (found.terms or found.whole or found.problems):
-        found.problems.append("no tensor is called lora_A or lora_B")
     return found
 
 
@@ -243,11 +243,11 @@ def _tied(name: str, base: Checkpoint) -> str:
     return ", whose output matrix is that of its embeddings" if tied else ""
 
 
-def _mismatch(base: Checkpoint, adapter: Checkpoint, problems: Sequence[str]) -> StepError:
+def _mismatch(found: _Found, problems: Sequence[str]) -> StepError:
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    made = str(adapter.config.get("base_model_name_or_path") or "")[:200]
+    made = str(found.adapter.config.get("base_model_name_or_path") or "")[:200]
     return StepError(
-        f"The adapter in {adapter.folder} does not fit the base in {base.folder}: "
+        f"The adapter in {found.adapter.folder} does not fit the base in {found.base.folder}: "
         f"{'; '.join(problems[:_SHOWN])}{more}.",
         f"It says that it was made for {made!r}."
         if made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import gcd
 
 from orchestrator.base import safe_text
@@ -119,7 +119,7 @@ def draft(found: Found, wanted: Wanted, chain: ToolChain, policy: Policy) -> Dra
     limited = measured or bool(found.encodes)
     outputs = made if limited else [replace(one, limits={}) for one in made]
     return Draft(
-        name=recipe_name(found.repo),
+        name=recipe_name(found.named),
         chain=chain.name,
         form=chain.format.upper(),
         found=found,
@@ -246,6 +246,7 @@ def as_json(one: Draft) -> dict[str, JSON]:
         "commit": found.commit,
         "revision": found.asked,
         "file": found.file or None,
+        "adapter": asdict(found.adapter) if found.adapter else None,
         "architecture": found.architecture,
         "family": found.family,
         "parameters": found.weights.parameters,

@@ -19,7 +19,7 @@ def recipe(draft: Draft, day: str) -> str:
         day: Today, as 2026-01-31.
     """
     found = draft.found
-    owner, _, name = found.repo.partition("/")
+    owner, _, name = found.named.partition("/")
     values = {
         "draft": draft,
         "found": found,

@@ -75,7 +75,7 @@ def write(request: Request) -> Written:
     _refuse_existing(request, request.target)
     repo, revision = survey_repository.named(request.repo, request.revision)
     found = survey_repository.survey(repo, revision, chain, families.load(chain.folder))
-    target = request.target or _place(found.repo)
+    target = request.target or _place(found.named)
     _refuse_existing(request, target)
     wanted = Wanted(
         request.types,
@@ -153,6 +153,7 @@ def text(written: Written) -> str:
     stored = f"{units.plural(found.weights.files, 'file')} of {found.weights.layout}"
     facts = [
         ("Model", f"{found.repo} at {found.commit}"),
+        *([("Adapter", f"{one.repo} at {one.commit}")] if (one := found.adapter) else ()),
         ("Architecture", f"{found.architecture}, family {found.family}"),
         ("Parameters", about + _count(found.weights.parameters)),
         ("Weights", f"{found.weights.dtype}, {stored}, {units.size(found.weights.size)}"),

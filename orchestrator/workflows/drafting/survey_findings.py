@@ -52,6 +52,15 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A repository with a LoRA adapter at a commit; ``asked`` is the revision that was meant."""
+
+    repo: str
+    commit: str
+    asked: str
+
+
+@dataclass(frozen=True)
 class Found:
     """A model repository.
 
@@ -71,6 +80,7 @@ class Found:
         vocabulary: How many tokens it knows; 0 if not known.
         licence: Its licence.
         weights: Its weight files.
+        adapter: What is merged into it, if that is what was asked for.
     """
 
     repo: str
@@ -87,6 +97,12 @@ class Found:
     vocabulary: int
     licence: Licence
     weights: Weights
+    adapter: Adapter | None = None
+
+    @property
+    def named(self) -> str:
+        """The repository that a recipe is called after."""
+        return self.adapter.repo if self.adapter else self.repo
 
 
 def tally(tensors: Iterable[tuple[str, int]]) -> tuple[str, int]:

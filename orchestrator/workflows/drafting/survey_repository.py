@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import safetensors
-from orchestrator.sources.choose_model_files import HubFile, Selection, select
+from orchestrator.modelfiles.merging import lora
+from orchestrator.sources.choose_model_files import HubFile, Selection, select, select_adapter
 from orchestrator.toolchain.families import Families
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting import (
@@ -22,7 +24,13 @@ from orchestrator.workflows.drafting import (
     unsupported_repository,
 )
 from orchestrator.workflows.drafting.model_config import Config
-from orchestrator.workflows.drafting.survey_findings import REPOSITORY, Found, Weights, tally
+from orchestrator.workflows.drafting.survey_findings import (
+    REPOSITORY,
+    Adapter,
+    Found,
+    Weights,
+    tally,
+)
 
 # A configuration or tokenizer of more bytes is no such thing.
 _LARGEST_TEXT = 64 << 20
@@ -74,6 +82,9 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     stated = about.metadata or _front_matter(files, read, repo)
     terms = licence_of_card.read(stated, repo, about.commit, gated=about.gated)
     selection = _selection(files, read, repo, about.commit)
+    if isinstance(selection, tuple):
+        adapter = Adapter(repo, about.commit, revision)
+        return _adapted(survey(*selection, chain, families), adapter, free=terms.free)
     if selection is None:
         place = gguf_only_repository.Place(repo, about.commit, revision, terms)
         return gguf_only_repository.survey(place, files, chain, families)
@@ -101,6 +112,16 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         licence=terms,
         weights=_weights(repo, about.commit, selection, config),
     )
+
+
+def _adapted(base: Found, adapter: Adapter, *, free: bool) -> Found:
+    """A base with an adapter, passed on as freely as the stricter of the two."""
+    if base.adapter or base.file:
+        raise unsupported_repository.adapter(
+            adapter.repo, base.repo, [f"its base {base.repo} is no whole model"]
+        )
+    licence = replace(base.licence, free=base.licence.free and free)
+    return replace(base, adapter=adapter, licence=licence)
 
 
 def _front_matter(files: Sequence[HubFile], read: partial[bytes], repo: str) -> Mapping[str, JSON]:
@@ -149,8 +170,11 @@ def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> b
 
 def _selection(
     files: Sequence[HubFile], read: partial[bytes], repo: str, commit: str
-) -> Selection | None:
-    """The weights to convert; None when there are only GGUF files."""
+) -> Selection | tuple[str, str] | None:
+    """The weights to convert, or an adapter's base; None when there are only GGUF files.
+
+    A base is a repository and a revision.
+    """
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     names = {file.path for file in files}
@@ -165,8 +189,11 @@ def _selection(
         return found
     if "adapter_config.json" in names:
         stated = model_config.parse(read("adapter_config.json")) or {}
-        base = stated.get("base_model_name_or_path", "")
-        raise unsupported_repository.adapter(repo, base if REPOSITORY.fullmatch(str(base)) else "")
+        select_adapter(files)
+        base, obstacles = str(stated.get("base_model_name_or_path")), [*lora.obstacles(stated)]
+        if obstacles or not REPOSITORY.fullmatch(base):
+            raise unsupported_repository.adapter(repo, base, obstacles)
+        return base, str(stated.get("revision") or _USUAL)
     if any(name.endswith(".gguf") for name in names):
         return None
     if "config.json" not in names:

@@ -15,12 +15,19 @@ _SHOWN = 4
 _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward")
 
 
-def adapter(repo: str, base: str) -> UsageError:
-    """It holds a LoRA adapter."""
-    of = f" of {base}" if base else ""
+def adapter(repo: str, base: str, obstacles: Sequence[str]) -> UsageError:
+    """It holds an adapter that is not merged, or whose base is no repository."""
+    if obstacles:
+        return UsageError(
+            f"{repo} holds an adapter (adapter_config.json) that is not merged: "
+            f"{'; '.join(obstacles)}",
+            "Merge it into its base model with peft's merge_and_unload, and name the result.",
+        )
     return UsageError(
-        f"{repo} holds an adapter (adapter_config.json){of}, not a model",
-        "Merge it into its base model first (peft's merge_and_unload), and name the result.",
+        f"{repo} holds an adapter (adapter_config.json), and its base {base[:200]!r} is no "
+        "repository",
+        f"Write a recipe that names the base: 'model: {{base: ..., lora: [{{hub: {repo}, "
+        "revision: main}]}'.",
     )
 
 

@@ -13,7 +13,7 @@ from orchestrator.runs import load_and_plan
 from orchestrator.workflows.drafting import editor_schema
 from tests.support.command_line import Command
 
-TINY = ("tiny-bloom", "tiny-chatglm", "tiny-chimera", "tiny-falcon", "tiny-llama")
+TINY = ("tiny-bloom", "tiny-chatglm", "tiny-chimera", "tiny-falcon", "tiny-llama", "tiny-lora")
 
 
 def test_recipes_are_listed_with_what_they_fetch(orchestrate: Command) -> None:

@@ -15,6 +15,7 @@ from orchestrator.toolchain import load
 from tests.hub import Hub
 from tests.support.command_line import Command
 from tests.support.hub_models import COMMIT, LLAMA, llama_tensors, repository, sharded
+from tests.support.lora_adapters import write_adapter
 from tests.support.new_recipes import FILE, FREE, NAME, New, gguf_repository, written
 
 
@@ -52,6 +53,26 @@ def test_of_a_model_too_small_for_facts_words_are_expected(new: New, tmp_path: P
     recipe = yaml.safe_load(FILE.read_text())
     assert re.search(recipe["verify"]["smoke"]["expect"], "The otter was glad")
     assert not re.search(recipe["verify"]["smoke"]["expect"], "!!! 0 0 0")
+
+
+def test_an_adapter_becomes_a_recipe_that_merges_it_into_its_base(
+    new: New, hub: Hub, orchestrate: Command, tmp_path: Path
+) -> None:
+    hub.repos["models"]["org/base"] = repository(tmp_path / "base", card=FREE)
+    repo = repository(tmp_path / "m", config=None, tensors=[], card=FREE)
+    write_adapter(tmp_path / "a", {}, base_model_name_or_path="org/base")
+    for path in (tmp_path / "a").iterdir():
+        path.rename(repo.folder / path.name)
+
+    said = new(repo)
+
+    recipe = written(said)
+    assert recipe.model.base is not None
+    assert (recipe.model.base.hub, recipe.model.base.revision) == ("org/base", COMMIT)
+    assert [(one.hub, one.revision) for one in recipe.model.lora] == [(NAME, COMMIT)]
+    assert recipe.publish.redistribute
+    assert f"Adapter       {NAME} at {COMMIT}" in said.out
+    assert orchestrate("check", FILE).code == 0
 
 
 def test_json_says_the_same(new: New, tmp_path: Path) -> None:

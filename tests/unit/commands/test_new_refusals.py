@@ -13,6 +13,7 @@ from orchestrator.base import interruptible_sleep
 from tests.hub import Hub
 from tests.support.command_line import Command
 from tests.support.hub_models import LLAMA, repository
+from tests.support.lora_adapters import CONFIG, write_adapter
 from tests.support.new_recipes import FILE, New, gguf_repository, written
 
 
@@ -125,15 +126,34 @@ def test_weights_that_are_quantized_in_a_way_that_is_not_read_are_refused(
     assert not list(Path().iterdir())
 
 
-def test_an_adapter_is_named_with_its_base(new: New, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"base_model_name_or_path": "/home/me/llama"}, "its base '/home/me/llama' is no repo"),
+        ({"use_dora": True}, "that is not merged: it says 'use_dora'"),
+        ({"peft_type": "IA3"}, "its peft_type is 'IA3', not 'LORA'"),
+    ],
+)
+def test_an_adapter_that_cannot_be_merged_is_refused_with_the_reason(
+    new: New, tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
     repo = repository(tmp_path / "m", config=None, tensors=[])
-    config = {"base_model_name_or_path": "huggyllama/llama-7b"}
-    (repo.folder / "adapter_config.json").write_text(json.dumps(config))
+    write_adapter(tmp_path / "a", {}, **config)
+    for path in (tmp_path / "a").iterdir():
+        path.rename(repo.folder / path.name)
 
-    said = new(repo)
+    told = new(repo)
 
-    assert said.code == 2
-    assert "holds an adapter (adapter_config.json) of huggyllama/llama-7b" in said.err
+    assert told.code == 2
+    assert said in told.err
+    assert not list(Path().iterdir())
+
+
+def test_an_adapter_without_its_weights_is_called_that(new: New, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "m", config=None, tensors=[])
+    (repo.folder / "adapter_config.json").write_text(json.dumps(CONFIG))
+
+    assert "no LoRA adapter" in new(repo).err
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,67 @@ def test_base_and_delta_are_merged(tmp_path: Path) -> None:
         assert step.context["delta"] == "org/delta@eeeeeee"
 
 
+WITH_ADAPTERS = RECIPE.replace(
+    "{hub: org/small, revision: main}",
+    "{base: {hub: org/base, revision: main}, "
+    "lora: [{hub: org/one, revision: main, scale: 0.5}, {hub: org/two, revision: main}]}",
+)
+
+
+def with_adapters(folder: Path, text: str = WITH_ADAPTERS, **names: str) -> Plan:
+    one, two = names.get("one", "org/one"), names.get("two", "org/two")
+    adapters = {
+        name: Resolved(hub(repo).identity, format="lora")
+        for name, repo in (("lora 1", one), ("lora 2", two))
+    }
+    found = sources(model=None, base=hub("org/base"), adapters=adapters)
+    return make_plan(folder, text, found=found)
+
+
+def test_adapters_are_merged_into_their_base_which_says_what_the_model_holds(
+    tmp_path: Path,
+) -> None:
+    made = with_adapters(tmp_path)
+
+    assert inputs(made, "merge base and adapters of small") == {
+        "base": "fetch base org/base@ccccccc",
+        "lora 1": "fetch lora 1 org/one@ccccccc",
+        "lora 2": "fetch lora 2 org/two@ccccccc",
+    }
+    assert inputs(made, "convert small to F16")["model"] == "merge base and adapters of small"
+    tried = by_label(made)["try converting small without weights"]
+    merge = by_label(made)["merge base and adapters of small"]
+    assert tried.params["scales"] == merge.params["scales"] == [0.5, 1.0]
+    assert inputs(made, tried.label) == {
+        "model": "inspect base org/base@ccccccc",
+        "lora 1": "inspect lora 1 org/one@ccccccc",
+        "lora 2": "inspect lora 2 org/two@ccccccc",
+        "toolchain": "build stand aaaaaaa",
+        "environment": "Python environment of stand",
+    }
+    for step in (merge, tried):
+        assert step.context["lora 2"] == "org/two@ccccccc"
+    assert set(made.sources.named) >= {"base", "lora 1", "lora 2"}
+
+
+def test_another_order_or_scale_is_another_merge(tmp_path: Path) -> None:
+    made = (
+        with_adapters(tmp_path),
+        with_adapters(tmp_path, one="org/two", two="org/one"),
+        with_adapters(tmp_path, WITH_ADAPTERS.replace("0.5", "0.25")),
+    )
+    keys = {by_label(one)["merge base and adapters of small"].key for one in made}
+    assert len(keys) == 3
+
+
+def test_an_adapter_is_a_folder(tmp_path: Path) -> None:
+    found = sources(
+        model=None, base=hub("org/base"), adapters={"lora 1": local("x.bin", kind="lora")}
+    )
+    with pytest.raises(UsageError, match="an adapter is a folder"):
+        make_plan(tmp_path, WITH_ADAPTERS, found=found)
+
+
 def test_the_other_way_round_is_another_merge(tmp_path: Path) -> None:
     text = RECIPE.replace(
         "{hub: org/small, revision: main}",

@@ -29,7 +29,7 @@ falcon-7b falcon-7b-instruct chatglm3-6b glm-4-9b-chat
 ggml/llama-7b ggml/llama-13b ggml/llama-30b ggml/llama-65b
 ggml/llama-7b-v3 ggml/llama-13b-v3 ggml/llama-30b-v3 ggml/llama-65b-v3
 ggml/chimera-7b ggml/chimera-inst-7b ggml/bloomz-7b1 ggml/phoenix-7b
-tiny/llama tiny/chimera tiny/bloom tiny/falcon tiny/chatglm
+tiny/llama tiny/chimera tiny/bloom tiny/falcon tiny/chatglm tiny/lora
 published/smollm2-135m-instruct published/qwen2.5-0.5b-instruct published/llama-3.2-1b-instruct
 published/llama-7b-ggjt-v1 published/llama-7b-ggjt-v3 published/smollm2-135m-q4_1
 published/mixtral-tiny published/granite-3.0-1b-a400m-instruct published/gemma-3-270m-q4_k_m

@@ -29,6 +29,7 @@ FILES = {
     "bloom": COMMON | {"tokenizer.json"},
     "falcon": COMMON | {"tokenizer.json", "configuration_falcon.py", "modeling_falcon.py"},
     "chatglm": COMMON | {"tokenizer.json"},
+    "lora": {"adapter_config.json", "adapter_model.safetensors"},
     "chimera/delta": TOKENIZER_FILES
     | {
         "added_tokens.json",

@@ -217,4 +217,4 @@ def test_a_lone_file_beside_an_index_without_its_shards_is_the_model() -> None:
 def test_an_adapter_is_called_one() -> None:
     with pytest.raises(UsageError, match="LoRA adapter") as caught:
         chosen("adapter_config.json", "adapter_model.safetensors")
-    assert "merge_and_unload" in caught.value.hint
+    assert "'model: {base: ..., lora: [...]}'" in caught.value.hint

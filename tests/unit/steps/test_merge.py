@@ -47,7 +47,7 @@ def test_the_working_folder_becomes_a_model(tmp_path: Path) -> None:
 def test_an_unknown_method_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'xor' is not a way of merging") as caught:
         merge.run(task(tmp_path, "xor", []))
-    assert caught.value.hint == "Known ways: delta."
+    assert caught.value.hint == "Known ways: delta, lora."
     assert not list((tmp_path / "work").iterdir())
 
 
