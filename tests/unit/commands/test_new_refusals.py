@@ -129,7 +129,7 @@ def test_weights_that_are_quantized_in_a_way_that_is_not_read_are_refused(
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"base_model_name_or_path": "/home/me/llama"}, "its base '/home/me/llama' is no repo"),
+        ({"base_model_name_or_path": "../llama"}, "its base '../llama' is no repo"),
         ({"use_dora": True}, "that is not merged: it says 'use_dora'"),
         ({"peft_type": "IA3"}, "its peft_type is 'IA3', not 'LORA'"),
     ],

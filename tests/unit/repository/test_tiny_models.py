@@ -29,7 +29,6 @@ FILES = {
     "bloom": COMMON | {"tokenizer.json"},
     "falcon": COMMON | {"tokenizer.json", "configuration_falcon.py", "modeling_falcon.py"},
     "chatglm": COMMON | {"tokenizer.json"},
-    "lora": {"adapter_config.json", "adapter_model.safetensors"},
     "chimera/delta": TOKENIZER_FILES
     | {
         "added_tokens.json",
@@ -165,6 +164,7 @@ def test_a_model_folder_holds_its_files_and_no_others(model: str) -> None:
 
 def test_no_other_file_is_among_the_models() -> None:
     known = {MODELS / model / name for model, names in FILES.items() for name in names}
+    known |= {MODELS / "lora" / f"adapter_{name}" for name in ("config.json", "model.safetensors")}
     assert {path for path in MODELS.rglob("*") if path.is_file()} == known
 
 
