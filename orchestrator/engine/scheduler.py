@@ -305,12 +305,15 @@ class Runner:
         targets: Sequence[str],
         sorter: TopologicalSorter[str],
     ) -> None:
+        """Wait until a step may be able to start that could not before; progress is no reason."""
         event = state.carrier.inbox.get()
+        while isinstance(event, Event):
+            self._hear(event, state)
+            if event.what == "computed":
+                return
+            event = state.carrier.inbox.get()
         if event is None:
             self._look_up(state)
-            return
-        if isinstance(event, Event):
-            self._hear(event, state)
             return
         step, future = state.running.pop(event)
         result = self._outcome(future, step, state)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from orchestrator.base.digest import file_sha256
@@ -23,6 +24,7 @@ from orchestrator.modelfiles.format_error import FormatError
 
 # A header is looked for when the file has so many bytes, and then twice as many, and so on.
 _FIRST_LOOK = 1 << 20
+_VALUES = "orchestrator.modelfiles.tensor_values"
 
 
 class Watched:
@@ -73,6 +75,11 @@ def watched(path: Path) -> Iterator[Watched]:
     """Look at a file while the body has it written; it need not be there yet."""
     with following(path) as growing:
         yield Watched(path, growing)
+
+
+def make_ready() -> None:
+    """Import what looks at values, which takes a while, while a tool makes them."""
+    threading.Thread(target=import_module, args=[_VALUES], daemon=True).start()
 
 
 def facts(task: Task, output: Path) -> dict[str, JSON]:

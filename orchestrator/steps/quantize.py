@@ -53,6 +53,7 @@ def run(task: Task) -> dict[str, JSON]:
     values |= params.get("options", {})
     values |= {"input": given, "output": params["file"], "type": params["type"]}
     values["imatrix"], said = _matrix(task, tensors) if "imatrix" in task.inputs else ("", [])
+    output_checks.make_ready()
     done = call_verb.call(
         task,
         "quantize",

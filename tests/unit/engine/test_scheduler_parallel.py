@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.base.step_values import JSON, Step, Task
+from orchestrator.base import machine_info
+from orchestrator.base.step_values import JSON, Progress, Step, Task
 from orchestrator.engine.artifact_store import Artifact, Stage, Store
 from orchestrator.engine.scheduler import NET_SLOTS
 from tests.support.child_processes import PATIENCE
@@ -163,6 +164,31 @@ def test_a_step_whose_tools_are_done_takes_no_slot_while_it_looks_at_its_result(
     steps = [a_step(name, kind="quick", cpu=True) for name in ("first", "second")]
 
     assert sorted(run(tmp_path, steps, *steps, jobs=1).worked) == ["first", "second"]
+
+
+def test_progress_is_no_reason_to_look_for_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def available() -> int:
+        asked.append(0)
+        return 1  # too little for two
+
+    def talk(task: Task) -> dict[str, JSON]:
+        for number in range(200):
+            task.report(Progress(number, 200))
+        return {}
+
+    monkeypatch.setattr(machine_info, "memory_available", available)
+    teach(monkeypatch, talk=talk)
+    steps = [a_step(f"s{n}", kind="talk", cpu=True, memory_bytes=1 << 20) for n in range(2)]
+
+    ran = run(tmp_path, steps, *steps, jobs=0, threads=2)
+
+    assert len(ran.worked) == 2
+    assert len(ran.notes.progress) == 400
+    assert 1 <= len(asked) < 10
 
 
 # A step that is killed when its tool is done, and its result about to be read whole.
