@@ -19,6 +19,7 @@ from pathlib import Path
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 
+StrPath = str | os.PathLike[str]
 # hashlib releases the GIL for large buffers, and a buffer of this size keeps disks busy.
 CHUNK_BYTES = 4 << 20
 
@@ -93,7 +94,7 @@ def _name(name: object, where: str) -> str:
     return name
 
 
-def file_sha256(path: str | os.PathLike[str], between: Callable[[], None] | None = None) -> str:
+def file_sha256(path: StrPath, between: Callable[[], None] | None = None) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal, reading it in chunks.
 
     Args:

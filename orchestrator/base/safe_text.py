@@ -71,7 +71,10 @@ def file_name(text: str, longest: int) -> str:
 
 
 def _visible(text: str, keep: str) -> str:
-    if text.isprintable():
+    plain = text
+    for one in keep:
+        plain = plain.replace(one, "")
+    if plain.isprintable():
         return text
     return "".join(repr(one)[1:-1] if one not in keep and _unsafe(one) else one for one in text)
 

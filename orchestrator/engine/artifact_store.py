@@ -24,6 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from orchestrator.base import machine_info, safe_text
+from orchestrator.base.digest import StrPath
 from orchestrator.base.disk_space import translated
 from orchestrator.base.errors import EnvironmentProblem, UsageError
 from orchestrator.base.file_mutex import Locks
@@ -402,7 +403,7 @@ class Store:
                 yield folder.name
 
     def _changed(
-        self, found: Artifact, stamp: artifact.Stamp, sha256: Callable[[Path, Stop], str]
+        self, found: Artifact, stamp: artifact.Stamp, sha256: Callable[[StrPath, Stop], str]
     ) -> list[str]:
         """What of an artifact has other content; it is moved aside, with what read it since."""
         files = list(artifact.other_content(found, lambda path: sha256(path, check_stopped)))
@@ -459,8 +460,10 @@ class Store:
             _remove_wholly(rubbish)
 
     def _sweep(self, key: str) -> None:
-        for left in (self.root / "staging").glob(f"{key}-*"):
-            artifact.remove_tree(left)
+        staging = self.root / "staging"
+        for name in os.listdir(staging) if staging.exists() else ():  # noqa: PTH208 - seldom any
+            if name.startswith(f"{key}-"):
+                artifact.remove_tree(staging / name)
 
     @contextmanager
     def _writable(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ Of small files that this program writes it is remembered, too, what they were ma
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.base.digest import file_sha256
+from orchestrator.base.digest import StrPath, file_sha256
 
 if TYPE_CHECKING:
     import sqlite3
@@ -48,7 +49,7 @@ class Digests:
         self._table: sqlite3.Connection | None = None
         self._known: dict[Stamp, str] = {}
 
-    def sha256(self, path: Path, between: Callable[[], None]) -> str:
+    def sha256(self, path: StrPath, between: Callable[[], None]) -> str:
         """Return a file's SHA-256, reading the file only if it may have changed.
 
         Raises:
@@ -61,7 +62,7 @@ class Digests:
         self._known[before] = known
         return known
 
-    def read_again(self, path: Path, between: Callable[[], None]) -> str:
+    def read_again(self, path: StrPath, between: Callable[[], None]) -> str:
         """Return a file's SHA-256, reading it whatever is known, for what leaves this machine.
 
         Raises:
@@ -74,7 +75,7 @@ class Digests:
             self._query(lambda table: _remember(table, {before: sha256}))
         return sha256
 
-    def remember(self, digests: Mapping[Path, str]) -> None:
+    def remember(self, digests: Mapping[Path, str] | Mapping[str, str]) -> None:
         """Note what files hold as they are now, for whoever has just made or linked them.
 
         Raises:
@@ -130,8 +131,8 @@ class Digests:
         return table
 
 
-def _stamp(path: Path) -> Stamp:
-    found = path.stat()
+def _stamp(path: StrPath) -> Stamp:
+    found = os.stat(path)  # noqa: PTH116 - of thousands of files
     return str(found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -7,7 +7,7 @@ a pool of threads at home, and learns what becomes of them from one queue of eve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -21,7 +21,7 @@ from orchestrator.base.step_values import Activity, Ended, Outcome, Progress, St
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.core_shares import Cores, Share, shares, threads_for
 from orchestrator.engine.known_artifacts import Find, KnownArtifacts
-from orchestrator.engine.retention_policy import release
+from orchestrator.engine.retention_policy import RELEASED, release
 from orchestrator.engine.step_worker import Event, Job, Listener, Say, Settings, carry_out, hit
 
 __all__ = ["Carrier", "Listener", "Runner", "Settings", "needed"]
@@ -143,7 +143,7 @@ class Runner:
             if found is not None:
                 hits[key] = hit(by_key[key], found)
                 self._listener.finished(hits[key])
-        made = self._do(work, targets) if work else {}
+        made = self._do(work, frozenset(targets)) if work else {}
         return list({**hits, **made}.values())
 
     def _needed(self, steps: Sequence[Step], targets: Sequence[str]) -> dict[str, Step]:
@@ -189,7 +189,7 @@ class Runner:
         self._listener.finished(Ended(shown, outcome, time.monotonic() - begun, error=why))
         return found
 
-    def _do(self, work: Mapping[str, Step], targets: Sequence[str]) -> dict[str, StepResult]:
+    def _do(self, work: Mapping[str, Step], targets: Collection[str]) -> dict[str, StepResult]:
         """Do all of the work; what was known of the store before is out of date then."""
         self._listener.planned(list(work.values()))
         try:
@@ -209,7 +209,7 @@ class Runner:
         return self._settings.jobs or self._settings.threads
 
     def _walk(
-        self, work: Mapping[str, Step], targets: Sequence[str], state: _State
+        self, work: Mapping[str, Step], targets: Collection[str], state: _State
     ) -> dict[str, StepResult]:
         sorter = TopologicalSorter(
             {
@@ -302,7 +302,7 @@ class Runner:
         self,
         state: _State,
         work: Mapping[str, Step],
-        targets: Sequence[str],
+        targets: Collection[str],
         sorter: TopologicalSorter[str],
     ) -> None:
         """Wait until a step may be able to start that could not before; progress is no reason."""
@@ -321,7 +321,7 @@ class Runner:
             state.blocked[step.key] = f"needs '{step.label}', which failed"
         self._record(state, result)
         sorter.done(step.key)
-        self._release(state, work, targets)
+        self._release(step, state, work, targets)
 
     def _look_up(self, state: _State) -> None:
         """Call back what runs elsewhere on an interruption, and what waits when it is late."""
@@ -383,23 +383,30 @@ class Runner:
 
     # -- disk ----------------------------------------------------------------------------
 
-    def _release(self, state: _State, work: Mapping[str, Step], targets: Sequence[str]) -> None:
-        """Give back what nobody needs any more, as the policy says.
+    def _release(
+        self, step: Step, state: _State, work: Mapping[str, Step], targets: Collection[str]
+    ) -> None:
+        """Give back what nobody needs any more now that a step is over, as the policy says.
 
         What failed, was interrupted or came too late still needs its inputs: another run goes
         on from there.
         """
-        made = {
-            key for key, one in state.results.items() if one.outcome in (Outcome.DONE, Outcome.HIT)
-        }
-        awaited = {
-            key for step in work.values() if step.key not in made for key in step.inputs.values()
-        }
-        for key, step in work.items():
-            done = key in made and state.results[key].outcome is Outcome.DONE
-            if done and key not in awaited and key not in targets:
-                keep, limit = self._settings.keep, self._settings.keep_logits
-                release(self._store, [step], keep, limit, awaited)
+        keep, results = self._settings.keep, state.results
+        due = [
+            one
+            for key in (step.key, *step.inputs.values())
+            if (one := work.get(key)) is not None
+            and one.keep in RELEASED[keep]
+            and key not in targets
+            and key in results
+            and results[key].outcome is Outcome.DONE
+        ]
+        if due:
+            made = {k for k, one in results.items() if one.outcome in (Outcome.DONE, Outcome.HIT)}
+            todo = (one for key, one in work.items() if key not in made)
+            awaited = {key for one in todo for key in one.inputs.values()}
+            free = [one for one in due if one.key not in awaited]
+            release(self._store, free, keep, self._settings.keep_logits, awaited)
 
 
 def _expected(error: Exception) -> OrchestrateError | None:

@@ -88,12 +88,10 @@ GROUPS: Mapping[Tool, tuple[str, ...]] = {
 }
 
 
-def _pattern(groups: Sequence[str]) -> re.Pattern[str]:
-    names = [name for group in groups for name in ALLOWED[group]]
+@cache  # compiled for the tools that run, for it takes milliseconds
+def _names(tool: Tool) -> re.Pattern[str]:
+    names = [name for group in GROUPS[tool] for name in ALLOWED[group]]
     return re.compile("|".join(names), re.IGNORECASE)
-
-
-_NAMES = {tool: _pattern(groups) for tool, groups in GROUPS.items()}
 
 
 def clean_env(extra: Mapping[str, str] | None = None, tool: Tool = "tool") -> dict[str, str]:
@@ -110,7 +108,7 @@ def clean_env(extra: Mapping[str, str] | None = None, tool: Tool = "tool") -> di
 
 
 def _is_needed(name: str, value: str, tool: Tool) -> bool:
-    if _NAMES[tool].fullmatch(name) is None or LEAKING.fullmatch(name):
+    if _names(tool).fullmatch(name) is None or LEAKING.fullmatch(name):
         return False
     networked = "network" in GROUPS[tool]
     return not is_secret(name) and (networked or not CREDENTIALS.search(value))

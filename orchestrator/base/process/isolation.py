@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,10 +57,15 @@ def around(
         network: Leave it the network, for a program that others are to reach.
         root: Whether it is to make views within its own for others, see :func:`view`.
     """
-    if obstacle() or shutil.which(argv[0], path=path) is None:
+    if not isolates(argv[0], path):
         return list(argv)
     apart = [*([] if network else ["net"]), *(["pid"] if separates() else [])]
     return _command(argv, _with_python(visible, argv[0]), cwd, apart, root=root)
+
+
+def isolates(program: str, path: str) -> bool:
+    """Whether a program gets a view of its own, see :func:`around`."""
+    return not obstacle() and shutil.which(program, path=path) is not None
 
 
 def view(visible: Visible, program: str) -> list[str]:
@@ -144,8 +149,9 @@ class _Path:
 def _mounts(visible: Visible) -> Iterator[str]:
     """What the script is to do: an empty folder over each hidden one, what is visible in it."""
     places, follow = _places(), _follower()
+    holding = _holding(places)
     paths = {
-        word: [one for one in map(follow, shown) if not _holds(one.real, places)]
+        word: [one for one in map(follow, shown) if one.real not in holding]
         for word, shown in (("read", visible.read), ("write", visible.write))
     }
     for hidden in _hidden(places):
@@ -176,8 +182,9 @@ def _follower() -> Callable[[Path], _Path]:
 
     def follow(path: Path) -> _Path:
         named = Path(os.path.normpath(path))
+        plain = path.is_absolute() and path == named
         return _Path(
-            Path(os.path.realpath(path)),
+            real(named) if plain else Path(os.path.realpath(path)),
             named,
             tuple(str(real(one)) for one in (named, *named.parents)),
         )
@@ -201,9 +208,10 @@ def _stated_home() -> str:
         return ""  # containers run as users without an entry
 
 
-def holds_hidden(path: Path) -> bool:
-    """Whether a hidden place lies in a folder, or is it: that is never visible."""
-    return _holds(Path(os.path.realpath(path)), _places())
+def hold_hidden(paths: Iterable[Path]) -> bool:
+    """Whether a hidden place lies in one of these folders, or is it: that is never visible."""
+    holding = _holding(_places())
+    return any(Path(os.path.realpath(path)) in holding for path in paths)
 
 
 def all_seen(paths: Iterable[Path], shown: Iterable[Path]) -> bool:
@@ -214,8 +222,9 @@ def all_seen(paths: Iterable[Path], shown: Iterable[Path]) -> bool:
     return all(not one & places or one & folders for one in above)
 
 
-def _holds(real: Path, places: Collection[Path]) -> bool:
-    return any(real == place or real in place.parents for place in places)
+def _holding(places: Iterable[Path]) -> set[Path]:
+    """Places, and all folders above them."""
+    return {one for place in places for one in (place, *place.parents)}
 
 
 def _inside(paths: Iterable[_Path], hidden: Path) -> list[tuple[Path, Path]]:
@@ -224,8 +233,9 @@ def _inside(paths: Iterable[_Path], hidden: Path) -> list[tuple[Path, Path]]:
     Each is visible under the path that names it and under the one without links.
     """
     found: dict[Path, Path] = {}
+    below = f"{hidden}{os.sep}"
     for path in paths:
         for place in (path.real, path.below(hidden)):
-            if hidden in place.parents and path.real.exists():
+            if str(place).startswith(below) and path.real.exists():
                 found[place.relative_to(hidden)] = path.real
     return [(found[inside], inside) for inside in sorted(found)]

@@ -188,18 +188,15 @@ def run(
         on_start,
     )
     environment = dict(clean_env() if env is None else env)
-    started = words
-    if visible is not None:
-        started = tuple(isolation.around(words, visible, cwd, environment.get("PATH", "")))
     with translated(log, job.label), _Output(log, on_text) as output:
         output.note(environment_variables.describe(words, cwd, environment))
-        if started != words:
+        if visible is not None and isolation.isolates(words[0], environment.get("PATH", "")):
             output.note("# without network and home folder\n")
         fork = _fork(job, warm, environment, visible) if warm is not None else None
-        tree = fork or _tree(job, started, environment, output)
+        tree = fork or _tree(job, visible, environment, output)
         done, late = _follow(job, tree, timeout, output)
         if fork is not None and not fork.begun:
-            tree = _tree(job, started, environment, output)
+            tree = _tree(job, visible, environment, output)
             done, late = _follow(job, tree, timeout, output)
         output.note(
             f"\n# exit code {done.returncode}, {done.seconds:.2f} s, "
@@ -227,9 +224,14 @@ class _Job:
     on_start: Callable[[Callable[[], None]], None] | None = None
 
 
-def _tree(job: _Job, started: Sequence[str], env: dict[str, str], output: _Output) -> Tree:
+def _tree(
+    job: _Job, visible: isolation.Visible | None, env: dict[str, str], output: _Output
+) -> Tree:
+    argv: Sequence[str] = job.argv
+    if visible is not None:
+        argv = isolation.around(argv, visible, job.cwd, env.get("PATH", ""))
     try:
-        return Tree(started, job.cwd, env, GRACE_SECONDS)
+        return Tree(argv, job.cwd, env, GRACE_SECONDS)
     except OSError as error:
         raise _cannot_start(job, error, output) from error
 

@@ -207,7 +207,7 @@ def fork(
         return None
     isolated = visible is not None and not isolation.obstacle()
     shown = (*warm.read, warm.place)
-    if isolated and any(map(isolation.holds_hidden, shown)):
+    if isolated and isolation.hold_hidden(shown):
         return None
     # A fork can show nothing that its Python does not see.
     if visible is not None and isolated:

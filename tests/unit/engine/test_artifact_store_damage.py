@@ -132,8 +132,8 @@ def test_a_file_is_read_again_only_when_it_may_have_changed(
     path = put(store, {"f": b"content"}).path / "f"
     read: list[Path] = []
 
-    def counted(path: Path, between: Callable[[], None]) -> str:
-        read.append(path)
+    def counted(path: str, between: Callable[[], None]) -> str:
+        read.append(Path(path))
         return file_sha256(path, between)
 
     monkeypatch.setattr(digest_cache, "file_sha256", counted)
