@@ -13,7 +13,7 @@ from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
 from orchestrator.engine.scheduler import Settings
 from orchestrator.planning.plan import Plan
-from orchestrator.runs import load_and_plan
+from orchestrator.runs import load_and_plan, provenance_statement, small_text
 from orchestrator.runs.bring_up_to_date import bring
 from orchestrator.runs.finished_plan import Finished
 from orchestrator.runs.session import Session, choices
@@ -99,3 +99,81 @@ def test_another_store_is_asked_itself(tmp_path: Path, warm: Path) -> None:
     assert session.known.find(key) is not None
 
     assert replace(session, store=Store(tmp_path / "other", print)).known.find(key) is None
+
+
+# -- what a warm run must not take for unchanged ------------------------------------------------
+
+SMALL = ("report.json", "report.md", "report.html", "SHA256SUMS", "one-Q4_0.gguf.provenance.json")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_warm_run_writes_nothing(warm: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path("dist").rglob("*")}
+
+    assert [one.notes for one in ran(warm, session_here())] == [(), ()]
+
+    assert before == {path: path.stat().st_mtime_ns for path in Path("dist").rglob("*")}
+
+
+@pytest.mark.parametrize("name", [*SMALL, "one-Q4_0.gguf"])
+@pytest.mark.parametrize("change", ["removed", "another byte", "cut"])
+def test_a_file_that_was_changed_is_as_it_was_after_a_run(
+    warm: Path, name: str, change: str
+) -> None:
+    path = Path("dist/one") / name
+    before, data = contents(path.parent), path.read_bytes()
+    path.unlink()
+    if change != "removed":
+        path.write_bytes(data[:-2] + b"?\n" if change == "another byte" else data[:-9])
+
+    ran(warm, session_here())
+
+    assert contents(path.parent) == before
+
+
+def test_a_recipe_that_was_edited_is_reported_anew(warm: Path) -> None:
+    recipe = warm / "one.yaml"
+    recipe.write_text(recipe.read_text().replace("A llama", "Now with words. A llama"))
+
+    ran(warm, session_here())
+
+    found = contents(Path("dist/one"))
+    assert all(b"Now with words." in found[name] for name in ("report.md", "report.html"))
+    digest = load_and_plan.load([recipe])[0].digest.encode()
+    assert all(digest in found[name] for name in ("report.json", SMALL[-1]))
+    assert b"Now with words." not in (Path("dist/two") / "report.md").read_bytes()
+
+
+def test_limits_that_were_edited_judge_anew(warm: Path) -> None:
+    recipe = warm / "one.yaml"
+    recipe.write_text(recipe.read_text().replace("max_mean_kld: 0.01", "max_size: 1"))
+
+    [one, two] = ran(warm, session_here())
+
+    assert (one.code, two.code) == (1, 0)
+    found = contents(Path("dist/one"))
+    assert b"**failed**" in found["report.md"]
+    assert b'"status": "fail"' in found["report.json"]
+
+
+def test_another_folder_is_filled_as_the_first_was(warm: Path) -> None:
+    first = contents(Path("dist/one"))
+
+    bring(session_here(), planned(warm, session_here()), Path("other"))
+
+    assert contents(Path("other/one")) == first
+
+
+def test_another_version_writes_its_name_into_statements(
+    warm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (small_text, provenance_statement):
+        monkeypatch.setattr(module, "__version__", "9.9.9")
+    small_text._program.cache_clear()
+    ran(warm, session_here())
+    small_text._program.cache_clear()
+
+    assert b'"orchestrate": "9.9.9"' in contents(Path("dist/one"))[SMALL[-1]]

@@ -12,6 +12,7 @@ from in_toto_attestation.v1.statement import Statement, spb
 
 from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import OrchestrateError, UsageError
+from orchestrator.engine.digest_cache import Digests
 from orchestrator.planning import recipe_to_steps
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Choices, Plan, Sources
@@ -270,3 +271,21 @@ def test_a_statement_of_another_builder_is_told_apart(beast: Plan, tmp_path: Pat
 
     with pytest.raises(OrchestrateError, match="another kind"):
         verify_provenance.verify(file, None)
+
+
+def test_a_signature_stays_until_the_key_or_the_statement_changes(
+    beast: Plan, tmp_path: Path
+) -> None:
+    digests, texts = Digests(tmp_path / "digests.sqlite", print), []
+    path = tmp_path / "beast-Q8_0.gguf.provenance.dsse.json"
+    files = {"beast-Q8_0.gguf": output_folder.Wanted(tmp_path / "file", "0" * 64)}
+    other = {"beast-Q8_0.gguf": output_folder.Wanted(tmp_path / "file", "1" * 64)}
+    first, second = (keys(tmp_path, name)[0] for name in ("one", "two"))
+    for wanted, key in ((files, first), (files, first), (files, second), (other, second)):
+        result = Result(beast, Report("beast", "", (), {}), wanted, manifests(beast))
+        text = attest_outputs.documents(result, tmp_path / "store", key)[path.name]
+        text.bring(path, digests)
+        texts.append(path.read_text())
+
+    assert texts[0] == texts[1]
+    assert len(set(texts)) == 3
