@@ -43,6 +43,7 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
         yield ("toolchain", "release"), "a release is a commit: give one of the two"
     yield from _tools(chosen)
     yield from _options(data, vocabulary)
+    yield from _parts(data)
     yield from _names(data, converted)
     yield from _imatrix(data)
     yield from _without_matrix(data, vocabulary)
@@ -156,6 +157,16 @@ def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:
     if trusted and not re.fullmatch(r"[0-9a-f]{40}", str(source.get("revision", ""))):
         text = "code is only run from a full commit: say it in 'revision'"
         yield (*loc, "trust_remote_code"), text
+
+
+def _parts(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Of a base and a delta no tensor is counted before they are merged."""
+    if _mapping(data, "model").get("delta") is None:
+        return
+    for key, usual in (("mmproj", None), ("mtp", "inside")):
+        if data.get(key) not in (None, usual):
+            text = "does not go with 'delta': nothing tells before the merge what such a part holds"
+            yield (key,), f"{text}; leave it out, or name the merged model"
 
 
 def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:

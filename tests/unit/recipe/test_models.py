@@ -236,6 +236,25 @@ def test_sources(tmp_path: Path, model: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mmproj: {outtype: f16}", "mmproj: does not go with 'delta': nothing tells before"),
+        ("mtp: separate", "mtp: does not go with 'delta'"),
+        ("mtp: without", "mtp: does not go with 'delta'"),
+    ],
+)
+def test_parts_of_a_base_and_a_delta_are_refused(tmp_path: Path, line: str, expected: str) -> None:
+    merged = MINIMAL.replace(
+        "{hub: a/b, revision: main}",
+        "{base: {hub: a/b, revision: main}, delta: {hub: a/c, revision: main}}",
+    )
+    [other] = problems(tmp_path, merged + "mtp: inside\nx: 1\n")
+    assert "unknown key" in other
+    [found] = problems(tmp_path, f"{merged}{line}\n")
+    assert expected in found
+
+
+@pytest.mark.parametrize(
     ("entry", "expected"),
     [
         ("{type: Q4_0, imatrix: true}", "imatrix: needs the section 'imatrix' with a corpus"),
