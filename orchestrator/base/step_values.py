@@ -135,10 +135,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class StepResult(Ended):
-    """The record of one step of a run, for the console, the log, the report."""
+    """The record of one step of a run, for the console, the log, the report.
+
+    ``store`` is the id of the store that holds it, where workers have stores of their own.
+    """
 
     step: Step
     facts: Mapping[str, JSON] = field(default_factory=dict)
     path: Path | None = None
     log: Path | None = None
     cause: Exception | None = None
+    store: str = ""

@@ -222,7 +222,7 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     from orchestrator.runs.session import Session, choices
 
     options = {**_ABSENT, **options}
-    remote = _remote()
+    remote = shared_caches()
     settings = Settings(
         jobs=options["jobs"] or 0,
         threads=options["threads"] or machine_info.cores(),
@@ -241,21 +241,23 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
             mode: Mode = "require" if options["locked"] else "use"
             begun = Session(store(), settings, chosen, listener, mode)
             if options["cluster"]:
-                cluster = _connected(options, begun.store)
+                cluster = _connected(options, begun.store, settings.remote)
                 begun = replace(begun, cluster=stack.enter_context(cluster))
             yield begun
     finally:
         listener.close()
 
 
-def _connected(options: dict[str, Any], store: Store) -> contextlib.AbstractContextManager[Carrier]:
+def _connected(
+    options: dict[str, Any], store: Store, remote: Remote
+) -> contextlib.AbstractContextManager[Carrier]:
     from orchestrator.engine.cluster import addresses, connect
 
     addresses.check(options["cluster"], trust_network=options["trust_network"])
-    return connect.connected(options["cluster"], store)
+    return connect.connected(options["cluster"], store, remote)
 
 
-def _remote() -> Remote:
+def shared_caches() -> Remote:
     """The caches that the environment names; what reads that is imported where it says so."""
     from orchestrator.engine.shared_cache.places import VARIABLE, Remote
 

@@ -58,9 +58,10 @@ def worker(
     """Carry out steps for runs with --cluster.
 
     ADDRESS is that of a Dask scheduler ('dask scheduler'). Steps go to workers with room for
-    them: CPU slots, memory, disk and GPUs. The store (ORCHESTRATE_HOME) must be that of the run, on
-    a disk that both share. A run that ends, however it ends, takes its tools here along; when the
-    scheduler is lost they are stopped, and the worker looks for it again.
+    them: CPU slots, memory, disk and GPUs. The store (ORCHESTRATE_HOME) is that of the run, on a
+    disk that both share, or run and worker write to one shared cache (ORCHESTRATE_REMOTE). A run
+    that ends, however it ends, takes its tools here along; when the scheduler is lost they are
+    stopped, and the worker looks for it again.
 
     \b
     Example:
@@ -76,6 +77,8 @@ def worker(
     addresses.check(address, trust_network=trust_network, remote=True)
     store = shared_options.store()
     store.require_usable(writable=True)
+    remote = shared_options.shared_caches()
+    caches = store_id.caches(remote, shared_options.warn)
     offer = placement.offer(
         jobs=jobs or 1,
         gpus=gpu,
@@ -83,9 +86,11 @@ def worker(
         disk=machine_info.disk_free(store.root),
         store=store_id.store_id(store),
         machine=machine_info.identity(),
+        caches=caches,
     )
     name = label or f"{socket.gethostname()} {os.getpid()}"
-    site = serve.Site(name, store, jobs or 1, threads or machine_info.cores(), offer)
+    cores = threads or machine_info.cores()
+    site = serve.Site(name, store, jobs or 1, cores, offer, remote, caches)
     stop = serve.Stop()
     with interrupts.heeded(stop):
         serve.serve(address, site, patience, shared_options.remark, stop)

@@ -37,10 +37,15 @@ class KnownArtifacts:
         uploads: What is being sent there.
     """
 
-    def __init__(self, store: Store, remote: Remote = Remote()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        store: Store,
+        remote: Remote = Remote(),  # noqa: B008 - frozen
+        cache: SharedCache | None = None,
+    ) -> None:
         self._store = store
         self._answers: dict[str, _Answer] = {}
-        self.cache = SharedCache(remote, store.warn) if remote.places else None
+        self.cache = cache or (SharedCache(remote, store.warn) if remote.places else None)
         self.uploads = Uploads(self.cache, store, store.warn) if self.cache else None
 
     def find(self, key: str, quick: bool = False) -> Artifact | None:

@@ -30,6 +30,9 @@ NET_SLOTS = 4
 LATE = "the time is up"
 
 
+Steps = Mapping[str, Step]  # by their keys
+
+
 class Inbox(Protocol):
     """The queue of a run: what happens to steps, and the keys of those that have ended."""
 
@@ -50,7 +53,10 @@ class Carrier:
         say: Puts an event there; to be pickled where the executor's workers are other processes.
         work: What is submitted.
         own_slots: False where the executor itself starts no more at once than there is room for.
-        admit: Raises EnvironmentProblem when there never is room for one of these steps.
+        apart: Whether its workers may have stores of their own, and shared caches carry what is
+            exchanged: then only what is asked for comes here.
+        admit: Prepares for work, of these steps, for these targets; raises EnvironmentProblem
+            when there never is room for some of it.
         arrived: Gives a result its path here.
         explain: Gives the error that a failure of the executor's own means to a user, if it is one.
     """
@@ -60,7 +66,8 @@ class Carrier:
     say: Say
     work: Callable[[Job, Say], StepResult] = carry_out
     own_slots: bool = True
-    admit: Callable[[Iterable[Step]], None] = lambda _steps: None
+    apart: bool = False
+    admit: Callable[[Steps, Steps, Collection[str]], None] = lambda _work, _steps, _targets: None
     arrived: Callable[[StepResult], StepResult] = lambda result: result
     explain: Callable[[Exception], OrchestrateError | None] = lambda _error: None
 
@@ -136,7 +143,7 @@ class Runner:
 
     def _run(self, steps: Sequence[Step], targets: Sequence[str]) -> list[StepResult]:
         work = self._needed(steps, targets)
-        by_key = {step.key: step for step in steps}
+        self._by_key = by_key = {step.key: step for step in steps}
         hits = {}
         for key in targets:
             found = self._known.find(key) if key not in work else None
@@ -152,8 +159,9 @@ class Runner:
             damaged = self._store.damaged
             self._known.ask_cache(steps, targets)
             work = needed(steps, targets, self._known.at_hand)
-            read = {key for step in work.values() for key in step.inputs.values()} | {*targets}
-            missing = self._known.cached(read - work.keys())
+            read = {key for step in work.values() for key in step.inputs.values()}
+            here = set() if self._carrier is not None and self._carrier.apart else read
+            missing = self._known.cached((here | {*targets}) - work.keys())
             if self._store.damaged == damaged and len(self._bring(steps, missing)) == len(missing):
                 return work
 
@@ -194,7 +202,7 @@ class Runner:
         self._listener.planned(list(work.values()))
         try:
             if self._carrier is not None:
-                self._carrier.admit(work.values())
+                self._carrier.admit(work, self._by_key, targets)
                 return self._walk(work, targets, _State(self._carrier))
             with ThreadPoolExecutor(2 * self._at_once() + NET_SLOTS) as pool:
                 inbox: SimpleQueue[Event | str] = SimpleQueue()
@@ -257,7 +265,8 @@ class Runner:
         carrier, threads = state.carrier, self._settings.threads // (self._settings.jobs or 1)
         if step.key in state.shares:
             threads = state.shares[step.key].threads
-        job = Job(step, self._settings, self._store, max(1, threads))
+        along = _ancestors(step, self._by_key) if carrier.apart else ()
+        job = Job(step, self._settings, self._store, max(1, threads), along)
         future = carrier.executor(step).submit(carrier.work, job, carrier.say)
         state.running[step.key] = step, future
         future.add_done_callback(lambda _future: carrier.inbox.put(step.key))
@@ -377,7 +386,8 @@ class Runner:
 
     def _record(self, state: _State, result: StepResult) -> None:
         state.results[result.step.key] = result
-        if self._share and result.outcome is Outcome.DONE and self._known.uploads is not None:
+        share = self._share and not state.carrier.apart  # else it is there
+        if share and result.outcome is Outcome.DONE and self._known.uploads is not None:
             self._known.uploads.send(result.step)
         self._listener.finished(result)
 
@@ -407,6 +417,18 @@ class Runner:
             awaited = {key for one in todo for key in one.inputs.values()}
             free = [one for one in due if one.key not in awaited]
             release(self._store, free, keep, self._settings.keep_logits, awaited)
+
+
+def _ancestors(step: Step, by_key: Mapping[str, Step]) -> tuple[Step, ...]:
+    """All steps that a step's inputs come from."""
+    found: dict[str, Step] = {}
+    pending = [*step.inputs.values()]
+    while pending:
+        key = pending.pop()
+        if key in by_key and key not in found:
+            found[key] = by_key[key]
+            pending += by_key[key].inputs.values()
+    return tuple(found.values())
 
 
 def _expected(error: Exception) -> OrchestrateError | None:

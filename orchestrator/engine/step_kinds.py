@@ -149,6 +149,15 @@ def is_shared(step: Step) -> bool:
     return of(step).role not in (Role.TOOL, Role.SOURCE) and step.keep != "intermediate"
 
 
+def is_dear(step: Step, reader: Step) -> bool:
+    """Whether a reader should go to where a result is that is not shared: weights, logits.
+
+    Tools are of use on every machine, and texts that files are measured on are small.
+    """
+    weights = of(step).role is Role.SOURCE and not measures(reader)
+    return weights or step.keep == "intermediate"
+
+
 def is_description(step: Step) -> bool:
     """Whether a step says what a source holds."""
     return of(step).role is Role.DESCRIPTION

@@ -71,13 +71,15 @@ class Settings:
 class Job:
     """What has to be done and where; to be pickled. A store in another process is opened anew.
 
-    ``threads`` are those of its tools.
+    ``threads`` are those of its tools. ``along`` are the steps that its inputs come from, for a
+    store that lacks them.
     """
 
     step: Step
     settings: Settings
     store: Store
     threads: int
+    along: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

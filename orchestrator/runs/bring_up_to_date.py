@@ -73,6 +73,8 @@ def _bring(
         ready = _prepare(plans, session, fit or _all_or_none(session, out))
         going = [one for one in ready if isinstance(one, Plan)]
         results = {result.step.key: result for result in execute_plans.execute(going, session)}
+        if session.cluster is not None and session.cluster.apart:
+            shared_caches.remember(going, session)
         with History(session.store.root).kept():  # each looks for its earlier runs
             done = [
                 _brought(one, session, out, results, strict=strict, sign_key=sign_key)

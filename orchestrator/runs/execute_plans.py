@@ -45,8 +45,14 @@ def forget_measures(
             forgotten: it would have to be made again first.
 
     Raises:
-        UsageError: There is no such measure.
+        UsageError: There is no such measure, or what is forgotten here comes back from a cache.
     """
+    if names and session.cluster is not None and session.cluster.apart:
+        raise UsageError(
+            "nothing is measured again by workers with stores of their own: what they measured "
+            "once comes from the shared cache",
+            "Leave --cluster out, or use workers with this run's store.",
+        )
     wanted = None if names is None else [_measure(name) for name in names]
     for one in plans:
         for output in (*one.outputs, one.full):

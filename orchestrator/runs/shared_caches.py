@@ -46,6 +46,11 @@ def bring(plans: Sequence[Plan], session: Session) -> set[str]:
     return came
 
 
+def remember(plans: Sequence[Plan], session: Session) -> None:
+    """Keep how workers with stores of their own made what did not come here."""
+    _remember(plans, session, SharedCache(session.settings.remote, session.store.warn))
+
+
 def _remember(plans: Sequence[Plan], session: Session, cache: SharedCache) -> None:
     """Keep the caches' records of steps that are not done here: provenance names them."""
     root = session.store.root

@@ -20,10 +20,11 @@ from orchestrator.base.step_values import Step
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.cluster.connect import connected
 from orchestrator.engine.scheduler import Runner, Settings
+from orchestrator.engine.shared_cache.places import Remote
 from tests.support.cluster_steps import pipes
 from tests.support.scheduler_runs import Notes, Ran, a_step
 
-PATIENCE = 90.0  # seconds until a trial gives up: processes start slowly on a busy machine
+PATIENCE = 60.0  # seconds until a trial gives up: processes start slowly on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 SITE = "from tests.support.cluster_steps import teach_all\nteach_all()\n"
 CLIENT = """
@@ -48,6 +49,7 @@ class Trial:
     folder: Path
     port: int = field(default_factory=free_port)
     scheme: str = "tcp"
+    remote: Remote = field(default_factory=Remote)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
 
@@ -107,12 +109,29 @@ class Trial:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def run(self, steps: Sequence[Step], cluster: str = "", **settings: Any) -> Ran:
+    def run(
+        self,
+        steps: Sequence[Step],
+        cluster: str = "",
+        targets: Sequence[Step] = (),
+        **settings: Any,
+    ) -> Ran:
         """Run steps on this cluster or another, from this process."""
         notes, store = Notes(), self.store
-        with connected(cluster or self.address, store) as carrier:
-            runner = Runner(store, Settings(**settings), notes, carrier)
-            return Ran(runner.run(steps, [step.key for step in steps]), notes)
+        with connected(cluster or self.address, store, self.remote) as carrier:
+            runner = Runner(store, Settings(remote=self.remote, **settings), notes, carrier)
+            return Ran(runner.run(steps, [step.key for step in targets or steps]), notes)
+
+    def far_worker(self, name: str, *options: str, **env: str) -> Store:
+        """Start a worker with a store of its own and this trial's cache; gives its store."""
+        home = self.folder / f"store of {name}"
+        self.worker(name, *options, env={"ORCHESTRATE_HOME": str(home), **self.cache_env, **env})
+        return Store(home, print)
+
+    @property
+    def cache_env(self) -> dict[str, str]:
+        """The variable that names the trial's cache."""
+        return {"ORCHESTRATE_REMOTE": f"{self.remote.places[0].url}#private"}
 
     @contextlib.contextmanager
     def running(self, *steps: Step, **settings: Any) -> Iterator[Future[Ran]]:
@@ -182,8 +201,8 @@ def ancestors(pid: int, last: int) -> list[int]:
     return found
 
 
-def waiting_step(trial: Trial, label: str, **resources: Any) -> Step:
-    step = a_step(label, kind="waits", cpu=True, **resources)
+def waiting_step(trial: Trial, label: str, *, reads: Sequence[Step] = (), **resources: Any) -> Step:
+    step = a_step(label, *reads, kind="waits", cpu=True, **resources)
     return replace(step, context={"trial": str(trial.folder)})
 
 

@@ -9,10 +9,11 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,9 +24,10 @@ from orchestrator.base.errors import Interrupted, NetworkProblem, OrchestrateErr
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import Step, StepResult
 from orchestrator.engine.artifact_store import Store
-from orchestrator.engine.cluster import addresses, own_folder, placement, serve
-from orchestrator.engine.cluster.store_id import store_id
+from orchestrator.engine.cluster import addresses, own_folder, placement, serve, store_id
+from orchestrator.engine.cluster.exchange import Exchange
 from orchestrator.engine.scheduler import Carrier
+from orchestrator.engine.shared_cache.places import Remote
 from orchestrator.engine.step_worker import Event
 from orchestrator.sources.attended_stream import TooLateError, within
 
@@ -39,12 +41,19 @@ _TICK_SECONDS = 0.25
 
 
 @contextmanager
-def connected(cluster: str, store: Store) -> Iterator[Carrier]:
+def connected(
+    cluster: str,
+    store: Store,
+    remote: Remote = Remote(),  # noqa: B008 - frozen
+) -> Iterator[Carrier]:
     """A carrier that hands jobs to a cluster, of whose workers those with this store work.
+
+    Those with other stores work along where they write to a shared cache of this run.
 
     Args:
         cluster: ``local:N``, or a scheduler's address that :func:`addresses.check` let pass.
         store: The run's store.
+        remote: Its shared caches.
 
     Raises:
         NetworkProblem: There is no scheduler.
@@ -57,7 +66,7 @@ def connected(cluster: str, store: Store) -> Iterator[Carrier]:
         client = stack.enter_context(_client(address))
         if count:
             stack.enter_context(_workers_here(address, count, store, client))
-        yield _Cluster(client, address, store).carrier()
+        yield _Cluster(client, address, store, remote).carrier()
 
 
 @contextmanager
@@ -160,6 +169,9 @@ class _Cluster:
     client: Any
     address: str
     store: Store
+    remote: Remote
+    exchange: Exchange | None = None
+    common: str = ""
     machine: str = ""
 
     def carrier(self) -> Carrier:
@@ -167,34 +179,63 @@ class _Cluster:
         events: SimpleQueue[Event | str] = SimpleQueue()
         topic = f"orchestrate {uuid.uuid4().hex}"
         self.client.subscribe_topic(topic, lambda message: events.put(pickle.loads(message[1])))  # noqa: S301
+        self._meet()
         self.machine = placement.timing_machine(self.workers(), machine_info.identity())
         return Carrier(
             executor=self.executor,
             inbox=_Inbox(events),
             say=serve.Topic(topic),
-            work=serve.work,
+            work=partial(serve.work, cache=self.exchange.id if self.exchange else ""),
             own_slots=False,
+            apart=self.exchange is not None,
             admit=self.admit,
             arrived=self.arrived,
             explain=self.explain,
         )
 
+    def _all(self) -> list[placement.Worker]:
+        known = self.client.scheduler_info()["workers"].values()
+        return [placement.Worker(str(one["name"]), one["resources"]) for one in known]
+
+    def _meet(self) -> None:
+        """Find what the workers have in common with the run: its store, or a shared cache."""
+        own = store_id.store_id(self.store)
+        self.common = f"{placement.STORE}{own}"
+        if all(self.common in one.offer for one in self._all()):
+            return
+        caches = store_id.caches(self.remote, self.store.warn)
+        if found := placement.common_cache(self._all(), own, caches):
+            self.common = f"{placement.CACHE}{found}"
+            alone = replace(self.remote, places=(caches[found],))
+            self.exchange = Exchange(found, alone, self.store)
+
     def workers(self) -> list[placement.Worker]:
         """The workers that can work for this run."""
-        known = self.client.scheduler_info()["workers"].values()
-        found = [placement.Worker(str(one["name"]), one["resources"]) for one in known]
-        return placement.usable(found, store_id(self.store), self.store.warn)
+        return placement.usable(self._all(), self.common, self.store.warn)
 
-    def admit(self, steps: Iterable[Step]) -> None:
-        placement.expect_room(steps, self.workers(), self.machine)
+    def admit(
+        self, work: Mapping[str, Step], steps: Mapping[str, Step], targets: Collection[str]
+    ) -> None:
+        if self.exchange is not None:
+            self.exchange.begin(work, steps, targets)
+        placement.expect_room(map(self._sized, work.values()), self.workers(), self.machine)
+
+    def _sized(self, step: Step) -> Step:
+        return self.exchange.sized(step) if self.exchange else step
 
     def executor(self, step: Step) -> Executor:
-        needs = placement.needs(step.resources, store_id(self.store), self.machine)
-        executor: Executor = self.client.get_executor(pure=False, resources=needs)
+        """Where there is room; if it may be, where what it reads is that is not shared."""
+        needs = placement.needs(self._sized(step).resources, self.common, self.machine)
+        stores = self.exchange.stores(step) if self.exchange else set()
+        near = [one.name for one in self._all() if one.marked(placement.STORE) in stores]
+        where = {"workers": near, "allow_other_workers": True} if near else {}
+        executor: Executor = self.client.get_executor(pure=False, resources=needs, **where)
         return executor
 
     def arrived(self, result: StepResult) -> StepResult:
         """A result of a worker's, by the path that its artifact has here."""
+        if self.exchange is not None:
+            return self.exchange.arrived(result)
         end = time.monotonic() + _VISIBLE_SECONDS
         while (found := self.store.find(result.step.key)) is None:
             if time.monotonic() >= end:

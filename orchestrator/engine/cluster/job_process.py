@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from orchestrator.base.errors import OrchestrateError, StepError, problem_of
 from orchestrator.base.process import run_process
 from orchestrator.base.step_values import StepResult
+from orchestrator.engine.cluster.sharing_job import carry_out_sharing
 from orchestrator.engine.step_worker import Event, Job, Say, carry_out
 
 _LEAST_SECONDS = 1.0  # between two reports of progress of a step
@@ -131,7 +132,8 @@ def main(place: Path) -> None:
         signal.signal(number, lambda _number, _frame: run_process.stop_all())
     job = pickle.loads((place / "job").read_bytes())  # noqa: S301 - the worker's
     try:
-        messages.write(carry_out(job, messages.say))
+        work = carry_out_sharing if job.settings.remote.places else carry_out
+        messages.write(work(job, messages.say))
     except OrchestrateError as error:
         messages.write(error)
     except OSError as error:

@@ -15,7 +15,7 @@ from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.base.step_values import Resources, Step
 
 CPU, NET, GPU, MEMORY, DISK = "cpu slots", "network slots", "GPUs", "memory", "disk"
-VERSION, STORE, MACHINE = "version ", "store ", "machine "
+VERSION, STORE, MACHINE, CACHE = "version ", "store ", "machine ", "cache "
 PLENTY = 1e18
 NET_SLOTS = 4
 SHOWN: Mapping[str, Callable[[int], str]] = {MEMORY: units.size, DISK: units.size}
@@ -36,10 +36,18 @@ class Worker:
 
 
 def offer(
-    *, jobs: int, gpus: int, memory: int, disk: int, store: str, machine: str
+    *,
+    jobs: int,
+    gpus: int,
+    memory: int,
+    disk: int,
+    store: str,
+    machine: str,
+    caches: Iterable[str] = (),
 ) -> dict[str, float]:
-    """What a worker has; memory and disk in bytes, the store and the machine by their ids."""
-    marks = (f"{VERSION}{__version__}", f"{STORE}{store}", f"{MACHINE}{machine}")
+    """What a worker has; memory and disk in bytes, store, machine and caches by their ids."""
+    marks = [f"{VERSION}{__version__}", f"{STORE}{store}", f"{MACHINE}{machine}"]
+    marks += [f"{CACHE}{one}" for one in caches]
     amounts = {CPU: jobs, NET: NET_SLOTS, GPU: gpus, MEMORY: memory, DISK: disk}
     return {**dict.fromkeys(marks, PLENTY), **{name: float(one) for name, one in amounts.items()}}
 
@@ -56,41 +64,53 @@ def amounts(needed: Resources) -> dict[str, float]:
     return {name: float(amount) for name, amount in found.items() if amount}
 
 
-def needs(needed: Resources, store: str, machine: str) -> dict[str, float]:
-    """What a worker must have for a step; ``machine`` is where speeds are measured."""
-    marks = {f"{VERSION}{__version__}": 1.0, f"{STORE}{store}": 1.0}
+def needs(needed: Resources, common: str, machine: str) -> dict[str, float]:
+    """What a worker must have for a step.
+
+    ``common`` is the mark of what it shares with the run, ``machine`` is where speeds are measured.
+    """
+    marks = {f"{VERSION}{__version__}": 1.0, common: 1.0}
     if needed.alone:
         marks[f"{MACHINE}{machine}"] = 1.0
     return {**marks, **amounts(needed)}
 
 
-def usable(workers: Sequence[Worker], store: str, warn: Callable[[str], None]) -> list[Worker]:
+def common_cache(workers: Iterable[Worker], store: str, caches: Iterable[str]) -> str:
+    """The first of a run's caches by which workers with other stores can work for it, or ''."""
+    far = [w for w in workers if w.marked(VERSION) == __version__ and w.marked(STORE) != store]
+    return next((one for one in caches if any(f"{CACHE}{one}" in w.offer for w in far)), "")
+
+
+def usable(workers: Sequence[Worker], common: str, warn: Callable[[str], None]) -> list[Worker]:
     """The workers that can work for this run; the others are said to be left out, and why.
 
     Raises:
         EnvironmentProblem: There is none.
     """
-    wrong = {one.name: why for one in workers if (why := _objection(one, store))}
+    wrong = {one.name: why for one in workers if (why := _objection(one, common))}
     if len(wrong) == len(workers):
         reasons = "; ".join(f"{name} {why}" for name, why in wrong.items())
         raise EnvironmentProblem(
             f"the cluster has no worker for this run{': ' if reasons else ''}{reasons}",
-            "Start one: 'orchestrate worker ADDRESS', with the same store.",
+            "Start one: 'orchestrate worker ADDRESS', with the same store or a shared cache.",
         )
     for name, why in wrong.items():
         warn(f"worker {name} is left out: it {why}")
     return [one for one in workers if one.name not in wrong]
 
 
-def _objection(worker: Worker, store: str) -> str:
+def _objection(worker: Worker, common: str) -> str:
     version = worker.marked(VERSION)
     if not version:
         return "was not started by 'orchestrate worker'"
     if version != __version__:
         return f"has version {version} of orchestrate, this is {__version__}"
-    if worker.marked(STORE) != store:
-        return "has another store (ORCHESTRATE_HOME) than this run"
-    return ""
+    if common in worker.offer:
+        return ""
+    cache = "no shared cache (ORCHESTRATE_REMOTE) that both may write to"
+    if common.startswith(CACHE):
+        return f"has {cache}, as the other workers and this run have"
+    return f"has another store (ORCHESTRATE_HOME) than this run, and {cache}"
 
 
 def timing_machine(workers: Sequence[Worker], here: str) -> str:

@@ -17,6 +17,7 @@ from orchestrator.engine import artifact
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.cluster import addresses, own_folder
 from orchestrator.engine.cluster.job_process import carry_out_apart
+from orchestrator.engine.shared_cache.places import Place, Remote
 from orchestrator.engine.step_worker import Event, Job, Say
 
 _JOBS = "orchestrate jobs"  # the plugin's name
@@ -25,13 +26,18 @@ _AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Site:
-    """A worker's own: what it is called, its store, jobs at once, threads of all, resources."""
+    """A worker's own: what it is called, its store, jobs at once, threads of all, resources.
+
+    ``caches`` are those that it may write to, by their ids, of all in ``remote``.
+    """
 
     name: str
     store: Store
     jobs: int
     threads: int
     offer: Mapping[str, float]
+    remote: Remote = field(default_factory=Remote)
+    caches: Mapping[str, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,10 @@ class Topic:
         get_worker().log_event(self.name, pickle.dumps(event))
 
 
-def work(job: Job, say: Say) -> StepResult:
+def work(job: Job, say: Say, cache: str = "") -> StepResult:
     """Carry a job out on this worker; what was stopped here is done elsewhere.
+
+    With the id of a cache, what it reads and makes goes through that.
 
     Raises:
         OrchestrateError: As ``carry_out``.
@@ -58,7 +66,7 @@ def work(job: Job, say: Say) -> StepResult:
     worker = get_worker()
     jobs: Jobs = worker.plugins[_JOBS]
     try:
-        return jobs.carry_out(job, say, str(worker.get_current_task()))
+        return jobs.carry_out(job, say, str(worker.get_current_task()), cache)
     except Interrupted as error:
         raise Reschedule from error
 
@@ -73,10 +81,14 @@ class Jobs:
     _cancelled: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def carry_out(self, job: Job, say: Say, task: str) -> StepResult:
+    def carry_out(self, job: Job, say: Say, task: str, cache: str = "") -> StepResult:
         """Carry out the job of one of Dask's tasks, in this worker's store."""
+        # What a worker may do with a cache its own settings say, not those of a run.
+        places = (self.site.caches[cache],) if cache else ()
+        remote = replace(self.site.remote, places=places)
         own = replace(
             job,
+            settings=replace(job.settings, remote=remote),
             store=job.store.seen_at(self.site.store.root),
             threads=max(1, self.site.threads // self.site.jobs),
         )

@@ -1,7 +1,8 @@
 """The caches of a run: what they hold, what comes from them, what is sent to them.
 
 A cache is never a reason to fail: one that does not answer or refuses is named once and not
-asked again, and whatever does not come from it is made here.
+asked again, and whatever does not come from it is made here. Only where machines exchange their
+work by it, it is required.
 """
 
 from __future__ import annotations
@@ -51,10 +52,13 @@ class SharedCache:
     Args:
         remote: Which, and what is believed of them.
         warn: Receives a sentence about each that cannot be used, and about what is wrong there.
+        required: Whether one that cannot be used is an error, :class:`PlaceProblem`.
     """
 
-    def __init__(self, remote: Remote, warn: Callable[[str], None]) -> None:
-        self.remote, self._warn = remote, warn
+    def __init__(
+        self, remote: Remote, warn: Callable[[str], None], *, required: bool = False
+    ) -> None:
+        self.remote, self._warn, self._required = remote, warn, required
         self._places = [RemoteFolder(one, remote.patience) for one in remote.places]
         self._given_up: set[str] = set()
         self._known: dict[str, _Known | None] = {}
@@ -82,6 +86,10 @@ class SharedCache:
     def forget(self, key: str) -> None:
         """Take no artifact of a key from the caches any more: it is to be made here."""
         self._known[key] = None
+
+    def ask_again(self, key: str) -> None:
+        """Ask the caches for a key again when it is next wanted."""
+        self._known.pop(key, None)
 
     def bring(
         self, key: str, store: Store, received: Callable[[int, int], None] = lambda _, __: None
@@ -227,6 +235,8 @@ class SharedCache:
         try:
             yield
         except PlaceProblem as error:
+            if self._required:
+                raise
             if folder.place.url not in self._given_up:
                 self._given_up.add(folder.place.url)
                 self._warn(f"{error.message}; it is not asked again")

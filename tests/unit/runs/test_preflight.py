@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,7 +18,7 @@ from orchestrator.base.process import isolation
 from orchestrator.base.step_values import Resources, Step
 from orchestrator.engine.artifact_store import Store
 from orchestrator.engine.progress_listeners import Plain
-from orchestrator.engine.scheduler import Settings
+from orchestrator.engine.scheduler import Carrier, Settings
 from orchestrator.planning import resource_needs, rough_sizes
 from orchestrator.planning.recipe_to_steps import Plan
 from orchestrator.planning.resolved_source import Resolved
@@ -247,6 +249,19 @@ def test_short_disk_is_said_with_the_peak_and_what_helps(
     assert str(session.store.root) in caught.value.message
     assert "ORCHESTRATE_HOME" in caught.value.hint
     assert caught.value.exit_code == 3
+
+
+def test_of_what_others_make_only_the_outputs_need_room_here(
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = Carrier(Mock(), SimpleQueue(), print, apart=True)
+    far = replace(session, cluster=apart)
+    machine_with(monkeypatch, disk=30 * GB)
+    preflight.check_room([preview(tmp_path)], far, tmp_path)
+
+    machine_with(monkeypatch, disk=GB)
+    with pytest.raises(EnvironmentProblem, match=r"9\.00 GB of outputs do not fit"):
+        preflight.check_room([preview(tmp_path)], far, tmp_path)
 
 
 def test_keep_final_is_advised_when_it_is_enough(

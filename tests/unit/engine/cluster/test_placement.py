@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from tests.support.scheduler_runs import a_step
 GB = 10**9
 
 
-def a_worker(name: str, machine: str = "m", store: str = "s", **more: int) -> Worker:
+def a_worker(
+    name: str, machine: str = "m", store: str = "s", caches: Sequence[str] = (), **more: Any
+) -> Worker:
     amounts = {"jobs": 1, "gpus": 0, "memory": 8 * GB, "disk": 100 * GB, **more}
-    return Worker(name, placement.offer(store=store, machine=machine, **amounts))
+    return Worker(name, placement.offer(store=store, machine=machine, caches=caches, **amounts))
 
 
 def test_a_step_takes_what_it_needs_and_no_more() -> None:
@@ -30,7 +33,7 @@ def test_a_step_takes_what_it_needs_and_no_more() -> None:
 
 
 def test_what_is_asked_of_dask_is_what_such_a_worker_has() -> None:
-    needs = placement.needs(Resources(cpu=True, alone=True, memory_bytes=GB), "s", "m")
+    needs = placement.needs(Resources(cpu=True, alone=True, memory_bytes=GB), "store s", "m")
 
     assert all(a_worker("w").offer[name] >= amount for name, amount in needs.items())
     assert needs.keys() - a_worker("w", machine="other").offer.keys() == {"machine m"}
@@ -38,7 +41,7 @@ def test_what_is_asked_of_dask_is_what_such_a_worker_has() -> None:
 
 
 def test_only_speeds_are_bound_to_a_machine() -> None:
-    assert "machine m" not in placement.needs(Resources(cpu=True), "s", "m")
+    assert "machine m" not in placement.needs(Resources(cpu=True), "store s", "m")
 
 
 def test_workers_that_cannot_help_are_left_out_with_a_reason() -> None:
@@ -46,7 +49,7 @@ def test_workers_that_cannot_help_are_left_out_with_a_reason() -> None:
     old = Worker("old", {"version 0.0.1": 1.0, "store s": 1.0})
     good = a_worker("good")
 
-    assert placement.usable([old, good, Worker("dask", {})], "s", said.append) == [good]
+    assert placement.usable([old, good, Worker("dask", {})], "store s", said.append) == [good]
     assert said == [
         f"worker old is left out: it has version 0.0.1 of orchestrate, this is {__version__}",
         "worker dask is left out: it was not started by 'orchestrate worker'",
@@ -55,9 +58,9 @@ def test_workers_that_cannot_help_are_left_out_with_a_reason() -> None:
 
 def test_a_cluster_without_a_worker_for_this_run_is_refused() -> None:
     with pytest.raises(EnvironmentProblem, match=r"no worker for this run\n"):
-        placement.usable([], "s", print)
+        placement.usable([], "store s", print)
     with pytest.raises(EnvironmentProblem, match="far has another store"):
-        placement.usable([a_worker("far", store="other")], "s", print)
+        placement.usable([a_worker("far", store="other")], "store s", print)
 
 
 def test_speeds_are_measured_here_if_this_machine_works_along_else_always_there() -> None:
@@ -102,3 +105,29 @@ def test_what_two_workers_have_only_between_them_is_refused() -> None:
 
     with pytest.raises(EnvironmentProblem, match="no worker has what 'both' needs"):
         placement.expect_room([step], workers, "m")
+
+
+def test_workers_with_other_stores_work_along_by_the_first_cache_that_they_write_to() -> None:
+    said: list[str] = []
+    near, far = a_worker("near"), a_worker("far", store="o", caches=["b", "c"])
+    also = a_worker("also", caches=["c"])
+    old = Worker("old", {"version 0.0.1": 1.0, "store o": 1.0, "cache a": 1.0})
+
+    found = placement.common_cache([near, far, also, old], "s", ["a", "c", "b"])
+
+    assert found == "c"
+    assert placement.usable([near, far, also], "cache c", said.append) == [far, also]
+    assert said == [
+        "worker near is left out: it has no shared cache (ORCHESTRATE_REMOTE) that both may "
+        "write to, as the other workers and this run have"
+    ]
+    assert "cache c" in placement.needs(Resources(), "cache c", "m")
+
+
+@pytest.mark.parametrize("caches", [[], ["z"]])
+def test_without_a_worker_of_another_store_that_writes_there_no_cache_is_used(
+    caches: list[str],
+) -> None:
+    workers = [a_worker("near", caches=["a"]), a_worker("far", store="o", caches=caches)]
+
+    assert placement.common_cache(workers, "s", ["a"]) == ""
