@@ -61,6 +61,12 @@ def quantize(step: Step, sizes: Sizes) -> Resources:
     return replace(step.resources, disk_bytes=sizes.made, memory_bytes=memory)
 
 
+def rewrite(step: Step, sizes: Sizes) -> Resources:
+    """Tensors are copied one at a time, from a mapped file."""
+    memory = TOOL_BASE + 2 * sizes.largest_tensor
+    return replace(step.resources, disk_bytes=sizes.made, memory_bytes=memory)
+
+
 def evaluate(step: Step, sizes: Sizes) -> Resources:
     """The mapped file, the key-value cache and the compute buffers.
 

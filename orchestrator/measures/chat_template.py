@@ -69,13 +69,17 @@ def _texts(name: str, found: Mapping[str, JSON]) -> Check:
         return Check(name, Status.FAIL, f"{lacks}, which its source has in {found['where']}", told)
     if not found["templates"]:
         return Check(name, Status.SKIP, "neither the file nor its source has a chat template")
+    refused = found["refused"]
+    if len(refused) == found["texts"]:
+        why = " ".join(refused[0]["why"].split())
+        return Check(name, Status.FAIL, f"the template writes no text: {why}", told)
     if odd := found["different"]:
         apart = _apart(odd[0], "transformers", "llama.cpp")
         return Check(
             name, Status.FAIL, f"{len(odd)} of {found['texts']} texts differ: {apart}", told
         )
     fact = f"{units.plural(found['texts'], 'text')} alike by transformers and llama.cpp"
-    if refused := found["refused"]:
+    if refused:
         fact += f"; both refuse {_case(refused[0])} ({' '.join(refused[0]['why'].split())})"
     if rewritten := found["rewritten"]:
         apart = _apart(rewritten[0], "by the template", "by them")
@@ -118,7 +122,7 @@ MEASURE = Measure(
     name="chat_template",
     order=44,
     judge=_judge,
-    work=Work(_run, "chat template", ("render",), original="texts"),
+    work=Work(_run, "chat template", ("render",), original="texts", reads_texts=True),
     section=Section(
         "chat_template",
         "Conversations as the chat template has them, by llama.cpp against transformers.",

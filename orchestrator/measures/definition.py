@@ -170,6 +170,8 @@ class Work:
             or its small texts, where there is such a folder.
         against_full: Whether other files need what it found on the full one, as ``full``.
         covered_by: A measure whose step finds this one's facts too where it is taken.
+        reads_texts: Whether what a header says in texts, such as its chat template, may change
+            the result.
         loads: Whether a tool loads the file, which it would not if its header is wrong.
     """
 
@@ -185,6 +187,7 @@ class Work:
     original: Literal["", "weights", "texts"] = ""
     against_full: bool = False
     covered_by: str = ""
+    reads_texts: bool = False
     loads: bool = True
 
 

@@ -88,7 +88,7 @@ def measure_of(
         name=name,
         order=order,
         judge=_judge,
-        work=Work(run, f"a {thing}", ("look_at",), asked, part=_PART),
+        work=Work(run, f"a {thing}", ("look_at",), asked, part=_PART, reads_texts=True),
         section=Section(
             name,
             f"What must be said of {about}; needs 'mmproj'.",

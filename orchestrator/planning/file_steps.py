@@ -260,5 +260,56 @@ def quantize(basis: Basis, quant: Quant, full_key: str, imatrix_key: str) -> str
         },
         after=basis.gate,
         resources=Resources(cpu=True),
+        keep="final" if basis.recipe.header is None else "f16",
+    )
+
+
+def with_header(basis: Basis, step: str, name: str) -> str:
+    """Add the file with what the recipe says of its header; without that, the step itself.
+
+    Raises:
+        UsageError: The tool chain changes no headers.
+    """
+    if basis.recipe.header is None:
+        return step
+    params, inputs, context = _header_changes(basis)
+    return basis.collector.add(
+        "rewrite",
+        f"change the header of {basis.recipe.name} {name}",
+        params,
+        {MODEL: step, **inputs},
+        context=context,
+        after=basis.gate,
+        resources=Resources(cpu=True),
         keep="final",
     )
+
+
+def rehearsal(basis: Basis, header: str) -> str:
+    """Add trying the changes on a header that is known before weights are; '' without any.
+
+    Raises:
+        UsageError: As :func:`with_header`.
+    """
+    if basis.recipe.header is None:
+        return ""
+    params, inputs, context = _header_changes(basis)
+    return basis.collector.add(
+        "rehearse",
+        f"try the header of {basis.recipe.name}",
+        params,
+        {"header": header, **inputs},
+        context=context,
+        keep="always",
+    )
+
+
+def _header_changes(basis: Basis) -> tuple[dict[str, JSON], dict[str, str], dict[str, JSON]]:
+    """Parameters, inputs beside the file, and context."""
+    stated = basis.recipe.header
+    assert stated is not None
+    basis.chain.verb("rewrite_header")
+    argvs, context = verbs(basis.chain, "rewrite_header")
+    own = stated.model_dump(mode="json", include={"special_tokens", "set", "remove"})
+    params = {"argv": argvs, "file": basis.file, **own}
+    return params, {**basis.tools, **source_steps.template(basis)}, context

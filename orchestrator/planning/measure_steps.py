@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
@@ -90,9 +91,22 @@ def _all(basis: Basis) -> tuple[Measure, ...]:
     return registry.measures(further_texts.asked(basis.recipe.verify.sections))
 
 
-def measures(basis: Basis, file: Measured) -> dict[str, str]:
-    """Add the steps that measure one file; their keys by the names of measures."""
-    wanted = {one.name: one for one in _all(basis) if _wanted(basis, one, file)}
+def measures(
+    basis: Basis, file: Measured, which: Literal["all", "numbers", "texts"] = "all"
+) -> dict[str, str]:
+    """Add the steps that measure one file; their keys by the names of measures.
+
+    ``texts`` are those whose results a header's texts may change, ``numbers`` all others; whether
+    a file is one and can be loaded is looked at in any case.
+    """
+    wanted = {
+        one.name: one
+        for one in _all(basis)
+        if _wanted(basis, one, file)
+        if which == "all"
+        or one.name in (_HEADER, _LOADED)
+        or (one.work is not None and one.work.reads_texts == (which == "texts"))
+    }
     keys: dict[str, str] = {}
     for name, measure in wanted.items():
         work = measure.work
@@ -122,6 +136,13 @@ def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:
         for one in _all(basis)
         if one.work is not None and _held_against(basis, one, file)
     }
+
+
+def reads_texts(basis: Basis) -> bool:
+    """Whether something is measured of the full file alone that its header's texts may change."""
+    found = [one for one in _all(basis) if one.work and one.work.reads_texts and one.work.original]
+    asked = basis.recipe.verify.sections
+    return any(one.asked_by in asked and _can(basis, one.work) for one in found)
 
 
 def _held_against(basis: Basis, measure: Measure, full: Measured) -> bool:
@@ -229,8 +250,11 @@ def _original(basis: Basis, work: Work) -> dict[str, str]:
     """What a measure reads of the original model."""
     if work.original == "weights":
         return {ORIGINAL: source_steps.merged(basis)}
-    source = basis.sources.delta or basis.sources.model
-    if not work.original or source is None or source.format != "hf":
+    source = basis.sources.delta or basis.sources.shaped
+    header = basis.recipe.header
+    if not work.original or (header is not None and header.changes_template):
+        return {}
+    if source is None or source.format != "hf":
         return {}
     return {ORIGINAL_TEXTS: source_steps.outline(basis, source, "")}
 

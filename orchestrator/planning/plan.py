@@ -69,7 +69,8 @@ class Output:
     ``step`` is the key of the step that makes ``file``; ``measures`` the keys of those that
     measure it, by the names of measures; ``lacking`` are measures that the recipe asks for and
     that the tool chain cannot take. ``quant`` is None for the converted file itself, and for a
-    ``part`` of the model beside the text model, such as mmproj.
+    ``part`` of the model beside the text model, such as mmproj. ``base`` is the key of the step
+    that makes the file before its header is changed, empty where it is not.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Output:
     quant: Quant | None = None
     lacking: frozenset[str] = frozenset()
     part: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,20 +46,22 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
     basis = _basis(recipe, chain, sources, choices)
     source_steps.check_weights(basis)
     predicted, headers, counted = forecast(basis), part_headers(basis), census(basis)
-    gate = tuple(filter(None, (predicted, counted, *headers.values())))
+    rehearsed = _rehearsal(basis, predicted)
+    gate = tuple(filter(None, (predicted, counted, rehearsed, *headers.values())))
     basis = replace(basis, gate=gate)
     parts = {name: file_steps.part(basis, name, one) for name, one in recipe.parts.items()}
     basis = replace(basis, parts=parts)
     full = file_steps.full(basis)
-    imatrix = file_steps.imatrix(basis, full)
+    read = _read(basis, full, recipe.converted_name)
+    imatrix = file_steps.imatrix(basis, read)
     made = [
         (quant, file_steps.quantize(basis, quant, full, imatrix))
         for quant in _chosen(recipe, choices.only)
     ]
-    logits = measure_steps.logits(basis, full)
-    whole = _output(basis, recipe.converted_name, full, full, logits)
+    logits = measure_steps.logits(basis, read)
+    whole = _output(basis, recipe.converted_name, full, read, logits)
     outputs = tuple(
-        _output(basis, quant.name, key, full, logits, quant=quant, whole=whole.measures)
+        _output(basis, quant.name, key, read, logits, quant=quant, whole=whole.measures)
         for quant, key in made
     )
     outputs += tuple(
@@ -165,6 +167,23 @@ def _chosen(recipe: Recipe, only: Sequence[str]) -> list[Quant]:
     return chosen
 
 
+def _rehearsal(basis: Basis, forecast: str) -> str:
+    """Add trying the changes of headers where one is known before weights are."""
+    header = basis.collector.step(forecast).inputs["header"] if forecast else ""
+    return file_steps.rehearsal(basis, header) if header else ""
+
+
+def _read(basis: Basis, step: str, name: str) -> str:
+    """The file that tools compute with: after its header was changed only if that matters to them.
+
+    So another chat template leaves numbers and importance matrices as they are.
+    """
+    header = basis.recipe.header
+    return (
+        step if header is None or header.texts_only else file_steps.with_header(basis, step, name)
+    )
+
+
 def _part(basis: Basis, name: str, step: str) -> Output:
     file = f"{basis.recipe.part_name(name)}{basis.chain.extension}"
     keys = measure_steps.of_part(basis, name, step) if basis.choices.verify else {}
@@ -182,8 +201,16 @@ def _output(
     whole: Mapping[str, str] | None = None,
 ) -> Output:
     file = f"{basis.recipe.name}-{name}{basis.chain.extension}"
-    if not basis.choices.verify:
-        return Output(name, file, basis.file, step, {}, quant)
-    measured = Measured(name, step, basis.file, full, logits, whole or {})
-    keys = measure_steps.measures(basis, measured)
-    return Output(name, file, basis.file, step, keys, quant, measure_steps.lacking(basis))
+    read, keys = _read(basis, step, name), {}
+    # Of the full file nothing but its header's texts may be wanted.
+    final = quant is not None or (basis.choices.verify and measure_steps.reads_texts(basis))
+    made = file_steps.with_header(basis, step, name) if final else read
+    if basis.choices.verify:
+        measured = Measured(name, read, basis.file, full, logits, whole or {})
+        keys = measure_steps.measures(basis, measured, "all" if made == read else "numbers")
+        if made != read:
+            own = replace(measured, step=made, full=full if quant else made)
+            keys |= measure_steps.measures(basis, own, "texts")
+    lacking = measure_steps.lacking(basis) if basis.choices.verify else frozenset()
+    before = step if made != step else ""
+    return Output(name, file, basis.file, made, keys, quant, lacking, base=before)

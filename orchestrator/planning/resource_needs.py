@@ -72,9 +72,9 @@ def _sizes(plan: Plan, step: Step, forecast: Forecast) -> Sizes:
 
 def _file_size(plan: Plan, key: str, forecast: Forecast) -> int:
     """Bytes of the model file that a step makes; 0 where it makes none that is predicted."""
-    if key == plan.full.step:
+    if key in (plan.full.step, plan.full.base):
         return int(forecast.full.get("size", 0))
-    names = [output.name for output in plan.outputs if output.step == key]
+    names = [output.name for output in plan.outputs if key in (output.step, output.base)]
     return int(forecast.outputs.get(names[0], {}).get("size", 0)) if names else 0
 
 

@@ -11,6 +11,8 @@ from orchestrator.planning.plan import MODEL
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.step_collector import Basis, StepCollector
 
+TEMPLATE = "chat template"
+
 
 def check_weights(basis: Basis) -> None:
     """Refuse models in a layout that the tool chain does not read.
@@ -70,6 +72,12 @@ def fetch(
 def corpus(basis: Basis, name: str) -> str:
     """Add the fetching of a text."""
     return fetch(basis.collector, basis.sources.corpora[name], f"{name} text", basis.gate)
+
+
+def template(basis: Basis) -> dict[str, str]:
+    """Add the fetching of a chat template that is put into headers, as an input; or none."""
+    source = basis.sources.corpora.get(TEMPLATE)
+    return {} if source is None else {"template": fetch(basis.collector, source, TEMPLATE)}
 
 
 def matrix(basis: Basis) -> str:

@@ -45,6 +45,7 @@ def findings(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
     yield from _options(data, vocabulary)
     yield from _parts(data)
     yield from _names(data, converted)
+    yield from _header(data)
     yield from _imatrix(data)
     yield from _without_matrix(data, vocabulary)
     yield from _measures(data)
@@ -125,7 +126,9 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
         for path in places(pattern, lambda loc: _mapping(data, *map(str, loc)))
     )
     for path in found:
-        if corpus := _mapping(data, *map(str, path)):
+        *above, last = map(str, path)
+        corpus = _mapping(data, *above).get(last)
+        if isinstance(corpus, Mapping):
             yield from _source(corpus, path, "hub, pypi, path or url")
 
 
@@ -180,6 +183,22 @@ def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
             yield loc, f"{seen[name.casefold()]} is already called {name!r}; give another 'name'"
         elif name:
             seen[name.casefold()] = f"quantize[{index}]"
+
+
+def _header(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Keys that would be changed twice, and a section that changes none."""
+    section = _mapping(data, "header")
+    set_, removed = _mapping(section, "set"), section.get("remove")
+    if "header" in data and data["header"] is not None and not any(section.values()):
+        yield ("header",), "changes nothing: leave it out"
+    template = ["tokenizer.chat_template"] if section.get("chat_template") else []
+    tokens = [f"tokenizer.ggml.{one}_token_id" for one in _mapping(section, "special_tokens")]
+    for key in (*template, *tokens):
+        if key in set_:
+            yield ("header", "set", key), f"{key} is stated twice: say it in one place"
+    for key in removed if isinstance(removed, tuple) else ():
+        if key in (*template, *tokens, *set_):
+            yield ("header", "remove"), f"{key} is both stated and removed"
 
 
 def _imatrix(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -303,6 +303,7 @@ Override = Annotated[str, AfterValidator(_override)]
 MetadataKey = Annotated[
     str, Matches(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$", "is not the name of a metadata key")
 ]
+TokenName = Annotated[str, Matches(r"[a-z][a-z_]{0,29}", "is not the name of a special token")]
 Recorded = Annotated[str, AfterValidator(_recorded)]
 TextName = Annotated[
     str,

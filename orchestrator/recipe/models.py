@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -42,6 +43,7 @@ from orchestrator.recipe.field_types import (
     TensorPattern,
     TensorType,
     TextName,
+    TokenName,
     Url,
     vocabulary_of,
 )
@@ -145,6 +147,48 @@ class Projector(Frozen):
 def _unread(value: Any) -> Any:
     """The default as a recipe would say it, so that the tool chain's usual values fill it."""
     return {} if isinstance(value, Convert) else value
+
+
+class Header(Frozen):
+    """What the headers of the text model's files say otherwise; their tensors stay as they are."""
+
+    chat_template: Annotated[Source, Also()] | None = Field(
+        default=None,
+        description="Chat template, a file: a path or a source; takes the place of all that "
+        "there are.",
+    )
+    special_tokens: Mapping[TokenName, str | Annotated[int, Field(ge=0)]] = Field(
+        default={}, description="Special tokens, such as eos or eot, by their texts or numbers."
+    )
+    set: Mapping[MetadataKey, bool | int | FiniteFloat | str | tuple[str, ...]] = Field(
+        default={}, description="Values by the header's keys, of the type that the file has."
+    )
+    remove: tuple[MetadataKey, ...] = Field(default=(), description="Keys to leave out.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The header's keys that are changed."""
+        template = ("tokenizer.chat_template",) if self.chat_template is not None else ()
+        tokens = (f"tokenizer.ggml.{name}_token_id" for name in self.special_tokens)
+        return (*template, *tokens, *self.set, *self.remove)
+
+    @property
+    def changes_template(self) -> bool:
+        """Whether the chat template is another than the source's."""
+        return any(one.startswith("tokenizer.chat_template") for one in self.keys)
+
+    @property
+    def texts_only(self) -> bool:
+        """Whether weights compute the same: only what the file says of itself is changed."""
+        return all(one.startswith(("tokenizer.chat_template", "general.")) for one in self.keys)
+
+    @property
+    def sentence(self) -> str:
+        """What was changed, for reports."""
+        return (
+            f"The recipe changes what headers say of {', '.join(self.keys)}; the tensors are those "
+            "of the files before, byte for byte."
+        )
 
 
 class Imatrix(WithOptions):
@@ -289,6 +333,9 @@ class Document(Frozen):
         default=None,
         description="Where a head that predicts further tokens goes: inside the text model's file, "
         "which is usual; separate, mtp-NAME-TYPE.gguf; or without: left out.",
+    )
+    header: Header | None = Field(
+        default=None, description="Changes to the headers of the finished files."
     )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
     defaults: QuantDefaults = Field(

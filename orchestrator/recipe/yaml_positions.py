@@ -37,6 +37,7 @@ _SCALAR_TAGS = _TEXT_TAGS | {"int", "float", "bool", "null"}
 # In a pattern of places: any key.
 ANY = "*"
 CORPORA: tuple[Loc, ...] = (
+    ("header", "chat_template"),
     ("imatrix", "corpus"),
     ("imatrix", "file"),
     ("imatrix", "more", ANY),
@@ -226,8 +227,11 @@ class _Builder:
         if self._count > MAX_VALUES or len(loc) > MAX_DEPTH:
             raise bad(mark, f"aliases (*name) make more than {MAX_VALUES} values or a loop")
         meant = "path" if stands_at(loc, CORPORA) else _SHORTHAND.get(loc, "")
-        if meant and isinstance(node, yaml.ScalarNode):
-            value: Any = {meant: Node(self._scalar(node, loc), mark, key or mark)}
+        value: Any
+        if isinstance(node, yaml.ScalarNode):
+            value = self._scalar(node, loc)
+            if meant and value is not None:
+                value = {meant: Node(value, mark, key or mark)}
         elif isinstance(node, yaml.MappingNode):
             value = dict(self._pairs(node, loc))
         elif isinstance(node, yaml.SequenceNode):

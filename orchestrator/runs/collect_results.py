@@ -129,7 +129,7 @@ def _row(
     if output is plan.full:
         told_of = told_of or manifests.get(output.step)
     sha256 = str(told_of["files"][output.artifact_file]["sha256"]) if told_of else ""
-    told = told_of["facts"] if told_of else {}
+    told = (manifests.get(output.base) or told_of or {"facts": {}})["facts"]
     full = _facts(plan.full, manifests) if output is not plan.full else {}
     wanted = _expectation(plan, output, sha256, full, told, strict=strict)
     wanted = replace(wanted, failed=_failed(output, facts))
@@ -300,6 +300,7 @@ def _notes(plan: Plan, strict: bool, tools_said: str = "") -> list[str]:
         for what, reference in unpinned.items()
     ]
     moved += [plan.untried] if plan.untried else []
+    moved += [plan.recipe.header.sentence] if plan.recipe.header else []
     moved += [tools_said] if tools_said else []
     moved += [f"{name}: {found.sentence}." for name, found in _searched(plan).items()]
     return moved if strict else [*moved, without_checksums.NOTE]

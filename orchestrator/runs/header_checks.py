@@ -23,6 +23,7 @@ def not_overridden(
 ) -> list[Mapping[str, JSON]]:
     """Contradictions between a converted file and its source whose keys no type overrides."""
     known = {key for one in plan.recipe.quantize for key in one.override_kv}
+    known |= {*plan.recipe.header.keys} if plan.recipe.header is not None else set()
     return [one for one in contradictions if one["key"] not in known]
 
 

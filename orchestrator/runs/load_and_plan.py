@@ -18,6 +18,7 @@ from orchestrator.planning import recipe_to_steps as plan
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.recipe_to_steps import Plan, Sources
 from orchestrator.planning.resolved_source import Resolved
+from orchestrator.planning.source_steps import TEMPLATE
 from orchestrator.recipe import Recipe, Vocabulary, load_many
 from orchestrator.recipe.source_fields import Source
 from orchestrator.runs import find_recipes, tools_at_hand, use_lockfile
@@ -109,6 +110,9 @@ def resolve(
             return resolver.resolve(source)
 
     corpora = {}
+    if recipe.header is not None:
+        template = recipe.header.chat_template
+        corpora[TEMPLATE] = definite("header.chat_template", template)
     if (used := recipe.used_imatrix) is not None:
         corpora["calibration"] = definite("imatrix.corpus", used.corpus)
         corpora["imatrix"] = definite("imatrix.file", used.file)

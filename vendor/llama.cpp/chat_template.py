@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import llama_cpp
-from llama_cpp import Llama
+from llama_cpp._internals import LlamaModel
 from transformers.utils.chat_template_utils import render_jinja_template
 
 Written = dict[str, str]
@@ -74,7 +74,10 @@ def main() -> None:
     """Print what was found as one JSON object."""
     program, file, told, folder = sys.argv[1:]
     templates = json.loads(Path(told).read_text("utf-8"))
-    model = Llama(file, vocab_only=True, verbose=False)
+    params = llama_cpp.llama_model_default_params()
+    params.vocab_only = True
+    # Not Llama, which reads the template itself and fails with it.
+    model = LlamaModel(path_model=file, params=params, verbose=False)
     print(json.dumps(compared(program, model, templates, Path(folder))))
 
 
@@ -137,8 +140,7 @@ def differences(found: list[dict[str, Any]], left: str, right: str) -> Iterator[
 
 def piece(model: Any, name: str) -> str:
     """The text of the vocabulary's first or last token; empty where it has none."""
-    vocab = llama_cpp.llama_model_get_vocab(model.model)
-    token = getattr(llama_cpp, f"llama_vocab_{name}")(vocab)
+    token = getattr(llama_cpp, f"llama_vocab_{name}")(model.vocab)
     return "" if token < 0 else model.detokenize([token], special=True).decode("utf-8", "replace")
 
 
@@ -199,24 +201,25 @@ def shown(written: Written) -> str:
 
 def end_of_turn(model: Any, text: str) -> dict[str, Any] | None:
     """What stands after an answer: its token, and whether llama.cpp stops there."""
-    rest = text.rpartition(ANSWER)[2].lstrip()
+    _, written, rest = text.rpartition(ANSWER)
+    rest = rest.lstrip()
+    if not written:
+        return None
     if not rest:
         return {"token": "", "stops": False}
-    vocab = llama_cpp.llama_model_get_vocab(model.model)
     first = model.tokenize(rest.encode(), add_bos=False, special=True)[0]
-    if not llama_cpp.llama_vocab_get_attr(vocab, first) & _SPECIAL:
+    if not llama_cpp.llama_vocab_get_attr(model.vocab, first) & _SPECIAL:
         return None
     token = model.detokenize([first], special=True).decode("utf-8", "replace")
-    return {"token": token, "stops": bool(llama_cpp.llama_vocab_is_eog(vocab, first))}
+    return {"token": token, "stops": bool(llama_cpp.llama_vocab_is_eog(model.vocab, first))}
 
 
 def odd_tokens(model: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
     """Marks that are no token of the vocabulary, what ends a turn, the first token if doubled."""
-    vocab = llama_cpp.llama_model_get_vocab(model.model)
     texts = [one["engine"]["text"] for one in found if not refuses(one, "engine")]
     ended = [one["engine"]["text"] for one in found if not (one["begun"] or refuses(one, "engine"))]
     marks = dict.fromkeys(mark for text in texts for mark in _MARK.findall(text))
-    first = llama_cpp.llama_vocab_bos(vocab)
+    first = llama_cpp.llama_vocab_bos(model.vocab)
     begins = [model.tokenize(text.encode(), add_bos=True, special=True)[:2] for text in texts]
     return {
         "unknown": [one for one in marks if len(model.tokenize(one.encode(), False, True)) > 1],

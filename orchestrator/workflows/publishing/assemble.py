@@ -92,7 +92,7 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
     headers = {one.file: _header(checked.folder / one.file) for one in plan.outputs}
     for one in plan.outputs:
         header = headers[one.file]
-        if header is not None and not one.part:
+        if header is not None and not one.part and not _another_template(plan):
             origin = material.origin
             chat_templates.require_same(
                 one.file, chat_templates.of_file(header), origin.templates, origin.where
@@ -129,6 +129,10 @@ def models(material: Material, session: Session, *, split: bool) -> tuple[Model,
         )
         for one in plan.outputs
     )
+
+
+def _another_template(plan: Plan) -> bool:
+    return plan.recipe.header is not None and plan.recipe.header.changes_template
 
 
 def _header(path: Path) -> GGUF | None:
@@ -310,7 +314,8 @@ def _best(material: Material, found: Sequence[Model], *, whole: bool) -> Model |
 
 def _question(material: Material, models: Sequence[Model]) -> str:
     """How the model's chat template writes a question."""
-    template, header = material.origin.templates.get(chat_templates.DEFAULT), models[0].header
+    header = models[0].header
+    template = chat_templates.of_file(header).get(chat_templates.DEFAULT) if header else None
     if template is None or header is None:
         return ""
     path = material.checked.folder / models[0].output.file
@@ -341,7 +346,7 @@ def _card(
         whole=_best(material, found, whole=True),
         quantized=material.origin.quantized,
         prompt=_question(material, found),
-        chat=bool(material.origin.templates),
+        chat=any(one.header and chat_templates.of_file(one.header) for one in found),
         beside=names,
         papers=[one for one in (*material.origin.papers, licences.NOTICE) if one in names],
         recipe_file=plan.recipe.file.name,

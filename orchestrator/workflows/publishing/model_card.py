@@ -181,7 +181,10 @@ def _files(plan: Plan, card: Card) -> dict[str, Any]:
         "warnings": list(_warnings([*card.models, *card.parts])),
         "parts": [(one.output.part, one.first, units.size(one.row.size)) for one in card.parts],
         "census": card.report.source.message if card.report.source is not None else "",
-        "told": [one.message for one in card.report.warnings],
+        "told": [
+            *([plan.recipe.header.sentence] if plan.recipe.header else []),
+            *(one.message for one in card.report.warnings),
+        ],
         "table": Safe(model_tables.files_table(card.models, card.full, whole)),
         "columns": [*model_tables.notes(card.models, card.full), *_full(card)],
         # Encoders keep no keys and values between texts.

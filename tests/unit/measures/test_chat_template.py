@@ -58,6 +58,16 @@ def test_what_both_refuse_and_what_programs_do_otherwise_is_told_and_no_failure(
     assert "llama.cpp's programs write otherwise a system message" in found.message
 
 
+def test_a_template_that_writes_nothing_fails() -> None:
+    refused = [{**SYSTEM, "why": "unexpected end of template"}]
+    found = checks({**SOUND, "texts": 1, "refused": refused})["chat_template"]
+
+    assert (found.status, found.message) == (
+        Status.FAIL,
+        "the template writes no text: unexpected end of template",
+    )
+
+
 def test_a_template_that_only_the_source_has_fails() -> None:
     lacking = {"templates": [], "missing": ["default"], "where": "chat_template.jinja"}
     found = checks(lacking)

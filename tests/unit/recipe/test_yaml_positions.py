@@ -273,6 +273,32 @@ def test_mappings_merge_lists_replace_and_null_drops(parent: Path) -> None:
     assert recipe.verify.perplexity.chunks is None
 
 
+def test_null_drops_an_inherited_text(parent: Path) -> None:
+    (parent.parent / "t.jinja").write_text("x")
+    with_header = parent.read_text() + "header: {chat_template: t.jinja, remove: [general.url]}\n"
+    parent.write_text(with_header)
+
+    header = load(child(parent, "header: {chat_template: null}\n"), allowed).header
+
+    assert header is not None
+    assert (header.chat_template, header.keys) == (None, ("general.url",))
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ("{}", "changes nothing"),
+        ("{set: {tokenizer.ggml.eos_token_id: 3}, special_tokens: {eos: x}}", "stated twice"),
+        ("{set: {general.url: x}, remove: [general.url]}", "both stated and removed"),
+        ("{set: {general.url: {a: b}}}", "must be"),
+        ("{special_tokens: {eos: -1}}", "greater than or equal to 0"),
+        ("{chat_template: {}}", "needs exactly one of hub, pypi, path or url"),
+    ],
+)
+def test_headers_that_say_nothing_or_the_same_twice(parent: Path, header: str, why: str) -> None:
+    assert why in " ".join(wrong(child(parent, f"header: {header}\n")))
+
+
 def test_an_inherited_path_is_relative_to_the_parent(parent: Path) -> None:
     perplexity = load(child(parent, ""), allowed).verify.perplexity
     assert perplexity is not None

@@ -346,7 +346,11 @@ KNOW_MEASURES = {
     "orchestrator.workflows.fitting.fitted_recipe": {"kld", "perplexity"},
     "orchestrator.workflows.fitting.probing": {"context_memory", "kld", "perplexity"},
     "orchestrator.workflows.fitting.start_search": {"kld"},
-    # What transformers' files call a model's template.
+    # What transformers' files call a model's template, and recipes one that is put into headers.
+    "orchestrator.recipe.cross_field_rules": {"chat_template"},
+    "orchestrator.recipe.models": {"chat_template"},
+    "orchestrator.recipe.yaml_positions": {"chat_template"},
+    "orchestrator.runs.load_and_plan": {"chat_template"},
     "orchestrator.modelfiles.chat_templates": {"chat_template"},
     "orchestrator.workflows.drafting.survey_repository": {"chat_template"},
     # A card's example shows the smoke test's prompt.

@@ -64,6 +64,7 @@ NAMES = (
     "mmproj",
     "image",
     "templates",
+    "changes",
 )
 GIVEN = {name: f"<{name}>" for name in NAMES}
 SWITCHES = {
