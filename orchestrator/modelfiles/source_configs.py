@@ -93,6 +93,7 @@ def contradictions(folder: Path, header: GGUF) -> tuple[Contradiction, ...]:
     return (
         *_end_token(source, header),
         *_added(source, header),
+        *_scores(header),
         *_context(source, header),
         *_templates(folder, source, header),
     )
@@ -129,6 +130,17 @@ def _added(source: _Source, header: GGUF) -> Iterator[Contradiction]:
             verb, other = ("adds", "does not") if ours else ("does not add", "does")
             text = f"the file {verb} a token {'before' if typ == 'bos' else 'after'} each text, "
             yield Contradiction(key, f"{text}the source's tokenizer {other}")
+
+
+def _scores(header: GGUF) -> Iterator[Contradiction]:
+    """Without SentencePiece's own file converters have no scores, which say how words are split."""
+    listed, key = header.metadata.get("tokenizer.ggml.scores"), "tokenizer.ggml.scores"
+    if header.metadata.get("tokenizer.ggml.model") != "llama" or not isinstance(listed, ArrayInfo):
+        return
+    if len(set(scores := read_array(header.path, listed))) == 1 and len(scores) > _FEW:
+        said = "the converter gives all parts of words the same score, so that texts are split "
+        said += "otherwise than by the source's tokenizer: put the tokenizer.model of the model "
+        yield Contradiction(key, f"{said}that this one was trained from beside it", wrong=True)
 
 
 def _processed(processor: JSON, place: int) -> Iterator[bool]:

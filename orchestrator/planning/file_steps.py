@@ -72,13 +72,15 @@ def part_conversion(
         UsageError: As :func:`part`.
     """
     convert, verb = basis.recipe.convert, basis.chain.verb(name)
-    if any(one.format not in ("hf", "lora") for one in source_steps.weights(basis).values()):
+    kept = (one.original or one.format == "lora" for one in source_steps.weights(basis).values())
+    if not all(kept):
         raise UsageError(
             f"{basis.recipe.name}: {name!r} is made of the original model, and the recipe starts "
             "from a converted file",
             f"Leave {name!r} out, or name the original model.",
         )
-    options = {key: value for key, value in convert.options.items() if key in verb.options}
+    given = {**convert.options, **basis.layout}
+    options = {key: value for key, value in given.items() if key in verb.options}
     argvs, context = verbs(basis.chain, name, options=options, unnamed=convert.unnamed)
     named = {"outtype": outtype, **_named(basis, verb), "file": basis.file}
     return {**verb.given(options), **named, "verb": name, "argv": argvs}, context

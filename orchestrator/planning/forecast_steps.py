@@ -17,7 +17,7 @@ def forecast(basis: Basis) -> str:
     names = ("describe", "plan_quantize", "shapes")
     argvs, context = verbs(basis.chain, *names, options=options, unnamed=convert.unnamed)
     format_ = basis.sources.shaped.format if basis.sources.shaped else "hf"
-    if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "gguf"):
+    if not {"describe", "plan_quantize"} <= set(argvs) or format_ not in ("hf", "mistral", "gguf"):
         _describe(basis)
         return ""
     inputs, params = _header(basis, argvs, context)
@@ -39,7 +39,8 @@ def forecast(basis: Basis) -> str:
 def _describe(basis: Basis) -> None:
     """Add what can be known of the weights where nothing predicts files: what is to be fetched."""
     for name, source in source_steps.weights(basis).items():
-        if source.format in ("hf", "lora") or source.identity["kind"] != "path":
+        kept = source.original or source.format == "lora"
+        if kept or source.identity["kind"] != "path":
             source_steps.outline(basis, source, "" if name == "model" else name)
 
 
@@ -51,7 +52,7 @@ def census(basis: Basis) -> str:
     source, options = basis.sources.shaped, basis.converting
     parts = {one: _not_of(basis, one) for one in (*basis.recipe.parts, *basis.recipe.parts_apart)}
     unmade = [one for one in parts if one not in basis.recipe.parts]
-    if source is None or source.format != "hf" or "census" not in basis.chain.verbs:
+    if source is None or not source.original or "census" not in basis.chain.verbs:
         return ""
     argvs, context = verbs(basis.chain, "census", "shapes", options=[*options, *parts])
     return basis.collector.add(

@@ -15,7 +15,7 @@ from orchestrator.planning import file_steps, measure_steps, source_steps
 from orchestrator.planning.forecast_steps import census, forecast, part_headers
 from orchestrator.planning.measure_steps import Measured
 from orchestrator.planning.plan import MODEL, Choices, Output, Plan, Sources, union
-from orchestrator.planning.step_collector import Basis, StepCollector
+from orchestrator.planning.step_collector import Basis, StepCollector, of_layout
 from orchestrator.planning.toolchain_steps import add_tools, toolchain_steps
 from orchestrator.recipe.free_licences import why_not_free
 from orchestrator.recipe.models import Quant, Recipe
@@ -111,6 +111,7 @@ def _basis(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices)
     collector, stated = StepCollector(), recipe.toolchain
     profile, backend = choices.profile or stated.profile, choices.backend or stated.backend
     chosen = replace(choices, profile=profile, backend=backend)
+    chain = chain.with_packages([*recipe.convert.options, *of_layout(chain, sources)])
     tools = add_tools(collector, chain, sources.commit, chosen)
     file = f"{MODEL}{chain.extension}"
 

@@ -15,7 +15,7 @@ class Resolved:
     Attributes:
         identity: What decides about the bytes; part of the key of the step that fetches.
         context: Where they are to be had; not part of the key.
-        format: ``hf``, ``gguf``, ``ggml``, ``pth``, ``imatrix`` or ``file``.
+        format: ``hf``, ``mistral``, ``gguf``, ``ggml``, ``pth``, ``imatrix`` or ``file``.
         unpinned: The moving reference that was resolved, or an empty string.
     """
 
@@ -23,6 +23,11 @@ class Resolved:
     context: Mapping[str, JSON] = field(default_factory=dict)
     format: str = "file"
     unpinned: str = ""
+
+    @property
+    def original(self) -> bool:
+        """Whether these are a model's own weights, in a folder that a converter reads."""
+        return self.format in ("hf", "mistral")
 
     @property
     def file_name(self) -> str:

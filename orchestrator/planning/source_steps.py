@@ -28,16 +28,22 @@ def check_weights(basis: Basis) -> None:
                 f"{source.format!r}",
                 f"It reads: {', '.join(chain.inputs)}.",
             )
+        if source.format == "mistral" and basis.sources.model is None:
+            raise UsageError(
+                f"{name}: what is merged must be in the layout of transformers, "
+                "not in Mistral's own",
+                "Name the model's repository in that layout, and leave 'format' out.",
+            )
         if source.format == "lora" and _is_one_file(source):
             raise UsageError(
                 f"{name}: an adapter is a folder with adapter_config.json, not one file like "
                 f"{_short(source)!r}",
                 "Name the folder or the repository that peft saved it in.",
             )
-        if source.format == "hf" and _is_one_file(source):
+        if source.original and _is_one_file(source):
             raise UsageError(
-                f"{name}: a model in the format 'hf' is a folder with config.json, "
-                f"not one file like {_short(source)!r}",
+                f"{name}: a model in the format {source.format!r} is a folder with its "
+                f"configuration, not one file like {_short(source)!r}",
                 "Say 'format: gguf' or 'format: ggml' on the model if the file is one.",
             )
 
@@ -172,7 +178,8 @@ def _short(source: Resolved) -> str:
     """How a person calls a source."""
     identity = source.identity
     if identity["kind"] == "hub":
-        return f"{identity['repo']}@{str(identity['commit'])[:7]}"
+        place = f"{identity['repo']}/{identity.get('subfolder', '')}".rstrip("/")
+        return f"{place}@{str(identity['commit'])[:7]}"
     if identity["kind"] == "pypi":
         return f"{identity['package']} {identity['version']}"
     if identity["kind"] == "url":

@@ -92,7 +92,12 @@ class Basis:
                 f"{self.recipe.name}: 'convert.{option}' and {apart[option]!r} say the same",
                 f"Leave {option!r} out of 'convert'.",
             )
-        return {**given, **dict.fromkeys(apart, True)}
+        return {**given, **dict.fromkeys(apart, True), **self.layout}
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The options of converting that read the layout of the model's files."""
+        return of_layout(self.chain, self.sources)
 
     @property
     def built(self) -> dict[str, str]:
@@ -114,6 +119,14 @@ class Basis:
         """What the recipe says of how its model runs, as a parameter; nothing if it does not."""
         stated = self.recipe.runtime.model_dump(mode="json", exclude_none=True)
         return {"runtime": stated} if stated else {}
+
+
+def of_layout(chain: ToolChain, sources: Sources) -> dict[str, Any]:
+    """The converter's options for the layout that the model's files are in."""
+    if sources.model is None or "convert" not in chain.verbs:
+        return {}
+    options = chain.verbs["convert"].options.items()
+    return {name: True for name, one in options if one.layout == sources.model.format}
 
 
 def verbs(

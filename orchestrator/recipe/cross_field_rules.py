@@ -19,9 +19,9 @@ from orchestrator.recipe.yaml_positions import CORPORA, Loc, places
 Finding = tuple[Loc, str]
 
 _KINDS: Mapping[str, frozenset[str]] = {
-    "hub": frozenset({"revision", "repo_type", "file", "member", "files", "sha256"}),
+    "hub": frozenset({"revision", "repo_type", "file", "member", "files", "sha256", "subfolder"}),
     "pypi": frozenset({"sha256", "files"}),
-    "path": frozenset({"member", "files", "sha256"}),
+    "path": frozenset({"member", "files", "sha256", "subfolder"}),
     "url": frozenset({"sha256", "member", "files"}),
     "base": frozenset({"delta", "method", "lora"}),
 }
@@ -153,6 +153,9 @@ def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding
     for key in sorted((_ANY_KIND - _KINDS[kind] - {kind}) & source.keys() - {"base", *_MERGED}):
         yield (*loc, key), f"{key!r} does not go with {kind!r}"
     yield from _trust(source, loc)
+    one_file = {"file", "member"} & said or source.get("format") in ("gguf", "ggml")
+    if "subfolder" in said and one_file:
+        yield (*loc, "subfolder"), "goes with a model in a folder: say a file's folder in its path"
 
 
 def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:

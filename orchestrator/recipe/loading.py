@@ -250,6 +250,8 @@ def _digested(document: Document) -> dict[str, Any]:
     _drop_unset(content["model"], ("lora",))
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release", "tools"))
+    for name in (None, "base", "delta"):
+        _drop_unset((content["model"][name] if name else content["model"]) or {}, ("subfolder",))
     _drop_unset(content["convert"], ("drop",))
     _drop_unset(content["imatrix"] or {}, ("file", "more", "recorded_as"))
     unset = {"texts", *(limit.key for _, limit in registry.limits() if not limit.in_digest)}

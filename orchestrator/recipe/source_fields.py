@@ -99,10 +99,16 @@ class Adapter(Source):
 class Weights(Source):
     """Model files of one source."""
 
-    format: Literal["hf", "gguf", "ggml", "pth"] = Field(
+    format: Literal["hf", "mistral", "gguf", "ggml", "pth"] = Field(
         default="hf",
-        description="Layout: hf (config.json and weights), gguf (one file, or a split one: name "
-        "its first part, or their folder), one ggml file, or Meta's pth.",
+        description="Layout: hf (config.json and weights), Mistral's own (params.json and "
+        "consolidated weights), gguf (one file, or a split one: name its first part, or their "
+        "folder), one ggml file, or Meta's pth.",
+    )
+    subfolder: Inside | None = Field(
+        default=None,
+        description="With hub or path: the folder of it that the model is in; nothing else of it "
+        "is fetched.",
     )
     trust_remote_code: bool = Field(
         default=False,

@@ -287,7 +287,8 @@ def _tools(step: Step, facts: Mapping[str, JSON]) -> dict[str, str]:
 
 def _identity(source: Mapping[str, JSON]) -> str:
     if source["kind"] == "hub":
-        return f"{source['repo']} at {source['commit']}"
+        folder = f"{source['subfolder']} of " if source.get("subfolder") else ""
+        return f"{folder}{source['repo']} at {source['commit']}"
     if source["kind"] == "path":
         return ", ".join(f"{name} {digest[:12]}…" for name, digest in source["files"].items())
     return f"{source.get('package', source.get('name'))} SHA-256 {source['sha256']}"

@@ -22,6 +22,7 @@ from orchestrator.planning.lockfile_packages import normalized
 from orchestrator.planning.plan import Output, Plan
 from orchestrator.runs.output_folder import BESIDE
 from orchestrator.sources import gguf_source
+from orchestrator.sources.hub.wanted_files import folder_of
 from orchestrator.toolchain.load import data_digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -235,7 +236,7 @@ def _uri(step: Step, name: str) -> str:
     source = step.params["source"]
     if source["kind"] == "hub":
         kind = "" if source["repo_type"] == "model" else f"{source['repo_type']}s/"
-        path = source["file"] if source.get("member") else name
+        path = source["file"] if source.get("member") else folder_of(source) + name
         return f"{_HUB}/{kind}{source['repo']}/resolve/{source['commit']}/{path}"
     if source["kind"] == "pypi":
         package = f"pkg:pypi/{normalized(source['package'])}@{source['version']}"

@@ -19,7 +19,13 @@ from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe.source_fields import Adapter, Matrix, Source, Weights
 from orchestrator.sources import choose_gguf, text_corpus
-from orchestrator.sources.choose_model_files import HubFile, select, select_adapter, select_files
+from orchestrator.sources.choose_model_files import (
+    HubFile,
+    no_folder,
+    select,
+    select_adapter,
+    select_files,
+)
 
 PTH_PATTERNS = ("*.pth", "params.json", "tokenizer.model")
 PTH_OPTIONAL = "added_tokens.json"
@@ -111,6 +117,8 @@ class Resolver:
         root = source.path
         if not root.exists():
             raise UsageError(f"there is no file or folder {root}", "Put it where the recipe says.")
+        if folder := _subfolder(source):
+            root = _existing(root, folder)
         if _format(source) == "gguf" and not source.member:
             paths = choose_gguf.in_folder(root)
             files, root = {path.name: self.digest(path) for path in paths}, paths[0].parent
@@ -147,9 +155,22 @@ def _format(source: Source) -> str:
     return source.format if isinstance(source, Weights | Matrix | Adapter) else "file"
 
 
+def _subfolder(source: Source) -> str:
+    return (source.subfolder or "") if isinstance(source, Weights) else ""
+
+
+def _existing(root: Path, folder: str) -> Path:
+    if not (root / folder).is_dir():
+        there = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_dir()]
+        raise no_folder(str(root), folder, there)
+    return root / folder
+
+
 def _selection(source: Source) -> dict[str, JSON]:
     code = isinstance(source, Weights) and source.trust_remote_code
+    folder = _subfolder(source)
     return {
+        **({"subfolder": folder} if folder else {}),
         "format": _format(source),
         "trust_remote_code": code,
         "file": source.file or "",
@@ -175,6 +196,7 @@ def _wanted(root: Path, source: Source) -> list[str]:
         return list(select_adapter(files).paths)
     chosen = select(
         files,
+        weights="mistral" if _format(source) == "mistral" else "auto",
         trust_remote_code=bool(_selection(source)["trust_remote_code"]),
         read_index=lambda name: (root / name).read_bytes(),
         quantized=lambda name: safetensors.quantized(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from orchestrator.base import json_text, units
 from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.near_match import near
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,23 @@ class HubFile:
 class Selection:
     """The wanted files: ``weights`` of one ``weight_format``, and ``others`` (small).
 
-    ``left_out`` is the name of a quantized file for which larger weights were taken, if any.
+    ``left_out`` is the name of a quantized file for which larger weights were taken, if any;
+    ``beside`` that of the first of the model's files in another layout, which are left out too.
     """
 
     weights: tuple[HubFile, ...]
     others: tuple[HubFile, ...]
     weight_format: str
     left_out: str = ""
+    beside: str = ""
+
+    def within(self, folder: str) -> Selection:
+        """The same by the paths that the files of a repository's folder have in it."""
+        placed = [
+            tuple(replace(file, path=folder + file.path) for file in files)
+            for files in (self.weights, self.others)
+        ]
+        return replace(self, weights=placed[0], others=placed[1])
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -62,7 +73,12 @@ SAFETENSORS = "model.safetensors"
 _FORMATS = {
     "safetensors": (SAFETENSORS, "model.safetensors.index.json"),
     "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+    "mistral": ("consolidated.safetensors", "consolidated.safetensors.index.json"),
 }
+_AUTO = ("safetensors", "bin")
+# The layouts of a model's makers, Mistral and Meta, and the one that transformers reads.
+_OWN = re.compile(r"(original/)?consolidated[.-]([\w-]+\.)*(safetensors|pth)")
+_COMMON = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)")
 # Forms of one model that differ by less hold numbers of the same width.
 _ADAPTER = "adapter_config.json"
 _SAME_SIZE = 0.9
@@ -100,7 +116,7 @@ def select(
 
     Args:
         files: The listing of the repository.
-        weights: ``auto`` (safetensors before .bin), ``safetensors`` or ``bin``.
+        weights: ``auto`` (safetensors before .bin), ``safetensors``, ``bin`` or ``mistral``.
         trust_remote_code: Whether the repository's ``*.py`` are wanted too.
         read_index: Returns the content of a shard index named in ``files``.
         quantized: Tells whether a safetensors file in ``files`` holds quantized weights; asked
@@ -111,7 +127,7 @@ def select(
         StepError: A shard index is damaged, or names a file that is not there.
     """
     by_path = {file.path: file for file in files}
-    wanted = tuple(_FORMATS) if weights == "auto" else (weights,)
+    wanted = _AUTO if weights == "auto" else (weights,)
     left_out = ""
     if weights == "auto":
         left_out = _quantized_copy(by_path, read_index, quantized)
@@ -121,7 +137,8 @@ def select(
         if chosen:
             kept, index = chosen
             others = _others(files, index, trust_remote_code)
-            return Selection(kept, others, name, left_out)
+            aside = other_layout((file.path for file in files), name)
+            return Selection(kept, others, name, left_out, aside)
     raise _no_weights(files, wanted)
 
 
@@ -148,6 +165,35 @@ def select_files(files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[Hub
         if not any(_matches(file.path, pattern) for file in files):
             raise _no_match(files, pattern)
     return tuple(f for f in files if any(_matches(f.path, pattern) for pattern in patterns))
+
+
+def inside(files: Sequence[HubFile], folder: str) -> tuple[HubFile, ...]:
+    """The files of a repository's folder, by their paths in it; of an empty one all.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    start = f"{folder}/" if folder else ""
+    found = [one for one in files if one.path.startswith(start)]
+    if not found:
+        there = {str(one) for file in files for one in PurePosixPath(file.path).parents} - {"."}
+        raise no_folder("The repository", folder, there)
+    return tuple(replace(one, path=one.path.removeprefix(start)) for one in found)
+
+
+def no_folder(where: str, folder: str, there: Collection[str]) -> UsageError:
+    """The error for a folder that is not among those that are there."""
+    some = ", ".join(sorted(there)[:8])
+    return UsageError(
+        f"{where} has no folder {folder!r}{near(folder, sorted(there))}",
+        f"It has {some}." if some else "It has no folders: leave 'subfolder' out.",
+    )
+
+
+def other_layout(paths: Iterable[str], name: str) -> str:
+    """The first file of another layout than that of weights in this format; empty if none."""
+    other = _COMMON if name == "mistral" else _OWN
+    return min(filter(other.fullmatch, paths), default="")
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -261,7 +307,26 @@ def _no_weights(files: Sequence[HubFile], wanted: Sequence[str]) -> UsageError:
             f"This is a LoRA adapter ({_ADAPTER}), not a model.",
             "Name its base model too, and it is merged: 'model: {base: ..., lora: [...]}'.",
         )
-    names = " or ".join(name for kind in wanted for name in _FORMATS[kind])
+    own = other_layout((file.path for file in files), wanted[0])
+    if own.startswith("consolidated") and own.endswith(".safetensors"):
+        return UsageError(
+            f"The model is in Mistral's own layout alone ({own}).",
+            "Say 'format: mistral' on the model, if the tool chain's converter reads it.",
+        )
+    if own.endswith(".pth"):
+        return UsageError(
+            f"The model is in Meta's original layout alone ({own}).",
+            "Name its repository in the layout of transformers, or convert it with transformers' "
+            "convert_llama_weights_to_hf.py; old tool chains read a folder as 'format: pth'.",
+        )
+    known = [name for kind in wanted for name in _FORMATS[kind]]
+    nested = [PurePosixPath(file.path) for file in files if file.path.endswith(tuple(known))]
+    if found := sorted({str(path.parent) for path in nested if path.name in known}):
+        return UsageError(
+            f"There are no weights to convert here, but in folders: {', '.join(found[:8])}.",
+            f"Say which is meant, as in 'subfolder: {found[0]}'.",
+        )
+    names = " or ".join(known)
     heavy = sorted((f for f in files if not _describes(PurePosixPath(f.path), True)), key=_size)
     there = ", ".join(f.path for f in reversed(heavy[-5:])) or "no large files"
     return UsageError(

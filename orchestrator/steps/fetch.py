@@ -15,7 +15,7 @@ from orchestrator.base.digest import file_sha256
 from orchestrator.base.errors import EnvironmentProblem, StepError
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.sources import archive, gguf_source, http_client, pypi, text_corpus
-from orchestrator.sources.hub.wanted_files import hub_selection
+from orchestrator.sources.hub.wanted_files import folder_of, hub_selection
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -67,13 +67,17 @@ def _hub(task: Task) -> dict[str, JSON]:
     )
     if revision := task.step.context.get("revision"):
         download.remember(source["repo"], revision, source["commit"], repo_type=source["repo_type"])
-    digests = {file.path: file.sha256 or file_sha256(snapshot / file.path) for file in files}
+    folder = folder_of(source)
+    digests = {
+        file.path.removeprefix(folder): file.sha256 or file_sha256(snapshot / file.path)
+        for file in files
+    }
     _hold(digests, source["files"])
     if source["sha256"]:
         _hold(digests, {source["file"]: source["sha256"]})
     if source["member"]:
         return _member(task, snapshot / source["file"])
-    return _referred(snapshot, digests)
+    return _referred(snapshot / folder, digests)
 
 
 def _pypi(task: Task) -> dict[str, JSON]:

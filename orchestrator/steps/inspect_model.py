@@ -19,8 +19,14 @@ from orchestrator.base.errors import EnvironmentProblem
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import lfs_pointer, safetensors
 from orchestrator.sources import range_requests
-from orchestrator.sources.choose_model_files import SAFETENSORS, HubFile, select, select_adapter
-from orchestrator.sources.hub.wanted_files import hub_selection
+from orchestrator.sources.choose_model_files import (
+    SAFETENSORS,
+    HubFile,
+    other_layout,
+    select,
+    select_adapter,
+)
+from orchestrator.sources.hub.wanted_files import folder_of, hub_selection
 
 _SCALE = re.compile(r"[._](scales?|scale_inv|SCB|absmax|qzeros)$")
 
@@ -39,28 +45,30 @@ def run(task: Task) -> dict[str, JSON]:
     (task.workdir / "headers").mkdir()
     kind = task.step.params["source"]["kind"]
     if kind == "hub":
-        weights, others, left_out = _from_hub(task)
+        weights, others, left_out, beside = _from_hub(task)
     elif kind != "path":
-        weights, others, left_out = _from_elsewhere(task), (), ""
+        weights, others, left_out, beside = _from_elsewhere(task), (), "", ""
     else:
-        weights, others, left_out = _from_folder(task)
+        weights, others, left_out, beside = _from_folder(task)
     _write(task.workdir, weights)
+    stated = task.step.params["format"] in ("hf", "mistral")
     total = sum(item["size"] for item in weights.values()) + sum(file.size for file in others)
     kinds = {Path(name).suffix.lstrip(".") for name in weights}
-    notes = _left_out(left_out, weights) + _notes(weights)
+    notes = _left_out(left_out, "is quantized", weights) + _notes(weights)
+    notes += _left_out(beside, "is the model in another layout", weights)
     return {
         "fetch_bytes": total,
         "weights": ",".join(sorted(kinds)),
         # Of one file in another format its bytes say nothing: it may be quantized.
-        "parameters": _parameters(weights) if task.step.params["format"] == "hf" else 0,
+        "parameters": _parameters(weights) if stated else 0,
         **({"notes": notes} if notes else {}),
     }
 
 
-def _left_out(name: str, weights: Mapping[str, JSON]) -> list[dict[str, JSON]]:
-    """That a quantized file was not taken."""
+def _left_out(name: str, why: str, weights: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    """That a file was not taken."""
     taken = next(iter(weights), "")
-    said = f"{name} is quantized and was left out: the model is made of {taken}"
+    said = f"{name} {why} and was left out: the model is made of {taken}"
     said += f" and {len(weights) - 1} more." if len(weights) > 1 else "."
     return [{"message": said, "numbers": {"left out": name}}] if name else []
 
@@ -99,23 +107,24 @@ def _parameters(weights: Mapping[str, JSON]) -> int:
     return count
 
 
-def _from_hub(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
+def _from_hub(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str, str]:
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
     source = task.step.params["source"]
     where = {"repo_type": source["repo_type"], "offline": task.offline}
     chosen = hub_selection(source, task.offline)
     weights, others = chosen.weights, chosen.others
-    repo, commit = source["repo"], source["commit"]
-    download.small_files(repo, commit, [f.path for f in others], task.workdir / "small", **where)
+    repo, commit, folder = source["repo"], source["commit"], folder_of(source)
+    listed, small = [file.path for file in others], task.workdir / "small"
+    download.small_files(repo, commit, listed, small, folder=folder, **where)
     safe = [file.path for file in weights if file.path.endswith(".safetensors")]
     headers = download.safetensors_headers(repo, commit, safe, **where) if safe else {}
     found: dict[str, JSON] = {}
     for file in weights:
-        found[file.path] = {"size": file.size, "sha256": file.sha256}
+        one = found[file.path.removeprefix(folder)] = {"size": file.size, "sha256": file.sha256}
         if file.path in headers:
-            found[file.path]["header"] = headers[file.path][0]
-    return found, others, chosen.left_out
+            one["header"] = headers[file.path][0]
+    return found, others, chosen.left_out, chosen.beside
 
 
 def _from_elsewhere(task: Task) -> dict[str, JSON]:
@@ -130,7 +139,7 @@ def _from_elsewhere(task: Task) -> dict[str, JSON]:
     return {name: {"size": size, "sha256": source["sha256"]}}
 
 
-def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
+def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str, str]:
     root = Path(task.step.context["path"])
     digests: Mapping[str, str] = task.step.params["source"]["files"]
     lfs_pointer.refuse((name, root / name) for name in digests)
@@ -140,6 +149,7 @@ def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
     else:
         chosen = select(
             files,
+            weights="mistral" if task.step.params["format"] == "mistral" else "auto",
             trust_remote_code=True,
             read_index=lambda name: (root / name).read_bytes(),
             quantized=lambda _name: False,  # what is not to be taken is not among the files
@@ -156,7 +166,9 @@ def _from_folder(task: Task) -> tuple[dict[str, JSON], Sequence[HubFile], str]:
         shutil.copyfile(root / file.path, target)
     beside = chosen.weight_format == "bin" and SAFETENSORS not in digests
     left_out = SAFETENSORS if beside and (root / SAFETENSORS).is_file() else ""
-    return found, chosen.others, left_out
+    paths = (*root.glob("*"), *root.glob("original/*"))
+    there = (path.relative_to(root).as_posix() for path in paths)
+    return found, chosen.others, left_out, other_layout(there, chosen.weight_format)
 
 
 def _write(workdir: Path, weights: Mapping[str, JSON]) -> None:

@@ -93,7 +93,8 @@ class ToolChain(Data):
         description="Types that a model can be converted to, by name, the usual one first.",
     )
     inputs: tuple[str, ...] = Field(
-        default=("hf",), description="Layouts of models that it reads: hf, gguf, ggml, pth."
+        default=("hf",),
+        description="Layouts of models that it reads: hf, mistral, gguf, ggml, pth.",
     )
     imatrix_formats: tuple[str, ...] = Field(
         default=("gguf", "dat"), description="Formats of importance matrices that it reads."
@@ -148,6 +149,7 @@ class ToolChain(Data):
                 for verb in verbs
                 if verb in self.verbs
                 for name, option in self.verbs[verb].options.items()
+                if not option.layout
             }
             for section, verbs in _SECTIONS
         }
@@ -172,6 +174,16 @@ class ToolChain(Data):
         changed = self.model_copy()
         changed._tools = tools
         return changed
+
+    def with_packages(self, options: Collection[str]) -> ToolChain:
+        """The same with the Python packages that options of its converter need."""
+        known = self.verbs["convert"].options if "convert" in self.verbs else {}
+        added = [one for name in options if name in known for one in known[name].packages]
+        if not added or self.environment is None:
+            return self
+        layer = {one.partition("==")[0]: one for one in (*added, *self.environment.layer)}
+        environment = self.environment.model_copy(update={"layer": tuple(layer.values())})
+        return self.model_copy(update={"environment": environment})
 
     @property
     def spellings(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from orchestrator.base.near_match import near
 from orchestrator.toolchain.argv_template import Argument
 from orchestrator.toolchain.data import Data
+from orchestrator.toolchain.variants import When
 
 _WORDS = {
     "bool": "true or false",
@@ -60,6 +61,19 @@ class Option(Data):
     hides: tuple[str, ...] = Field(
         default=(),
         description="Of converters: files of the model that are kept from it where this is given.",
+    )
+    packages: tuple[str, ...] = Field(
+        default=(),
+        description="Of converters: Python packages at exact versions, dependencies included, for "
+        "the path before those of the environment where this is given.",
+    )
+    layout: str = Field(
+        default="",
+        description="Of converters: the layout of models that it reads; it is given for those, "
+        "and no recipe names it.",
+    )
+    wanted: tuple[When, ...] = Field(
+        default=(), description="What a model's files are like whose drafted recipes give it."
     )
     about: str = Field(description="One sentence for people.")
 

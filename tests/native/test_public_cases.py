@@ -63,23 +63,6 @@ def test_weights_of_fewer_layers_than_the_configuration_says_are_refused(tmp_pat
     assert not (tmp_path / "dist").exists()
 
 
-def test_the_advice_for_a_model_that_transformers_5_saved_works(tmp_path: Path) -> None:
-    saved = model(tmp_path / "m", rope_parameters={"rope_theta": 10000.0, "rope_type": "default"})
-    (saved / "tokenizer.model").unlink()
-    shutil.copy(MODELS / "bloom" / "tokenizer.json", saved)
-    (saved / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
-    recipe = variant(tmp_path, {**PLAIN, "model": {"path": str(saved)}})
-
-    refused = typed("plan", recipe)
-    for name in ("tokenizer_config.json", "tokenizer.model"):
-        shutil.copy(MODELS / "llama" / name, saved)
-    (saved / "tokenizer.json").unlink()
-
-    assert "does not know the tokenizer class TokenizersBackend" in refused.err
-    assert "Take tokenizer_config.json (and tokenizer.model" in refused.err
-    assert typed("plan", recipe).code == 0
-
-
 def test_a_model_in_parts_gives_the_files_of_the_whole(tmp_path: Path) -> None:
     """Two of three files used to be left out, or the input refused (unsloth-zoo#976)."""
     dist = ("--out", tmp_path / "dist", "--no-verify")

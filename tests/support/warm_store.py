@@ -21,11 +21,16 @@ from tests.support.typed_commands import Said
 CACHE = Store.default_root()
 
 
-def ready(name: str, *, programs: Collection[str] = ()) -> dict[str, Path]:
-    """Artifact folders of a built tool chain by step kind; builds it when it is not there."""
+def ready(
+    name: str, *, programs: Collection[str] = (), options: Collection[str] = ()
+) -> dict[str, Path]:
+    """Artifact folders of a built tool chain by step kind; builds it when it is not there.
+
+    ``options`` are those of its converter that need packages of their own.
+    """
     store = Store(CACHE, print)
-    chosen = session.choices()
-    steps = recipe_to_steps.toolchain_steps(load(name), chosen, programs=programs)
+    chosen, chain = session.choices(), load(name).with_packages(options)
+    steps = recipe_to_steps.toolchain_steps(chain, chosen, programs=programs)
     missing = [step.key for step in steps if store.find(step.key) is None]
     if missing:
         runner = Runner(store, Settings(threads=os.cpu_count() or 1), Plain(io.StringIO()))
@@ -41,9 +46,9 @@ def _folder(store: Store, step: Step) -> Path:
     return found.path
 
 
-def link(root: Path, name: str, *, programs: Collection[str] = ()) -> None:
-    """Put a built tool chain into the store at ``root``."""
-    for folder in ready(name, programs=programs).values():
+def link(root: Path, name: str, **needed: Collection[str]) -> None:
+    """Put a built tool chain into the store at ``root``; as :func:`ready`."""
+    for folder in ready(name, **needed).values():
         _link(root, folder.parent)
 
 

@@ -232,12 +232,17 @@ def small_files(
     dest: Path,
     *,
     repo_type: str = "model",
+    folder: str = "",
     offline: bool = False,
     cache_dir: Path | None = None,
     listed: Sequence[HubFile] | None = None,
 ) -> None:
-    """Copy configuration and tokenizer files into ``dest``; raises as :func:`fetch`."""
-    folder = fetch(
+    """Copy configuration and tokenizer files into ``dest``, by their paths in ``folder``.
+
+    Raises:
+        OrchestrateError: As :func:`fetch`.
+    """
+    snapshot = fetch(
         repo,
         commit,
         paths,
@@ -247,9 +252,9 @@ def small_files(
         listed=listed,
     )
     for path in paths:
-        target = dest / path
+        target = dest / path.removeprefix(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / path, target)
+        shutil.copyfile(snapshot / path, target)
 
 
 def safetensors_headers(

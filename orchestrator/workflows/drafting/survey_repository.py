@@ -196,7 +196,7 @@ def _selection(
         return base, str(stated.get("revision") or _USUAL)
     if any(name.endswith(".gguf") for name in names):
         return None
-    if "config.json" not in names:
+    if "config.json" not in names and (found or "params.json" not in names):
         raise unsupported_repository.no_config(repo, names)
     return chosen()  # raises: it says what is there instead
 

@@ -70,7 +70,6 @@ def misnamed(repo: str, file: str, kind: str) -> UsageError:
 def no_config(repo: str, names: Collection[str]) -> UsageError:
     """It has no config.json: say what it looks like instead."""
     known = {
-        "params.json": "Meta's own files; give them as 'model: {path: FOLDER, format: pth}'",
         "model_index.json": "a pipeline of diffusers, which is no language model",
         "adapter_model.safetensors": "an adapter without its configuration",
     }

@@ -336,7 +336,8 @@ def _source(plan: Plan) -> str:
     assert source is not None
     identity = source.identity
     if identity["kind"] == "hub":
-        return f"commit {str(identity['commit'])[:12]}"
+        folder = f", its folder {identity['subfolder']}" if identity.get("subfolder") else ""
+        return f"commit {str(identity['commit'])[:12]}{folder}"
     if identity["kind"] == "pypi":
         return f"a file in the Python package {identity['package']} {identity['version']}"
     if identity["kind"] == "url":

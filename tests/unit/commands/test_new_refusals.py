@@ -161,6 +161,7 @@ def test_an_adapter_without_its_weights_is_called_that(new: New, tmp_path: Path)
     [
         (None, ["model_index.json"], "a pipeline of diffusers"),
         (None, ["params.json", "consolidated.00.pth"], "format: pth"),
+        (None, ["params.json", "consolidated.safetensors"], "Say 'format: mistral'"),
         (None, ["notes.txt"], "it has notes.txt"),
         ({**LLAMA, "architectures": ["LlamaForCausalML"]}, [], "did you mean 'LlamaForCausalLM'?"),
         ({"model_type": "llama"}, [], "names no architecture (its model_type is 'llama')"),

@@ -154,3 +154,16 @@ def test_configs_of_another_shape_state_nothing(
     for odd in _OF_ANOTHER_SHAPE:
         said = [one.key for one in found(tmp_path, **{name: around(odd)})]
         assert set(said) <= {EOS, BOS}, odd
+
+
+@pytest.mark.parametrize(("last", "wrong"), [(-1000.0, [True]), (-1.0, [])])
+def test_parts_of_words_that_all_have_one_score_are_wrong(
+    tmp_path: Path, last: float, wrong: list[bool]
+) -> None:
+    """Converters without SentencePiece's own file write -1000 for each (LlamaHfVocab)."""
+    scores = KV("arr", [*[-1000.0] * 99, last], "f32")
+
+    told = found(tmp_path, {"tokenizer.ggml.scores": scores})
+
+    assert [one.wrong for one in told] == wrong
+    assert all("put the tokenizer.model" in one.said for one in told)

@@ -11,6 +11,7 @@ from orchestrator.base.step_values import Step
 from orchestrator.planning import measure_steps, recipe_to_steps
 from orchestrator.planning.recipe_to_steps import Choices, Plan
 from orchestrator.planning.resolved_source import Resolved
+from orchestrator.recipe import RecipeError
 from orchestrator.toolchain.load import ToolChain
 from tests.support.file_access import accesses
 from tests.support.plans import (
@@ -19,6 +20,7 @@ from tests.support.plans import (
     RECIPE,
     WITH_REFERENCE,
     by_label,
+    changed,
     hub,
     local,
     make_chain,
@@ -388,3 +390,41 @@ def test_texts_of_measures_that_the_tool_chain_cannot_take_are_not_read(tmp_path
 
     assert list(measure_steps.texts_read(recipe, able)) == ["perplexity"]
     assert list(measure_steps.texts_read(recipe, unable)) == []
+
+
+_OPTIONS = """options: &given
+      newer: {{packages: [six==1.17.0], about: x}}
+      own: {{argv: [--own], packages: [seven==7], layout: mistral, about: x}}"""
+_NAMED = '"{{output}}"]\n    defaults: &named'
+WITH_PACKAGES = CHAIN.replace(_NAMED, _NAMED.replace("defaults", f"{_OPTIONS}\n    defaults"))
+WITH_PACKAGES = WITH_PACKAGES.replace(
+    "    defaults: *named", "    options: *given\n    defaults: *named"
+)
+
+
+def test_an_option_of_the_converter_may_bring_packages_of_its_own(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path, text=WITH_PACKAGES)
+    usual = make_plan(tmp_path, chain=chain)
+    text = RECIPE.replace("quantize:", "convert: {newer: true}\nquantize:")
+
+    made = make_plan(tmp_path, text, chain=chain)
+
+    for label in ("try converting small without weights", "convert small to F16"):
+        assert inputs(made, label)["packages"] == "Python packages six==1.17.0"
+        assert "packages" not in inputs(usual, label)
+    assert usual.full.step == make_plan(tmp_path).full.step
+
+
+def test_a_layout_has_its_converters_option_and_no_recipe_names_it(tmp_path: Path) -> None:
+    chain = changed(make_chain(tmp_path, text=WITH_PACKAGES), "inputs", ["hf", "mistral"])
+    text = RECIPE.replace("revision: main", "revision: main, format: mistral")
+    own = Resolved(hub().identity, {}, "mistral")
+
+    made = make_plan(tmp_path, text, chain=chain, found=sources(model=own))
+
+    step = made.step(made.full.step)
+    assert step.params["argv"]["convert"]["argv"][-1] == {"if": "own", "then": ["--own"]}
+    assert step.params["own"] is True
+    assert inputs(made, step.label)["packages"] == "Python packages seven==7"
+    with pytest.raises(RecipeError, match="unknown key 'own'"):
+        make_plan(tmp_path, RECIPE + "convert: {own: true}\n", chain=chain)

@@ -210,3 +210,20 @@ def test_the_name_of_a_matrix_on_the_hub_is_without_its_folder() -> None:
     source = {"hub": "org/x-GGUF", "revision": "c" * 40, "file": "old/x.imatrix"}
 
     assert resolve(Matrix.model_validate(source)).file_name == "x.imatrix"
+
+
+def test_a_subfolder_of_a_local_folder_is_a_folder(tmp_path: Path) -> None:
+    model(tmp_path / "right")
+
+    found = resolve(weights(path=tmp_path, subfolder="right"))
+
+    assert found == resolve(weights(path=tmp_path / "right"))
+    with pytest.raises(UsageError, match="no folder 'rigth'; did you mean 'right'"):
+        resolve(weights(path=tmp_path, subfolder="rigth"))
+
+
+def test_a_subfolder_of_a_repository_is_part_of_what_is_fetched() -> None:
+    where = {"hub": "org/name", "revision": "c" * 40}
+
+    assert resolve(weights(**where, subfolder="a/b")).identity["subfolder"] == "a/b"
+    assert "subfolder" not in resolve(weights(**where)).identity

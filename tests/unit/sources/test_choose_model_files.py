@@ -12,6 +12,7 @@ from orchestrator.base.errors import StepError, UsageError
 from orchestrator.sources.choose_model_files import (
     HubFile,
     Selection,
+    inside,
     safe_path,
     select,
     select_files,
@@ -218,3 +219,56 @@ def test_an_adapter_is_called_one() -> None:
     with pytest.raises(UsageError, match="LoRA adapter") as caught:
         chosen("adapter_config.json", "adapter_model.safetensors")
     assert "'model: {base: ..., lora: [...]}'" in caught.value.hint
+
+
+OWN = ("params.json", "consolidated.safetensors", "tekken.json")
+
+
+def test_of_two_layouts_one_is_taken_and_the_other_named() -> None:
+    hf = ("config.json", "model.safetensors")
+    got, other = chosen(*hf, *OWN), chosen(*hf, *OWN, weights="mistral")
+
+    assert (names(got.weights), got.beside) == (["model.safetensors"], "consolidated.safetensors")
+    assert names(other.weights) == ["consolidated.safetensors"]
+    assert other.beside == "model.safetensors"
+    meta = chosen(*hf, "original/consolidated.00.pth", "original/params.json")
+    assert (names(meta.others), meta.beside) == (["config.json"], "original/consolidated.00.pth")
+    assert chosen(*hf, "other/consolidated.safetensors").beside == ""
+
+
+def test_shards_of_mistrals_layout_are_taken_with_or_without_an_index() -> None:
+    shards = [f"consolidated-0000{n}-of-00002.safetensors" for n in (1, 2)]
+
+    got = chosen("params.json", *shards, weights="mistral")
+
+    assert names(got.weights) == shards
+    with pytest.raises(StepError, match="lacks: consolidated-00002-of-00002"):
+        chosen("params.json", shards[0], weights="mistral")
+
+
+@pytest.mark.parametrize(
+    ("paths", "said", "hint"),
+    [
+        (OWN, r"Mistral's own layout alone \(consolidated\.safetensors", "format: mistral"),
+        (("params.json", "consolidated.00.pth"), "Meta's original layout alone", "format: pth"),
+        (("original/consolidated.00.pth",), "Meta's original layout alone", "transformers"),
+        (("a/b/model.safetensors", "README.md"), "in folders: a/b", "subfolder: a/b"),
+    ],
+)
+def test_what_is_there_in_place_of_weights_is_named(
+    paths: tuple[str, ...], said: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as raised:
+        chosen(*paths)
+    assert hint in raised.value.hint
+
+
+def test_a_folders_files_are_those_below_it_by_their_paths_in_it() -> None:
+    listed = files("a/b/config.json", "a/b/x/y.txt", "a/bc/config.json", "config.json")
+
+    assert names(inside(listed, "a/b")) == ["config.json", "x/y.txt"]
+    assert inside(listed, "") == tuple(listed)
+    found = chosen_of(inside(files("a/model.safetensors", "a/config.json"), "a"))
+    assert found.within("a/").paths == ("a/config.json", "a/model.safetensors")
+    with pytest.raises(UsageError, match=r"no folder 'a/bd'; did you mean 'a/bc?'\?"):
+        inside(listed, "a/bd")

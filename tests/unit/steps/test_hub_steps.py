@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.errors import EnvironmentProblem, StepError, UsageError
 from orchestrator.base.step_values import Progress, Task
 from orchestrator.modelfiles import safetensors
 from orchestrator.recipe.source_fields import Source, Weights
@@ -235,3 +235,38 @@ def test_a_model_in_parts_is_fetched_whole_by_its_first_part_or_its_repository(
         references = facts["references"]
         assert {one: Path(references[one]["path"]).read_bytes() for one in references} == wanted
         assert peeked["size"] == sum(map(len, wanted.values()))
+
+
+def test_a_subfolder_is_described_and_fetched_and_nothing_else(
+    tmp_path: Path, server: Hub, shaped: Repo
+) -> None:
+    inner = shaped.folder / "weights" / "hf"
+    inner.mkdir(parents=True)
+    for path in sorted(shaped.folder.glob("*.*")):
+        path.rename(inner / path.name)
+    (shaped.folder / CONFIG).write_text('{"model_type": "other"}')
+    source = model(subfolder="weights/hf")
+    seen, got = task_of(tmp_path / "seen", source), task_of(tmp_path / "got", source)
+
+    facts = inspect_model.run(seen)
+    references = fetch.run(got)["references"]
+
+    near = task_of(tmp_path / "near", Weights(path=shaped.folder, subfolder="weights/hf"))
+    assert inspect_model.run(near) == facts
+    for name in ("weights.json", f"small/{CONFIG}", "headers/00001.bin"):
+        assert (seen.workdir / name).read_bytes() == (near.workdir / name).read_bytes()
+    assert set(references) == {WEIGHTS, SECOND, CONFIG, INDEX, "tokenizer.model"}
+    for name, one in references.items():
+        assert one["sha256"] == file_sha256(inner / name)
+    assert server.served(CONFIG) == 0
+
+
+@pytest.mark.parametrize("step", [inspect_model, fetch])
+def test_a_subfolder_that_is_not_there_is_refused(
+    tmp_path: Path, server: Hub, repo: Repo, step: Any
+) -> None:
+    (repo.folder / "right").mkdir()
+    (repo.folder / "right" / "model.safetensors").write_bytes(b"")
+
+    with pytest.raises(UsageError, match="no folder 'rigth'; did you mean 'right'"):
+        step.run(task_of(tmp_path, model(subfolder="rigth")))
