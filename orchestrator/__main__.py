@@ -18,7 +18,7 @@ def _leave() -> None:
 def main() -> None:
     """The console script."""
     # What is made in a run mostly stays until its end: looking for garbage takes a tenth of it.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
     atexit.register(gc.freeze)  # and at its end as much again
     with interrupts.heeded(_leave):
         from orchestrator import cli  # noqa: PLC0415 - after the signals

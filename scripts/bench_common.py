@@ -41,8 +41,8 @@ class Figure:
 
 
 def orchestrate(*arguments: str) -> list[str]:
-    """The command line of this interpreter's orchestrate."""
-    return [str(Path(sys.executable).parent / "orchestrate"), *arguments]
+    """The command line of this interpreter's orchestrate; a script may be of an older version."""
+    return [sys.executable, "-m", "orchestrator", *arguments]
 
 
 def timed(argv: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> float:
