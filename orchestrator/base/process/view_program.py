@@ -109,9 +109,14 @@ def separate(flags: int, user: int, group: int) -> None:
 
 
 def fork() -> None:
-    """Go on in a child, which dies with this process; this one ends as the child does."""
+    """Go on in a child, which dies with this process; this one ends as the child does.
+
+    A terminal interrupts both, and what the child makes of that is its own affair.
+    """
+    heed(signal.SIG_IGN)
     child = os.fork()
     if not child:
+        heed(signal.SIG_DFL)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         return
     pid = status = 0
@@ -119,6 +124,12 @@ def fork() -> None:
         pid, status = os.wait()
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def heed(how: signal.Handlers) -> None:
+    """Let what asks a program to end do what it does, or nothing."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, how)
 
 
 def run(words: list[str]) -> None:

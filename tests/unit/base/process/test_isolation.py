@@ -8,7 +8,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -223,6 +223,32 @@ def test_a_tool_ends_as_it_does_elsewhere(home: Path, code: str, ended: int) -> 
     )
 
     assert done.returncode % 256 in {ended, 384 - ended}  # a signal's number below zero
+
+
+@pytest.mark.usefixtures("able")
+def test_a_tool_that_is_interrupted_ends_by_itself(home: Path) -> None:
+    code = """
+    import signal, sys, time
+    def tidy(*_):
+        print("tidied up")
+        sys.exit(7)
+    signal.signal(signal.SIGINT, tidy)
+    print("ready", flush=True)
+    time.sleep(60)
+    """
+    stops: list[Callable[[], None]] = []
+
+    done = run_process.run(
+        python(dedent(code)),
+        cwd=work(home),
+        log=home.parent / "log",
+        visible=Visible((), (work(home),)),
+        check=False,
+        on_start=stops.append,
+        on_text=lambda text: stops[0]() if "ready" in text else None,
+    )
+
+    assert (done.returncode, done.stdout) == (7, "ready\ntidied up\n")
 
 
 @pytest.mark.usefixtures("able")
