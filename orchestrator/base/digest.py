@@ -25,6 +25,8 @@ CHUNK_BYTES = 4 << 20
 
 
 _PLAIN = frozenset((str, bool, int))
+_LEAVES = _PLAIN | {type(None)}
+_TEXT = frozenset((str,))
 
 
 def canonical(value: JSON) -> bytes:
@@ -63,14 +65,15 @@ def key(value: JSON) -> str:
 
 def _is_plain(value: JSON) -> bool:
     """Whether a value needs no change: for most do not, and saying where it does takes time."""
-    kind = type(value)
-    if value is None or kind in _PLAIN:
-        return True
-    if kind is dict:
-        return all(type(name) is str for name in value) and all(map(_is_plain, value.values()))
-    if kind in (list, tuple):
-        return all(map(_is_plain, value))
-    return kind is float and math.isfinite(value)
+    if type(value) is dict:
+        inside = value.values()
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+    elif type(value) in (list, tuple):
+        inside = value
+    else:
+        return type(value) in _LEAVES or (type(value) is float and math.isfinite(value))
+    return all(_is_plain(one) for one in inside if type(one) not in _LEAVES)
 
 
 def _plain(value: JSON, where: str) -> JSON:

@@ -445,9 +445,8 @@ def _keep_report(database: sqlite3.Connection, report: Mapping[str, JSON]) -> st
     if not report:
         return ""
     digest = digest_of(report)
-    database.execute(
-        "INSERT OR IGNORE INTO reports (digest, content) VALUES (?, ?)", (digest, _text(report))
-    )
+    if database.execute("SELECT 1 FROM reports WHERE digest = ?", (digest,)).fetchone() is None:
+        database.execute("INSERT INTO reports VALUES (?, ?)", (digest, _text(report)))
     return digest
 
 

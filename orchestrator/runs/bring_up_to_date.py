@@ -181,16 +181,16 @@ def _finished(
 ) -> Finished:
     """Judge what is there and write its folder."""
     folder = out / one.recipe.name
-    steps = _own(one, results)
+    steps, earlier = _own(one, results), output_folder.earlier_report(folder)
     result = collect(
         one,
         session.known,
         strict=strict,
-        earlier=output_folder.earlier_report(folder),
+        earlier=earlier,
         perplexity=earlier_perplexity.of(one, session.store),
     )
     if not result.report.rows:
         return Finished(one, folder, steps)
     texts = attest_outputs.documents(result, session.store.root, sign_key)
-    published = write(result, folder, session.store.digests, texts)
+    published = write(result, folder, session.store.digests, texts, earlier)
     return Finished(one, folder, steps, result, tuple(published.notes))

@@ -314,12 +314,17 @@ def _searched(plan: Plan) -> Mapping[str, Against]:
 
 
 def write(
-    result: Result, folder: Path, digests: Digests, texts: Mapping[str, Text] | None = None
+    result: Result,
+    folder: Path,
+    digests: Digests,
+    texts: Mapping[str, Text] | None = None,
+    earlier: Mapping[str, JSON] | None = None,
 ) -> output_folder.Published:
     """Bring the folder of one recipe up to date; files of other types stay.
 
     ``digests`` knows files' contents.
     ``texts`` are small files by name to put beside the others, such as provenance.
+    ``earlier`` is the report that is there, for whoever has read it.
     """
     return output_folder.publish_files(
         folder,
@@ -330,6 +335,7 @@ def write(
         digests=digests,
         texts=texts,
         page=lambda: report_page(result.described),
+        earlier=earlier,
     )
 
 

@@ -70,6 +70,7 @@ def publish_files(
     digests: Digests,
     texts: Mapping[str, Text] | None = None,
     page: Callable[[], str] | None = None,
+    earlier: Mapping[str, JSON] | None = None,
 ) -> Published:
     """Bring ``dest`` up to date; what is up to date is not touched.
 
@@ -83,6 +84,7 @@ def publish_files(
         digests: What is known of files' contents; only what may have changed is read.
         texts: Small files to write beside them, by file name.
         page: Makes ``report.html``; without it, the one that is there stays.
+        earlier: What :func:`earlier_report` gives of the folder, for whoever has read it.
 
     Every file is replaced whole, so that a kill leaves the old one or the new one. Only
     files that an earlier run put there are removed, and not if they were changed since.
@@ -99,13 +101,13 @@ def publish_files(
     done = Published()
     with _writable(dest):
         dest.mkdir(parents=True, exist_ok=True)
-        earlier = _earlier(dest, done)
+        ours = _ours(dest, earlier_report(dest) if earlier is None else earlier, done)
         for name, wanted in sorted(files.items()):
-            done.ways[name] = _publish(dest / name, wanted, earlier.get(name), done, digests)
+            done.ways[name] = _publish(dest / name, wanted, ours.get(name), done, digests)
         told = {name: text.bring(dest / name, digests) for name, text in sorted(texts.items())}
-        stale = {n: e for n, e in earlier.items() if n not in {*files, *texts, *keep}}
+        stale = {n: e for n, e in ours.items() if n not in {*files, *texts, *keep}}
         _remove(dest, stale, done)
-        kept = {name: entry for name, entry in earlier.items() if name in keep}
+        kept = {name: entry for name, entry in ours.items() if name in keep}
         done.notes += _changed(dest, kept, digests)
         record = kept | {name: _entry(wanted) for name, wanted in files.items()}
         record |= told
@@ -157,9 +159,11 @@ def _writable(dest: Path) -> Iterator[None]:
         ) from error
 
 
-def _earlier(dest: Path, done: Published) -> dict[str, Mapping[str, JSON]]:
+def _ours(
+    dest: Path, earlier: Mapping[str, JSON], done: Published
+) -> dict[str, Mapping[str, JSON]]:
     """Size and digest of our files of an earlier run, by name."""
-    record = earlier_report(dest).get(RECORD)
+    record = earlier.get(RECORD)
     if not isinstance(record, dict):
         if (dest / REPORT_JSON).exists():
             done.notes.append(
