@@ -26,7 +26,6 @@ CHUNK_BYTES = 4 << 20
 
 _PLAIN = frozenset((str, bool, int))
 _LEAVES = _PLAIN | {type(None)}
-_TEXT = frozenset((str,))
 
 
 def canonical(value: JSON) -> bytes:
@@ -65,15 +64,15 @@ def key(value: JSON) -> str:
 
 def _is_plain(value: JSON) -> bool:
     """Whether a value needs no change: for most do not, and saying where it does takes time."""
-    if type(value) is dict:
-        inside = value.values()
-        if not _TEXT.issuperset(map(type, value)):
-            return False
-    elif type(value) in (list, tuple):
-        inside = value
-    else:
-        return type(value) in _LEAVES or (type(value) is float and math.isfinite(value))
-    return all(_is_plain(one) for one in inside if type(one) not in _LEAVES)
+    kind = type(value)
+    if kind is dict:
+        for name, one in value.items():
+            if type(name) is not str or not (type(one) in _LEAVES or _is_plain(one)):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return all(type(one) in _LEAVES or _is_plain(one) for one in value)
+    return kind in _LEAVES or (kind is float and math.isfinite(value))
 
 
 def _plain(value: JSON, where: str) -> JSON:

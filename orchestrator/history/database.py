@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.base import machine_info
 from orchestrator.base.digest import key as digest_of
+from orchestrator.base.digest import key_of_parsed
 from orchestrator.base.step_values import JSON, Outcome
 from orchestrator.history.connection import kept, reading, writing
 from orchestrator.history.row_mapping import (
@@ -49,6 +51,11 @@ NAME = "history.sqlite"
 def _names(kind: type) -> tuple[str, ...]:
     """The columns of a table whose rows are such values."""
     return tuple(one.name for one in fields(kind))
+
+
+def _row(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Gives the columns of such a value; its fields are numbers and texts."""
+    return attrgetter(*_names(kind))
 
 
 _FILE = tuple(name for name in _names(FileRow) if name != "numbers")
@@ -162,10 +169,10 @@ class History:
                 "UPDATE runs SET ended = ?, state = ?, error = ?, report = ? WHERE id = ?",
                 (now(), ended.state, ended.error, report, run),
             )
-            _insert_all(database, "steps", run, _names(StepRow), map(astuple, ended.steps))
-            _insert_all(database, "files", run, _FILE, map(_file, ended.files))
+            _insert_all(database, "steps", run, _names(StepRow), map(_row(StepRow), ended.steps))
+            _insert_all(database, "files", run, _FILE, map(attrgetter(*_FILE), ended.files))
             _insert_all(database, "numbers", run, _NUMBER, _numbers_of(ended.files))
-            _insert_all(database, "alarms", run, _names(Alarm), map(astuple, ended.alarms))
+            _insert_all(database, "alarms", run, _names(Alarm), map(_row(Alarm), ended.alarms))
 
     def accept(self, run: int) -> None:
         """Let a night's run of a recipe be what later ones are compared with, by its number."""
@@ -444,7 +451,7 @@ def _keep_report(database: sqlite3.Connection, report: Mapping[str, JSON]) -> st
     """Store a report once, however many nights it stays the same; its digest."""
     if not report:
         return ""
-    digest = digest_of(report)
+    digest = key_of_parsed(report)
     if database.execute("SELECT 1 FROM reports WHERE digest = ?", (digest,)).fetchone() is None:
         database.execute("INSERT INTO reports VALUES (?, ?)", (digest, _text(report)))
     return digest
@@ -460,10 +467,6 @@ def _insert_all(
     marks = ", ".join("?" * (len(names) + 1))
     statement = f"INSERT INTO {table} ({_columns(('run', *names))}) VALUES ({marks})"  # noqa: S608
     database.executemany(statement, ((run, *row) for row in rows))
-
-
-def _file(row: FileRow) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in _FILE)
 
 
 def _numbers_of(files: Sequence[FileRow]) -> Iterator[tuple[Any, ...]]:

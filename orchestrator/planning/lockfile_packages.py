@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 _PIN = re.compile(r"\s*([A-Za-z0-9][\w.-]*)==([^\s;#]+)")
 
@@ -19,6 +20,7 @@ def public(version: str) -> str:
     return version.partition("+")[0]
 
 
+@cache
 def normalized(name: str) -> str:
     """The one spelling of a package's name: ``Foo.Bar_baz`` is ``foo-bar-baz``."""
     from packaging.utils import canonicalize_name  # noqa: PLC0415 - heavy

@@ -277,6 +277,8 @@ def _spelled(document: Document) -> dict[str, str]:
 
 def portable(value: Any, folder: Path) -> Any:
     """JSON with paths relative to the recipe: the same digest wherever it is checked out."""
+    if value is None or type(value) in (str, int, bool, float):
+        return value
     if isinstance(value, Path):
         return Path(os.path.relpath(value, folder)).as_posix()
     if isinstance(value, Mapping):

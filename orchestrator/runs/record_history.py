@@ -196,10 +196,11 @@ def file_rows(finished: Finished) -> list[FileRow]:
     plan = finished.plan
     outputs = {output.name: output for output in (plan.full, *plan.outputs)}
     measured = {one.step.key for one in finished.steps if one.outcome is Outcome.DONE}
-    return [_file(plan, outputs[row.type], row, measured) for row in finished.result.report.rows]
+    rows, how = finished.result.report.rows, measuring(plan)
+    return [_file(plan, outputs[row.type], row, measured, how) for row in rows]
 
 
-def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> FileRow:
+def _file(plan: Plan, output: Output, row: report.Row, measured: set[str], how: str) -> FileRow:
     return FileRow(
         file=row.file,
         type=row.type,
@@ -210,7 +211,7 @@ def _file(plan: Plan, output: Output, row: report.Row, measured: set[str]) -> Fi
         asked=asked(plan, output),
         measure=_timed(output),
         fresh=_timed(output) in measured,
-        measuring=measuring(plan),
+        measuring=how,
         numbers=row.numbers,
     )
 
