@@ -72,8 +72,9 @@ def new(*, as_json: bool, **asked: Any) -> int:
 
     The revision is pinned to its full commit, types and limits are chosen by the model's size,
     and its licence is noted. No weights are fetched: only headers and small files are read.
-    ORG/NAME may be the address of its page. Without --corpus the test split of WikiText-2 is
-    measured on, without --calibration its training split makes the importance matrix.
+    ORG/NAME may be the address of its page, or end with a folder of it: ORG/NAME/FOLDER. Without
+    --corpus the test split of WikiText-2 is measured on, without --calibration its training split
+    makes the importance matrix.
 
     \b
     Example:

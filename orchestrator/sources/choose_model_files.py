@@ -313,6 +313,11 @@ def _no_weights(files: Sequence[HubFile], wanted: Sequence[str]) -> UsageError:
             f"The model is in Mistral's own layout alone ({own}).",
             "Say 'format: mistral' on the model, if the tool chain's converter reads it.",
         )
+    if own and wanted == ("mistral",):
+        return UsageError(
+            f"The model is in the layout of transformers alone ({own}).",
+            "Leave 'format: mistral' out.",
+        )
     if own.endswith(".pth"):
         return UsageError(
             f"The model is in Meta's original layout alone ({own}).",

@@ -144,7 +144,7 @@ def _has_reference(found: Found, policy: Policy) -> bool:
 
 def recipe_name(repo: str) -> str:
     """The repository's name as a recipe's: lower case, of the characters that names have."""
-    bare = repo.rpartition("/")[2].lower().removesuffix("-gguf")
+    bare = repo.partition("/")[2].replace("/", "-").lower().removesuffix("-gguf")
     return safe_text.file_name(bare, 100) or "model"
 
 

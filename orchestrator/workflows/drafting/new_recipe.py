@@ -30,7 +30,7 @@ class Request:
     """What the user asks for.
 
     Attributes:
-        repo: ORGANISATION/NAME, or the address of its page.
+        repo: ORGANISATION/NAME, a folder of it behind that, or the address of its page.
         revision: A branch, a tag or a full commit; empty for what the page shows, or main.
         target: The recipe to write; None for the place of its name.
         types: The wanted types; empty for those of the tool chain's data.
@@ -73,8 +73,9 @@ def write(request: Request) -> Written:
     beside = request.target.parent if request.target else FOLDER
     chain = find_toolchain.load(request.chain, beside)
     _refuse_existing(request, request.target)
-    repo, revision = survey_repository.named(request.repo, request.revision)
-    found = survey_repository.survey(repo, revision, chain, families.load(chain.folder))
+    repo, revision, folder = survey_repository.named(request.repo, request.revision)
+    known = families.load(chain.folder)
+    found = survey_repository.survey(repo, revision, chain, known, folder)
     target = request.target or _place(found.named)
     _refuse_existing(request, target)
     wanted = Wanted(

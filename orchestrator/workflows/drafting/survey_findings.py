@@ -81,6 +81,8 @@ class Found:
         licence: Its licence.
         weights: Its weight files.
         adapter: What is merged into it, if that is what was asked for.
+        folder: The folder of the repository that it is in; empty if it is in none.
+        options: Options of the converter that its files want.
     """
 
     repo: str
@@ -98,11 +100,15 @@ class Found:
     licence: Licence
     weights: Weights
     adapter: Adapter | None = None
+    folder: str = ""
+    options: tuple[str, ...] = ()
 
     @property
     def named(self) -> str:
-        """The repository that a recipe is called after."""
-        return self.adapter.repo if self.adapter else self.repo
+        """The repository, and the folder in it, that a recipe is called after."""
+        if self.adapter:
+            return self.adapter.repo
+        return f"{self.repo}/{self.folder}" if self.folder else self.repo
 
 
 def tally(tensors: Iterable[tuple[str, int]]) -> tuple[str, int]:

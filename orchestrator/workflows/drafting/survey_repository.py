@@ -5,16 +5,24 @@ No weight is fetched: a model of 140 GB costs some requests, and 48 KiB a weight
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from urllib.parse import unquote
 
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import safetensors
 from orchestrator.modelfiles.merging import lora
-from orchestrator.sources.choose_model_files import HubFile, Selection, select, select_adapter
+from orchestrator.sources.choose_model_files import (
+    HubFile,
+    Selection,
+    inside,
+    select,
+    select_adapter,
+)
 from orchestrator.toolchain.families import Families
 from orchestrator.toolchain.load import ToolChain
 from orchestrator.workflows.drafting import (
@@ -36,7 +44,7 @@ from orchestrator.workflows.drafting.survey_findings import (
 _LARGEST_TEXT = 64 << 20
 _PAGE = re.compile(
     r"https?://(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/)(?P<repo>[^/?#]+/[^/?#]+)"
-    r"(?:/(?:tree|blob|resolve|commit)/(?P<revision>[^/?#]+))?[/?#]?.*"
+    r"(?:/(?:(?P<tree>tree)|blob|resolve|commit)/(?P<revision>[^/?#]+)(?P<rest>[^?#]*))?[/?#]?.*"
 )
 _USUAL = "main"
 _CARD, _LARGEST_CARD = "README.md", 1 << 20
@@ -45,19 +53,26 @@ _BYTES = {"f32": 4}
 _RANKS, _EMBEDS = "text-ranking", ("sentence-similarity", "feature-extraction")
 
 
-def named(text: str, revision: str) -> tuple[str, str]:
-    """The repository and the revision that are meant by a name, or by a page of the Hub.
+def named(text: str, revision: str) -> tuple[str, str, str]:
+    """The repository, the revision and the folder that are meant by a name, or by a page.
 
-    A page of a branch or a commit names that, unless a ``revision`` is given; what is neither
-    is left as it is.
+    A page of a branch or a commit names that, unless a ``revision`` is given, and its folder;
+    what is no page may have the folder behind the repository's name.
     """
     page = _PAGE.fullmatch(text)
     if page is None:
-        return text, revision or _USUAL
-    return page["repo"], revision or page["revision"] or _USUAL
+        owner, name, folder = [*text.split("/", 2), "", ""][:3]
+        repo = f"{owner}/{name}"
+        if not folder or not REPOSITORY.fullmatch(repo):
+            return text, revision or _USUAL, ""
+        return repo, revision or _USUAL, folder.rstrip("/")
+    folder = unquote(page["rest"] or "").strip("/") if page["tree"] else ""
+    return page["repo"], revision or page["revision"] or _USUAL, folder
 
 
-def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Found:
+def survey(
+    repo: str, revision: str, chain: ToolChain, families: Families, folder: str = ""
+) -> Found:
     """Everything that a recipe for a repository needs to know.
 
     Args:
@@ -65,9 +80,10 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         revision: A branch, a tag or a full commit.
         chain: The tool chain that is to convert it.
         families: What that converts.
+        folder: The folder of the repository that the model is in.
 
     Raises:
-        UsageError: No such repository or revision, or it holds no model to convert.
+        UsageError: No such repository, revision or folder, or it holds no model to convert.
         EnvironmentProblem: No access, no network.
         StepError: A file of it is damaged.
     """
@@ -77,11 +93,12 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
     if not REPOSITORY.fullmatch(repo):
         raise UsageError(f"{repo!r} is not a repository name", "Write it as ORGANISATION/NAME.")
     about = card(repo, revision)
-    files = download.listing(repo, about.commit)
-    read = partial(_text_file, repo, about.commit, files)
+    listed = download.listing(repo, about.commit)
+    files, start = inside(listed, folder), f"{folder}/" if folder else ""
+    read = partial(_text_file, repo, about.commit, listed, start)
     stated = about.metadata or _front_matter(files, read, repo)
     terms = licence_of_card.read(stated, repo, about.commit, gated=about.gated)
-    selection = _selection(files, read, repo, about.commit)
+    selection = _whole(files, read, repo, about.commit, start)
     if isinstance(selection, tuple):
         adapter = Adapter(repo, about.commit, revision)
         return _adapted(survey(*selection, chain, families), adapter, free=terms.free)
@@ -110,8 +127,22 @@ def survey(repo: str, revision: str, chain: ToolChain, families: Families) -> Fo
         quantized=config.quantized,
         vocabulary=config.vocabulary,
         licence=terms,
-        weights=_weights(repo, about.commit, selection, config),
+        weights=_weights(repo, about.commit, selection.within(start), config),
+        folder=folder,
+        options=tuple(_options(chain, files, read)),
     )
+
+
+def _options(chain: ToolChain, files: Sequence[HubFile], read: partial[bytes]) -> Iterator[str]:
+    """The options of the converter that files like these want, as its data says."""
+
+    def texts(pattern: str) -> list[str]:
+        found = [file.path for file in files if fnmatch.fnmatchcase(file.path, pattern)]
+        return [read(path).decode("utf-8", "replace") for path in found]
+
+    for name, option in chain.verbs["convert"].options.items():
+        if option.wanted and all(one.met(texts) for one in option.wanted):
+            yield name
 
 
 def _adapted(base: Found, adapter: Adapter, *, free: bool) -> Found:
@@ -155,10 +186,11 @@ def _encodes(
     return "sentence-similarity" if sentences else "feature-extraction" if encoder else ""
 
 
-def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> bytes:
-    """The content of a small file of the repository."""
+def _text_file(repo: str, commit: str, files: Sequence[HubFile], start: str, path: str) -> bytes:
+    """The content of a small file of the repository, by its path in the model's folder."""
     from orchestrator.sources.hub import download  # noqa: PLC0415 - its library is heavy
 
+    path = start + path
     size = next((file.size for file in files if file.path == path), 0)
     if size > _LARGEST_TEXT:
         raise StepError(
@@ -168,8 +200,21 @@ def _text_file(repo: str, commit: str, files: Sequence[HubFile], path: str) -> b
     return download.read_file(repo, commit, path, listed=files)
 
 
+def _whole(
+    files: Sequence[HubFile], read: partial[bytes], repo: str, commit: str, start: str
+) -> Selection | tuple[str, str] | None:
+    """As :func:`_selection`; of a folder only a model as transformers has it."""
+    found = _selection(files, read, repo, commit, start)
+    if start and not isinstance(found, Selection):
+        raise UsageError(
+            f"{start} of {repo} holds no model in the layout of transformers",
+            "Write the recipe by hand: GGUF files and adapters are named in other ways.",
+        )
+    return found
+
+
 def _selection(
-    files: Sequence[HubFile], read: partial[bytes], repo: str, commit: str
+    files: Sequence[HubFile], read: partial[bytes], repo: str, commit: str, start: str
 ) -> Selection | tuple[str, str] | None:
     """The weights to convert, or an adapter's base; None when there are only GGUF files.
 
@@ -179,7 +224,10 @@ def _selection(
 
     names = {file.path for file in files}
     chosen = partial(
-        select, files, read_index=read, quantized=partial(download.is_quantized, repo, commit)
+        select,
+        files,
+        read_index=read,
+        quantized=lambda name: download.is_quantized(repo, commit, start + name),
     )
     try:
         found = chosen()

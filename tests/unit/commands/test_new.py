@@ -378,3 +378,31 @@ def test_every_tool_chain_writes_recipes(new: New, tmp_path: Path, chain: str) -
 
     assert recipe.toolchain.name == chain
     assert recipe.quantize
+
+
+def test_a_folder_of_a_repository_becomes_a_recipe_of_that_folder(
+    orchestrate: Command, hub: Hub, tmp_path: Path
+) -> None:
+    whole = repository(tmp_path / "m", config=None, tensors=[], card=FREE)
+    inner = repository(tmp_path / "m" / "weights" / "hf").folder
+    wants = {"tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<s>"]}
+    (inner / "tokenizer_config.json").write_text(json.dumps(wants))
+    hub.repos["models"]["org/many"] = whole
+
+    said = orchestrate("new", "org/many/weights/hf", "-o", FILE, "--quantize", "Q8_0")
+    wrong = orchestrate("new", "org/many/weight", "-o", "other.yaml")
+
+    recipe = written(said)
+    assert (recipe.name, recipe.model.hub) == ("many-weights-hf", "org/many")
+    assert recipe.model.subfolder == "weights/hf"
+    assert recipe.convert.options["transformers_5"] is True
+    assert "mistral_tokenizer" not in recipe.convert.options
+    assert wrong.code == 2
+    assert "no folder 'weight'; did you mean 'weights'?" in wrong.err
+
+
+def test_a_tokenizer_that_is_mistrals_alone_wants_its_package(new: New, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "m", card=FREE)
+    (repo.folder / "tekken.json").write_text("{}")
+
+    assert written(new(repo)).convert.options["mistral_tokenizer"] is True

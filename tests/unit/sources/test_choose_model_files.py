@@ -244,6 +244,8 @@ def test_shards_of_mistrals_layout_are_taken_with_or_without_an_index() -> None:
     assert names(got.weights) == shards
     with pytest.raises(StepError, match="lacks: consolidated-00002-of-00002"):
         chosen("params.json", shards[0], weights="mistral")
+    with pytest.raises(UsageError, match="layout of transformers alone"):
+        chosen("config.json", "model.safetensors", weights="mistral")
 
 
 @pytest.mark.parametrize(

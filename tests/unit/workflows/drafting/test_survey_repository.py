@@ -26,4 +26,17 @@ from orchestrator.workflows.drafting.survey_repository import named
 def test_a_page_of_the_hub_names_its_repository(
     text: str, revision: str, meant: tuple[str, str] | None
 ) -> None:
-    assert named(text, revision) == (meant or (text, "main"))
+    assert named(text, revision) == (*(meant or (text, "main")), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("org/name/a/b", ("org/name", "main", "a/b")),
+        ("org/name/a/", ("org/name", "main", "a")),
+        ("https://huggingface.co/org/name/tree/v1/a/b%20c", ("org/name", "v1", "a/b c")),
+        ("https://huggingface.co/org/name/blob/v1/a/config.json", ("org/name", "v1", "")),
+    ],
+)
+def test_a_folder_of_it_may_be_meant(text: str, meant: tuple[str, str, str]) -> None:
+    assert named(text, "") == meant
