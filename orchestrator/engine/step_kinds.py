@@ -85,6 +85,7 @@ KINDS: Mapping[str, Kind] = {
     "explain": Kind("explain_types", Role.PREDICTION),
     "fetch": Kind("fetch", Role.SOURCE, brings=Brings.FILES, budget=step_budgets.fetch),
     "merge": Kind("merge", Role.INTERMEDIATE, budget=step_budgets.merge),
+    "mix": Kind("run_mergekit", Role.INTERMEDIATE, budget=step_budgets.merge),
     "convert": Kind("convert", Role.INTERMEDIATE, budget=step_budgets.convert),
     "imatrix": Kind("imatrix", Role.INTERMEDIATE, budget=step_budgets.evaluate),
     "quantize": Kind("quantize", Role.OUTPUT, budget=step_budgets.quantize),

@@ -28,7 +28,7 @@ _MEANS = {
 class Sources:
     """The resolved sources of one recipe; ``commit`` is the tool chain's.
 
-    ``adapters`` are merged into the base in their order.
+    ``adapters`` are merged into the base in their order: adapters, or models of its shapes.
     """
 
     commit: str

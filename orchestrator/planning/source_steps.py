@@ -9,7 +9,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.planning.step_collector import Basis, StepCollector
+from orchestrator.planning.step_collector import Basis, StepCollector, verbs
+from orchestrator.planning.toolchain_steps import mergekit_packages
 
 TEMPLATE = "chat template"
 
@@ -102,6 +103,8 @@ def merged(basis: Basis) -> str:
     }
     if "model" in parts:
         return parts["model"]
+    if basis.recipe.model.mergekit is not None:
+        return _mixed(basis, parts)
     what = "adapters" if basis.sources.adapters else "delta"
     how = "lora" if basis.sources.adapters else basis.recipe.model.method
     return basis.collector.add(
@@ -110,6 +113,30 @@ def merged(basis: Basis) -> str:
         {"method": how, **scales(basis)},
         parts,
         context=names(basis),
+        after=basis.gate,
+        resources=Resources(cpu=True),
+        keep="intermediate",
+    )
+
+
+def _mixed(basis: Basis, parts: dict[str, str]) -> str:
+    """Add the merge of several models by mergekit, in the tool chain's environment.
+
+    Raises:
+        UsageError: The tool chain does not call mergekit.
+    """
+    basis.chain.verb("mergekit")
+    mix = basis.recipe.model.mergekit
+    assert mix is not None
+    argvs, context = verbs(basis.chain, "mergekit")
+    environment = basis.tools["environment"]
+    packages = mergekit_packages(basis.collector, basis.chain, environment)
+    return basis.collector.add(
+        "mix",
+        f"merge the models of {basis.recipe.name} with mergekit",
+        {"config": mix.model_dump(mode="json")["config"], "argv": argvs},
+        {**parts, "environment": environment, "packages": packages},
+        context={**context, **names(basis)},
         after=basis.gate,
         resources=Resources(cpu=True),
         keep="intermediate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from orchestrator.base.step_values import JSON, Resources, Step
 from orchestrator.planning.plan import Choices
@@ -207,17 +207,25 @@ def _environment(collector: StepCollector, chain: ToolChain) -> dict[str, str]:
     )
     if not chain.environment.layer:
         return {"environment": key}
-    return {"environment": key, "packages": _layer(collector, chain, key)}
+    layer = chain.environment.layer
+    return {
+        "environment": key,
+        "packages": _layer(collector, layer, key, f"packages {', '.join(layer)}"),
+    }
 
 
-def _layer(collector: StepCollector, chain: ToolChain, environment: str) -> str:
+def mergekit_packages(collector: StepCollector, chain: ToolChain, environment: str) -> str:
+    """Add the packages that mergekit needs beside the environment; the key of their step."""
+    packages = chain.environment.mergekit if chain.environment is not None else ()
+    return _layer(collector, packages, environment, "packages of mergekit")
+
+
+def _layer(collector: StepCollector, packages: Sequence[str], environment: str, what: str) -> str:
     """Packages that take the place of some of the environment's, without another torch."""
-    assert chain.environment is not None
-    packages = list(chain.environment.layer)
     return collector.add(
         "layer",
-        f"Python packages {', '.join(packages)}",
-        {"packages": packages},
+        f"Python {what}",
+        {"packages": list(packages)},
         {"environment": environment},
         context={"extra_index": ""},
         resources=Resources(net=True, disk_bytes=100 << 20),

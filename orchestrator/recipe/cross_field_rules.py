@@ -23,10 +23,13 @@ _KINDS: Mapping[str, frozenset[str]] = {
     "pypi": frozenset({"sha256", "files"}),
     "path": frozenset({"member", "files", "sha256", "subfolder"}),
     "url": frozenset({"sha256", "member", "files"}),
-    "base": frozenset({"delta", "method", "lora"}),
+    "base": frozenset({"delta", "method", "lora", "mergekit"}),
 }
 _NEEDS = {"hub": "revision", "pypi": "sha256", "url": "sha256"}
-_MERGED = ("delta", "lora")
+_MERGED = ("delta", "lora", "mergekit")
+# Methods of mergekit whose result has the base's tensors and shapes.
+_MERGES = ("linear", "slerp", "ties")
+_RESHAPE = {"slices", "modules", "tokenizer", "tokenizer_source"}
 _WHY = {
     "revision": "a full commit, or a branch such as main",
     "sha256": "the checksum of what is downloaded",
@@ -111,12 +114,16 @@ def _options(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Findin
 def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     model = _mapping(data, "model")
     if isinstance(data.get("model"), Mapping):
-        kinds = "hub, pypi, path, url, base and delta, or base and lora"
+        kinds = "hub, pypi, path, url, or base and delta, lora or mergekit"
         yield from _source(model, ("model",), kinds)
     listed = model.get("lora")
     adapters = listed if isinstance(listed, tuple) else ()
     sides: list[tuple[Loc, Any]] = [((name,), model.get(name)) for name in ("base", "delta")]
     sides += [(("lora", i), one) for i, one in enumerate(adapters)]
+    others = _mapping(model, "mergekit", "models")
+    sides += [(("mergekit", "models", str(name)), one) for name, one in others.items()]
+    if "mergekit" in model:
+        yield from _mergekit(_mapping(model, "mergekit"))
     for at, side in sides:
         if isinstance(side, Mapping):
             yield from _source(side, ("model", *at), "hub, pypi, path or url")
@@ -147,15 +154,49 @@ def _source(source: Mapping[str, Any], loc: Loc, kinds: str) -> Iterator[Finding
     if kind == "base" and "base" not in source:
         yield loc, f"{merged[0]!r} needs 'base': the weights that it is added to"
     elif kind == "base" and (len(merged) != 1 or not source[merged[0]]):
-        yield loc, "'base' needs either 'delta' or 'lora': what is merged into it"
-    if "lora" in said and source.get("method") is not None:
-        yield (*loc, "method"), "'method' does not go with 'lora'"
+        yield loc, "'base' needs one of 'delta', 'lora' and 'mergekit': what is merged into it"
+    if kind == "base" and "delta" not in said and source.get("method") is not None:
+        yield (*loc, "method"), f"'method' does not go with {merged[0]!r}"
     for key in sorted((_ANY_KIND - _KINDS[kind] - {kind}) & source.keys() - {"base", *_MERGED}):
         yield (*loc, key), f"{key!r} does not go with {kind!r}"
     yield from _trust(source, loc)
     one_file = {"file", "member"} & said or source.get("format") in ("gguf", "ggml")
     if "subfolder" in said and one_file:
         yield (*loc, "subfolder"), "goes with a model in a folder: say a file's folder in its path"
+
+
+def _mergekit(section: Mapping[str, Any]) -> Iterator[Finding]:
+    loc: Loc = ("model", "mergekit", "config")
+    config, known = _mapping(section, "config"), {"base", *_mapping(section, "models")}
+    method = config.get("merge_method")
+    if config and method not in _MERGES:
+        text = (
+            f"{method!r} is not one of {', '.join(_MERGES)}, whose results have the base's shapes"
+        )
+        yield (*loc, "merge_method"), text
+    for key in sorted(config.keys() & _RESHAPE):
+        text = f"{key!r} can give a model of other shapes than the base's; name whole 'models'"
+        yield (*loc, key), text
+    if "base" in _mapping(section, "models"):
+        yield (*loc[:-1], "models", "base"), "'base' is what the configuration calls model.base"
+    used = set(_models(config))
+    for name in sorted(used - known):
+        yield loc, f"{name!r} is none of the models {', '.join(sorted(known))}{near(name, known)}"
+    if config and (idle := sorted(known - used)):
+        yield loc, f"merges {idle[0]!r} with nothing: it is named nowhere in the configuration"
+
+
+def _models(config: Any) -> Iterator[str]:
+    """The models that a configuration of mergekit names."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key in ("model", "base_model"):
+                yield str(value)
+            else:
+                yield from _models(value)
+    elif isinstance(config, tuple | list):
+        for one in config:
+            yield from _models(one)
 
 
 def _trust(source: Mapping[str, Any], loc: Loc) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ _SOURCES: tuple[Loc, ...] = (
     ("model", "base"),
     ("model", "delta"),
     ("model", "lora", ANY),
+    ("model", "mergekit", "models", ANY),
     *CORPORA,
 )
 _NAMED: tuple[Loc, ...] = (*_SOURCES, ("toolchain", "tools"))
@@ -160,7 +161,7 @@ def _is_another_source(parent: Mapping[str, Any], child: Mapping[str, Any], loc:
         return "file" in child or ("corpus" in child and "file" in parent)
     if not stands_at(loc, _NAMED):
         return False
-    merges = not {"base", "delta", "lora"}.isdisjoint(child)
+    merges = not {"base", "delta", "lora", "mergekit"}.isdisjoint(child)
     return any(kind in child for kind in _SOURCE_KINDS) or (merges and "base" not in parent)
 
 

@@ -247,7 +247,7 @@ def _digested(document: Document) -> dict[str, Any]:
     content = document.model_dump(exclude=_APART)
     new = {name for name, one in registry.sections().items() if not one.in_digest}
     _drop_unset(content, ("mmproj", "mtp", "header"))
-    _drop_unset(content["model"], ("lora",))
+    _drop_unset(content["model"], ("lora", "mergekit"))
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release", "tools"))
     for name in (None, "base", "delta"):

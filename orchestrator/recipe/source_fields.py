@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -116,6 +116,19 @@ class Weights(Source):
     )
 
 
+class Mergekit(Frozen):
+    """A merge of several models of one shape by mergekit."""
+
+    models: Mapping[Name, Weights] = Field(
+        min_length=1,
+        max_length=100,
+        description="The other models by the names that the configuration has for them.",
+    )
+    config: Mapping[str, Any] = Field(
+        description="mergekit's configuration as it is; its models are base and those of 'models'.",
+    )
+
+
 class Model(Weights):
     """The model: weights of one source, or a base and what is merged into it."""
 
@@ -127,7 +140,19 @@ class Model(Weights):
         max_length=100,
         description="LoRA adapters that are merged into the base, in this order, in float32.",
     )
+    mergekit: Mergekit | None = Field(
+        default=None, description="Merge the base with other models, by mergekit."
+    )
     delta: Weights | None = Field(default=None, description="Weights published as a difference.")
     method: Literal["delta"] = Field(
         default="delta", description="How base and delta are merged: delta adds them in float16."
     )
+
+    @property
+    def added(self) -> dict[str, tuple[str, Source]]:
+        """What is merged into the base beside a delta: its key in the recipe and the source."""
+        lora = {f"lora {at}": (f"model.lora[{at - 1}]", one) for at, one in enumerate(self.lora, 1)}
+        others = self.mergekit.models if self.mergekit else {}
+        return lora | {
+            f"merge {name}": (f"model.mergekit.models.{name}", one) for name, one in others.items()
+        }

@@ -29,6 +29,9 @@ def relaxed(recipe: Recipe) -> Recipe:
     parts = {"base": model.base, "delta": model.delta}
     changes: dict[str, object] = {n: _free(one) for n, one in parts.items() if one is not None}
     changes["lora"] = tuple(map(_free, model.lora))
+    if model.mergekit is not None:
+        freed_models = {name: _free(one) for name, one in model.mergekit.models.items()}
+        changes["mergekit"] = model.mergekit.model_copy(update={"models": freed_models})
     update: dict[str, object] = {"model": model.model_copy(update=changes)}
     if recipe.imatrix is not None:
         given = {"corpus": recipe.imatrix.corpus, "file": recipe.imatrix.file}

@@ -131,9 +131,9 @@ def resolve(
         base=definite("model.base", model.base),
         delta=definite("model.delta", model.delta),
         adapters={
-            f"lora {at}": found
-            for at, one in enumerate(model.lora, 1)
-            if (found := definite(f"model.lora[{at - 1}]", one)) is not None
+            name: found
+            for name, (key, one) in model.added.items()
+            if (found := definite(key, one)) is not None
         },
         corpora={name: found for name, found in corpora.items() if found is not None},
     )

@@ -17,7 +17,7 @@ from orchestrator.engine.scheduler import needed
 from orchestrator.modelfiles import gguf
 from orchestrator.modelfiles.gguf import GGUF
 from orchestrator.modelfiles.merging import lora as lora_merge
-from orchestrator.modelfiles.merging.delta import expect_outlines_fit
+from orchestrator.modelfiles.merging.delta import expect_outlines_fit, expect_same_shapes
 from orchestrator.modelfiles.merging.side_names import as_in_recipe
 from orchestrator.planning import file_steps, resource_needs, rough_sizes, source_steps
 from orchestrator.planning import recipe_to_steps as plan
@@ -135,8 +135,10 @@ def _misfit(one: Plan, session: Session) -> StepError | None:
         with as_in_recipe(dict(zip(found, names, strict=True))):
             if lora:
                 lora_merge.expect_outlines_fit(found[0], found[1:], [one.scale for one in lora])
-            else:
+            elif sources.delta is not None:
                 expect_outlines_fit(*found)
+            else:
+                expect_same_shapes(found[0], found[1:])
     except StepError as error:
         return StepError(f"{one.recipe.name}: {error.message}", error.hint)
     return None

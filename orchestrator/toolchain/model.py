@@ -281,6 +281,10 @@ class Environment(Data):
         default=(),
         description="Packages of other versions, all that are needed, in a folder before them.",
     )
+    mergekit: tuple[str, ...] = Field(
+        default=(),
+        description="mergekit and the packages that it needs beside the environment's.",
+    )
 
 
 class KnownError(Data):

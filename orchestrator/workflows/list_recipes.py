@@ -63,7 +63,8 @@ def _comes_along(model: Mapping[str, Any]) -> bool:
 def _merged(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The sources that are merged; none where there is only one."""
     sides = [model[part] for part in ("base", "delta") if part in model]
-    return [*sides, *model.get("lora", ())]
+    others = model.get("mergekit", {}).get("models", {})
+    return [*sides, *model.get("lora", ()), *others.values()]
 
 
 def _source(model: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ Where that tool goes wrong this one differs and says so in the warnings:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +94,24 @@ def expect_outlines_fit(base: Path, delta: Path) -> tuple[Checkpoint, Checkpoint
     shapes = all(one.dtype for side in sides for one in side.tensors.values())
     expect_fit(*sides, shapes=shapes and all(side.tensors for side in sides))
     return sides
+
+
+def expect_same_shapes(base: Path, others: Sequence[Path]) -> None:
+    """Refuse models to merge whose outlines, where they tell, hold other tensors than the base's.
+
+    Raises:
+        StepError: Names or shapes differ.
+    """
+    shapes = [{n: t.shape for n, t in outlined(one).tensors.items()} for one in (base, *others)]
+    for folder, found in zip(others, shapes[1:], strict=True):
+        names = sorted(shapes[0].keys() | found.keys()) if shapes[0] and found else []
+        other = [name for name in names if shapes[0].get(name) != found.get(name)]
+        if other:
+            raise StepError(
+                f"{folder} cannot be merged with {base}: "
+                f"{units.plural(len(other), 'tensor')} of another name or shape, as {other[0]}",
+                "Only models of one architecture, size and vocabulary can be merged so.",
+            )
 
 
 def expect_fit(base: Checkpoint, delta: Checkpoint, *, shapes: bool) -> None:

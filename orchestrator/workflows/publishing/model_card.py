@@ -331,7 +331,9 @@ def _source(plan: Plan) -> str:
         adapters = "a LoRA adapter" if len(model.lora) == 1 else f"{len(model.lora)} LoRA adapters"
         return f"a base model and {adapters}, merged"
     if model.base is not None:
-        return "a base model and a published difference, merged"
+        mix = model.mergekit
+        what = f"{1 + len(mix.models)} models" if mix else "a base model and a published difference"
+        return f"{what}, merged{' by mergekit' if mix else ''}"
     source = plan.sources.model
     assert source is not None
     identity = source.identity
@@ -352,7 +354,8 @@ def _local(plan: Plan) -> Iterator[str]:
     used = recipe.used_imatrix
     weighing = [used.corpus, *used.more.values(), used.file] if used else []
     model = recipe.model
-    for source in (model, model.base, model.delta, *model.lora, *weighing):
+    added = [source for _, source in model.added.values()]
+    for source in (model, model.base, model.delta, *added, *weighing):
         if source is not None and source.path is not None:
             path = source.path.absolute()
             inside = path.is_relative_to(folder)

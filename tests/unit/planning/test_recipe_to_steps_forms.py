@@ -109,6 +109,34 @@ def test_adapters_are_merged_into_their_base_which_says_what_the_model_holds(
     assert set(made.sources.named) >= {"base", "lora 1", "lora 2"}
 
 
+MIXED = RECIPE.replace(
+    "{hub: org/small, revision: main}",
+    "{base: {hub: org/base, revision: main}, mergekit: {models: {b: {hub: org/b, revision: main}}, "
+    "config: {merge_method: slerp, base_model: base, models: [{model: base}, {model: b}], "
+    "parameters: {t: 0.3}}}}",
+)
+
+
+def test_models_are_merged_by_mergekit_beside_the_environment(tmp_path: Path) -> None:
+    packages = "environment:\n  mergekit: [mergekit==0]\n"
+    text = CHAIN.replace("environment:\n", packages)
+    chain = make_chain(tmp_path, text=text.replace("  load:", "  mergekit: {{argv: [x]}}\n  load:"))
+    found = sources(model=None, base=hub("org/base"), adapters={"merge b": hub("org/b")})
+    made = make_plan(tmp_path, MIXED, chain=chain, found=found)
+
+    label = "merge the models of small with mergekit"
+    assert inputs(made, label) == {
+        "base": "fetch base org/base@ccccccc",
+        "merge b": "fetch merge b org/b@ccccccc",
+        "environment": "Python environment of stand",
+        "packages": "Python packages of mergekit",
+    }
+    assert by_label(made)[label].params["config"]["models"] == [{"model": "base"}, {"model": "b"}]
+    assert inputs(made, "convert small to F16")["model"] == label
+    with pytest.raises(UsageError, match="tool chain stand cannot mergekit"):
+        make_plan(tmp_path / "other", MIXED, found=found)
+
+
 def test_another_order_or_scale_is_another_merge(tmp_path: Path) -> None:
     made = (
         with_adapters(tmp_path),
