@@ -15,6 +15,8 @@ Numbers = Mapping[str, float | int | None]
 Form = Callable[[float], str]
 # The input of measures that need the original model's folder, and of those that need its texts.
 ORIGINAL, ORIGINAL_TEXTS = "original", "original texts"
+# The part that a measure of adapters' files goes by; no model has it.
+ADAPTER = "adapter"
 Place = Literal["report", "terminal", "card", "site", "history"]
 
 

@@ -27,7 +27,7 @@ def _run(task: Task) -> dict[str, JSON]:
     done = taking.call(task, "complete", values(task), "smoke test")
     prompt = str(task.step.params["prompt"])
     return {
-        "text": _continuation(done.values.get("text", done.stdout), prompt),
+        "text": continuation(done.values.get("text", done.stdout), prompt),
         "peak": done.peak_memory,
         "prompt_ms": optional(done.values, "prompt_ms"),
         "generate_ms": optional(done.values, "generate_ms"),
@@ -47,7 +47,7 @@ def asked(sections: Mapping[str, JSON]) -> dict[str, JSON]:
     return {name: sections["smoke"][name] for name in ("prompt", "tokens")}
 
 
-def _continuation(stdout: str, prompt: str) -> str:
+def continuation(stdout: str, prompt: str) -> str:
     """What the model added: some tools print the prompt first, some a space before it."""
     text = stdout.strip()
     return text.removeprefix(prompt.strip()).strip()
@@ -60,10 +60,11 @@ def judge(measure: Measure, facts: Facts, expectation: Expectation) -> Iterator[
     if not found:
         yield unmeasured(measure, expectation, limited=bool(wanted))
         return
-    yield _judged(measure.name, str(found["text"]), str(wanted.get("expect", "")), expectation)
+    yield judged(measure.name, str(found["text"]), str(wanted.get("expect", "")), expectation)
 
 
-def _judged(name: str, text: str, expected: str, expectation: Expectation) -> Check:
+def judged(name: str, text: str, expected: str, expectation: Expectation) -> Check:
+    """Hold a text against the expression that must be found in it."""
     line = " ".join(text.split())
     shown = repr(line if len(line) <= _SHOWN_TEXT else line[:_SHOWN_TEXT] + "...")
     numbers = {"text": text}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
+from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.step_collector import Basis, verbs
+from orchestrator.planning.toolchain_steps import add_program
 from orchestrator.recipe.field_types import NAME
 from orchestrator.recipe.models import Imatrix, Quant
 from orchestrator.recipe.source_fields import Model
 from orchestrator.toolchain.model import Verb
 
+LORA = "lora"
+Bring = Callable[[Basis, Resolved, str], str]
 _ABOVE = "models"  # the folder that upstream's README of 2023 puts a model's into
 
 
@@ -51,11 +55,14 @@ def part(basis: Basis, name: str, outtype: str) -> str:
     """
     recipe = basis.recipe
     converts, context = part_conversion(basis, name, outtype)
+    whole = name not in recipe.adapter_parts
     return basis.collector.add(
         "convert",
         f"convert {name} of {recipe.name} to {outtype.upper()}",
         converts,
-        {MODEL: source_steps.merged(basis), **basis.tools},
+        {MODEL: source_steps.merged(basis), **basis.tools}
+        if whole
+        else adapter_inputs(basis, name, source_steps.brought),
         context={**context, "trust_remote_code": trusts_code(recipe.model), "stand_in": False},
         after=basis.gate,
         resources=Resources(cpu=True),
@@ -71,7 +78,9 @@ def part_conversion(
     Raises:
         UsageError: As :func:`part`.
     """
-    convert, verb = basis.recipe.convert, basis.chain.verb(name)
+    adapter = basis.recipe.adapter_parts.get(name)
+    called = name if adapter is None else LORA
+    convert, verb = basis.recipe.convert, basis.chain.verb(called)
     kept = (one.original or one.format == "lora" for one in source_steps.weights(basis).values())
     if not all(kept):
         raise UsageError(
@@ -81,9 +90,30 @@ def part_conversion(
         )
     given = {**convert.options, **basis.layout}
     options = {key: value for key, value in given.items() if key in verb.options}
-    argvs, context = verbs(basis.chain, name, options=options, unnamed=convert.unnamed)
-    named = {"outtype": outtype, **_named(basis, verb), "file": basis.file}
-    return {**verb.given(options), **named, "verb": name, "argv": argvs}, context
+    argvs, context = verbs(basis.chain, called, options=options, unnamed=convert.unnamed)
+    # The converter of adapters calls the model like the folder, and takes no other name.
+    folder = {"model_name": name.removeprefix(f"{LORA}-")} if adapter else _named(basis, verb)
+    named = {"outtype": outtype, **folder, "file": basis.file}
+    return {**verb.given(options), **named, "verb": called, "argv": argvs}, context
+
+
+def adapter_inputs(basis: Basis, name: str, bring: Bring) -> dict[str, str]:
+    """What an adapter's file is made from: it and its base's outline; and the converter.
+
+    Raises:
+        UsageError: It is one file.
+    """
+    base, source = basis.sources.shaped, basis.sources.corpora[f"adapter {name}"]
+    assert base is not None  # the recipe is checked for that
+    source_steps.expect_folder(basis.recipe.name, source)
+    build = basis.collector.step(basis.tools["toolchain"])
+    program = basis.chain.verb(LORA).program
+    return {
+        MODEL: bring(basis, source, name),
+        "base": source_steps.outline(basis, base, ""),
+        "script": add_program(basis.collector, basis.chain, program, build),
+        **basis.tools,
+    }
 
 
 def trusts_code(model: Model) -> bool:

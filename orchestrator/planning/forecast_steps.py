@@ -50,7 +50,9 @@ def census(basis: Basis) -> str:
     Of a base and a delta the merge itself holds both sides' tensors against each other.
     """
     source, options = basis.sources.shaped, basis.converting
-    parts = {one: _not_of(basis, one) for one in (*basis.recipe.parts, *basis.recipe.parts_apart)}
+    recipe = basis.recipe
+    own = (one for one in recipe.parts if one not in recipe.adapter_parts)
+    parts = {one: _not_of(basis, one) for one in (*own, *recipe.parts_apart)}
     unmade = [one for one in parts if one not in basis.recipe.parts]
     if source is None or not source.original or "census" not in basis.chain.verbs:
         return ""
@@ -86,16 +88,23 @@ def part_headers(basis: Basis) -> dict[str, str]:
         source = basis.sources.shaped
         if source is None:  # of a merge there is no outline
             continue
+        inputs = {MODEL: source_steps.outline(basis, source, ""), **basis.tools}
+        names = source_steps.names(basis)
+        adapter = name in basis.recipe.adapter_parts
+        if adapter:
+            inputs = file_steps.adapter_inputs(basis, name, source_steps.outline)
+            own = source_steps.name(basis.sources.corpora[f"adapter {name}"])
+            names = {"base": source_steps.name(source), MODEL: own}
         found[name] = basis.collector.add(
             "header",
             f"try converting {name} of {basis.recipe.name} without weights",
             {
                 **converts,
-                "part": name,
-                "trust_remote_code": file_steps.trusts_code(basis.recipe.model),
+                "part": converts["verb"],
+                "trust_remote_code": not adapter and file_steps.trusts_code(basis.recipe.model),
             },
-            {MODEL: source_steps.outline(basis, source, ""), **basis.tools},
-            context={**context, **source_steps.names(basis)},
+            inputs,
+            context={**context, **names},
             keep="always",
         )
     return found

@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Resources
 from orchestrator.measures import further_texts, registry
-from orchestrator.measures.definition import ORIGINAL, ORIGINAL_TEXTS, Measure, Work
+from orchestrator.measures.definition import ADAPTER, ORIGINAL, ORIGINAL_TEXTS, Measure, Work
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import MODEL
 from orchestrator.planning.step_collector import Basis, verbs
@@ -127,6 +127,26 @@ def of_part(basis: Basis, name: str, step: str) -> dict[str, str]:
         for one in _all(basis)
         if one.work is not None and not one.work.loads
     }
+
+
+def of_adapter(basis: Basis, name: str, step: str, full: str) -> dict[str, str]:
+    """Add the measures of an adapter's file: its header, and what the full file writes with it."""
+    found, adapter = of_part(basis, name, step), basis.recipe.adapter_parts[name]
+    [measure] = [one for one in _all(basis) if one.work and one.work.part == ADAPTER]
+    if not _can(basis, measure.work):
+        return found
+    argvs, context = verbs(basis.chain, *(measure.work.verbs if measure.work else ()))
+    said = adapter.model_dump(include={"prompt", "expect", "tokens"})
+    key = basis.collector.add(
+        "measure",
+        f"measure {basis.recipe.name} {name}: a text with it",
+        {"measure": measure.name, "file": basis.file, "argv": argvs, **said, **basis.runtime},
+        {MODEL: full, ADAPTER: step, **basis.tools},
+        context=context,
+        resources=Resources(cpu=True),
+        keep="always",
+    )
+    return {**found, measure.name: key}
 
 
 def of_full_alone(basis: Basis, file: Measured) -> dict[str, str]:

@@ -65,7 +65,7 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         for quant, key in made
     )
     outputs += tuple(
-        _part(basis, name, key)
+        _part(basis, name, key, read)
         for name, key in parts.items()
         if not choices.only or name in choices.only
     )
@@ -124,7 +124,8 @@ def _basis(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices)
 
 def _terms(basis: Basis) -> dict[str, JSON]:
     """What decides whether others may have the results of steps: no part of their keys."""
-    weights = source_steps.weights(basis).values()
+    own = (one for one in basis.sources.corpora.values() if one.format == "lora")
+    weights = (*source_steps.weights(basis).values(), *own)
     hubs = [one.identity["repo"] for one in weights if one.identity["kind"] == "hub"]
     return {"terms": {"why": _why_kept(basis.recipe.publish), "hubs": hubs}}
 
@@ -185,9 +186,12 @@ def _read(basis: Basis, step: str, name: str) -> str:
     )
 
 
-def _part(basis: Basis, name: str, step: str) -> Output:
-    file = f"{basis.recipe.part_name(name)}{basis.chain.extension}"
-    keys = measure_steps.of_part(basis, name, step) if basis.choices.verify else {}
+def _part(basis: Basis, name: str, step: str, full: str) -> Output:
+    file, keys = f"{basis.recipe.part_name(name)}{basis.chain.extension}", dict[str, str]()
+    if basis.choices.verify and name in basis.recipe.adapter_parts:
+        keys = measure_steps.of_adapter(basis, name, step, full)
+    elif basis.choices.verify:
+        keys = measure_steps.of_part(basis, name, step)
     return Output(name, file, basis.file, step, keys, part=name)
 
 

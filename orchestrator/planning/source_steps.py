@@ -35,18 +35,28 @@ def check_weights(basis: Basis) -> None:
                 "not in Mistral's own",
                 "Name the model's repository in that layout, and leave 'format' out.",
             )
-        if source.format == "lora" and _is_one_file(source):
-            raise UsageError(
-                f"{name}: an adapter is a folder with adapter_config.json, not one file like "
-                f"{_short(source)!r}",
-                "Name the folder or the repository that peft saved it in.",
-            )
+        if source.format == "lora":
+            expect_folder(name, source)
         if source.original and _is_one_file(source):
             raise UsageError(
                 f"{name}: a model in the format {source.format!r} is a folder with its "
                 f"configuration, not one file like {_short(source)!r}",
                 "Say 'format: gguf' or 'format: ggml' on the model if the file is one.",
             )
+
+
+def expect_folder(name: str, source: Resolved) -> None:
+    """Refuse an adapter that is one file.
+
+    Raises:
+        UsageError: It is.
+    """
+    if _is_one_file(source):
+        raise UsageError(
+            f"{name}: an adapter is a folder with adapter_config.json, not one file like "
+            f"{_short(source)!r}",
+            "Name the folder or the repository that peft saved it in.",
+        )
 
 
 def weights(basis: Basis) -> dict[str, Resolved]:
@@ -74,6 +84,11 @@ def fetch(
         resources=Resources(net=source.identity["kind"] != "path"),
         keep="always",
     )
+
+
+def brought(basis: Basis, source: Resolved, what: str) -> str:
+    """Add the fetching of a source, once it is known that it can be used."""
+    return fetch(basis.collector, source, what, basis.gate)
 
 
 def corpus(basis: Basis, name: str) -> str:

@@ -124,9 +124,11 @@ def _sources(data: Mapping[str, Any]) -> Iterator[Finding]:
     sides += [(("mergekit", "models", str(name)), one) for name, one in others.items()]
     if "mergekit" in model:
         yield from _mergekit(_mapping(model, "mergekit"))
+    sides = [(("model", *at), side) for at, side in sides]
+    sides += [(("adapters", name), one) for name, one in _mapping(data, "adapters").items()]
     for at, side in sides:
         if isinstance(side, Mapping):
-            yield from _source(side, ("model", *at), "hub, pypi, path or url")
+            yield from _source(side, at, "hub, pypi, path or url")
     found = (
         path
         for pattern in CORPORA
@@ -210,7 +212,7 @@ def _parts(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Of a base and a delta no tensor is counted before they are merged."""
     if _mapping(data, "model").get("delta") is None:
         return
-    for key, usual in (("mmproj", None), ("mtp", "inside")):
+    for key, usual in (("mmproj", None), ("mtp", "inside"), ("adapters", {})):
         if data.get(key) not in (None, usual):
             text = "does not go with 'delta': nothing tells before the merge what such a part holds"
             yield (key,), f"{text}; leave it out, or name the merged model"
@@ -220,6 +222,7 @@ def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     """Files of one folder must differ in more than case: some file systems do not tell."""
     seen = {converted.casefold(): "the converted file"}
     seen |= {"mmproj": "the projector", "mtp": "the head"}
+    seen |= {f"lora-{name}".casefold(): "an adapter" for name in _mapping(data, "adapters")}
     for index, entry in _quants(data):
         name = _file_name(entry)
         loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
@@ -321,6 +324,7 @@ def _named_files(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     names = [converted, *(_file_name(entry) for _, entry in _quants(data))]
     names += ["mmproj"] if data.get("mmproj") is not None else []
     names += ["mtp"] if data.get("mtp") == "separate" else []
+    names += [f"lora-{name}" for name in _mapping(data, "adapters")]
     known = {name.casefold() for name in names}
     chosen = _mapping(data, "publish").get("recommended")
     if isinstance(chosen, str) and chosen.casefold() not in {one.casefold() for one in names[1:]}:

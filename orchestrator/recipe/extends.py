@@ -27,6 +27,7 @@ _SOURCES: tuple[Loc, ...] = (
     ("model", "delta"),
     ("model", "lora", ANY),
     ("model", "mergekit", "models", ANY),
+    ("adapters", ANY),
     *CORPORA,
 )
 _NAMED: tuple[Loc, ...] = (*_SOURCES, ("toolchain", "tools"))

@@ -246,7 +246,7 @@ def _digested(document: Document) -> dict[str, Any]:
     """
     content = document.model_dump(exclude=_APART)
     new = {name for name, one in registry.sections().items() if not one.in_digest}
-    _drop_unset(content, ("mmproj", "mtp", "header"))
+    _drop_unset(content, ("mmproj", "mtp", "header", "adapters"))
     _drop_unset(content["model"], ("lora", "mergekit"))
     _drop_unset(content["verify"], new)
     _drop_unset(content["toolchain"], ("release", "tools"))
@@ -271,6 +271,7 @@ def _spelled(document: Document) -> dict[str, str]:
     names = [document.convert.outtype.upper(), *(quant.name for quant in document.quantize)]
     names += ["mmproj"] if document.mmproj is not None else []
     names += ["mtp"] if document.mtp == "separate" else []
+    names += [f"lora-{name}" for name in document.adapters]
     spelled = {name.casefold(): name for name in names}
     return {spelled[name.casefold()]: value for name, value in document.verify.sha256.items()}
 

@@ -49,7 +49,7 @@ from orchestrator.recipe.field_types import (
 )
 from orchestrator.recipe.fit_section import Fit
 from orchestrator.recipe.publish_section import Publish
-from orchestrator.recipe.source_fields import Frozen, Matrix, Model, Source
+from orchestrator.recipe.source_fields import AdapterFile, Frozen, Matrix, Model, Source
 from orchestrator.recipe.verify_section import Alarms, Limits, Verify
 
 
@@ -337,6 +337,11 @@ class Document(Frozen):
     header: Header | None = Field(
         default=None, description="Changes to the headers of the finished files."
     )
+    adapters: Mapping[TextName, AdapterFile] = Field(
+        default={},
+        description="LoRA adapters by name, each as a file of its own beside the text model's, "
+        "RECIPE-lora-NAME-TYPE.gguf.",
+    )
     imatrix: Imatrix | None = Field(default=None, description="Importance matrix to make.")
     defaults: QuantDefaults = Field(
         default=QuantDefaults(), description="What holds for all quantized files."
@@ -376,7 +381,13 @@ class Recipe(Document):
     def parts(self) -> dict[str, str]:
         """The parts of the model that become files of their own, and their types."""
         found = {"mmproj": self.mmproj.outtype} if self.mmproj is not None else {}
-        return found | ({"mtp": self.convert.outtype} if self.mtp == "separate" else {})
+        found |= {"mtp": self.convert.outtype} if self.mtp == "separate" else {}
+        return found | {part: one.outtype for part, one in self.adapter_parts.items()}
+
+    @property
+    def adapter_parts(self) -> dict[str, AdapterFile]:
+        """The adapters that become files of their own, by what their parts are called."""
+        return {f"lora-{name}": one for name, one in self.adapters.items()}
 
     @property
     def parts_apart(self) -> list[str]:
@@ -385,7 +396,8 @@ class Recipe(Document):
 
     def part_name(self, part: str) -> str:
         """Name of the file of a part, without the end."""
-        return f"{part}-{self.name}-{self.parts[part].upper()}"
+        names = (self.name, part) if part in self.adapter_parts else (part, self.name)
+        return "-".join((*names, self.parts[part].upper()))
 
     @property
     def used_imatrix(self) -> Imatrix | None:

@@ -12,6 +12,9 @@ from orchestrator.recipe.field_types import (
     Hub,
     Inside,
     Name,
+    OutType,
+    Positive,
+    Regex,
     Revision,
     Sha256,
     Url,
@@ -81,8 +84,17 @@ class Matrix(Source):
         return "imatrix"
 
 
-class Adapter(Source):
+class AdapterSource(Source):
     """A LoRA adapter as peft saves it: adapter_config.json and its weights."""
+
+    @property
+    def format(self) -> str:
+        """How it is read: as an adapter's folder."""
+        return "lora"
+
+
+class Adapter(AdapterSource):
+    """A LoRA adapter as peft saves it, to be merged."""
 
     scale: float = Field(
         default=1.0,
@@ -90,10 +102,18 @@ class Adapter(Source):
         description="By how much its changes count, beside what its configuration says.",
     )
 
-    @property
-    def format(self) -> str:
-        """How it is read: as an adapter's folder."""
-        return "lora"
+
+class AdapterFile(AdapterSource):
+    """A LoRA adapter as peft saves it, as a file of its own."""
+
+    outtype: OutType = Field(default="", validate_default=True, description="Type of its weights.")
+    prompt: str = Field(
+        default="Hello",
+        min_length=1,
+        description="What the unquantized file is to continue with it, at temperature 0.",
+    )
+    expect: Regex = Field(default="", description="Regular expression to find in the continuation.")
+    tokens: Positive = Field(default=32, description="How many tokens to generate.")
 
 
 class Weights(Source):

@@ -33,6 +33,8 @@ def relaxed(recipe: Recipe) -> Recipe:
         freed_models = {name: _free(one) for name, one in model.mergekit.models.items()}
         changes["mergekit"] = model.mergekit.model_copy(update={"models": freed_models})
     update: dict[str, object] = {"model": model.model_copy(update=changes)}
+    if recipe.adapters:
+        update["adapters"] = {name: _free(one) for name, one in recipe.adapters.items()}
     if recipe.imatrix is not None:
         given = {"corpus": recipe.imatrix.corpus, "file": recipe.imatrix.file}
         freed: dict[str, object] = {n: _free(one) for n, one in given.items() if one is not None}

@@ -93,9 +93,17 @@ def collect(
         full_name=plan.full.name,
         missing=tuple(output.file for output in plan.outputs if whole[output.step] is None),
         warnings=step_notes.of(plan.steps, manifests),
-        source=source_census.told(plan, manifests.get(plan.census, {}).get("facts")),
+        source=source_census.told(
+            plan, manifests.get(plan.census, {}).get("facts"), _of_adapters(plan, manifests)
+        ),
     )
     return Result(plan, described, files, manifests)
+
+
+def _of_adapters(plan: Plan, manifests: Mapping[str, Mapping[str, JSON]]) -> dict[str, int]:
+    """How many tensors the adapters have that are files of their own."""
+    tried = {name: plan.part_headers.get(name, "") for name in plan.recipe.adapter_parts}
+    return {n: manifests[key]["facts"]["tensors"] for n, key in tried.items() if key in manifests}
 
 
 def _given_back(

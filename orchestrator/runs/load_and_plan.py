@@ -121,6 +121,8 @@ def resolve(
     if session.choices.verify:
         for name, text in measure_steps.texts_read(recipe, chain).items():
             corpora[name] = definite(f"verify.{name}", text)
+    for part, adapter in recipe.adapter_parts.items():
+        corpora[f"adapter {part}"] = definite(f"adapters.{part}", adapter)
     with _naming(recipe, "toolchain.commit"):
         wanted = recipe.toolchain.commit or recipe.toolchain.release or ""
         held = lock.toolchain.commit if lock else ""

@@ -21,7 +21,7 @@ from orchestrator.modelfiles.merging.delta import expect_outlines_fit, expect_sa
 from orchestrator.modelfiles.merging.side_names import as_in_recipe
 from orchestrator.planning import file_steps, resource_needs, rough_sizes, source_steps
 from orchestrator.planning import recipe_to_steps as plan
-from orchestrator.planning.recipe_to_steps import Choices, Plan
+from orchestrator.planning.recipe_to_steps import MODEL, Choices, Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.planning.resource_needs import Forecast, Moment
 from orchestrator.runs import header_checks, source_census
@@ -84,7 +84,11 @@ def previews(
             warm_python.end_all()  # no converter's memory is held while files are made
         failed = {r.step.key: r for r in results if r.outcome is Outcome.FAILED}
     return [
-        _obstacle(one, failed) or _misfit(one, session) or _preview(one, session) for one in plans
+        _adapter_misfit(one, session)
+        or _obstacle(one, failed)
+        or _misfit(one, session)
+        or _preview(one, session)
+        for one in plans
     ]
 
 
@@ -101,6 +105,10 @@ def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
 def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
     """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
     told = [key for key in (one.forecast, one.census, *one.part_headers.values()) if key]
+    own = [one.part_headers[name] for name in one.recipe.adapter_parts if name in one.part_headers]
+    if not build and not _built(one, own, session):  # they wait for a tool that the others need not
+        outlines = [one.step(key).inputs[MODEL] for key in own]
+        told = [*(key for key in told if key not in own), *outlines]
     known = all(session.known.at_hand(key) is not None for key in told)
     if one.forecast and (build or known or _built(one, told, session)):
         return told
@@ -141,6 +149,24 @@ def _misfit(one: Plan, session: Session) -> StepError | None:
                 expect_same_shapes(found[0], found[1:])
     except StepError as error:
         return StepError(f"{one.recipe.name}: {error.message}", error.hint)
+    return None
+
+
+def _adapter_misfit(one: Plan, session: Session) -> StepError | None:
+    """Why an adapter cannot be a file of its own for the recipe's model, as far as headers tell."""
+    base = one.sources.shaped
+    for name in one.recipe.adapter_parts:
+        assert base is not None  # the plan refuses others
+        sides = (base, one.sources.corpora[f"adapter {name}"])
+        found = [known.path for side in sides if (known := _outline(one, side, session))]
+        if len(found) < len(sides):
+            continue
+        try:
+            with as_in_recipe(dict(zip(found, map(source_steps.name, sides), strict=True))):
+                lora_merge.expect_outlines_fit(found[0], found[1:], [1.0])
+                lora_merge.expect_own_file(found[1])
+        except StepError as error:
+            return StepError(f"{one.recipe.name}: {error.message}", error.hint)
     return None
 
 

@@ -17,7 +17,7 @@ from orchestrator.base.step_values import JSON
 from orchestrator.modelfiles import gguf_parts, safetensors
 from orchestrator.planning.lockfile import Lock
 from orchestrator.planning.resolved_source import Resolved
-from orchestrator.recipe.source_fields import Adapter, Matrix, Source, Weights
+from orchestrator.recipe.source_fields import AdapterSource, Matrix, Source, Weights
 from orchestrator.sources import choose_gguf, text_corpus
 from orchestrator.sources.choose_model_files import (
     HubFile,
@@ -152,7 +152,7 @@ def _expect_one_file(source: Matrix) -> None:
 
 
 def _format(source: Source) -> str:
-    return source.format if isinstance(source, Weights | Matrix | Adapter) else "file"
+    return source.format if isinstance(source, Weights | Matrix | AdapterSource) else "file"
 
 
 def _subfolder(source: Source) -> str:

@@ -51,8 +51,13 @@ def _file_of_its_own(plan: Plan) -> str:
     return "An image or sound part gets a file of its own by 'mmproj: {outtype: f16}'. "
 
 
-def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
-    """What the report says of the source's tensors; None where they were not counted."""
+def told(
+    plan: Plan, facts: Mapping[str, JSON] | None, adapters: Mapping[str, int] | None = None
+) -> Warned | None:
+    """What the report says of the source's tensors; None where they were not counted.
+
+    ``adapters`` are the tensors of those that are files of their own, by their parts' names.
+    """
     if not facts or not facts["tensors"]:
         return None
     total, dropped = int(facts["tensors"]), facts["dropped"]
@@ -63,8 +68,11 @@ def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
     files = "file" if not made else "files"
     apart = ", ".join(f"{count} of them in {name}" for name, count in made.items())
     said = f"tensors of the source are in the {files}{f' ({apart})' if apart else ''}"
+    own = "".join(
+        f" All {n} tensors of {name} are in its file." for name, n in (adapters or {}).items()
+    )
     if not dropped:
-        return Warned(label, f"All {total} {said}.", numbers)
+        return Warned(label, f"All {total} {said}.{own}", numbers)
     parts, rest = [], list(dropped)
     for one in plan.chain.harmless:
         parts += _part(found := _matching((one.match,), rest), one.why)
@@ -72,7 +80,7 @@ def told(plan: Plan, facts: Mapping[str, JSON] | None) -> Warned | None:
     parts += _part(rest, "as the recipe says")
     left = "; ".join(parts)
     return Warned(
-        label, f"{total - len(dropped)} of the {total} {said}; left out: {left}.", numbers
+        label, f"{total - len(dropped)} of the {total} {said}; left out: {left}.{own}", numbers
     )
 
 

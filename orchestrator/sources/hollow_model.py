@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestrator.base import json_text
 from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import gguf, lfs_pointer, safetensors
+from orchestrator.modelfiles import foreign_code, gguf, lfs_pointer, safetensors
 from orchestrator.toolchain import call_verb
 
 _DTYPES = {"float16": ("F16", 2), "bfloat16": ("BF16", 2), "float32": ("F32", 4)}
@@ -30,6 +30,16 @@ def small_files(outline: Path, model: Path) -> None:
     """
     shutil.copytree(outline / "small", model)
     lfs_pointer.refuse((path.name, path) for path in model.rglob("*") if path.is_file())
+
+
+def beside_adapter(task: Task) -> dict[str, JSON]:
+    """What the converter of adapters reads beside one, by the names in its argv; else nothing."""
+    if "script" not in task.inputs:
+        return {}
+    base = task.scratch / "base"
+    small_files(task.inputs["base"], base)
+    foreign_code.remove(base)
+    return {"base": str(base), "script": str(task.inputs["script"])}
 
 
 def gguf_of_header(header: Path, target: Path) -> Path:

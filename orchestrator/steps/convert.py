@@ -8,6 +8,7 @@ from orchestrator.base.errors import StepError
 from orchestrator.base.file_links import borrow
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, gguf, output_checks, source_configs
+from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
 from orchestrator.toolchain.verb_option import hide
 
@@ -41,6 +42,7 @@ def run(task: Task) -> dict[str, JSON]:
         "output": str(output),
         "output_dir": str(task.workdir),
         "single_safetensors": _single(model),
+        **hollow_model.beside_adapter(task),
     }
     with foreign_code.explained(removed), output_checks.watched(output) as watched:
         done = call_verb.call(

@@ -11,6 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
+from orchestrator.base.errors import StepError
 from orchestrator.base.step_values import JSON, Task
 from orchestrator.modelfiles import foreign_code, gguf, source_configs
 from orchestrator.modelfiles.merging import lora
@@ -48,6 +49,7 @@ def run(task: Task) -> dict[str, JSON]:
     removed = () if params["trust_remote_code"] else foreign_code.remove(model)
     output = task.scratch / params["file"]
     values = {**params, "input": str(model), "output": str(output), "header_only": True}
+    values |= hollow_model.beside_adapter(task)
     with foreign_code.explained(removed):
         if merged:
             hollow_model.from_shapes(task, model)
@@ -60,6 +62,7 @@ def run(task: Task) -> dict[str, JSON]:
         "size": found.file_size,
         "parameters": found.n_elements,
         "vocabulary": _vocabulary(found),
+        **_of_adapter(task, found),
         **(source_configs.facts(model, output) if verb == "describe" else {}),
     }
 
@@ -68,6 +71,25 @@ def _expect_adapters_fit(task: Task) -> None:
     adapters = [task.inputs[f"lora {at}"] for at, _ in enumerate(task.step.params["scales"], 1)]
     with as_in_recipe(of_step(task)):
         lora.expect_outlines_fit(task.inputs["model"], adapters, task.step.params["scales"])
+
+
+def _of_adapter(task: Task, found: gguf.GGUF) -> dict[str, JSON]:
+    """How many ``tensors`` an adapter has that becomes a file; nothing of others.
+
+    Raises:
+        StepError: The file holds fewer numbers than they.
+    """
+    if "script" not in task.inputs:
+        return {}
+    known = lora.expect_own_file(task.inputs["model"])
+    count = sum(one.count for one in known.values())
+    if found.n_elements < count:
+        raise StepError(
+            f"{task.step.label}: the converter would leave out {count - found.n_elements} of the "
+            f"{count} numbers of the adapter",
+            "Merge the adapter into its base instead: 'model: {base: ..., lora: [...]}'.",
+        )
+    return {"tensors": len(known)}
 
 
 def _vocabulary(found: gguf.GGUF) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+
 from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles.merging import METHODS, lora
-from orchestrator.modelfiles.merging.checkpoint import open_checkpoint
+from orchestrator.modelfiles.merging.checkpoint import Checkpoint, open_checkpoint
 from orchestrator.modelfiles.merging.merge_plan import MergePlan
 from orchestrator.modelfiles.merging.side_names import as_in_recipe, of_step
 from orchestrator.modelfiles.merging.streaming_merge import write_merged
@@ -16,7 +20,22 @@ def _plan(task: Task, method: str) -> MergePlan:
     if "scales" not in task.step.params:
         return METHODS[method](open_checkpoint(base), *map(open_checkpoint, others))
     scales = task.step.params["scales"]
-    return METHODS[method](*lora.open_sides(base, others), scales=scales)
+    sides = lora.open_sides(base, others)
+    plan = METHODS[method](*sides, scales=scales)
+    return replace(plan, warnings=tuple(_other_bases(task, sides[1:])))
+
+
+def _other_bases(task: Task, adapters: Sequence[Checkpoint]) -> Iterator[str]:
+    """Which adapters say that they were made for a base that is not called like the recipe's."""
+    names = {path: name for path, name in of_step(task).items() if path != task.inputs["base"]}
+    base = str(task.step.context.get("base", ""))
+    for one in adapters:
+        made = str(one.config.get("base_model_name_or_path") or "")[:200]
+        if made and PurePath(made).name != PurePath(base.partition("@")[0]).name:
+            yield (
+                f"{names.get(one.folder, 'an adapter')} says that it was made for {made!r}, and "
+                f"is merged into {base}"
+            )
 
 
 def run(task: Task) -> dict[str, JSON]:
@@ -27,7 +46,8 @@ def run(task: Task) -> dict[str, JSON]:
     configuration, tokenizer, safetensors.
 
     Returns:
-        ``tensors`` (count), ``bytes`` (of the tensors), ``new_rows``, ``warnings``.
+        ``tensors`` (count), ``bytes`` (of the tensors), ``new_rows``, ``warnings``; ``notes`` for
+        the report.
 
     Raises:
         StepError: the inputs do not fit each other, or the result is not finite.
@@ -52,4 +72,5 @@ def run(task: Task) -> dict[str, JSON]:
         "bytes": written,
         "new_rows": plan.new_rows,
         "warnings": list(plan.warnings),
+        **({"notes": list(plan.warnings)} if method == "lora" and plan.warnings else {}),
     }

@@ -84,6 +84,17 @@ SEES = CHAIN.replace(
     '  look_at: {{argv: ["{{bin}}/tool", "{{image}}"]}}\n  load:',
 )
 
+# One whose converter makes adapters files of their own, which it can try.
+ADAPTS = CHAIN.replace(
+    "  load:",
+    f"  lora: {CONVERTS}, program: lora}}}}\n"
+    '  complete_adapted: {{argv: ["{{bin}}/tool", "{{adapter}}"]}}\n  load:',
+).replace(
+    "verbs:\n",
+    "programs: {{lora: {{cmakelists: selftest.txt, targets: [lora], products: [x]}}}}\nverbs:\n",
+    1,
+)
+
 
 def make_vendor(folder: Path, name: str = "stand", text: str = CHAIN) -> Path:
     """A vendor folder with one tool chain; the text may use ``{commit}`` and ``{sha}``."""

@@ -46,6 +46,8 @@ _STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
 # Patterns of names: what repeats inside of a repetition can take for ever.
 _PLAIN_PATTERN = re.compile(r"[^*+{}?]{1,300}")
 _SHOWN = 10
+# What upstream's files of adapters cannot say, and their converter does not look at.
+_NOT_IN_FILES = ("use_rslora", "alpha_pattern", "fan_in_fan_out")
 
 
 @dataclass
@@ -72,6 +74,23 @@ def expect_outlines_fit(base: Path, adapters: Sequence[Path], scales: Sequence[f
         StepError: One of the adapters cannot be merged into the base.
     """
     _checked(outlined(base), [outlined(one, CONFIG) for one in adapters], scales)
+
+
+def expect_own_file(outline: Path) -> Mapping[str, TensorRef]:
+    """The tensors of an adapter that can become a file of its own.
+
+    Raises:
+        StepError: Its changes are not those of a file, which has one alpha, over the rank.
+    """
+    adapter = outlined(outline, CONFIG)
+    other = [name for name in _NOT_IN_FILES if adapter.config.get(name)]
+    other += [] if adapter.tensors else ["no tensors in a safetensors file"]
+    if other:
+        raise StepError(
+            f"The adapter in {outline} cannot be a file of its own: it has {', '.join(other)}.",
+            "Merge it into its base instead: 'model: {base: ..., lora: [...]}'.",
+        )
+    return adapter.tensors
 
 
 def plan_lora(base: Checkpoint, *adapters: Checkpoint, scales: Sequence[float]) -> MergePlan:
@@ -146,7 +165,7 @@ def obstacles(config: Mapping[str, JSON]) -> Iterator[str]:
         numbers = isinstance(patterns, dict) and all(
             type(one) in (int, float) and math.isfinite(one) for one in patterns.values()
         )
-        if not numbers or not all(map(_PLAIN_PATTERN.fullmatch, patterns)):
+        if not numbers or not all(map(_is_plain, patterns)):
             yield f"its {name!r} is no mapping of plain names to numbers"
     other = sorted(name[:60] for name, value in config.items() if value and name not in _TOLD)
     if other:
@@ -225,12 +244,17 @@ def _scale(config: Mapping[str, JSON], module: str, scale: float) -> tuple[int, 
 
 def _by_pattern(config: Mapping[str, JSON], name: str, module: str, usual: float) -> float:
     for pattern, value in (config.get(name) or {}).items():
-        try:
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return float(value)
-        except re.error:
-            continue
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return float(value)
     return usual
+
+
+def _is_plain(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return _PLAIN_PATTERN.fullmatch(pattern) is not None
 
 
 def _located(name: str, base: Checkpoint) -> str | None:

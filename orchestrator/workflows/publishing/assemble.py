@@ -148,6 +148,8 @@ def _name(output: Output, header: GGUF | None, plan: Plan) -> Name:
     if output.part:
         encoding = plan.recipe.parts[output.part].upper()
         pattern = f"{output.part}-{gguf_naming.USUAL}"
+        if output.part in plan.recipe.adapter_parts:
+            pattern = f"{{model}}-{output.part}-{{type}}"
     return gguf_naming.name_of(pattern or gguf_naming.USUAL, model, encoding, header, suffix)
 
 

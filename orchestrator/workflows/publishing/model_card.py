@@ -354,7 +354,7 @@ def _local(plan: Plan) -> Iterator[str]:
     used = recipe.used_imatrix
     weighing = [used.corpus, *used.more.values(), used.file] if used else []
     model = recipe.model
-    added = [source for _, source in model.added.values()]
+    added = [*(source for _, source in model.added.values()), *recipe.adapters.values()]
     for source in (model, model.base, model.delta, *added, *weighing):
         if source is not None and source.path is not None:
             path = source.path.absolute()

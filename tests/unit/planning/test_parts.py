@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.resolved_source import Resolved
 from orchestrator.recipe import RecipeError
 from tests.support.plans import (
+    ADAPTS,
     CHAIN,
     CONVERTS,
     RECIPE,
@@ -164,3 +167,62 @@ def test_a_head_inside_is_what_silence_means(tmp_path: Path) -> None:
 def test_a_head_is_not_left_out_in_two_ways(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"'convert.no_head' and 'mtp' say the same"):
         drafting(tmp_path, "separate", "convert: {no_head: true}\n")
+
+
+ADAPTED = RECIPE.replace(
+    "quantize:", "adapters: {kind: {hub: org/kind, revision: main, expect: yes.}}\nquantize:"
+)
+
+
+def adapted(folder: Path, text: str = ADAPTED, kind: str = "hub", **changes: Any) -> Plan:
+    own = local("x.bin", kind="lora") if kind == "path" else hub("org/kind", "e" * 40)
+    corpora = {**sources().corpora, "adapter lora-kind": replace(own, format="lora")}
+    found = sources(**{"corpora": corpora, **changes})
+    return make_plan(folder, text, chain=make_chain(folder, text=ADAPTS), found=found)
+
+
+def test_an_adapter_is_one_more_file_and_changes_no_other_files_key(tmp_path: Path) -> None:
+    chain = make_chain(tmp_path, text=ADAPTS)
+    without, plan = make_plan(tmp_path, chain=chain), adapted(tmp_path)
+
+    assert [one.file for one in plan.outputs][-1] == "small-lora-kind-F16.gguf"
+    assert [one.step for one in plan.outputs[:-1]] == [one.step for one in without.outputs]
+    assert [one.measures for one in plan.outputs[:-1]] == [one.measures for one in without.outputs]
+    made = plan.step(plan.outputs[-1].step)
+    assert (made.params["verb"], made.params["model_name"]) == ("lora", "kind")
+    assert {name: plan.step(key).label for name, key in made.inputs.items()} == {
+        "model": "fetch lora-kind org/kind@eeeeeee",
+        "base": "inspect org/small@ccccccc",
+        "script": "build lora with stand aaaaaaa",
+        "toolchain": "build stand aaaaaaa",
+        "environment": "Python environment of stand",
+    }
+    assert set(plan.part_headers.values()) < set(made.after)
+    assert "adapter lora-kind" in plan.sources.named
+
+
+def test_an_adapters_file_is_tried_with_the_unquantized_file(tmp_path: Path) -> None:
+    plan = adapted(tmp_path)
+
+    assert list(plan.outputs[-1].measures) == ["header", "with_adapter"]
+    tried = plan.step(plan.outputs[-1].measures["with_adapter"])
+    assert tried.inputs["model"] == plan.full.step
+    assert tried.inputs["adapter"] == plan.outputs[-1].step
+    assert (tried.params["prompt"], tried.params["expect"]) == ("Hello", "yes.")
+
+
+def test_an_adapters_file_needs_its_folder_and_one_model(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an adapter is a folder"):
+        adapted(tmp_path, kind="path")
+    with pytest.raises(UsageError, match="is made of the original model"):
+        adapted(tmp_path, model=local("x.gguf", kind="gguf"))
+    with pytest.raises(UsageError, match="tool chain stand cannot lora"):
+        make_plan(tmp_path, ADAPTED, chain=make_chain(tmp_path))
+
+
+def test_an_adapters_name_is_taken_and_can_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="an adapter is already called 'lora-kind'"):
+        adapted(tmp_path, ADAPTED.replace("[Q4_0,", "[{type: Q4_0, name: lora-kind},"))
+    stated = ADAPTED + f"  sha256: {{lora-kind: {'e' * 64}}}\n"
+    stated = stated if "verify:" in ADAPTED else ADAPTED
+    assert adapted(tmp_path, stated).recipe.verify.sha256 == {"lora-kind": "e" * 64}

@@ -60,6 +60,7 @@ def test_a_merge_of_models_names_each_of_them(
         ("mmproj: {outtype: f16}", "mmproj: does not go with 'delta': nothing tells before"),
         ("mtp: separate", "mtp: does not go with 'delta'"),
         ("mtp: without", "mtp: does not go with 'delta'"),
+        ("adapters: {a: {path: .}}", "adapters: does not go with 'delta'"),
     ],
 )
 def test_parts_of_a_base_and_a_delta_are_refused(tmp_path: Path, line: str, expected: str) -> None:

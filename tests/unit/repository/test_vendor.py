@@ -65,6 +65,9 @@ NAMES = (
     "image",
     "templates",
     "changes",
+    "adapter",
+    "base",
+    "script",
 )
 GIVEN = {name: f"<{name}>" for name in NAMES}
 SWITCHES = {

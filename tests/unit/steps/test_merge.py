@@ -10,6 +10,7 @@ import pytest
 from orchestrator.base.errors import StepError, UsageError
 from orchestrator.base.step_values import Progress, Step, Task
 from orchestrator.steps import merge
+from tests.support.lora_adapters import factors, write_adapter
 from tests.support.merge_pairs import llama, read_model, write_model
 
 
@@ -58,3 +59,22 @@ def test_errors_name_what_the_recipe_names(tmp_path: Path) -> None:
     with pytest.raises(StepError) as caught:
         merge.run(replace(made, step=named))
     assert caught.value.message == "org/base@1234567/config.json is missing."
+
+
+def test_an_adapter_for_a_base_of_another_name_is_merged_with_a_note(tmp_path: Path) -> None:
+    made = task(tmp_path, "lora", [])
+    module = factors("model.layers.0.self_attn.q_proj", 16, 16)
+    adapter = write_adapter(tmp_path / "a", module, lora_alpha=0.001)
+
+    def notes(base: str) -> object:
+        for path in made.workdir.iterdir():
+            path.unlink()
+        context = {"base": base, "lora 1": "./a"}
+        step = replace(made.step, params={"method": "lora", "scales": [1.0]}, context=context)
+        inputs = {"base": made.inputs["base"], "lora 1": adapter}
+        return merge.run(replace(made, step=step, inputs=inputs)).get("notes")
+
+    assert notes("org/base@1234567") is None
+    assert notes("org/other@1234567") == [
+        "./a says that it was made for 'somebody/base', and is merged into org/other@1234567"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,7 @@ def test_small_blocks_and_threads_change_no_byte(
         ({"lora_alpha": "16"}, "'lora_alpha' is no number"),
         ({"lora_alpha": float("nan")}, "'lora_alpha' is no number"),
         ({"alpha_pattern": {"(x+x+)+y": 2}}, "'alpha_pattern' is no mapping"),
+        ({"alpha_pattern": {"q_proj[": 2}}, "'alpha_pattern' is no mapping"),
         ({"rank_pattern": [4]}, "'rank_pattern' is no mapping"),
         ({"rank_pattern": {"q_proj": "4"}}, "'rank_pattern' is no mapping"),
     ],
@@ -261,3 +263,36 @@ def test_a_value_that_is_no_number_names_its_tensor(
     tensors[name] = Tensor("F32", (HIDDEN, 4), spoilt.tobytes())
     with pytest.raises(StepError, match=rf"q_proj\S*: {where} holds a value"):
         written(planned(tmp_path, tensors, llama(ROWS, dtype, 1)), tmp_path / "out")
+
+
+def outline(folder: Path, adapter: Path) -> Path:
+    """What is known of an adapter before its weights are fetched."""
+    (folder / "small").mkdir(parents=True)
+    (adapter / "adapter_config.json").rename(folder / "small" / "adapter_config.json")
+    [weights] = adapter.iterdir()
+    entry: dict[str, Any] = {"size": weights.stat().st_size}
+    if weights.suffix == ".safetensors":
+        (folder / "head").write_bytes(weights.read_bytes())
+        entry["header"] = "head"
+    (folder / "weights.json").write_text(json.dumps({weights.name: entry}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("safetensors", {"use_rslora": True}, "it has use_rslora"),
+        ("safetensors", {"alpha_pattern": {"q_proj": 2}}, "it has alpha_pattern"),
+        ("safetensors", {"fan_in_fan_out": True}, "it has fan_in_fan_out"),
+        ("bin", {}, "it has no tensors in a safetensors file"),
+    ],
+)
+def test_what_a_file_of_its_own_cannot_say_is_refused(
+    tmp_path: Path, kind: str, config: dict[str, Any], said: str
+) -> None:
+    tensors = factors(QUERY, HIDDEN, HIDDEN)
+    other = outline(tmp_path / "1", write_adapter(tmp_path / "a", tensors, kind, **config))
+    with pytest.raises(StepError, match=said):
+        lora.expect_own_file(other)
+    plain = outline(tmp_path / "2", write_adapter(tmp_path / "b", tensors))
+    assert lora.expect_own_file(plain).keys() == tensors.keys()
