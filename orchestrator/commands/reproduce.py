@@ -55,6 +55,7 @@ def lock(recipes: Sequence[Path], as_json: bool, **options: Any) -> int:
 @click.command()
 @RECIPES
 @shared_options.options("only", "out", *shared_options.TOOLS, "locked", "update_lock", "no_verify")
+@shared_options.on_cluster
 @click.option("--rebuild-tools", is_flag=True, help="Build the tool chain again too.")
 @click.option(
     "--twice",

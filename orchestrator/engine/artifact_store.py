@@ -269,11 +269,15 @@ class Store:
         return made
 
     def refer(self, found: Artifact) -> None:
-        """Show another store's artifact in this one too, by a link; it must stay there."""
+        """Show another store's artifact in this one too, by a link; it must stay there.
+
+        A relative one, for a store inside another on a disk that machines see at several paths.
+        """
         link = self._folder(found.key)
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
-            link.symlink_to(found.path.parent.resolve(), target_is_directory=True)
+            target = os.path.relpath(found.path.parent.resolve(), link.parent.resolve())
+            link.symlink_to(target, target_is_directory=True)
 
     def release(self, key: str) -> int:
         """Remove an artifact unless someone makes, uses or needs it; return the bytes it gave back.

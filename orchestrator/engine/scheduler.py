@@ -68,7 +68,7 @@ class Carrier:
     own_slots: bool = True
     apart: bool = False
     admit: Callable[[Steps, Steps, Collection[str]], None] = lambda _work, _steps, _targets: None
-    arrived: Callable[[StepResult], StepResult] = lambda result: result
+    arrived: Callable[[StepResult, Store], StepResult] = lambda result, _store: result
     explain: Callable[[Exception], OrchestrateError | None] = lambda _error: None
 
 
@@ -359,7 +359,7 @@ class Runner:
 
     def _outcome(self, future: Future[StepResult], step: Step, state: _State) -> StepResult:
         try:
-            return state.carrier.arrived(future.result())
+            return state.carrier.arrived(future.result(), self._store)
         except CancelledError:
             return self._cancelled(step, state)
         except Interrupted as error:

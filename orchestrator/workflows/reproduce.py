@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.base import machine_info, text_table, units
 from orchestrator.base.atomic_file import put
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import OrchestrateError, StepError
+from orchestrator.base.errors import OrchestrateError, StepError, UsageError
 from orchestrator.base.step_values import JSON, Step
 from orchestrator.base.terminal_colours import status
 from orchestrator.engine import isolated_run, step_kinds
@@ -77,7 +77,13 @@ def reproduce(
 
     Raises:
         StepError: A step failed.
+        UsageError: The session's cluster cannot do that.
     """
+    if session.cluster is not None and (twice or session.cluster.apart):
+        raise UsageError(
+            "a cluster makes files again once, in an empty store on the disk that all share",
+            "Leave --twice out, and use workers with this store; or leave --cluster out.",
+        )
     tools = list(filter(step_kinds.is_tool, plan.steps))
     _have_tools(tools, session)
     keys = [step.key for step in tools]
@@ -127,7 +133,7 @@ def _once(plan: Plan, session: Session, place: Path, rebuild_tools: bool) -> Sto
     if not rebuild_tools:
         isolated_run.link_tools(plan.steps, session.store, store)
     targets = list(dict.fromkeys([plan.full.step, *(one.step for one in plan.outputs)]))
-    isolated_run.run_here(plan.steps, targets, session.alone_in(store).runner)
+    isolated_run.run_here(plan.steps, targets, session.alone_in(store).wide_runner)
     return store
 
 

@@ -311,6 +311,10 @@ def test_a_recipe_is_made_by_local_workers_with_the_bytes_that_it_states(
     assert "✓ quantize tiny-llama to Q4_0" in said.err
     assert (home / "store.id").exists()
     assert "✓" not in typed("run", *words[:-2]).err  # nothing is left to do here
+    again = typed("reproduce", *words, "--no-verify")
+    assert again.code == 0, again.all
+    assert "✓ convert tiny-llama to F16" in again.err
+    assert "identical" in again.out
 
 
 def test_a_step_that_two_workers_carried_out_is_once_in_the_folder(

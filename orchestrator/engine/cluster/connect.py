@@ -185,7 +185,11 @@ class _Cluster:
             executor=self.executor,
             inbox=_Inbox(events),
             say=serve.Topic(topic),
-            work=partial(serve.work, cache=self.exchange.id if self.exchange else ""),
+            work=partial(
+                serve.work,
+                home=self.store.root,
+                cache=self.exchange.id if self.exchange else "",
+            ),
             own_slots=False,
             apart=self.exchange is not None,
             admit=self.admit,
@@ -219,6 +223,8 @@ class _Cluster:
         if self.exchange is not None:
             self.exchange.begin(work, steps, targets)
         placement.expect_room(map(self._sized, work.values()), self.workers(), self.machine)
+        if self.exchange is not None:
+            self.exchange.send(work)
 
     def _sized(self, step: Step) -> Step:
         return self.exchange.sized(step) if self.exchange else step
@@ -227,20 +233,22 @@ class _Cluster:
         """Where there is room; if it may be, where what it reads is that is not shared."""
         needs = placement.needs(self._sized(step).resources, self.common, self.machine)
         stores = self.exchange.stores(step) if self.exchange else set()
-        near = [one.name for one in self._all() if one.marked(placement.STORE) in stores]
-        where = {"workers": near, "allow_other_workers": True} if near else {}
+        where: dict[str, Any] = {}
+        if stores:
+            near = [one.name for one in self._all() if one.marked(placement.STORE) in stores]
+            where = {"workers": near, "allow_other_workers": True}
         executor: Executor = self.client.get_executor(pure=False, resources=needs, **where)
         return executor
 
-    def arrived(self, result: StepResult) -> StepResult:
+    def arrived(self, result: StepResult, store: Store) -> StepResult:
         """A result of a worker's, by the path that its artifact has here."""
         if self.exchange is not None:
             return self.exchange.arrived(result)
         end = time.monotonic() + _VISIBLE_SECONDS
-        while (found := self.store.find(result.step.key)) is None:
+        while (found := store.find(result.step.key)) is None:
             if time.monotonic() >= end:
                 raise StepError(
-                    f"{result.step.label}: a worker made it, but it is not in {self.store.root}",
+                    f"{result.step.label}: a worker made it, but it is not in {store.root}",
                     "Give all machines the same store, on a disk that they share.",
                 )
             interruptible_sleep.sleep(_TICK_SECONDS)

@@ -34,11 +34,10 @@ class Exchange:
     def begin(
         self, work: Mapping[str, Step], steps: Mapping[str, Step], targets: Collection[str]
     ) -> None:
-        """Send what the work reads and only this machine has.
+        """Know what a run is about.
 
         Raises:
             UsageError: The cache must not have what the work makes.
-            PlaceProblem: It does not answer, or refuses.
         """
         self.steps, self.targets = steps, targets
         self._cache = SharedCache(self.remote, self.store.warn, required=True)
@@ -49,6 +48,13 @@ class Exchange:
                     f"of their own work, must not have the result of '{step.label}': {why}",
                     "Mark it '#private' if all who read it may have that.",
                 )
+
+    def send(self, work: Mapping[str, Step]) -> None:
+        """Send what the work reads and only this machine has.
+
+        Raises:
+            PlaceProblem: The cache does not answer, or refuses.
+        """
         read = {key for step in work.values() for key in step.inputs.values()} - work.keys()
         for step in (self.steps[key] for key in sorted(read & self.steps.keys())):
             if step_kinds.is_shared(step):

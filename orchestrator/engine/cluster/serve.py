@@ -53,10 +53,11 @@ class Topic:
         get_worker().log_event(self.name, pickle.dumps(event))
 
 
-def work(job: Job, say: Say, cache: str = "") -> StepResult:
+def work(job: Job, say: Say, home: Path, cache: str = "") -> StepResult:
     """Carry a job out on this worker; what was stopped here is done elsewhere.
 
-    With the id of a cache, what it reads and makes goes through that.
+    The job's store is ``home`` or in it, as the run sees the store of this worker. With the id of
+    a cache, what the job reads and makes goes through that.
 
     Raises:
         OrchestrateError: As ``carry_out``.
@@ -66,7 +67,7 @@ def work(job: Job, say: Say, cache: str = "") -> StepResult:
     worker = get_worker()
     jobs: Jobs = worker.plugins[_JOBS]
     try:
-        return jobs.carry_out(job, say, str(worker.get_current_task()), cache)
+        return jobs.carry_out(job, say, str(worker.get_current_task()), home, cache)
     except Interrupted as error:
         raise Reschedule from error
 
@@ -81,7 +82,7 @@ class Jobs:
     _cancelled: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def carry_out(self, job: Job, say: Say, task: str, cache: str = "") -> StepResult:
+    def carry_out(self, job: Job, say: Say, task: str, home: Path, cache: str = "") -> StepResult:
         """Carry out the job of one of Dask's tasks, in this worker's store."""
         # What a worker may do with a cache its own settings say, not those of a run.
         places = (self.site.caches[cache],) if cache else ()
@@ -89,7 +90,7 @@ class Jobs:
         own = replace(
             job,
             settings=replace(job.settings, remote=remote),
-            store=job.store.seen_at(self.site.store.root),
+            store=job.store.seen_at(self.site.store.root / job.store.root.relative_to(home)),
             threads=max(1, self.site.threads // self.site.jobs),
         )
         self._expect_references(own)

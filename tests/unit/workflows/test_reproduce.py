@@ -9,18 +9,23 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from orchestrator.base.digest import file_sha256
-from orchestrator.base.errors import StepError
-from orchestrator.base.step_values import Step
+from orchestrator.base.errors import StepError, UsageError
+from orchestrator.base.step_values import Step, StepResult
 from orchestrator.base.terminal_colours import plain
 from orchestrator.engine import isolated_run
 from orchestrator.engine.artifact_store import Store
+from orchestrator.engine.scheduler import Carrier
+from orchestrator.engine.step_worker import Event, Job, Say, carry_out
 from orchestrator.planning import source_steps
 from orchestrator.planning.plan import Output
 from orchestrator.planning.recipe_to_steps import Plan, Sources
@@ -322,3 +327,33 @@ def test_the_record_lies_beside_the_outputs_and_is_the_same_each_time(tmp_path: 
     assert content["verdicts"][0]["verdict"] == "identical"
     assert reproduce.write(found, tmp_path / "dist" / "x").read_bytes() == first
     assert "x-Q4_0.gguf  the store      identical" in plain(reproduce.text(found))
+
+
+def test_a_cluster_makes_them_again_once_in_a_store_inside_the_shared_one(tmp_path: Path) -> None:
+    session, plan = session_in(tmp_path), plan_of(tmp_path)
+    run(plan, session)
+    inbox: SimpleQueue[Event | str] = SimpleQueue()
+    jobs: list[Job] = []
+
+    def work(job: Job, say: Say) -> StepResult:
+        jobs.append(job)
+        return carry_out(job, say)
+
+    with ThreadPoolExecutor(2) as pool:
+        carrier = Carrier(lambda _step: pool, inbox, inbox.put, work)
+        found = reproduced(plan, replace(session, cluster=carrier), tmp_path / "dist")
+
+    assert found.identical
+    assert {job.step.key for job in jobs} >= {one.step for one in plan.outputs}
+    assert all(job.store.root.is_relative_to(session.store.root / "reproduce") for job in jobs)
+
+
+@pytest.mark.parametrize(("apart", "twice"), [(True, False), (False, True)])
+def test_what_a_cluster_cannot_make_again_is_refused(
+    tmp_path: Path, apart: bool, twice: bool
+) -> None:
+    carrier = Carrier(Mock(), SimpleQueue(), print, apart=apart)
+    session = replace(session_in(tmp_path), cluster=carrier)
+
+    with pytest.raises(UsageError, match="makes files again once, in an empty store on the disk"):
+        reproduced(plan_of(tmp_path), session, tmp_path / "dist", twice=twice)

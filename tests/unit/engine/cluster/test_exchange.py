@@ -56,6 +56,7 @@ def test_what_the_work_reads_and_only_this_machine_has_is_sent(tmp_path: Path) -
     make(one.store, a, kept, unread)
 
     one.begin(by_key(b), by_key(a, kept, unread, b), [b.key])
+    one.send(by_key(b))
 
     steps = (a, kept, unread, b)
     assert SharedCache(one.remote, print).holds([step.key for step in steps]) == {a.key}

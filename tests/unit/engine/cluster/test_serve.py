@@ -31,7 +31,7 @@ def test_an_input_whose_file_is_not_on_this_machine_is_no_damage(tmp_path: Path)
     jobs = Jobs(Site("far", store, 1, 1, {}))
 
     with pytest.raises(EnvironmentProblem, match=f"refers to {outside}, which worker far does not"):
-        jobs.carry_out(Job(a_step(KEY), Settings(), store, 1), print, "task")
+        jobs.carry_out(Job(a_step(KEY), Settings(), store, 1), print, "task", store.root)
 
     assert left_in(store, "quarantine") == []
 
@@ -44,11 +44,14 @@ def test_threads_and_the_store_are_the_workers_own(
     here, there = Store(tmp_path / "here", print), Store(tmp_path / "there", print)
 
     Jobs(Site("w", there, 2, 16, {})).carry_out(
-        Job(Step("kind", "s", KEY, {}), Settings(), here, 1), print, "task"
+        Job(Step("kind", "s", KEY, {}), Settings(), Store(here.root / "in" / "it", print), 1),
+        print,
+        "task",
+        here.root,
     )
 
     [job, *_] = carried.call_args.args
-    assert (job.threads, job.store.root) == (8, there.root)
+    assert (job.threads, job.store.root) == (8, there.root / "in" / "it")
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -72,7 +75,7 @@ def test_a_job_is_stopped_whether_it_is_cancelled_before_or_after_it_begins(
 
     monkeypatch.setattr(serve, "carry_out_apart", carry)
     job = Job(Step("kind", "s", KEY, {}), Settings(), Store(tmp_path, print), 1)
-    jobs.carry_out(job, print, "task")
+    jobs.carry_out(job, print, "task", tmp_path)
 
     assert stopped.call_count == 1
 
