@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,6 @@ from tests.support.scheduler_runs import a_step, stored
 from tests.support.stores import left_in
 from tests.support.typed_commands import TINY, typed
 
-# The files of a recipe with one type that is not verified.
-ALONE = [
-    *("SHA256SUMS", "report.html", "report.json", "report.md", "tiny-llama-Q4_0.gguf"),
-    "tiny-llama-Q4_0.gguf.provenance.json",
-]
-Q4_0 = "2689c04e48777247baeb34552b6c1497af1d3dc17bbf9b146631ea12a3c9aaae"  # as the recipe states
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -311,40 +304,3 @@ def test_a_recipe_is_made_by_local_workers_with_the_bytes_that_it_states(
     assert "✓ quantize tiny-llama to Q4_0" in said.err
     assert (home / "store.id").exists()
     assert "✓" not in typed("run", *words[:-2]).err  # nothing is left to do here
-    again = typed("reproduce", *words, "--no-verify")
-    assert again.code == 0, again.all
-    assert "✓ convert tiny-llama to F16" in again.err
-    assert "identical" in again.out
-
-
-def test_a_step_that_two_workers_carried_out_is_once_in_the_folder(
-    store_with: Callable[..., Path], tmp_path: Path
-) -> None:
-    """The first dies when its file is made and not stored yet; Dask gives the step to the other."""
-    store_with("llama.cpp")
-    trial = Trial(tmp_path)
-    step = replace(a_step("quantize tiny-llama to Q4_0"), context={"trial": str(tmp_path)})
-    trial.place(step, "commit")
-    try:
-        trial.scheduler()
-        for name in ("one", "two"):
-            trial.worker(name, env={"TRIAL_FOLDER": str(tmp_path)})
-        out = ("--out", str(tmp_path / "dist"))
-        words = ("--only", "Q4_0", "--no-verify", "--cluster", trial.address)
-        run = trial.start("run", "-m", "orchestrator", "run", str(TINY), *out, *words)
-        dead = trial.worker_of(trial.begun(step, "commit"))
-        trial.kill(dead)
-        assert trial.worker_of(trial.begun(step, "commit")) != dead
-        trial.let_go(step, "commit")
-
-        assert run.wait() == 0, trial.said("run")
-        folder = tmp_path / "dist" / "tiny-llama"
-        assert sorted(one.name for one in folder.iterdir()) == ALONE
-        sums = dict(line.split()[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
-        assert sums["tiny-llama-Q4_0.gguf"] == Q4_0
-        assert len(sums) == 2
-        stored = [one.label for one in trial.store.artifacts()]
-        assert stored.count(step.label) == 1
-        assert left_in(trial.store, "staging") == []
-    finally:
-        trial.close()

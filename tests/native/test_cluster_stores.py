@@ -23,6 +23,8 @@ from tests.support.scheduler_runs import a_step, stored, teach, write_text
 from tests.support.typed_commands import TINY
 from tests.support.warm_store import Finished
 
+MADE = "tiny-llama-Q4_0.gguf"
+REPORTS = ("SHA256SUMS", "report.html", "report.json", "report.md")
 Q4_0 = "2689c04e48777247baeb34552b6c1497af1d3dc17bbf9b146631ea12a3c9aaae"  # as the recipe states
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -138,10 +140,10 @@ def test_a_cache_that_goes_away_ends_the_run(trial: Trial, tmp_path: Path) -> No
 
 
 def test_a_recipe_is_made_through_a_bucket_with_the_bytes_that_it_states(
-    store_with: Callable[..., Path], finished: Finished, tmp_path: Path
+    without: Callable[..., Path], finished: Finished, tmp_path: Path
 ) -> None:
     """One worker is killed with a file in hand, and a file in the bucket is changed meanwhile."""
-    home = store_with("llama.cpp")
+    home = without("fetch", "convert", "quantize", "logits", "measure")
     (tmp_path / "s3").mkdir()
     step = replace(a_step("quantize tiny-llama to Q4_0"), context={"trial": str(tmp_path)})
     with cache_servers.s3_server(tmp_path / "s3") as port:
@@ -166,13 +168,16 @@ def test_a_recipe_is_made_through_a_bucket_with_the_bytes_that_it_states(
             assert run.wait() == 0, trial.said("run")
         finally:
             trial.close()
-    made = tmp_path / "dist" / "tiny-llama" / "tiny-llama-Q4_0.gguf"
-    assert hashlib.sha256(made.read_bytes()).hexdigest() == Q4_0
+    folder = tmp_path / "dist" / "tiny-llama"
+    assert {one.name for one in folder.iterdir()} == {*REPORTS, MADE, f"{MADE}.provenance.json"}
+    assert hashlib.sha256((folder / MADE).read_bytes()).hexdigest() == Q4_0
+    sums = [line.split()[1] for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    assert sorted(sums) == [MADE, f"{MADE}.provenance.json"]
     here = {one.kind for one in Store(home, print).artifacts()}
     assert "quantize" in here
     assert not here & {"fetch", "convert"}
     # How all of it was made is known here, as if it had been made here.
-    told = made.with_name(f"{made.name}.provenance.json")
+    told = folder / f"{MADE}.provenance.json"
     assert told.read_bytes() == (finished.out / told.name).read_bytes()
 
 

@@ -24,7 +24,7 @@ from orchestrator.engine.shared_cache.places import Remote
 from tests.support.cluster_steps import pipes
 from tests.support.scheduler_runs import Notes, Ran, a_step
 
-PATIENCE = 60.0  # seconds until a trial gives up: processes start slowly on a busy machine
+PATIENCE = 120.0  # seconds until a trial gives up: processes start slowly on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 SITE = "from tests.support.cluster_steps import teach_all\nteach_all()\n"
 CLIENT = """
