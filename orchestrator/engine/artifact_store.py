@@ -6,8 +6,7 @@
     logs/        one log a key, of the last time its step ran
     locks/       see locks.py
 
-An artifact is made in staging and renamed into place when it is complete, so that a kill at
-any instant leaves nothing half done.
+An artifact is made in staging and renamed when complete: a kill leaves nothing half done.
 """
 
 from __future__ import annotations
@@ -269,10 +268,7 @@ class Store:
         return made
 
     def refer(self, found: Artifact) -> None:
-        """Show another store's artifact in this one too, by a link; it must stay there.
-
-        A relative one, for a store inside another on a disk that machines see at several paths.
-        """
+        """Show another store's artifact here too, by a link; relative, as disks have many paths."""
         link = self._folder(found.key)
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
