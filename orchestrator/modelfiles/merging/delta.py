@@ -102,16 +102,27 @@ def expect_same_shapes(base: Path, others: Sequence[Path]) -> None:
     Raises:
         StepError: Names or shapes differ.
     """
-    shapes = [{n: t.shape for n, t in outlined(one).tensors.items()} for one in (base, *others)]
-    for folder, found in zip(others, shapes[1:], strict=True):
-        names = sorted(shapes[0].keys() | found.keys()) if shapes[0] and found else []
-        other = [name for name in names if shapes[0].get(name) != found.get(name)]
+    known = _weights(outlined(base))
+    for folder in others:
+        found = _weights(outlined(folder))
+        if not known or not found:
+            continue
+        other = [
+            name
+            for name in sorted(known.keys() | found.keys())
+            if name not in known or name not in found or _differ(known[name], found[name])
+        ]
         if other:
             raise StepError(
                 f"{folder} cannot be merged with {base}: "
                 f"{units.plural(len(other), 'tensor')} of another name or shape, as {other[0]}",
                 "Only models of one architecture, size and vocabulary can be merged so.",
             )
+
+
+def _differ(one: TensorRef, other: TensorRef) -> bool:
+    """Whether shapes differ; an index alone tells none, and no type."""
+    return bool(one.dtype and other.dtype) and one.shape != other.shape
 
 
 def expect_fit(base: Checkpoint, delta: Checkpoint, *, shapes: bool) -> None:
