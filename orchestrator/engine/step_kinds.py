@@ -81,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "header": Kind("convert_without_weights", Role.PREDICTION),
     "census": Kind("census", Role.PREDICTION),
     "forecast": Kind("predict_sizes", Role.PREDICTION, version=2),
-    "rehearse": Kind("try_header_changes", Role.PREDICTION),
+    "rehearse": Kind("rewrite_header", Role.PREDICTION),
     "explain": Kind("explain_types", Role.PREDICTION),
     "fetch": Kind("fetch", Role.SOURCE, brings=Brings.FILES, budget=step_budgets.fetch),
     "merge": Kind("merge", Role.INTERMEDIATE, budget=step_budgets.merge),

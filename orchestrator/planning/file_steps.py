@@ -340,7 +340,12 @@ def _header_changes(basis: Basis) -> tuple[dict[str, JSON], dict[str, str], dict
     """Parameters, inputs beside the file, and context."""
     stated = basis.recipe.header
     assert stated is not None
-    basis.chain.verb("rewrite_header")
+    if "rewrite_header" not in basis.chain.verbs:
+        chain = f"{basis.chain.name} {basis.sources.commit[:12]}"
+        raise UsageError(
+            f"{basis.recipe.name}: {chain} changes no headers",
+            "Leave 'header' out of the recipe, or take a newer commit.",
+        )
     argvs, context = verbs(basis.chain, "rewrite_header")
     own = stated.model_dump(mode="json", include={"special_tokens", "set", "remove"})
     params = {"argv": argvs, "file": basis.file, **own}

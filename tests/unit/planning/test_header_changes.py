@@ -101,5 +101,5 @@ def test_a_template_from_a_file_is_an_input(tmp_path: Path) -> None:
 
 
 def test_a_tool_chain_that_changes_no_headers_refuses(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot rewrite_header"):
+    with pytest.raises(UsageError, match="changes no headers"):
         make_plan(tmp_path, TEXTS)
