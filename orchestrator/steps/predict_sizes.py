@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base import units
-from orchestrator.base.errors import StepError
+from orchestrator.base.errors import ExplainedFailure, StepError
 from orchestrator.base.file_links import place
 from orchestrator.base.step_values import JSON, Progress, Task
 from orchestrator.modelfiles import gguf, importance_matrix
-from orchestrator.modelfiles.ggml_types import tensor_bytes
+from orchestrator.modelfiles.ggml_types import tensor_bytes, type_by_name
 from orchestrator.modelfiles.importance_matrix import Matrix
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
@@ -113,12 +113,27 @@ def _dry_run(
             f"predict sizes of {spec['name']}: the quantizer listed {listed}, "
             f"the model has {len(whole.tensors)}"
         )
+    _refuse_twice(task, spec, done.lists["tensors"])
     return {
         "types": types,
         "changed": [one["tensor"] for one in done.lists["tensors"] if one["to"]],
         "fallbacks": done.lists["fallbacks"],
         "needs_imatrix": bool(done.lists["needs_imatrix"]),
     }
+
+
+def _refuse_twice(
+    task: Task, spec: Mapping[str, JSON], listed: Sequence[Mapping[str, str]]
+) -> None:
+    """Refuse to quantize again what the converter keeps quantized; run dry, the tool accepts it."""
+    before = {one["from"].upper() for one in listed if one["to"]}
+    packed = sorted(name for name in before if type_by_name(name).block > 1)
+    if packed and not {**spec, **_requantize(task)}.get("allow_requantize"):
+        raise ExplainedFailure(
+            f"{spec['name']} would quantize again what the converted file keeps as "
+            f"{' and '.join(packed)}",
+            "If that loss is intended, say 'allow_requantize: true' on the type.",
+        )
 
 
 def _matrix(task: Task, whole: gguf.GGUF) -> Matrix | None:

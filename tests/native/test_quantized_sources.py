@@ -27,6 +27,8 @@ _HF = {
 }
 # Scales of what goes into matrices: files of numbers have no use for them.
 DROPPED = {"fp8-tensor": ".activation_scale", "modelopt-fp8": ".input_scale"}
+# What the file keeps in four bits.
+KEPT = (EXPERTS, "modelopt-fp4")
 _CONVERT = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -118,7 +120,7 @@ def censuses(models: dict[str, tuple[Path, Numbers]]) -> dict[str, Any]:
                 "outtype": "bf16",
                 **({"tokenizer_pre": "bloom"} if name == EXPERTS else {}),
             },
-            "quantize": ["Q8_0"],
+            "quantize": [{"type": "Q8_0", "allow_requantize": name in KEPT}],
             "verify": {"speed": False},
         }
         recipes.append(place / f"{name}.yaml")
@@ -149,3 +151,19 @@ def test_every_tensor_of_the_checkpoint_is_accounted_for_at_plan(
     scales = [name for name in into if "scale" in name]
     assert scales
     assert all(into[name][0].startswith("blk.0.") for name in scales)
+
+
+def test_what_the_file_keeps_in_four_bits_is_not_quantized_again_unasked(
+    models: dict[str, tuple[Path, Numbers]], censuses: dict[str, Any], tmp_path: Path
+) -> None:
+    place = models[EXPERTS][0].parent
+    asked = (place / f"{EXPERTS}.yaml").read_text("utf-8")
+    (place / "unasked.yaml").write_text(asked.replace('"allow_requantize": true', '"pure": false'))
+
+    said = typed("plan", place / "unasked.yaml", home=place / "store")
+
+    assert censuses
+    assert (said.code, "quantize again what the converted file keeps as MXFP4" in said.err) == (
+        1,
+        True,
+    )
