@@ -90,7 +90,7 @@ class Plan:
 
     ``forecast`` and ``census`` are keys of steps, or empty where the tool chain has no such verb;
     ``parts`` are those of the steps that make parts of the model, by name, and ``part_headers``
-    those that tell their sizes.
+    those that tell their sizes; ``rehearsal`` is that of trying the changes of headers, if any.
     """
 
     recipe: Recipe
@@ -103,6 +103,7 @@ class Plan:
     census: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     part_headers: Mapping[str, str] = field(default_factory=dict)
+    rehearsal: str = ""
 
     def step(self, key: str) -> Step:
         """The step with this key."""

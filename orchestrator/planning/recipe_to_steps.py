@@ -81,6 +81,7 @@ def make(recipe: Recipe, chain: ToolChain, sources: Sources, choices: Choices) -
         census=counted,
         parts=parts,
         part_headers=headers,
+        rehearsal=rehearsed,
     )
 
 

@@ -104,7 +104,8 @@ def _warn_of_trust(plans: Sequence[Plan], session: Session) -> None:
 
 def _predicting(one: Plan, session: Session, *, build: bool) -> list[str]:
     """Keys of what tells sizes: the prediction, or where tools lack what the sources hold."""
-    told = [key for key in (one.forecast, one.census, *one.part_headers.values()) if key]
+    tries = (one.forecast, one.census, one.rehearsal, *one.part_headers.values())
+    told = [key for key in tries if key]
     own = [one.part_headers[name] for name in one.recipe.adapter_parts if name in one.part_headers]
     if not build and not _built(one, own, session):  # they wait for a tool that the others need not
         outlines = [one.step(key).inputs[MODEL] for key in own]

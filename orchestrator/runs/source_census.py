@@ -12,6 +12,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.step_values import JSON
 from orchestrator.planning.plan import Plan
 from orchestrator.runs.report import Warned
+from orchestrator.toolchain.harmless_tensor import HarmlessTensor
 
 _SHOWN = 12
 
@@ -32,7 +33,7 @@ def objection(plan: Plan, facts: Mapping[str, JSON]) -> UsageError | None:
             "that the converter leaves out",
             f"It leaves out: {_shown(dropped)}." if dropped else "It leaves out none: remove it.",
         )
-    harmless = [one.match for one in plan.chain.harmless]
+    harmless = [one.match for one in _harmless(plan, facts)]
     meant = {*_matching((*patterns, *harmless), dropped), *facts.get("unmade", ())}
     lost = [name for name in dropped if name not in meant]
     if not lost:
@@ -74,7 +75,7 @@ def told(
     if not dropped:
         return Warned(label, f"All {total} {said}.{own}", numbers)
     parts, rest = [], list(dropped)
-    for one in plan.chain.harmless:
+    for one in _harmless(plan, facts):
         parts += _part(found := _matching((one.match,), rest), one.why)
         rest = [name for name in rest if name not in found]
     parts += _part(rest, "as the recipe says")
@@ -82,6 +83,10 @@ def told(
     return Warned(
         label, f"{total - len(dropped)} of the {total} {said}; left out: {left}.{own}", numbers
     )
+
+
+def _harmless(plan: Plan, facts: Mapping[str, JSON]) -> list[HarmlessTensor]:
+    return [one for one in plan.chain.harmless if one.holds_for(facts.get("architectures", ()))]
 
 
 def _part(names: Collection[str], why: str) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from orchestrator.base.step_values import JSON, Task
-from orchestrator.modelfiles import foreign_code
+from orchestrator.modelfiles import chat_templates, foreign_code
 from orchestrator.sources import hollow_model
 from orchestrator.toolchain import call_verb
 
@@ -26,8 +27,9 @@ def run(task: Task) -> dict[str, JSON]:
     Returns:
         Facts: ``tensors`` of the source (0 where nothing names them before they are read),
         the names of those that are ``dropped``, those of them that parts would hold which are not
-        to be made (``params["unmade"]``), and how many each of ``params["parts"]`` holds that the
-        text model's file does not, if there are any.
+        to be made (``params["unmade"]``), how many each of ``params["parts"]`` holds that the
+        text model's file does not, if there are any, and the ``architectures`` that config.json
+        names, if it does.
 
     Raises:
         StepError: The converter does not know the architecture, or the source's tensors.
@@ -52,9 +54,15 @@ def run(task: Task) -> dict[str, JSON]:
     whole = {**found, "dropped": dropped, **({"parts": parts} if parts else {})}
     text = json.dumps(whole, indent=1, sort_keys=True)
     (task.workdir / CENSUS).write_text(f"{text}\n", encoding="utf-8")
-    facts: dict[str, JSON] = {"tensors": len(names), "dropped": dropped}
+    facts: dict[str, JSON] = {"tensors": len(names), "dropped": dropped, **_named(model)}
     if used:
         facts["parts"] = {name: len(left & keys) for name, keys in used.items()}
     if "unmade" in params:
         facts["unmade"] = sorted(unmade & set(dropped))
     return facts
+
+
+def _named(model: Path) -> dict[str, JSON]:
+    """The architectures that a model's config.json names."""
+    named = chat_templates.json_object(model / "config.json").get("architectures")
+    return {"architectures": [str(one) for one in named]} if isinstance(named, list) else {}

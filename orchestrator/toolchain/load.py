@@ -24,13 +24,13 @@ from orchestrator.base.errors import UsageError
 from orchestrator.toolchain import variants
 from orchestrator.toolchain.backend_needs import BackendNeeds
 from orchestrator.toolchain.data import Data, wrong
+from orchestrator.toolchain.harmless_tensor import HarmlessTensor
 from orchestrator.toolchain.installed import Tools
 from orchestrator.toolchain.model import (
     AllVerbs,
     Build,
     Compared,
     Environment,
-    HarmlessTensor,
     Installed,
     Mirror,
     OutType,

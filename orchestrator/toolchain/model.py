@@ -447,13 +447,6 @@ class Verb(Data):
         return expand(self.argv, values)
 
 
-class HarmlessTensor(Data):
-    """Tensors of a source that the converter leaves out and that no file needs."""
-
-    match: str = Field(description="Pattern of their names.")
-    why: str = Field(description="What they are.")
-
-
 class AllVerbs(Data):
     """What holds for the calls of every verb; it changes no bytes and is part of no key."""
 

@@ -13,7 +13,10 @@ COUNTS = CHAIN.replace(
     "  shapes:",
     '  census: {{argv: ["{{python}}", "{{data}}/convert.py", "{{output}}"]}}\n  shapes:',
 )
-COUNTS += "harmless: [{{match: 'inv_freq$', why: what programs compute}}]\n"
+COUNTS += (
+    "harmless:\n  - {{match: 'inv_freq$', why: what programs compute}}\n"
+    "  - {{match: pooler, unless: Classification, why: what embeddings do without}}\n"
+)
 VISION = [f"vision_tower.layers.{layer}.weight" for layer in range(3)]
 FREQUENCIES = ["model.layers.0.inv_freq", "model.layers.1.inv_freq"]
 
@@ -46,6 +49,16 @@ def test_lost_tensors_are_refused_by_name_those_of_all_layers_as_one(tmp_path: P
         "3 of vision_tower.layers.*.weight"
     )
     assert "convert: {drop: [vision_tower\\.layers]}" in error.hint
+
+
+def test_what_some_architectures_do_without_others_need(tmp_path: Path) -> None:
+    plan, facts = planned(tmp_path, "vision_"), found(["vision_tower.x", "bert.pooler.weight"])
+
+    assert source_census.objection(plan, {**facts, "architectures": ["BertModel"]}) is None
+    classifies = {**facts, "architectures": ["BertForSequenceClassification"]}
+    error = source_census.objection(plan, classifies)
+    assert error is not None
+    assert "leave out 1 tensor of the source's 20: bert.pooler.weight" in error.message
 
 
 def test_the_advice_names_no_more_than_what_is_lost(tmp_path: Path) -> None:
