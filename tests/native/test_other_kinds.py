@@ -88,7 +88,7 @@ def test_a_mixtures_experts_become_one_tensor_of_each_kind(made: Ran) -> None:
 
 def test_an_embedding_model_joins_tokens_as_its_repository_says(made: Ran) -> None:
     name = "bge-small-en-v1.5"
-    assert "pooler.dense.weight (heads and counters of training)" in source(made, name)
+    assert "pooler.dense.weight (a layer that embeddings do without)" in source(made, name)
     assert header(made, name, f"{name}-Q8_0.gguf").metadata["bert.pooling_type"] == FIRST_TOKEN
     assert made.row(name, "Q8_0")["measures"]["embedding"]["mean_cosine"] > 0.999
     fetched = made.snapshot("BAAI/bge-small-en-v1.5")

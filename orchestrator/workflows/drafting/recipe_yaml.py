@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./, -]*(?<![ ,])")
 _SHOWN = 200
+_LONG_KEY = 1000
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -74,15 +75,22 @@ def line(text: object) -> str:
 
 def mapping(values: Mapping[str, Any], indent: int) -> str:
     """Texts, truth values and mappings of them as lines of YAML, the last without its end."""
-    margin, lines = " " * indent, []
+    lines = []
     for name, value in values.items():
+        key = _key(name, " " * indent)
         if isinstance(value, Mapping):
-            lines += [f"{margin}{quoted(name)}:", mapping(value, indent + 2)]
+            lines += [key, mapping(value, indent + 2)]
         elif isinstance(value, bool):
-            lines.append(f"{margin}{quoted(name)}: {'true' if value else 'false'}")
+            lines.append(f"{key} {'true' if value else 'false'}")
         else:
-            lines.append(f"{margin}{quoted(name)}: {quoted(str(value))}")
+            lines.append(f"{key} {quoted(str(value))}")
     return "\n".join(lines)
+
+
+def _key(name: str, margin: str) -> str:
+    """A key with its colon; YAML wants keys of more than 1,024 characters to be marked as such."""
+    shown = quoted(name)
+    return f"{margin}{shown}:" if len(shown) <= _LONG_KEY else f"{margin}? {shown}\n{margin}:"
 
 
 def _source(values: Mapping[str, str], indent: int) -> str:

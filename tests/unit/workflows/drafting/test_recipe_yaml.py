@@ -55,6 +55,7 @@ def text(one: Found) -> str:
 
 @given(TEXT, TEXT)
 @example("😀 O'Brien", "true")
+@example("n" * 2000, "é")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_loader_reads_any_text_back_as_it_was(tmp_path: Path, name: str, value: str) -> None:
     path = tmp_path / "x.yaml"
