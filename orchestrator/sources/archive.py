@@ -15,7 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from orchestrator.base import units
-from orchestrator.base.errors import EnvironmentProblem, StepError
+from orchestrator.base.errors import StepError
+
+if not hasattr(tarfile, "data_filter"):  # before Python 3.10.12 and 3.11.4, so in Debian 12
+    from backports import tarfile  # type: ignore[no-redef]
 
 MAX_BYTES = 8 << 30
 MAX_MEMBERS = 200_000
@@ -44,9 +47,7 @@ def extract_tree(archive: Path, inner: str, dest: Path) -> None:
 
     Raises:
         StepError: The archive is damaged, too large, unsafe, or has no such folder.
-        EnvironmentProblem: This Python is too old to unpack safely.
     """
-    _require_filter()
     dest.mkdir(parents=True, exist_ok=True)
     with sound(archive.name), tarfile.open(archive, "r:*", tarinfo=_Member) as tar:
         if _extract_members(tar, PurePosixPath(inner), dest, archive.name) == 0:
@@ -58,9 +59,7 @@ def unpack(archive: Path, dest: Path) -> None:
 
     Raises:
         StepError: The archive is damaged, too large or unsafe, or is neither.
-        EnvironmentProblem: This Python is too old to unpack safely.
     """
-    _require_filter()
     with sound(archive.name):
         if zipfile.is_zipfile(archive):
             _unpack_zip(archive, dest)
@@ -95,13 +94,6 @@ def _link(path: Path) -> None:
         raise ValueError(f"the link {path.name} leads to {text[:80]!r}")
     path.unlink()
     path.symlink_to(text)
-
-
-def _require_filter() -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise EnvironmentProblem(
-            "this Python cannot unpack archives safely", "Use Python 3.10.12, 3.11.4 or newer."
-        )
 
 
 def _too_large(name: str) -> StepError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.errors import EnvironmentProblem, OrchestrateError, StepError
+from orchestrator.base.errors import OrchestrateError, StepError
 from orchestrator.sources import archive
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -178,11 +180,25 @@ def test_files_with_holes_are_refused(tmp_path: Path) -> None:
             archive.extract_tree(path, "v", tmp_path / "out")
 
 
-def test_an_old_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(tarfile, "data_filter")
+OLD_PYTHON = """
+import sys, tarfile
+from pathlib import Path
+del tarfile.data_filter
+from orchestrator.sources import archive
+assert archive.tarfile.__name__ == "backports.tarfile"
+archive.extract_tree(Path(sys.argv[1]), "v", Path(sys.argv[2]))
+"""
 
-    with pytest.raises(EnvironmentProblem, match="cannot unpack archives safely"):
-        archive.extract_tree(tmp_path / "x", "v", tmp_path / "out")
+
+def test_an_old_python_unpacks_as_safely(tmp_path: Path) -> None:
+    climbing, data = entry("x/v/../../../b", b"b")
+    for name, entries in (("good", [entry("x/v/a", b"a")]), ("bad", [(climbing, data)])):
+        path = tar_of(tmp_path / f"{name}.tgz", *entries)
+        command = [sys.executable, "-c", OLD_PYTHON, str(path), str(tmp_path / "out" / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ("OutsideDestinationError" in done.stderr) is (name == "bad"), done.stderr
+    assert (tmp_path / "out" / "good" / "a").read_bytes() == b"a"
+    assert not list(tmp_path.rglob("b"))
 
 
 def contents(seed: int) -> bytes:
