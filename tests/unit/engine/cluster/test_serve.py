@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -80,6 +82,12 @@ def test_a_job_is_stopped_whether_it_is_cancelled_before_or_after_it_begins(
     assert stopped.call_count == 1
 
 
+def awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it, in a thread: the browser of other tests has a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def test_a_worker_that_comes_back_waits_until_its_name_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,10 +98,10 @@ def test_a_worker_that_comes_back_waits_until_its_name_is_free(
     site = Site("w", Store(tmp_path, print), 1, 1, {})
 
     with pytest.raises(EnvironmentProblem, match="name taken"):
-        asyncio.run(serve._joined("tcp://x:1", site, 1, tmp_path, 0))
+        awaited(serve._joined("tcp://x:1", site, 1, tmp_path, 0))
     again = serve._joined("tcp://x:1", site, 1, tmp_path, time.monotonic() + 60)
 
-    assert asyncio.run(again) == "joined"
+    assert awaited(again) == "joined"
 
 
 def test_a_worker_that_finds_no_scheduler_does_not_wait_twice(
@@ -103,4 +111,4 @@ def test_a_worker_that_finds_no_scheduler_does_not_wait_twice(
     site = Site("w", Store(tmp_path, print), 1, 1, {})
 
     with pytest.raises(NetworkProblem):
-        asyncio.run(serve._joined("tcp://x:1", site, 1, tmp_path, time.monotonic() + 60))
+        awaited(serve._joined("tcp://x:1", site, 1, tmp_path, time.monotonic() + 60))
