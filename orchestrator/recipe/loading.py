@@ -268,10 +268,7 @@ def _drop_unset(part: dict[str, Any], names: Iterable[str]) -> None:
 
 def _spelled(document: Document) -> dict[str, str]:
     """The checksums under the files' own names, whatever case the recipe writes them in."""
-    names = [document.convert.outtype.upper(), *(quant.name for quant in document.quantize)]
-    names += ["mmproj"] if document.mmproj is not None else []
-    names += ["mtp"] if document.mtp == "separate" else []
-    names += [f"lora-{name}" for name in document.adapters]
+    names = (document.converted_name, *(quant.name for quant in document.quantize), *document.parts)
     spelled = {name.casefold(): name for name in names}
     return {spelled[name.casefold()]: value for name, value in document.verify.sha256.items()}
 

@@ -365,13 +365,6 @@ class Document(Frozen):
         default=(), description="Files of this model that others published."
     )
 
-
-class Recipe(Document):
-    """A validated recipe and where it came from; ``digest`` is that of its content."""
-
-    file: Path
-    digest: str
-
     @property
     def converted_name(self) -> str:
         """Name of the converted file among the recipe's files, such as ``F16``."""
@@ -388,6 +381,13 @@ class Recipe(Document):
     def adapter_parts(self) -> dict[str, AdapterFile]:
         """The adapters that become files of their own, by what their parts are called."""
         return {f"lora-{name}": one for name, one in self.adapters.items()}
+
+
+class Recipe(Document):
+    """A validated recipe and where it came from; ``digest`` is that of its content."""
+
+    file: Path
+    digest: str
 
     @property
     def parts_apart(self) -> list[str]:

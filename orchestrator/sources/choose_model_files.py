@@ -79,8 +79,8 @@ _AUTO = ("safetensors", "bin")
 # The layouts of a model's makers, Mistral and Meta, and the one that transformers reads.
 _OWN = re.compile(r"(original/)?consolidated[.-]([\w-]+\.)*(safetensors|pth)")
 _COMMON = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)")
-# Forms of one model that differ by less hold numbers of the same width.
 _ADAPTER = "adapter_config.json"
+# Forms of one model that differ by less hold numbers of the same width.
 _SAME_SIZE = 0.9
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.\w+)")
 _TEXT = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".bpe"}

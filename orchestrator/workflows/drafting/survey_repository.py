@@ -235,8 +235,8 @@ def _selection(
         found = None
     if found is not None and "config.json" in names:
         return found
-    if "adapter_config.json" in names:
-        stated = model_config.parse(read("adapter_config.json")) or {}
+    if lora.CONFIG in names:
+        stated = model_config.parse(read(lora.CONFIG)) or {}
         select_adapter(files)
         base, obstacles = str(stated.get("base_model_name_or_path")), [*lora.obstacles(stated)]
         if obstacles or not REPOSITORY.fullmatch(base):
