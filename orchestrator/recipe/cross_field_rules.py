@@ -222,12 +222,19 @@ def _names(data: Mapping[str, Any], converted: str) -> Iterator[Finding]:
     """Files of one folder must differ in more than case: some file systems do not tell."""
     seen = {converted.casefold(): "the converted file"}
     seen |= {"mmproj": "the projector", "mtp": "the head"}
-    seen |= {f"lora-{name}".casefold(): "an adapter" for name in _mapping(data, "adapters")}
+    adapters: list[str] = []
+    for name in _mapping(data, "adapters"):
+        if f"lora-{name}".casefold() in adapters:
+            yield ("adapters", name), "another adapter is called so but for the case"
+        adapters.append(f"lora-{name}".casefold())
+    seen |= dict.fromkeys(adapters, "an adapter")
     for index, entry in _quants(data):
         name = _file_name(entry)
         loc: Loc = ("quantize", index, "name" if "name" in entry else "type")
         if name.casefold() in seen:
             yield loc, f"{seen[name.casefold()]} is already called {name!r}; give another 'name'"
+        elif name.casefold().startswith(tuple(f"{one}-" for one in adapters)):  # then its type
+            yield loc, f"an adapter's file may be called {name!r}; give another 'name'"
         elif name:
             seen[name.casefold()] = f"quantize[{index}]"
 

@@ -38,8 +38,7 @@ def run(task: Task) -> dict[str, JSON]:
     params = task.step.params
     model = task.scratch / params.get("folder", params["model_name"])
     merged = "model" not in task.inputs
-    if "scales" in params:
-        _expect_adapters_fit(task)
+    _expect_adapters_fit(task)
     if merged:
         _small_files_of_merge(task, model)
     else:
@@ -68,9 +67,14 @@ def run(task: Task) -> dict[str, JSON]:
 
 
 def _expect_adapters_fit(task: Task) -> None:
-    adapters = [task.inputs[f"lora {at}"] for at, _ in enumerate(task.step.params["scales"], 1)]
+    """Refuse adapters that cannot be merged, or cannot be a file, where the step is about some."""
+    scales = task.step.params.get("scales", ())
+    adapters = [task.inputs[f"lora {at}"] for at, _ in enumerate(scales, 1)]
     with as_in_recipe(of_step(task)):
-        lora.expect_outlines_fit(task.inputs["model"], adapters, task.step.params["scales"])
+        if adapters:
+            lora.expect_outlines_fit(task.inputs["model"], adapters, scales)
+        if "script" in task.inputs:
+            lora.expect_own_file(task.inputs["model"])
 
 
 def _of_adapter(task: Task, found: gguf.GGUF) -> dict[str, JSON]:

@@ -72,3 +72,13 @@ def test_an_adapter_that_a_file_cannot_hold_is_refused_at_plan(tmp_path: Path) -
     said = typed("plan", recipe(tmp_path, adapters={"answers": given}))
     assert said.code == 1
     assert "cannot be a file of its own: it has use_rslora" in said.all
+
+
+def test_a_pickled_adapter_is_refused_at_plan_as_a_file_of_its_own(tmp_path: Path) -> None:
+    given = adapter(tmp_path / "adapter")
+    (given / "adapter_model.safetensors").rename(given / "adapter_model.bin")
+
+    said = typed("plan", recipe(tmp_path, adapters={"answers": {"path": str(given)}}))
+
+    assert said.code == 1, said.all
+    assert "cannot be a file of its own: it has no tensors in a safetensors file" in said.err

@@ -72,3 +72,16 @@ def test_parts_of_a_base_and_a_delta_are_refused(tmp_path: Path, line: str, expe
     assert "unknown key" in other
     [found] = problems(tmp_path, f"{merged}{line}\n")
     assert expected in found
+
+
+@pytest.mark.parametrize("name", ["lora-a-F16", "LORA-A-q8_0", "lora-a"])
+def test_no_quantized_file_is_called_like_an_adapters(tmp_path: Path, name: str) -> None:
+    text = MINIMAL + "adapters: {a: {path: .}}\n"
+    text = text.replace("quantize: [Q4_0]", f"quantize: [{{type: Q4_0, name: {name}}}]")
+    [found] = problems(tmp_path, text)
+    assert f"{name!r}; give another 'name'" in found
+
+
+def test_adapters_differ_in_more_than_case(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, MINIMAL + "adapters: {a: {path: .}, A: {path: .}}\n")
+    assert "adapters.A: another adapter is called so but for the case" in found
